@@ -1,0 +1,1 @@
+"""Strategy A: five agents debate candidates; verdicts become preference pairs."""

@@ -1,0 +1,1 @@
+"""Signals, comparison of policies, and text quality."""

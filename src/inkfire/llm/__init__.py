@@ -1,0 +1,1 @@
+"""Messages in, replies out: everything that talks to a model."""

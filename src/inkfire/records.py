@@ -1,0 +1,121 @@
+"""The shared vocabulary: small frozen records whose field names are the same in JSON.
+
+>>> Query.of("给外婆的八十大寿祝福").query
+'给外婆的八十大寿祝福'
+>>> Verdict(label=None, unscored="refused").scored
+False
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Label = Literal[0, 1]
+
+
+def text_id(text: str) -> str:
+    """A short stable id of a text: the first 12 hex digits of its SHA-256."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a user asks for. ``tags`` carry the slice (for instance ``festival``, ``spring``)."""
+
+    id: str
+    query: str
+    tags: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, query: str, tags: tuple[str, ...] = ()) -> Query:
+        return cls(id=text_id(query), query=query, tags=tags)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One response to one query. ``source`` names the writer that wrote it."""
+
+    query: str
+    response: str
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A good text for retrieval; ``clicks`` is its popularity."""
+
+    query: str
+    response: str
+    clicks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Critique:
+    """One side of a debate: ``points`` maps a point to its reason."""
+
+    stance: Literal["positive", "negative"]
+    points: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A judgement of one text.
+
+    ``label`` is 1 (good), 0 (bad) or None when the text could not be scored; ``unscored`` then says why.
+    ``probability`` is P(good) where the judge gives one. ``principles`` is the version of the principle
+    set the judge used (empty where it used none).
+    """
+
+    label: Label | None
+    probability: float | None = None
+    reason: str = ""
+    unscored: str | None = None
+    principles: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.label is None) != (self.unscored is not None):
+            raise ValueError("a verdict has either a label or the reason why it has none")
+
+    @property
+    def scored(self) -> bool:
+        return self.label is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """``chosen`` is preferred over ``rejected`` as a response to ``query``."""
+
+    query: str
+    chosen: str
+    rejected: str
+    provenance: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A response with a label, 1 good or 0 bad, and who gave it."""
+
+    query: str
+    response: str
+    label: Label
+    annotator: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """Five dimensions, each 1 to 3 (PAPER: weights 30, 30, 15, 15 and 10 %)."""
+
+    language: int
+    creativity: int
+    emotion: int
+    culture: int
+    richness: int
+
+
+def to_json(record: Any) -> dict[str, Any]:
+    """A record as a JSON object: fields in declaration order, tuples as lists, empty optionals left in."""
+    out = dataclasses.asdict(record)
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in out.items()}

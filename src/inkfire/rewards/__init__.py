@@ -1,0 +1,1 @@
+"""One signature, many sources: ``score(queries, responses) -> list[float | None]``."""

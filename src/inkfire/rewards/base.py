@@ -1,0 +1,20 @@
+"""The seam between whoever scores and GRPO: a reward cannot tell what trains on it, nor GRPO who scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class Reward(Protocol):
+    """Scores texts; higher is better. None means missing (masked in training, left out of metrics), never zero."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def threshold(self) -> float | None:
+        """A text scored at or above this is called excellent; None where no labelled split fitted one."""
+        ...
+
+    def score(self, queries: Sequence[str], responses: Sequence[str]) -> list[float | None]: ...

@@ -1,0 +1,1 @@
+"""Tasks: folders of data, and the loader that reads them."""
