@@ -1,0 +1,53 @@
+# People and CI type the same few commands. `make demo` and `make test` do everything on a fresh machine.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+OUT    ?= runs/demo
+ARGS   ?=
+MAKEFLAGS += --no-print-directory
+TORCH  := $(shell sed -n 's/^torch==//p' constraints.txt)
+CPU_INDEX := https://download.pytorch.org/whl/cpu
+
+.PHONY: help env demo test test-fast check bench replicate clean
+help:            ## this list
+	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+# The stamp is newer than the files that decide what is installed, so a second run re-uses the environment.
+env: $(VENV)/.installed  ## make .venv with everything the project needs
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "inkfire needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV) >&2
+# Torch first and by itself: without a GPU take the CPU build (from pip's own places, else PyTorch's CPU index),
+# since the default wheel brings gigabytes of CUDA libraries.
+	@if command -v nvidia-smi >/dev/null 2>&1; then $(BIN)/python -m pip install -q torch==$(TORCH) >&2; \
+	 else $(BIN)/python -m pip install -q --no-deps --no-index torch==$(TORCH) >&2 2>/dev/null \
+	   || $(BIN)/python -m pip install -q --retries 1 --timeout 15 --index-url $(CPU_INDEX) torch==$(TORCH) >&2 2>/dev/null \
+	   || $(BIN)/python -m pip install -q torch==$(TORCH) >&2; fi
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[all,dev]' >&2
+	@touch $@
+
+demo: env        ## the whole pipeline on embedded models; the last line printed is the report's path (English: make demo ARGS='--lang en' OUT=runs/demo-en)
+	@$(BIN)/inkfire demo --out $(OUT) $(ARGS)
+
+test: env        ## all tests: the fast ones, then those that run real models
+	$(BIN)/pytest -q -m "not model"
+	$(BIN)/pytest -q -m model --durations=15
+
+test-fast: env   ## the tests that need no model
+	$(BIN)/pytest -q -m "not model"
+
+check: env       ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: env       ## every benchmark; each prints a ratio against a named peer measured in the same run
+	@set -e; for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+replicate: env   ## the paper's setting, scaled by the recipe (needs its data: inkfire data pull greetings-zh)
+	$(BIN)/inkfire run replicate --out runs/replicate
+
+clean:           ## remove what make made (not the runs, not the weights)
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache
