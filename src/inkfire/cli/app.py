@@ -48,6 +48,11 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
+from inkfire.cli import models as _models  # noqa: E402
+
+app.add_typer(_models.group, name="models")
+
+
 def run() -> int:
     """Run the command line and return the exit code."""
     command = typer.main.get_command(app)
