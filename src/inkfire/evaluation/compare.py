@@ -1,0 +1,208 @@
+"""Compare policies on the same held-out queries, and say how sure the comparison is.
+
+Every policy answers every query once, so that differences are paired by query. Rates carry Wilson intervals,
+differences a paired bootstrap over queries. Beside each difference stands what length alone would predict: a
+signal that can be explained by length has not measured writing.
+
+    result = compare(task, queries, {"base": [...], "sft": [...]}, signals, corpus=[...], rewards={"rm-rl": "rm"})
+    result["policies"]["sft"]["excellent_rate"]["judge"]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from inkfire import statistics
+from inkfire.errors import InputError
+from inkfire.evaluation.quality import describe
+from inkfire.evaluation.signals import Opinion, Signal
+from inkfire.records import Query
+from inkfire.tasks.task import Task
+
+Opinions = dict[str, dict[str, list[Opinion]]]
+"""policy → signal → one opinion a query."""
+
+
+def compare(
+    task: Task,
+    queries: Sequence[Query],
+    responses: Mapping[str, Sequence[str]],
+    signals: Sequence[Signal],
+    *,
+    corpus: Sequence[str],
+    rewards: Mapping[str, str] | None = None,
+    baselines: Sequence[str] = ("base", "sft"),
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Score every policy's responses by every signal.
+
+    Args:
+        responses: policy → its response to each of ``queries``, in their order.
+        corpus: the training texts, for novelty.
+        rewards: policy → the signal that was its own reward (marked, and not used for claims).
+        baselines: policies that the others are compared with, where present.
+
+    Returns:
+        ``policies`` (name → rates, slices, quality), ``differences`` (paired, with intervals), ``shortcut`` (what
+        length explains), ``samples`` (texts side by side) and ``n`` (queries).
+    """
+    if not queries:
+        raise InputError("there are no queries to compare policies on")
+    for name, texts in responses.items():
+        if len(texts) != len(queries):
+            raise InputError(f"policy {name!r} answered {len(texts)} of {len(queries)} queries")
+    asked = [query.query for query in queries]
+    opinions: Opinions = {
+        name: {signal.name: signal.label(asked, list(texts)) for signal in signals} for name, texts in responses.items()
+    }
+    own = dict(rewards or {})
+    groups = _slices(task, queries)
+    policies = {}
+    for name, texts in responses.items():
+        policies[name] = {
+            "n": len(queries),
+            **_rates(opinions[name], range(len(queries))),
+            "own_reward": own.get(name),
+            "slices": {group: {"n": len(rows), **_rates(opinions[name], rows)} for group, rows in groups.items()},
+            **describe(list(texts), corpus),
+        }
+    lengths = {name: [len(text) for text in texts] for name, texts in responses.items()}
+    return {
+        "n": len(queries),
+        "signals": [signal.name for signal in signals],
+        "policies": policies,
+        "differences": _differences(opinions, lengths, asked, own, baselines, seed),
+        "shortcut": _shortcut(opinions, lengths, asked, seed),
+        "samples": _samples(queries, responses, opinions),
+    }
+
+
+def _slices(task: Task, queries: Sequence[Query]) -> dict[str, list[int]]:
+    groups: dict[str, list[int]] = {}
+    for i, query in enumerate(queries):
+        groups.setdefault(task.slice_of(query), []).append(i)
+    return groups
+
+
+def _rates(opinions: Mapping[str, Sequence[Opinion]], rows: Sequence[int]) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "excellent_rate": {},
+        "excellent_rate_ci": {},
+        "mean_score": {},
+        "scored": {},
+        "unscored": {},
+    }
+    for signal, given in opinions.items():
+        labels = [label for i in rows if (label := given[i].label) is not None]
+        scores = [score for i in rows if (score := given[i].score) is not None]
+        out["excellent_rate"][signal] = sum(labels) / len(labels) if labels else None
+        out["excellent_rate_ci"][signal] = list(statistics.wilson(sum(labels), len(labels))) if labels else None
+        out["mean_score"][signal] = sum(scores) / len(scores) if scores else None
+        out["scored"][signal] = len(labels)
+        out["unscored"][signal] = len(rows) - len(labels)
+    return out
+
+
+def _differences(
+    opinions: Opinions,
+    lengths: Mapping[str, list[int]],
+    asked: Sequence[str],
+    own: Mapping[str, str],
+    baselines: Sequence[str],
+    seed: int,
+) -> list[dict[str, Any]]:
+    rows = []
+    for against in [name for name in baselines if name in opinions]:
+        for policy in opinions:
+            if policy == against or (policy in baselines and baselines.index(policy) < baselines.index(against)):
+                continue
+            for signal in opinions[policy]:
+                paired = [
+                    (a.label, b.label, query, i)
+                    for i, (a, b, query) in enumerate(
+                        zip(opinions[policy][signal], opinions[against][signal], asked, strict=True)
+                    )
+                    if a.label is not None and b.label is not None
+                ]
+                row: dict[str, Any] = {"policy": policy, "against": against, "signal": signal, "n": len(paired)}
+                row["own_reward"] = own.get(policy) == signal or own.get(against) == signal
+                row["difference"] = row["difference_ci"] = row["difference_by_length"] = None
+                if paired:
+                    interval = statistics.bootstrap_mean_difference(
+                        [float(p[0]) for p in paired],
+                        [float(p[1]) for p in paired],
+                        clusters=[p[2] for p in paired],
+                        seed=seed,
+                    )
+                    row["difference"] = interval.estimate
+                    row["difference_ci"] = [interval.low, interval.high]
+                    row["difference_by_length"] = _by_length(opinions, lengths, signal, policy, against)
+                rows.append(row)
+    return rows
+
+
+def _by_length(
+    opinions: Opinions, lengths: Mapping[str, list[int]], signal: str, policy: str, against: str
+) -> float | None:
+    """The difference a model that sees only log length predicts: a logistic fit on all policies' texts."""
+    from sklearn.linear_model import LogisticRegression
+
+    pool = [
+        (length, opinion.label)
+        for name in opinions
+        for length, opinion in zip(lengths[name], opinions[name][signal], strict=True)
+        if opinion.label is not None
+    ]
+    if len({label for _, label in pool}) < 2:
+        return 0.0 if pool else None
+    features = np.log1p([[length] for length, _ in pool])
+    model = LogisticRegression().fit(features, [label for _, label in pool])
+
+    def rate(name: str) -> float:
+        return float(model.predict_proba(np.log1p([[n] for n in lengths[name]]))[:, 1].mean())
+
+    return rate(policy) - rate(against)
+
+
+def _shortcut(
+    opinions: Opinions, lengths: Mapping[str, list[int]], asked: Sequence[str], seed: int
+) -> dict[str, dict[str, Any]]:
+    """How well length alone tells the texts a signal likes from those it does not (AUC 0.5: not at all)."""
+    out: dict[str, dict[str, Any]] = {}
+    for signal in next(iter(opinions.values())):
+        rows = [
+            (opinion.label, float(length), query)
+            for name in opinions
+            for opinion, length, query in zip(opinions[name][signal], lengths[name], asked, strict=True)
+            if opinion.label is not None
+        ]
+        out[signal] = {"n": len(rows), "length_auc": None, "length_auc_ci": None}
+        if len({label for label, _, _ in rows}) == 2:
+            interval = statistics.bootstrap_auc(
+                [r[0] for r in rows], [r[1] for r in rows], clusters=[r[2] for r in rows], seed=seed
+            )
+            out[signal]["length_auc"] = interval.estimate
+            out[signal]["length_auc_ci"] = [interval.low, interval.high]
+    return out
+
+
+def _samples(
+    queries: Sequence[Query], responses: Mapping[str, Sequence[str]], opinions: Opinions
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "query": query.query,
+            "responses": {
+                name: {
+                    "response": responses[name][i],
+                    "labels": {signal: given[i].label for signal, given in opinions[name].items()},
+                    "scores": {signal: given[i].score for signal, given in opinions[name].items()},
+                }
+                for name in responses
+            },
+        }
+        for i, query in enumerate(queries)
+    ]

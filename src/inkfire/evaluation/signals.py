@@ -1,0 +1,126 @@
+"""Automatic signals: who says whether a text is excellent.
+
+PAPER: Signal-1 is the multi-agent debate, Signal-2 the adversarially refined judge. A reward model with a fitted
+threshold, the rubric and the length twin stand behind the same seam, so a comparison cannot tell them apart.
+
+    signal = RewardSignal("rm", load_reward("runs/demo/rm"))
+    opinions = signal.label(["新年祝福"], ["…"])
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from inkfire.errors import InputError, ModelCallError
+from inkfire.judge.base import Judge
+from inkfire.llm import loop, stream
+from inkfire.records import Label, Labelled
+from inkfire.rewards.base import Reward
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """One signal's view of one text: ``label`` 1 excellent, 0 not, None unscored (``unscored`` says why).
+
+    ``score`` is P(Good) for a judge, the reward's own scale for a reward model.
+    """
+
+    label: Label | None
+    score: float | None = None
+    unscored: str | None = None
+
+
+class Signal(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def label(self, queries: Sequence[str], responses: Sequence[str]) -> list[Opinion]: ...
+
+
+@dataclass(frozen=True)
+class RewardSignal:
+    """A reward and the threshold that a labelled split fitted for it.
+
+    Raises:
+        InputError: the reward has no threshold, so nothing says what excellent means.
+    """
+
+    name: str
+    reward: Reward
+
+    def label(self, queries: Sequence[str], responses: Sequence[str]) -> list[Opinion]:
+        threshold = self.reward.threshold
+        if threshold is None:
+            raise InputError(
+                f"reward {self.reward.name!r} has no threshold for 'excellent'; "
+                "fit one on labelled texts: inkfire train rm --labelled F"
+            )
+        opinions = []
+        for score in self.reward.score(queries, responses):
+            if score is None or not math.isfinite(score):
+                opinions.append(Opinion(None, unscored="the reward gave no score"))
+            else:
+                opinions.append(Opinion(1 if score >= threshold else 0, score))
+        return opinions
+
+
+@dataclass(frozen=True)
+class JudgeSignal:
+    """A judge (verdict, logprob, rubric or debate), asked about many texts at once on the process's event loop."""
+
+    name: str
+    judge: Judge
+    concurrency: int = 8
+    advance: Callable[[], None] | None = None
+
+    async def _one(self, item: tuple[str, str]) -> Opinion:
+        try:
+            verdict = await self.judge.judge(*item)
+        except ModelCallError as error:
+            return Opinion(None, unscored=str(error))
+        finally:
+            if self.advance is not None:
+                self.advance()
+        return Opinion(verdict.label, verdict.probability, verdict.unscored)
+
+    async def _all(self, items: list[tuple[str, str]]) -> list[Opinion]:
+        return [opinion async for opinion in stream.ordered(self._one, items, limit=self.concurrency)]
+
+    def label(self, queries: Sequence[str], responses: Sequence[str]) -> list[Opinion]:
+        return loop.run(self._all(list(zip(queries, responses, strict=True))))
+
+
+@dataclass(frozen=True)
+class LengthSignal:
+    """The length twin: excellent when the text has at least ``cut`` characters (or at most, where shorter is better).
+
+    It knows nothing of writing; a policy that only gains by it has learned to write longer (or shorter).
+    """
+
+    cut: float
+    longer_is_better: bool
+    name: str = "length"
+
+    @classmethod
+    def fit(cls, labelled: Sequence[Labelled]) -> LengthSignal:
+        """The single cut with the best balanced accuracy on ``labelled``; both classes must occur."""
+        good = [len(row.response) for row in labelled if row.label == 1]
+        bad = [len(row.response) for row in labelled if row.label == 0]
+        if not good or not bad:
+            raise InputError("the length twin needs labelled texts of both classes")
+
+        def balanced(cut: float) -> float:
+            return (sum(n >= cut for n in good) / len(good) + sum(n < cut for n in bad) / len(bad)) / 2
+
+        cuts = sorted({*good, *bad})
+        best = max(cuts, key=lambda cut: max(balanced(cut), 1 - balanced(cut)))
+        return cls(cut=float(best), longer_is_better=balanced(best) >= 0.5)
+
+    def label(self, queries: Sequence[str], responses: Sequence[str]) -> list[Opinion]:
+        return [
+            Opinion(1 if (len(text) >= self.cut) == self.longer_is_better else 0, float(len(text)))
+            for text in responses
+        ]

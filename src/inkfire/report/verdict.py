@@ -1,0 +1,98 @@
+"""The comparison in plain words: nothing is claimed that an interval does not support.
+
+A claim needs a paired 95 % interval that excludes zero, from a signal that was not the policy's own reward. When
+length alone predicts half of a difference or more, the sentence says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def points(value: float) -> str:
+    """A difference of rates in percentage points, signed."""
+    return f"{100 * value:+.0f}"
+
+
+def claims(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
+    """One sentence for every policy against its baselines, with ``kind`` better | worse | open | none."""
+    policies = evaluation["policies"]
+    rows = [row for row in evaluation["differences"] if row["signal"] != "length"]
+    out = []
+    for policy in policies:
+        for against in dict.fromkeys(row["against"] for row in rows if row["policy"] == policy):
+            mine = [row for row in rows if (row["policy"], row["against"]) == (policy, against)]
+            out.append(_claim(policy, against, mine))
+    return out
+
+
+def _claim(policy: str, against: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    independent = [row for row in rows if not row["own_reward"] and row["difference"] is not None]
+    if not independent:
+        why = "every signal was the policy's own reward or gave no score, so nothing is claimed"
+        text = f"{policy} against {against}: {why}."
+        return {"kind": "none", "policy": policy, "against": against, "text": text}
+    better = [row for row in independent if row["difference_ci"][0] > 0]
+    worse = [row for row in independent if row["difference_ci"][1] < 0]
+    details = "; ".join(_detail(row) for row in independent)
+    if better and worse:
+        kind, head = "open", f"the signals disagree about {policy} against {against}"
+    elif better:
+        kind = "better"
+        silent = len(independent) - len(better)
+        by = ", ".join(row["signal"] for row in better)
+        head = f"{policy} is better than {against} by {by}" + (
+            f" ({silent} other independent signal{'s' * (silent > 1)} not decided)" if silent else ""
+        )
+    elif worse:
+        kind, head = "worse", f"{policy} is worse than {against} by {', '.join(row['signal'] for row in worse)}"
+    else:
+        kind, head = "open", f"no difference between {policy} and {against} is shown"
+    warning = "".join(_length_warning(row) for row in better)
+    return {
+        "kind": kind,
+        "policy": policy,
+        "against": against,
+        "text": f"{head[0].upper()}{head[1:]}: {details}.{warning}",
+    }
+
+
+def _detail(row: Mapping[str, Any]) -> str:
+    low, high = row["difference_ci"]
+    return f"{row['signal']} {points(row['difference'])} points ({points(low)} to {points(high)}, n = {row['n']})"
+
+
+def _length_warning(row: Mapping[str, Any]) -> str:
+    by_length = row["difference_by_length"]
+    if by_length is None or by_length < 0.5 * row["difference"]:
+        return ""
+    gain = f"{points(row['difference'])} points by {row['signal']}"
+    return f" Careful: length alone predicts {points(by_length)} of the {gain}."
+
+
+def headline(evaluation: Mapping[str, Any]) -> str:
+    """The first line of the report: how many trained policies beat the untrained model, and how sure that is."""
+    trained = [name for name, p in evaluation["policies"].items() if p.get("own_reward")]
+    reference = "base" if "base" in evaluation["policies"] else None
+    against = [c for c in claims(evaluation) if c["policy"] in trained and c["against"] == reference]
+    won = [c["policy"] for c in against if c["kind"] == "better"]
+    lost = [c["policy"] for c in against if c["kind"] == "worse"]
+    n = evaluation["n"]
+    if not against:
+        return f"On {n} held-out queries there was nothing to compare the trained policies with."
+    if won:
+        whose = "its" if len(won) == 1 else "their"
+        text = f"On {n} held-out queries {_and(won)} wrote better than the base model "
+        text += f"by a signal that was not {whose} own reward."
+    else:
+        text = f"On {n} held-out queries no trained policy is shown to write better than the base model."
+    if lost:
+        text += f" {_and(lost)} wrote worse."
+    if len(won) < len(against) - len(lost) and won:
+        text += " For the others the intervals include zero."
+    return text
+
+
+def _and(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
