@@ -1,0 +1,162 @@
+"""A task is a folder of data: what to write, how it is judged, and the words every agent is prompted with.
+
+    task.toml        name, language, title, rubric, principles (S_D), flaws (S_G), slices, the judge's two answers
+    queries.jsonl    {"query", "tags": [...]}
+    labelled.jsonl   {"query", "response", "label", ...}    1 good, 0 bad: what judges are measured on
+    pairs.jsonl      {"query", "chosen", "rejected", ...}
+    prompts/*.jinja  one file per agent (see prompts.py)
+
+>>> task = load_task("greetings-zh")                                                             # doctest: +SKIP
+>>> task.render("judge", query=query, response=text, positive=None, negative=None, examples=[])  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from inkfire.datafiles import read_labelled, read_pairs, read_queries
+from inkfire.errors import TaskError
+from inkfire.recipe import Strict, load_toml, nearest
+from inkfire.records import Labelled, Preference, Query
+from inkfire.tasks.prompts import Message, Prompt, parse_prompt
+from inkfire.workspace import atomic, sha256_file
+
+_HOME = Path(__file__).parent
+_DIMENSIONS = ("language", "creativity", "emotion", "culture", "richness")
+
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Dimension(Strict):
+    """One dimension of the rubric, rated 1 to 3; the weights of the five sum to 1."""
+
+    name: Literal["language", "creativity", "emotion", "culture", "richness"]
+    weight: Annotated[float, Field(gt=0, le=1)]
+    description: Text
+
+
+class TaskFile(Strict):
+    """What task.toml holds."""
+
+    name: Text
+    language: Annotated[str, Field(pattern="^[a-z]{2,3}$")]
+    title: Text
+    description: Text
+    good: Annotated[str, Field(pattern=r"^\S+$")]
+    bad: Annotated[str, Field(pattern=r"^\S+$")]
+    max_tokens: Annotated[int, Field(ge=1, le=8192)]
+    principles: Annotated[tuple[Text, ...], Field(min_length=1, max_length=10)]
+    flaws: Annotated[tuple[Text, ...], Field(min_length=1, max_length=10)]
+    slices: Annotated[dict[str, Text], Field(min_length=1)]
+    rubric: tuple[Dimension, ...]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = sorted(dimension.name for dimension in self.rubric)
+        if names != sorted(_DIMENSIONS):
+            raise ValueError(f"the rubric must have {', '.join(_DIMENSIONS)}, once each; it has {', '.join(names)}")
+        total = math.fsum(dimension.weight for dimension in self.rubric)
+        if not math.isclose(total, 1, abs_tol=1e-6):
+            raise ValueError(f"the weights of the rubric sum to {total:g}, not to 1")
+        if self.good == self.bad:
+            raise ValueError(f"good and bad are the same word, {self.good!r}")
+        return self
+
+
+class Task(TaskFile):
+    """A loaded task. ``version`` is the first 12 hex digits of the SHA-256 over its files: a changed prompt shows."""
+
+    folder: Path
+    version: str
+
+    def messages(self, query: str, variant: str = "writer") -> list[Message]:
+        """What the policy is asked for a query; ``writer_alt`` is the second writer setting."""
+        return self.render(variant, query=query)
+
+    def render(self, prompt: str, **values: Any) -> list[Message]:
+        """An agent's conversation from ``prompts/PROMPT.jinja``; every template also sees ``task``.
+
+        Raises:
+            TaskError: no such prompt, or a template that fails (file and line are named).
+        """
+        about = {
+            "name": self.name,
+            "title": self.title,
+            "description": self.description,
+            "language": self.language,
+            "good": self.good,
+            "bad": self.bad,
+            "rubric": [dimension.model_dump() for dimension in self.rubric],
+        }
+        return _prompt(self.folder / "prompts" / f"{prompt}.jinja", self.version).render({"task": about, **values})
+
+    def queries(self) -> list[Query]:
+        return read_queries(self.folder / "queries.jsonl")
+
+    def labelled(self) -> list[Labelled]:
+        return read_labelled(self.folder / "labelled.jsonl")
+
+    def pairs(self) -> list[Preference]:
+        return read_pairs(self.folder / "pairs.jsonl")
+
+    def slice_of(self, query: Query) -> str:
+        """The first tag that names a slice; without one, the last slice of task.toml."""
+        return next((tag for tag in query.tags if tag in self.slices), list(self.slices)[-1])
+
+
+@lru_cache(maxsize=256)
+def _prompt(path: Path, version: str) -> Prompt:
+    """A prompt, compiled once per version of its task."""
+    del version
+    try:
+        return parse_prompt(path.read_text(encoding="utf-8"), path)
+    except FileNotFoundError:
+        raise TaskError(f"{path}: no such prompt") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise TaskError(f"{path}: cannot be read: {error}") from None
+
+
+def task_names() -> list[str]:
+    """The tasks that come with inkfire."""
+    return sorted(path.parent.name for path in _HOME.glob("*/task.toml"))
+
+
+def load_task(name_or_dir: str | Path) -> Task:
+    """A task that comes with inkfire, by name, or a user's own, by its folder.
+
+    Raises:
+        TaskError: no such task, or its task.toml is wrong (file, line and key are named).
+    """
+    names = task_names()
+    folder = _HOME / name_or_dir if str(name_or_dir) in names else Path(name_or_dir)
+    if not folder.is_dir():
+        raise TaskError(f"no task {str(name_or_dir)!r}{nearest(str(name_or_dir), names)}; or give a task folder")
+    file = load_toml(folder / "task.toml", TaskFile, error=TaskError)
+    return Task(**file.model_dump(), folder=folder, version=sha256_file(folder)[:12])
+
+
+def new_task(folder: Path, *, like: str = "greetings-en") -> None:
+    """Copy the task ``like`` into ``folder`` for the user to change; the copy is named after the folder.
+
+    Raises:
+        TaskError: no task ``like``, or ``folder`` is there and not empty.
+    """
+    source = load_task(like).folder
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise TaskError(f"{folder} is there and not empty; name a new folder")
+    try:
+        shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*", "__pycache__"))
+        text = (folder / "task.toml").read_text(encoding="utf-8")
+    except OSError as error:
+        raise TaskError(f"cannot write {folder}: {error.strerror or error}") from None
+    name = f"name = {json.dumps(folder.absolute().name, ensure_ascii=False)}"
+    with atomic(folder / "task.toml") as file:
+        file.write(re.sub(r"^name\s*=.*$", lambda _: name, text, count=1, flags=re.MULTILINE).encode())
