@@ -1,0 +1,100 @@
+"""The process's one event loop, in one daemon thread.
+
+Everything asynchronous in inkfire (model calls, debates, judges) runs here, whoever asks: a command, TRL's
+synchronous reward function in the main thread, a test. One loop means one pool of connections, one bound on
+concurrency and one place that knows what is in flight.
+
+>>> async def add(a: int, b: int) -> int:
+...     return a + b
+>>> run(add(1, 2))
+3
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import concurrent.futures
+import os
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_GRACE = 5.0  # seconds that a cancelled coroutine has to put its affairs in order
+
+_lock = threading.Lock()
+_loop: asyncio.AbstractEventLoop | None = None
+_thread: threading.Thread | None = None
+
+
+def run(coro: Coroutine[Any, Any, T]) -> T:
+    """Run ``coro`` on the process's loop and block until it is done.
+
+    Ctrl-C cancels the coroutine, waits a few seconds for it to clean up, and is raised here.
+
+    Raises:
+        RuntimeError: called on the loop's own thread, where it would wait for itself: ``await`` instead.
+    """
+    if threading.current_thread() is _thread:
+        coro.close()
+        raise RuntimeError("llm.loop.run() was called from a coroutine; await the coroutine instead")
+    future = asyncio.run_coroutine_threadsafe(coro, _running_loop())
+    try:
+        return future.result()
+    except KeyboardInterrupt:
+        future.cancel()
+        concurrent.futures.wait([_settled()], timeout=_GRACE)
+        raise
+
+
+def _settled() -> concurrent.futures.Future[None]:
+    """A future that completes once everything that was cancelled has finished."""
+
+    async def wait_for_cancelled() -> None:
+        here = asyncio.current_task()
+        cancelled = [task for task in asyncio.all_tasks() if task is not here and task.cancelling()]
+        await asyncio.gather(*cancelled, return_exceptions=True)
+
+    return asyncio.run_coroutine_threadsafe(wait_for_cancelled(), _running_loop())
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    global _loop, _thread
+    with _lock:
+        if _loop is None:
+            _loop = asyncio.new_event_loop()
+            _thread = threading.Thread(target=_loop.run_forever, name="inkfire-loop", daemon=True)
+            _thread.start()
+        return _loop
+
+
+def _stop() -> None:
+    """Close the loop at exit, so that sockets and the loop itself are not left to the garbage collector."""
+    if _loop is None or _thread is None or not _thread.is_alive():
+        return
+
+    async def cancel_all() -> None:
+        here = asyncio.current_task()
+        tasks = [task for task in asyncio.all_tasks() if task is not here]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    concurrent.futures.wait([asyncio.run_coroutine_threadsafe(cancel_all(), _loop)], timeout=_GRACE)
+    _loop.call_soon_threadsafe(_loop.stop)
+    _thread.join(timeout=_GRACE)
+    if not _thread.is_alive():
+        _loop.close()
+
+
+def _forget() -> None:
+    """A forked child has the parent's loop but not its thread: it starts its own when it needs one."""
+    global _lock, _loop, _thread
+    _lock, _loop, _thread = threading.Lock(), None, None
+
+
+atexit.register(_stop)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,299 @@
+"""A model's text → the object its schema asks for, or the reason why there is none. Never a default.
+
+Models wrap JSON in prose and fences, forget braces and commas, answer twice or not at all. What is accepted:
+
+1. The whole text is JSON. It satisfies the schema, or the reply is unparsed.
+2. JSON objects stand in the text (fences and prose around them do not matter). The first that satisfies the schema
+   is taken, if nothing else in the text contradicts its decisions.
+3. Otherwise the first object is repaired (json-repair), must satisfy the schema, and may contain only what is written.
+
+A *decision* is a number, a boolean or a member of an enumeration. In 2 and 3 every decision must be the same wherever
+the text states it: a quoted ``"judge": 1`` inside a broken string does not outvote the judge's own 0, and two labels
+are none. In 3 it must also be complete: a truncated ``{"judge":`` has no value, and ``{"score": 1`` may have been a 12.
+
+Types are those of JSON Schema, strictly: "1" and true are not 1; 1.0 is (JSON has one kind of number) and is
+returned as the integer 1. NaN and Infinity are not JSON. Lone surrogates become U+FFFD, so that what is returned can be
+written as UTF-8.
+
+>>> schema = {"type": "object", "properties": {"judge": {"enum": [0, 1]}}, "required": ["judge"]}
+>>> parse('Sure! ```json\\n{"judge": 1,}\\n```', schema)
+({'judge': 1}, None)
+>>> parse('{"judge":', schema)
+(None, 'judge: no complete value is written in the reply')
+>>> parse('{"judge": 0} or rather {"judge": 1}', schema)
+(None, 'the reply contradicts itself on judge')
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from inkfire.llm.base import JsonSchema
+
+_LONGEST = 200_000  # characters looked at; a longer reply is a runaway
+_STARTS = 64  # positions at which an object is looked for
+_BRACES = 500  # opening braces in what is worth repairing: json-repair is slow on thousands
+_WHY = 200  # characters of a reason
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
+_TYPES = {dict: "object", list: "list", str: "string", bool: "boolean", int: "number", float: "number"}
+
+
+class _NotJson(ValueError):
+    """JSON to Python's parser, not to us."""
+
+
+def parse(text: str, schema: JsonSchema) -> tuple[Any, str | None]:
+    """The object in ``text`` that satisfies ``schema`` and None; or None and why there is none.
+
+    Args:
+        text: a model's reply, thinking already stripped (``strip_thinking``).
+        schema: the JSON Schema of an object.
+    """
+    text = well_formed(text).strip().lstrip("\ufeff")
+    if not text:
+        return None, "the reply is empty"
+    if len(text) > _LONGEST:
+        return None, f"the reply is too long ({len(text)} characters)"
+    try:
+        whole = _loads(text)
+    except _NotJson as error:
+        return None, str(error)
+    except (ValueError, RecursionError):
+        return _search(text, schema)
+    if not isinstance(whole, dict):
+        return None, f"the reply is a JSON {_TYPES.get(type(whole), 'null')}, not an object"
+    return _accept(whole, schema)
+
+
+def strip_thinking(text: str) -> str:
+    """What a reasoning model answered after its ``<think>…</think>``; nothing when it never stopped thinking."""
+    if "</think>" in text:
+        return text.rpartition("</think>")[2].strip()
+    return "" if text.lstrip().startswith("<think>") else text
+
+
+def well_formed(text: str) -> str:
+    """``text`` with surrogate pairs joined and lone surrogates replaced by U+FFFD, so that it encodes as UTF-8."""
+    if _SURROGATE.search(text) is None:
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _loads(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_object, parse_constant=_constant, strict=False)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in out and (out[key] != value or type(out[key]) is not type(value)):
+            raise _NotJson(f"the reply contradicts itself on {key[:40]}")
+        out[key] = value
+    return out
+
+
+def _constant(name: str) -> Any:
+    raise _NotJson(f"{name} is not a JSON value")
+
+
+# ---- objects within text -------------------------------------------------------------------------------------------
+
+
+def _search(text: str, schema: JsonSchema) -> tuple[Any, str | None]:
+    if "{" not in text:
+        return None, "no JSON object in the reply"
+    accepted, why = None, None
+    for found in _objects(text):
+        accepted, problem = _accept(found, schema)
+        why = why or problem
+        if accepted is not None:
+            break
+    repaired = accepted is None and why is None
+    if repaired:
+        accepted, why = _repair(text, schema)
+    if accepted is None:
+        return None, why
+    contradiction = _contradicted(accepted, schema, text, repaired=repaired)
+    return (None, contradiction) if contradiction else (accepted, None)
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """The JSON objects that stand in the text."""
+    decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, strict=False)
+    position = text.find("{")
+    for _ in range(_STARTS):
+        if position < 0:
+            return
+        try:
+            found, position = decoder.raw_decode(text, position)
+        except (ValueError, RecursionError):
+            position += 1
+        else:
+            yield found
+        position = text.find("{", position)
+
+
+def _repair(text: str, schema: JsonSchema) -> tuple[Any, str | None]:
+    """The first object of the text mended by json-repair, if that invents nothing."""
+    if text.count("{") > _BRACES:
+        return None, "the reply is not JSON and cannot be repaired"
+    import json_repair
+
+    for name in _decisions(schema):
+        if any(not complete for _, complete in _written(name, text)):
+            return None, f"{name}: no complete value is written in the reply"
+    try:
+        repaired = json_repair.loads(text[text.index("{") :], skip_json_loads=True)
+    except (ValueError, RecursionError, IndexError, TypeError):
+        repaired = None
+    if isinstance(repaired, list):  # what follows the object comes back beside it
+        repaired = next((part for part in repaired if isinstance(part, dict)), None)
+    if not isinstance(repaired, dict):
+        return None, "the reply is not JSON and cannot be repaired"
+    readings = (_squeeze(text), _squeeze(_ESCAPE.sub(_unescape, text)))
+    for leaf in _strings(repaired):
+        if not any(_squeeze(leaf) in reading for reading in readings) or (not leaf and '""' not in text):
+            return None, "the reply is not JSON and cannot be repaired without inventing a text"
+    return _accept(repaired, schema)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for child in value.values() if isinstance(value, dict) else value:
+            yield from _strings(child)
+
+
+def _squeeze(text: str) -> str:
+    return "".join(text.split())
+
+
+def _unescape(match: re.Match[str]) -> str:
+    code = match[1]
+    return chr(int(code[1:], 16)) if len(code) == 5 else _ESCAPES.get(code, code)
+
+
+# ---- decisions -----------------------------------------------------------------------------------------------------
+
+
+def _decisions(schema: JsonSchema) -> list[str]:
+    """The names of the properties that decide something: enumerations, numbers and booleans, nested ones too."""
+    names: list[str] = []
+    for name, sub in schema.get("properties", {}).items():
+        if "enum" in sub or "const" in sub or sub.get("type") in ("integer", "number", "boolean"):
+            names.append(name)
+        names += _decisions(sub)
+    if isinstance(schema.get("items"), dict):
+        names += _decisions(schema["items"])
+    return names
+
+
+def _contradicted(value: Any, schema: JsonSchema, text: str, *, repaired: bool) -> str | None:
+    """Why the text does not bear out the decisions of ``value``, or None."""
+    for name in _decisions(schema):
+        taken = {_token(v) for v in _values(value, name)}
+        written = {token for token, _ in _written(name, text)}
+        if written - taken:
+            return f"the reply contradicts itself on {name}"
+        if repaired and taken - written:
+            return f"{name}: no complete value is written in the reply"
+    return None
+
+
+def _values(value: Any, name: str) -> Iterator[Any]:
+    if isinstance(value, dict):
+        for key, child in value.items():
+            if key == name:
+                yield child
+            yield from _values(child, name)
+    elif isinstance(value, list):
+        for child in value:
+            yield from _values(child, name)
+
+
+def _token(value: Any) -> str:
+    """A decision as text, so that true is not 1, "1" is not 1, and 1.0 is."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+@functools.cache
+def _pattern(name: str) -> re.Pattern[str]:
+    quote = r"\\*[\"'“”]"
+    number = r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
+    value = rf"(?:{quote}(?P<string>[^\"'“”\\\n]{{0,80}}){quote}|(?P<number>{number})|(?P<word>\w+))"
+    # Complete: closed, or followed by a comma or the next key. "0, 1", "0 or 1", "1/0" and the end of the text are not.
+    tail = rf"(?P<tail>\s*(?:[}}\]]|[,，]\s*(?:$|[}}\]\"'“”\\]|\w+\s*[:：])|{quote}|\w+\s*[:：]))?"
+    return re.compile(rf"(?<!\w)(?P<quoted>{quote})?{re.escape(name)}(?:{quote})?\s*[:：]\s*(?:{value}{tail})?")
+
+
+def _written(name: str, text: str) -> Iterator[tuple[str, bool]]:
+    """Every value that the text states for ``name``, and whether it is complete."""
+    for match in _pattern(name).finditer(text):
+        word = match["word"]
+        if match["number"]:
+            token = _token(float(match["number"]))
+        elif match["string"] is not None:
+            token = _token(match["string"])
+        elif word and word.lower() in ("true", "false"):
+            token = word.lower()
+        elif match["quoted"] or text[max(0, match.start() - 20) : match.start()].rstrip().endswith(("{", ",")):
+            token = _token(word or "")
+        else:
+            continue  # prose: "judge: I think …"
+        yield token, match["tail"] is not None
+
+
+# ---- the schema ----------------------------------------------------------------------------------------------------
+
+
+def _accept(value: Any, schema: JsonSchema) -> tuple[Any, str | None]:
+    """``value`` normalised, or the first thing that the schema has against it."""
+    try:
+        error = next(_validator(json.dumps(schema)).iter_errors(value), None)
+        if error is not None:
+            where = ".".join(str(part) for part in error.absolute_path)
+            why = f"{where}: {error.message}" if where else str(error.message)
+            return None, well_formed(why if len(why) <= _WHY else why[: _WHY - 1] + "…")
+        return _normal(value, schema), None
+    except _NotJson as error:
+        return None, str(error)
+    except RecursionError:
+        return None, "the reply is nested too deeply"
+
+
+@functools.lru_cache(maxsize=64)
+def _validator(schema: str) -> Any:
+    import jsonschema  # type: ignore[import-untyped]
+
+    return jsonschema.Draft202012Validator(json.loads(schema))
+
+
+def _normal(value: Any, schema: JsonSchema) -> Any:
+    """Integral numbers as int where the schema means integers, well-formed strings, no infinities (1e999)."""
+    if isinstance(value, dict):
+        properties = schema.get("properties", {})
+        return {well_formed(key): _normal(child, properties.get(key, {})) for key, child in value.items()}
+    if isinstance(value, list):
+        items = schema.get("items", {})
+        return [_normal(child, items if isinstance(items, dict) else {}) for child in value]
+    if isinstance(value, str):
+        return well_formed(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise _NotJson(f"{value} is not a JSON value")
+        integers = schema.get("type") == "integer" or any(
+            isinstance(member, int) for member in (*schema.get("enum", ()), schema.get("const"))
+        )
+        return int(value) if integers and value.is_integer() else value
+    return value
