@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_GRACE = 5.0  # seconds that a cancelled coroutine has to put its affairs in order
+_GRACE = 15.0  # seconds that a cancelled coroutine has to put its affairs in order
 
 _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None

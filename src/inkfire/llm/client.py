@@ -1,0 +1,373 @@
+"""The one client: any OpenAI-compatible endpoint, the embedded engine's included.
+
+    async with Client("gpt-5-mini", base_url="https://api.example.com/v1", api_key=key, ledger=ledger) as llm:
+        reply = await llm.chat(messages, schema=schema, sampling=Sampling(max_tokens=200))
+
+A call goes: ledger (answered before? then nothing is sent) → the same call already in flight? wait for that one → gate
+(bounded concurrency) → spend limit → request, retried within a bound → ledger (committed) → parsed; asked again within
+a bound when it does not satisfy the schema. What an endpoint lacks is found out once (``wire.Capabilities``).
+
+Deadlines start when a request starts, not while it waits for a place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import functools
+import logging
+import time
+import urllib.parse
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from inkfire.errors import EndpointDown, InputError, ModelCallError
+from inkfire.llm import wire
+from inkfire.llm.base import JsonSchema, Message, Reply, Sampling, Usage
+from inkfire.llm.ledger import Entry, Ledger
+from inkfire.llm.prices import Amount, Price, estimate_tokens
+from inkfire.llm.retry import Fault, Gate, Rejected, Retry, diagnose
+
+if TYPE_CHECKING:
+    import openai
+
+_log = logging.getLogger(__name__)
+_CONNECT = 10.0  # seconds to connect
+_GRACE = 10.0  # seconds that requests in flight have when the client closes
+_UNREACHABLE = 3  # refused connections, before any success, after which the address is wrong
+_LOCAL = ("127.0.0.1", "localhost", "::1")
+
+
+class Client:
+    """A model behind an OpenAI-compatible endpoint (the ``LLM`` of ``base.py``).
+
+    Args:
+        name: how transcripts and manifests call it.
+        base_url: up to and including ``/v1``.
+        api_key: None where the endpoint wants none.
+        model: the model's name on the wire; ``name`` by default.
+        model_key: identifies the model in the ledger; base URL and model by default.
+        ledger: where replies are kept; None keeps nothing.
+        concurrency: requests in flight at once, at most.
+        deadline: seconds that a request may take.
+        reasks: how often a reply that does not satisfy its schema is asked again.
+        retry: what happens when a request fails.
+        price: of this model; None looks it up in the ledger's prices.
+        on_close: called once after ``aclose`` (an engine that has no more clients stops).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        base_url: str,
+        api_key: str | None = None,
+        model: str | None = None,
+        model_key: str | None = None,
+        ledger: Ledger | None = None,
+        concurrency: int = 16,
+        deadline: float = 120.0,
+        reasks: int = 2,
+        retry: Retry = Retry(),
+        price: Price | None = None,
+        on_close: Callable[[], None] | None = None,
+    ) -> None:
+        url = urllib.parse.urlsplit(base_url)
+        if url.scheme not in ("http", "https") or not url.hostname:
+            raise InputError(f"--base-url must look like https://host/v1, not {base_url!r}")
+        if concurrency < 1:
+            raise InputError(f"concurrency must be at least 1, not {concurrency}")
+        self.name = name
+        self.base_url = base_url.rstrip("/")
+        self.model = model or name
+        # Credentials that are part of the URL must not reach the ledger's keys or a message.
+        self._where = urllib.parse.urlunsplit(url._replace(netloc=url.netloc.rpartition("@")[2])).rstrip("/")
+        self.model_key = model_key or f"{self._where} {self.model}"
+        self._api_key = api_key
+        self._is_local = url.hostname in _LOCAL
+        self._ledger = ledger
+        self._deadline = deadline
+        self._reasks = reasks
+        self._retry = retry
+        self._price = price if price is not None or ledger is None else ledger.price(self.model)
+        self._on_close = on_close
+        self._gate = Gate(concurrency)
+        self._capabilities = wire.Capabilities()
+        self._in_flight: dict[bytes, _Shared] = {}
+        self._http: openai.AsyncOpenAI | None = None
+        self._failures_in_row = 0
+        self._succeeded = 0
+
+    @property
+    def lacking(self) -> frozenset[str]:
+        """The features that the endpoint was found not to have (``wire``)."""
+        return frozenset(self._capabilities.lacking)
+
+    async def chat(
+        self, messages: Sequence[Message], *, schema: JsonSchema | None = None, sampling: Sampling = Sampling()
+    ) -> Reply:
+        """Ask the model. See ``base.LLM`` for what is raised."""
+        question = wire.Question(messages, schema, sampling)
+        digest = question.digest(self.model_key)
+        shared = self._in_flight.get(digest)
+        if shared is not None and not shared.task.cancelled():
+            reply = dataclasses.replace(await shared.result(), cached=True)
+            self._count(cached=1)
+            return reply
+        recalled = self._recall(question, digest)
+        if recalled is not None:
+            return self._usable(question, recalled)
+        shared = self._in_flight[digest] = _Shared()
+        shared.task = asyncio.ensure_future(self._ask(question, digest, shared))
+        shared.task.add_done_callback(functools.partial(self._over, digest, shared))
+        return await shared.result()
+
+    def _over(self, digest: bytes, shared: _Shared, _: asyncio.Task[Reply]) -> None:
+        if self._in_flight.get(digest) is shared:
+            del self._in_flight[digest]
+
+    async def aclose(self) -> None:
+        """Let the requests in flight end and be stored (for a few seconds), then close the connections."""
+        tasks = [shared.task for shared in self._in_flight.values()]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=_GRACE)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        http, self._http = self._http, None
+        if http is not None:
+            await http.close()
+        on_close, self._on_close = self._on_close, None
+        if on_close is not None:
+            on_close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    # ---- one question: recalled, or asked until the reply satisfies the schema -------------------------------------
+
+    def _recall(self, question: wire.Question, digest: bytes) -> Reply | None:
+        """The outcome that the ledger holds, None where something is still to be asked."""
+        if self._ledger is None:
+            return None
+        for attempt in range(self._attempts(question)):
+            entry = self._ledger.find(wire.attempt_key(digest, attempt))
+            if entry is None:
+                return None
+            reply = wire.read_reply(entry, question.schema, cached=True)
+            answered = entry.time
+            if reply.unparsed is None:
+                break
+        if reply.unparsed is not None and self._ledger.retry_unscored and answered < self._ledger.opened:
+            return None
+        self._count(cached=attempt + 1)
+        return reply
+
+    async def _ask(self, question: wire.Question, digest: bytes, shared: _Shared) -> Reply:
+        asked = question
+        for attempt in range(self._attempts(question)):
+            key = wire.attempt_key(digest, attempt)
+            entry = None
+            if self._ledger is not None and not self._ledger.retry_unscored:  # the beginning of an interrupted series
+                entry = self._ledger.find(key)
+                self._count(cached=entry is not None)
+            cached = entry is not None
+            if entry is None:
+                try:
+                    entry = await self._draw(asked, key, attempt, shared)
+                except ModelCallError:
+                    self._count(failures=1)
+                    raise
+            reply = wire.read_reply(entry, question.schema, cached=cached)
+            if reply.unparsed is None:
+                break
+            asked = question.again(reply)
+        return self._usable(question, reply)
+
+    def _attempts(self, question: wire.Question) -> int:
+        return 1 if question.schema is None else 1 + self._reasks
+
+    def _usable(self, question: wire.Question, reply: Reply) -> Reply:
+        if question.schema is None and reply.unparsed is not None:  # a caller that wants a text must not get a refusal
+            self._count(failures=1)
+            raise ModelCallError(f"{self.name} {reply.unparsed}")
+        return reply
+
+    def _count(self, *, cached: int = 0, failures: int = 0) -> None:
+        if self._ledger is not None:
+            self._ledger.count(cached=cached, failures=failures)
+
+    # ---- one reply: requested within bounds, stored ----------------------------------------------------------------
+
+    async def _draw(self, question: wire.Question, key: bytes, attempt: int, shared: _Shared) -> Entry:
+        wanted = wire.features(question)
+        dropped: set[str] = set()
+        failures = 0
+        succeeded = self._succeeded
+        while True:
+            sent = self._capabilities.usable(wanted, dropped)
+            await self._gate.enter(first=failures > 0 or bool(dropped))
+            try:
+                if shared.abandoned:
+                    raise asyncio.CancelledError
+                entry = await self._request(question, sent, key, attempt)
+            except Rejected as rejected:
+                suspect = None if rejected.content_filter else self._capabilities.suspect(sent, rejected.message)
+                if suspect is None:
+                    raise ModelCallError(f"{self.name} refused the request ({rejected})") from rejected
+                dropped.add(suspect)
+                continue
+            except Fault as fault:
+                failures += 1
+                pause = self._after(fault, failures, progress=self._succeeded > succeeded)
+            else:
+                self._succeed(sent, dropped)
+                return entry
+            finally:
+                self._gate.leave()
+            await asyncio.sleep(pause)
+
+    async def _request(self, question: wire.Question, sent: Sequence[str], key: bytes, attempt: int) -> Entry:
+        """One request: its worst case reserved before, its reply committed after."""
+        prompt_tokens = estimate_tokens(question.messages)
+        worst = Usage(prompt_tokens, question.sampling.max_tokens)
+        promised, spent = Amount.of(worst, self._price), Amount()
+        if self._ledger is not None:
+            await self._ledger.reserve(promised)
+        try:
+            body = wire.request_body(self.model, question, sent)
+            start = time.perf_counter()
+            content = await self._post(body)
+            latency = time.perf_counter() - start
+            completion = wire.read_completion(content, prompt_tokens=prompt_tokens)
+            spent = Amount.of(completion.usage, self._price)
+            entry = self._entry(question, completion, key, attempt, latency)
+            if self._ledger is not None:
+                await self._ledger.record(entry)
+            return entry
+        finally:
+            if self._ledger is not None:
+                self._ledger.settle(promised, spent)
+
+    def _entry(
+        self, question: wire.Question, completion: wire.Completion, key: bytes, attempt: int, latency: float
+    ) -> Entry:
+        usage = completion.usage
+        entry = Entry(
+            key=key,
+            run="" if self._ledger is None else self._ledger.run,
+            model=self.name,
+            time=time.time(),
+            attempt=attempt,
+            text=completion.text,
+            finish_reason=completion.finish_reason,
+            unparsed=None,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            cached_tokens=usage.cached_tokens,
+            estimated=completion.estimated,
+            cost=None if self._price is None else self._price.cost(usage),
+            latency=latency,
+            logprobs=completion.logprobs,
+        )
+        unparsed = wire.read_reply(entry, question.schema).unparsed
+        return entry if unparsed is None else dataclasses.replace(entry, unparsed=unparsed)
+
+    async def _post(self, body: bytes) -> bytes:
+        import httpx2
+
+        http = self._http or self._connect()
+        try:
+            async with asyncio.timeout(self._deadline):
+                response = await http.post("/chat/completions", cast_to=httpx2.Response, content=body)
+        except Exception as error:
+            raise diagnose(error, where=f"{self.model} at {self._where}") from error
+        return response.content
+
+    def _connect(self) -> openai.AsyncOpenAI:
+        import httpx2
+        import openai
+
+        places = self._gate.limit
+        self._http = openai.AsyncOpenAI(
+            base_url=self.base_url,
+            api_key=self._api_key or "none",
+            max_retries=0,
+            timeout=httpx2.Timeout(None, connect=_CONNECT),
+            http_client=openai.DefaultAsyncHttpxClient(
+                limits=httpx2.Limits(max_connections=places, max_keepalive_connections=places, keepalive_expiry=30.0),
+                trust_env=not self._is_local,  # a proxy of the environment does not lead to this machine
+            ),
+        )
+        return self._http
+
+    # ---- what success and failure mean for the calls to come -------------------------------------------------------
+
+    def _succeed(self, sent: Sequence[str], dropped: set[str]) -> None:
+        self._succeeded += 1
+        self._failures_in_row = 0
+        self._gate.widen()
+        lacking = self._capabilities.learn(sent, dropped)
+        if lacking:
+            _log.warning("%s at %s has no %s: going on without", self.model, self._where, ", ".join(sorted(lacking)))
+
+    def _after(self, fault: Fault, failures: int, *, progress: bool) -> float:
+        """Seconds until the next try.
+
+        Args:
+            failures: how often this request has failed.
+            progress: whether another request succeeded since this one was first tried.
+
+        Raises:
+            ModelCallError: this request has been tried often enough.
+            EndpointDown: the endpoint is not worth another try.
+        """
+        self._failures_in_row += 1
+        if self._ledger is not None:
+            self._ledger.fault(self.name, fault.kind)
+        where = f"{self.model} at {self._where}"
+        if fault.kind == "unreachable" and not self._succeeded and failures >= _UNREACHABLE:
+            raise EndpointDown(f"{where} cannot be reached: is it running? Check --base-url")
+        if (fault.retry_after or 0.0) > self._retry.patience:
+            raise EndpointDown(f"{where} asks to wait {fault.retry_after:.0f} s: run the same command again after that")
+        if failures >= self._retry.tries:
+            if self._failures_in_row >= self._retry.hopeless and not progress:
+                raise EndpointDown(
+                    f"{where} keeps failing ({self._failures_in_row} times in a row, last: {fault.kind}). "
+                    "Every reply so far is kept: the same command goes on from here"
+                )
+            raise ModelCallError(f"{self.name} failed {failures} times, last with {fault.kind}")
+        pause = self._retry.wait(failures, fault)
+        if fault.kind == "429" or fault.retry_after is not None:
+            self._gate.close(pause)
+        return pause
+
+
+class _Shared:
+    """One call in flight and everybody who waits for it.
+
+    When all of them were cancelled it is ``abandoned``: a request that is on its way is still stored (it is paid for),
+    a new one is not sent.
+    """
+
+    task: asyncio.Task[Reply]
+
+    def __init__(self) -> None:
+        self._waiting = 0
+
+    @property
+    def abandoned(self) -> bool:
+        return self._waiting == 0
+
+    async def result(self) -> Reply:
+        self._waiting += 1
+        try:
+            return await asyncio.shield(self.task)
+        finally:
+            self._waiting -= 1

@@ -1,0 +1,362 @@
+"""Every reply a model gave, kept: nothing that was paid for is asked again.
+
+An SQLite file in WAL mode. A reply is committed before its caller sees it, so a process may be killed at any moment
+and the next one goes on with all that was answered. Runs in one folder share a ledger; several processes may use it.
+
+- ``find`` reads on the caller's thread (tens of microseconds).
+- ``record`` hands the reply to one writer thread, which commits what has gathered in one transaction: the event loop
+  never waits for the disk or for a lock. Its caller waits for the commit.
+- When a write fails (full disk, lock, file system turned read-only) the replies at hand are put into a file beside the
+  ledger, which the next process takes in; the ledger refuses everything further, so no money is spent in vain.
+
+Keys say what was asked, not when or in which order: model, messages, schema, sampling, seed, sample index, attempt.
+A ledger holds replies and their numbers; no prompts, no credentials.
+
+    with Ledger(run.ledger_path, budget=Budget(money=5.0), run="my-run") as ledger:
+        client = open_model("gpt-5-mini", ledger=ledger)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import operator
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from inkfire.errors import InkfireError, InputError
+from inkfire.llm.base import Usage
+from inkfire.llm.prices import Amount, Budget, Price, Purse, read_prices
+
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS replies (
+    key BLOB PRIMARY KEY, run TEXT, model TEXT, time REAL, attempt INTEGER, text TEXT, finish_reason TEXT,
+    unparsed TEXT, prompt_tokens INTEGER, completion_tokens INTEGER, cached_tokens INTEGER, estimated INTEGER,
+    cost REAL, latency REAL, logprobs TEXT
+);
+CREATE TABLE IF NOT EXISTS faults (run TEXT, model TEXT, kind TEXT, n INTEGER, PRIMARY KEY (run, model, kind));
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One reply as it is stored; the fields are the columns.
+
+    ``text`` is what the model wrote, thinking included. ``unparsed`` says why no object could be read from it.
+    ``estimated`` marks token counts that the endpoint did not report. ``cost`` is None where no price is known.
+    ``latency`` is in seconds, ``time`` in seconds since the epoch, ``logprobs`` JSON (``wire.logprobs_json``) or None.
+    """
+
+    key: bytes
+    run: str
+    model: str
+    time: float
+    attempt: int
+    text: str
+    finish_reason: str
+    unparsed: str | None
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    estimated: bool
+    cost: float | None
+    latency: float
+    logprobs: str | None
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(self.prompt_tokens, self.completion_tokens, self.cached_tokens)
+
+
+_COLUMNS = ", ".join(field.name for field in fields(Entry))
+_INSERT = f"INSERT OR {{}} INTO replies ({_COLUMNS}) VALUES ({', '.join('?' for _ in fields(Entry))})"
+
+
+_row: Callable[[Entry], tuple[Any, ...]] = operator.attrgetter(*(field.name for field in fields(Entry)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    entry: Entry
+    loop: asyncio.AbstractEventLoop
+    committed: asyncio.Future[None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    run: str
+    model: str
+    kind: str
+
+
+class Ledger:
+    """The replies of all runs in one folder, and what this run has spent.
+
+    Args:
+        path: the SQLite file; it and its folder are made when they do not exist.
+        budget: the spend limit of ``run``: what earlier processes spent under the same name counts.
+        retry_unscored: ask anew where the stored reply could not be parsed.
+        run: a name for the spending, usually that of the run folder.
+        prices: by model name; otherwise ``prices.toml`` beside the ledger, where there is one.
+        patience: seconds to wait for another process's lock.
+
+    Raises:
+        InputError: the file cannot be opened or written; the message says why and what to do.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        budget: Budget | None = None,
+        retry_unscored: bool = False,
+        run: str = "",
+        prices: Mapping[str, Price] | None = None,
+        patience: float = 30.0,
+    ) -> None:
+        self.path = Path(path)
+        self.retry_unscored = retry_unscored
+        self.run = run
+        self.opened = time.time()
+        self.prices_path = self.path.with_name("prices.toml")
+        self._patience = patience
+        self._broken: InkfireError | None = None
+        self._counts: Counter[str] = Counter()
+        self._faults: Counter[str] = Counter()
+        self._tokens = 0
+        self._cost = 0.0
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._reader = self._connect()
+            self._writer = self._connect()
+            self._prepare()
+            spent = self._spent() if budget else Amount()
+        except (OSError, sqlite3.Error) as error:
+            raise self._explain(error) from error
+        if prices is None and self.prices_path.exists():
+            prices = read_prices(self.prices_path)
+        self._prices = dict(prices or {})
+        self._budget = budget
+        self._purse = Purse(budget, tokens=spent.tokens, money=spent.money) if budget else None
+        self._queue: queue.SimpleQueue[_Write | _Fault | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write_all, name="inkfire-ledger", daemon=True)
+        self._thread.start()
+        self._closed = False
+
+    # ---- what a client uses ----------------------------------------------------------------------------------------
+
+    def find(self, key: bytes) -> Entry | None:
+        """The stored reply of ``key``. Blocks for tens of microseconds."""
+        try:
+            row = self._reader.execute(f"SELECT {_COLUMNS} FROM replies WHERE key = ?", (key,)).fetchone()
+        except sqlite3.Error as error:
+            raise self._explain(error) from error
+        return Entry(*row) if row else None
+
+    async def record(self, entry: Entry) -> None:
+        """Commit ``entry``; returns when it is on file, also when the caller is cancelled meanwhile.
+
+        Raises:
+            InputError: it could not be written (it is then in a file beside the ledger, if that can be written).
+        """
+        if self._closed:
+            raise RuntimeError(f"{self.path} is closed")
+        self._counts["calls"] += 1
+        self._counts["unparsed"] += entry.unparsed is not None
+        self._tokens += entry.prompt_tokens + entry.completion_tokens
+        self._cost += entry.cost or 0.0
+        loop = asyncio.get_running_loop()
+        committed = loop.create_future()
+        self._queue.put(_Write(entry, loop, committed))
+        await asyncio.shield(committed)
+
+    async def reserve(self, amount: Amount) -> None:
+        """Promise the worst case of a call that is about to be sent; follow it with ``settle``.
+
+        Raises:
+            BudgetExceeded: the spend limit does not allow the call.
+            InputError: the ledger cannot be written, so the reply would be lost.
+        """
+        if self._broken is not None:
+            raise self._broken
+        if self._purse is not None:
+            await self._purse.reserve(amount)
+
+    def settle(self, promised: Amount, spent: Amount) -> None:
+        if self._purse is not None:
+            self._purse.settle(promised, spent)
+
+    def price(self, model: str) -> Price | None:
+        """The price of a remote model, None where the user gave none.
+
+        Raises:
+            InputError: there is a limit in money, which cannot be kept without a price.
+        """
+        price = self._prices.get(model)
+        if price is None and self._budget is not None and self._budget.money is not None:
+            raise InputError(
+                f"--budget needs the price of {model!r}: put [{json.dumps(model)}] with prompt and completion (per "
+                f"million tokens) into {self.prices_path}, or limit tokens with --budget-tokens"
+            )
+        return price
+
+    def count(self, *, cached: int = 0, failures: int = 0) -> None:
+        self._counts["calls"] += cached
+        self._counts["cached"] += cached
+        self._counts["failures"] += failures
+
+    def fault(self, model: str, kind: str) -> None:
+        """Count a request that failed (``kind``: ``500``, ``429``, ``timeout``, ``connection``, ``malformed`` …)."""
+        self._faults[kind] += 1
+        self._queue.put(_Fault(self.run, model, kind))
+
+    def stats(self) -> dict[str, Any]:
+        """What this process did: ``calls`` answered, ``cached`` of them from the ledger, ``tokens`` and ``cost`` of the
+        others, ``unparsed`` replies, ``failures`` (calls given up), ``faults`` (failed requests by kind)."""
+        names = ("calls", "cached", "failures", "unparsed")
+        counts = {name: self._counts[name] for name in names}
+        return {**counts, "tokens": self._tokens, "cost": self._cost, "faults": dict(sorted(self._faults.items()))}
+
+    def close(self) -> None:
+        """Write what is pending and close the file. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        self._queue.put(None)
+        self._thread.join()
+        self._reader.close()
+        self._writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # ---- the file --------------------------------------------------------------------------------------------------
+
+    def _connect(self) -> sqlite3.Connection:
+        # The writer's connection is used on its thread and the reader's on the event loop's: each on one at a time.
+        db = sqlite3.connect(self.path, timeout=self._patience, isolation_level=None, check_same_thread=False)
+        db.execute("PRAGMA synchronous = NORMAL")  # safe when the process is killed
+        return db
+
+    def _prepare(self) -> None:
+        db = self._writer
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version > _VERSION:
+            raise InputError(f"{self.path} was written by a newer inkfire; update inkfire or move the file away")
+        if version < _VERSION:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT")
+        for file in sorted(self.path.parent.glob(f"{self.path.name}.unwritten-*.jsonl")):
+            with contextlib.suppress(FileNotFoundError):  # another process was faster
+                entries = [_from_line(line) for line in file.read_text(encoding="utf-8").splitlines()]
+                self._transact(entries, "IGNORE")
+                file.unlink()
+
+    def _spent(self) -> Amount:
+        tokens, money = self._reader.execute(
+            "SELECT SUM(prompt_tokens + completion_tokens), SUM(cost) FROM replies WHERE run = ?", (self.run,)
+        ).fetchone()
+        return Amount(tokens or 0, money or 0.0)
+
+    def _write_all(self) -> None:
+        """The writer thread: commit what has gathered, tell who waits, until told to stop."""
+        stop = False
+        while not stop:
+            gathered = [self._queue.get()]
+            while not self._queue.empty():
+                gathered.append(self._queue.get())
+            stop = None in gathered
+            writes = [item for item in gathered if isinstance(item, _Write)]
+            faults = [item for item in gathered if isinstance(item, _Fault)]
+            problem = self._save([write.entry for write in writes], faults)
+            for write in writes:
+                with contextlib.suppress(RuntimeError):  # the loop is gone, and so is who waited
+                    write.loop.call_soon_threadsafe(_tell, write.committed, problem)
+
+    def _save(self, entries: list[Entry], faults: list[_Fault]) -> InkfireError | None:
+        if self._broken is None:
+            try:
+                if entries or faults:
+                    self._transact(entries, "REPLACE", faults)
+            except sqlite3.Error as error:
+                self._broken = self._explain(error)
+            else:
+                return None
+        with contextlib.suppress(OSError):
+            self._put_beside(entries)
+        return self._broken
+
+    def _transact(self, entries: Iterable[Entry], conflict: str, faults: Iterable[_Fault] = ()) -> None:
+        db = self._writer
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            db.executemany(_INSERT.format(conflict), map(_row, entries))
+            db.executemany(
+                "INSERT INTO faults VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET n = n + 1",
+                [(fault.run, fault.model, fault.kind) for fault in faults],
+            )
+            db.execute("COMMIT")
+        except sqlite3.Error:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+
+    def _put_beside(self, entries: list[Entry]) -> None:
+        """Replies that the database would not take go into a file of their own, whole or not at all."""
+        if not entries:
+            return
+        file = self.path.with_name(f"{self.path.name}.unwritten-{os.getpid()}-{time.time_ns()}.jsonl")
+        partial = file.with_suffix(".partial")
+        with partial.open("w", encoding="utf-8") as out:
+            out.writelines(_to_line(entry) for entry in entries)
+            out.flush()
+            os.fsync(out.fileno())
+        partial.rename(file)
+
+    def _explain(self, error: Exception) -> InputError:
+        text = str(error)
+        if "locked" in text or "busy" in text:
+            fix = f"another process has locked it for {self._patience:g} s; stop that one and run the command again"
+        elif "full" in text or "No space" in text:
+            fix = "the disk is full; make room and run the command again"
+        elif "not a database" in text or "malformed" in text:
+            fix = "it is damaged or not a ledger; move it away"
+        else:
+            fix = "make its folder writable, or use an --out in one that is"
+        return InputError(f"the ledger {self.path} cannot be used ({text}): {fix}. Every stored reply is kept")
+
+
+def _tell(committed: asyncio.Future[None], problem: InkfireError | None) -> None:
+    if committed.done():
+        return
+    if problem is None:
+        committed.set_result(None)
+    else:
+        committed.set_exception(problem)
+        committed.exception()  # a cancelled caller never looks: that is not a warning
+
+
+def _to_line(entry: Entry) -> str:
+    values = [value.hex() if isinstance(value, bytes) else value for value in _row(entry)]
+    return json.dumps(values) + "\n"
+
+
+def _from_line(line: str) -> Entry:
+    key, *values = json.loads(line)
+    return Entry(bytes.fromhex(key), *values)

@@ -1,0 +1,187 @@
+"""What to do when a request fails: which failures are worth another try, when, and how many requests at once.
+
+- ``diagnose`` sorts the HTTP client's exceptions: a ``Fault`` may be tried again (408, 409, 429, 5xx, connection,
+  time-out, a body that is no completion), a ``Rejected`` asks for something this endpoint will not do (400, 413, 422,
+  501), and ``EndpointDown`` (401, 402, 403, 404, no quota) says what the user must change.
+- ``Retry`` is how often and after how long: exponential with jitter, never before the server's Retry-After.
+- ``Gate`` bounds the requests in flight on one endpoint. A 429 closes it for Retry-After and makes it narrower; every
+  success makes it a little wider again, up to its limit.
+
+The loop that ties them together is ``client.Client._draw``; it waits on the gate between tries, which is why this is
+not a retry library's decorator.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import random
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from inkfire.errors import EndpointDown
+
+_RETRIED = frozenset({408, 409, 429})
+_REJECTED = frozenset({400, 413, 422, 501})
+_FIXES = {
+    401: "it does not accept the API key: set OPENAI_API_KEY",
+    402: "it wants to be paid: check the account's billing",
+    403: "the API key may not use this model: check its permissions",
+    404: "it has no such model or path: check --model and --base-url (which usually ends in /v1)",
+}
+
+
+class Fault(Exception):
+    """A failed request that may be tried again; ``retry_after`` is the server's wish in seconds."""
+
+    def __init__(self, kind: str, retry_after: float | None = None) -> None:
+        super().__init__(kind)
+        self.kind = kind
+        self.retry_after = retry_after
+
+
+class Rejected(Exception):
+    """The endpoint will not do what the request asks; ``message`` is its reason."""
+
+    def __init__(self, status: int, message: str, *, content_filter: bool = False) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.content_filter = content_filter
+
+
+def diagnose(error: Exception, *, where: str) -> Exception:
+    """The meaning of an exception of the openai client: Fault, Rejected or EndpointDown (anything else is returned).
+
+    Args:
+        where: model and URL, for the message.
+    """
+    import httpx2
+    import openai
+
+    if isinstance(error.__cause__, (httpx2.ConnectError, httpx2.ConnectTimeout)):
+        return Fault("unreachable")
+    if isinstance(error, (openai.APITimeoutError, TimeoutError)):
+        return Fault("timeout")
+    if isinstance(error, openai.APIConnectionError):
+        return Fault("connection")
+    if not isinstance(error, openai.APIStatusError):
+        return error
+    status = error.status_code
+    message = _message(error)
+    if error.code in ("insufficient_quota", "billing_hard_limit_reached"):
+        return EndpointDown(
+            f"{where}: the account has no quota left ({message}): check its billing, then run this again"
+        )
+    if status in _FIXES:
+        return EndpointDown(f"{where}: {_FIXES[status]} (HTTP {status}: {message})")
+    if status in _REJECTED:
+        return Rejected(status, message, content_filter="content_filter" in f"{error.code} {error.type} {message}")
+    if status in _RETRIED or status >= 500:
+        return Fault(str(status), retry_after(error.response.headers))
+    return EndpointDown(f"{where}: unexpected answer (HTTP {status}: {message}): check --base-url")
+
+
+def _message(error: Any) -> str:
+    body = error.body
+    message = body.get("message") if isinstance(body, Mapping) else body
+    return " ".join(str(message or error.message).split())[:300]
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the server asks to wait: ``retry-after-ms``, or ``Retry-After`` in seconds or as an HTTP date."""
+    milliseconds, value = headers.get("retry-after-ms"), headers.get("retry-after")
+    try:
+        if milliseconds is not None:
+            return max(0.0, float(milliseconds) / 1000)
+        if value is None:
+            return None
+        return max(0.0, float(value))
+    except ValueError:
+        date = email.utils.parsedate_tz(value or "")
+        return None if date is None else max(0.0, email.utils.mktime_tz(date) - time.time())
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often a request is tried, and how long to wait in between (seconds).
+
+    ``first`` doubles with every failure up to ``longest``; half of it is jitter. A Retry-After beyond ``patience``
+    is not waited for: the endpoint counts as down. ``hopeless`` failures in a row, none of them followed by a success,
+    say that it is down too.
+    """
+
+    tries: int = 8
+    first: float = 0.5
+    longest: float = 30.0
+    patience: float = 120.0
+    hopeless: int = 10
+
+    def wait(self, failures: int, fault: Fault) -> float:
+        """Seconds before the next try, after ``failures`` ≥ 1 failed ones."""
+        backoff = min(self.longest, self.first * 2.0 ** (failures - 1)) * random.uniform(0.5, 1.0)
+        return max(backoff, fault.retry_after or 0.0)
+
+
+class Gate:
+    """At most ``limit`` requests in flight, fewer while the endpoint complains; first come, first served."""
+
+    _NARROWER = 0.7
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.active = 0
+        self._width = float(limit)
+        self._opens = 0.0  # loop time at which a closed gate opens; 0 when it is open
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def enter(self, *, first: bool = False) -> None:
+        """Wait for a place. ``first``: before everybody else that waits (a request that is tried again)."""
+        if not self._waiting and self._has_room():
+            self.active += 1
+            return
+        place = asyncio.get_running_loop().create_future()
+        (self._waiting.appendleft if first else self._waiting.append)(place)
+        try:
+            await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled():  # given at the moment of being cancelled: pass it on
+                self.leave()
+            raise
+
+    def leave(self) -> None:
+        self.active -= 1
+        self._admit()
+
+    def widen(self) -> None:
+        """A request succeeded: one more place after each full round of successes."""
+        if self._width < self.limit:
+            self._width = min(self.limit, self._width + 1 / self._width)
+
+    def close(self, seconds: float) -> None:
+        """The endpoint is overloaded: nothing enters for ``seconds``, and fewer at once after that."""
+        loop = asyncio.get_running_loop()
+        if not self._opens:  # once a closing: everything in flight complains at the same time
+            self._width = max(1.0, self._width * self._NARROWER)
+        opens = loop.time() + seconds
+        if opens > self._opens:
+            self._opens = opens
+            loop.call_at(opens, self._open, opens)
+
+    def _open(self, opens: float) -> None:
+        if self._opens == opens:  # not closed for longer meanwhile
+            self._opens = 0.0
+            self._admit()
+
+    def _has_room(self) -> bool:
+        return self.active < int(self._width) and not self._opens
+
+    def _admit(self) -> None:
+        while self._waiting and self._has_room():
+            place = self._waiting.popleft()
+            if not place.done():
+                self.active += 1
+                place.set_result(None)
