@@ -52,6 +52,10 @@ from inkfire.cli import models as _models  # noqa: E402
 
 app.add_typer(_models.group, name="models")
 
+from inkfire.cli import ledger as _ledger  # noqa: E402
+
+app.command("ledger")(_ledger.ledger)
+
 
 def run() -> int:
     """Run the command line and return the exit code."""

@@ -241,10 +241,7 @@ class Client:
         if self._ledger is not None:
             await self._ledger.reserve(promised)
         try:
-            body = wire.request_body(self.model, question, sent)
-            start = time.perf_counter()
-            content = await self._post(body)
-            latency = time.perf_counter() - start
+            content, latency = await self._post(wire.request_body(self.model, question, sent))
             completion = wire.read_completion(content, prompt_tokens=prompt_tokens)
             spent = Amount.of(completion.usage, self._price)
             entry = self._entry(question, completion, key, attempt, latency)
@@ -279,16 +276,18 @@ class Client:
         unparsed = wire.read_reply(entry, question.schema).unparsed
         return entry if unparsed is None else dataclasses.replace(entry, unparsed=unparsed)
 
-    async def _post(self, body: bytes) -> bytes:
+    async def _post(self, body: bytes) -> tuple[bytes, float]:
+        """The response's body and the seconds it took."""
         import httpx2
 
         http = self._http or self._connect()
+        start = time.perf_counter()
         try:
             async with asyncio.timeout(self._deadline):
                 response = await http.post("/chat/completions", cast_to=httpx2.Response, content=body)
         except Exception as error:
             raise diagnose(error, where=f"{self.model} at {self._where}") from error
-        return response.content
+        return response.content, time.perf_counter() - start
 
     def _connect(self) -> openai.AsyncOpenAI:
         import httpx2
