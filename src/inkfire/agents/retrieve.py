@@ -1,0 +1,105 @@
+"""Retrieval: the nearest good examples for a query, re-ranked by clicks.
+
+``k_search`` examples by similarity, then the ``k_final`` most clicked of them (PAPER, strategy A, step 1).
+
+    retriever = Retriever(read_examples("corpus.jsonl"))
+    await retriever.retrieve("祝外婆八十大寿", exclude="外婆，…")
+
+Similarity is BM25 over words (rjieba cuts Chinese; no download). Building it takes 0.3 s for 24,000 queries and a
+search 0.2 ms, so the index is not kept on disk. A text never sees itself or a near-duplicate among its examples: an
+agent that is shown the answer does not judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from inkfire.records import Example
+
+NEAR_DUPLICATE = 0.8
+"""Character 3-gram Jaccard similarity from which two texts count as the same text."""
+
+
+class Ranker(Protocol):
+    """Orders the examples it was built on by similarity to a query."""
+
+    async def rank(self, query: str, k: int) -> list[int]:
+        """Indices of at most ``k`` examples, most similar first; only those with some similarity."""
+        ...
+
+
+def words(text: str) -> list[str]:
+    """The words of a text for BM25: Chinese cut by rjieba, the rest by blanks; lower case, no punctuation."""
+    import rjieba
+
+    return [word.lower() for word in rjieba.cut_for_search(text) if any(char.isalnum() for char in word)]
+
+
+class BM25Ranker:
+    def __init__(self, texts: Sequence[str]):
+        import bm25s
+
+        self._index = None
+        tokens = [words(text) for text in texts]
+        if any(tokens):
+            self._index = bm25s.BM25()
+            self._index.index(tokens, show_progress=False)
+
+    async def rank(self, query: str, k: int) -> list[int]:
+        known = [] if self._index is None else [word for word in words(query) if word in self._index.vocab_dict]
+        if not known or self._index is None:
+            return []
+        scores = self._index.get_scores(known)
+        best = np.argsort(-scores, kind="stable")[:k]
+        return [int(index) for index in best if scores[index] > 0]
+
+
+class Retriever:
+    """Good examples for a query.
+
+    Args:
+        examples: the corpus.
+        rankers: how similarity is measured; several are merged by reciprocal rank. BM25 by default.
+        k_search: examples taken by similarity.
+        k_final: examples kept after re-ranking by clicks (ties: the more similar first).
+    """
+
+    def __init__(
+        self, examples: Sequence[Example], *, rankers: Sequence[Ranker] = (), k_search: int = 20, k_final: int = 2
+    ):
+        self.examples = list(examples)
+        self.rankers = list(rankers) or [BM25Ranker([example.query for example in self.examples])]
+        self.k_search = k_search
+        self.k_final = k_final
+
+    async def retrieve(self, query: str, *, exclude: str = "") -> list[Example]:
+        """At most ``k_final`` examples; none is ``exclude`` or a near-duplicate of it."""
+        rankings = [await ranker.rank(query, 2 * self.k_search) for ranker in self.rankers]
+        found = (self.examples[index] for index in merge_rankings(rankings))
+        apart = [example for example in found if not near_duplicate(example.response, exclude)][: self.k_search]
+        return sorted(apart, key=lambda example: -example.clicks)[: self.k_final]
+
+
+def merge_rankings(rankings: Sequence[Sequence[int]], damping: int = 60) -> list[int]:
+    """Reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009): sum of 1 / (damping + rank)."""
+    scores: dict[int, float] = {}
+    for ranking in rankings:
+        for rank, index in enumerate(ranking, start=1):
+            scores[index] = scores.get(index, 0.0) + 1.0 / (damping + rank)
+    return sorted(scores, key=lambda index: -scores[index])
+
+
+def near_duplicate(a: str, b: str, threshold: float = NEAR_DUPLICATE) -> bool:
+    """Whether two texts are the same but for punctuation, blanks or a few characters."""
+    grams_a, grams_b = _grams(a), _grams(b)
+    if not grams_a or not grams_b:
+        return False
+    return len(grams_a & grams_b) >= threshold * len(grams_a | grams_b)
+
+
+def _grams(text: str) -> set[str]:
+    letters = "".join(char for char in text.lower() if char.isalnum())
+    return {letters[i : i + 3] for i in range(max(1, len(letters) - 2))} if letters else set()
