@@ -8,6 +8,12 @@ from inkfire.errors import InputError
 from inkfire.evaluation.compare import compare
 from inkfire.evaluation.signals import JudgeSignal, LengthSignal, Opinion, RewardSignal
 from inkfire.records import Labelled, Query, Verdict
+from inkfire.tasks.task import load_task
+
+
+@pytest.fixture
+def task(tiny_task):
+    return load_task(tiny_task)
 
 
 class Contains:
@@ -30,10 +36,10 @@ def queries(task, n=20):
     return [Query.of(f"query {i}", (tags[i % len(tags)],)) for i in range(n)]
 
 
-def test_rates_differences_and_slices(tiny_task):
-    asked = queries(tiny_task)
+def test_rates_differences_and_slices(task):
+    asked = queries(task)
     responses = {"base": ["plain text"] * 20, "sft": ["plain text"] * 10 + ["warm! text"] * 10}
-    result = compare(tiny_task, asked, responses, [Contains("!")], corpus=["nothing alike at all"])
+    result = compare(task, asked, responses, [Contains("!")], corpus=["nothing alike at all"])
     base, sft = result["policies"]["base"], result["policies"]["sft"]
     assert base["excellent_rate"]["contains"] == 0
     assert sft["excellent_rate"]["contains"] == 0.5
@@ -46,40 +52,40 @@ def test_rates_differences_and_slices(tiny_task):
     assert sum(part["n"] for part in sft["slices"].values()) == 20
 
 
-def test_an_unscored_text_is_counted_and_left_out(tiny_task):
-    asked = queries(tiny_task, 10)
+def test_an_unscored_text_is_counted_and_left_out(task):
+    asked = queries(task, 10)
     responses = {"base": ["?"] * 5 + ["!"] * 5, "sft": ["!"] * 10}
-    result = compare(tiny_task, asked, responses, [Contains("!")], corpus=[])
+    result = compare(task, asked, responses, [Contains("!")], corpus=[])
     assert result["policies"]["base"]["unscored"]["contains"] == 5
     assert result["policies"]["base"]["excellent_rate"]["contains"] == 1.0
     assert result["differences"][0]["n"] == 5
 
 
-def test_nothing_scored_is_none_and_not_zero(tiny_task):
-    asked = queries(tiny_task, 4)
-    result = compare(tiny_task, asked, {"base": ["?"] * 4, "sft": ["?"] * 4}, [Contains("!")], corpus=[])
+def test_nothing_scored_is_none_and_not_zero(task):
+    asked = queries(task, 4)
+    result = compare(task, asked, {"base": ["?"] * 4, "sft": ["?"] * 4}, [Contains("!")], corpus=[])
     assert result["policies"]["base"]["excellent_rate"]["contains"] is None
     assert result["differences"][0]["difference"] is None
 
 
-def test_a_reward_that_only_measures_length_is_told(tiny_task):
-    asked = queries(tiny_task, 30)
+def test_a_reward_that_only_measures_length_is_told(task):
+    asked = queries(task, 30)
     responses = {
         "base": ["x" * (10 + i) for i in range(30)],
         "sft": ["x" * (30 + i) for i in range(30)],
     }
     likes_long = LengthSignal(cut=35, longer_is_better=True, name="judge")
-    result = compare(tiny_task, asked, responses, [likes_long], corpus=[])
+    result = compare(task, asked, responses, [likes_long], corpus=[])
     assert result["shortcut"]["judge"]["length_auc"] == 1.0
     (row,) = result["differences"]
     assert row["difference"] > 0.5
     assert row["difference_by_length"] > 0.8 * row["difference"]
 
 
-def test_own_reward_is_marked(tiny_task):
-    asked = queries(tiny_task, 6)
+def test_own_reward_is_marked(task):
+    asked = queries(task, 6)
     result = compare(
-        tiny_task,
+        task,
         asked,
         {"base": ["a"] * 6, "rm-rl": ["a!"] * 6},
         [Contains("!", "rm")],
@@ -90,9 +96,9 @@ def test_own_reward_is_marked(tiny_task):
     assert result["differences"][0]["own_reward"] is True
 
 
-def test_a_policy_must_answer_every_query(tiny_task):
+def test_a_policy_must_answer_every_query(task):
     with pytest.raises(InputError, match="answered 1 of 2"):
-        compare(tiny_task, queries(tiny_task, 2), {"base": ["a"]}, [Contains("!")], corpus=[])
+        compare(task, queries(task, 2), {"base": ["a"]}, [Contains("!")], corpus=[])
 
 
 def test_length_signal_fits_the_better_direction():
