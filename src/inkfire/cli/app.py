@@ -56,6 +56,10 @@ from inkfire.cli import ledger as _ledger  # noqa: E402
 
 app.command("ledger")(_ledger.ledger)
 
+from inkfire.cli import curate as _curate  # noqa: E402
+
+app.add_typer(_curate.curate_app, name="curate")
+
 
 def run() -> int:
     """Run the command line and return the exit code."""

@@ -1,0 +1,294 @@
+"""``inkfire curate``: strategy A's preference data, and ``inkfire curate show``: one debate, readable."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from inkfire.cli import common
+from inkfire.errors import DataError, InputError
+
+if TYPE_CHECKING:
+    from inkfire.agents.curate import Advances
+    from inkfire.llm.ledger import Ledger
+    from inkfire.records import Query
+    from inkfire.tasks.task import Task
+    from inkfire.workspace import Run
+
+_CONCURRENCY = 16  # calls in flight that are fed with work where --concurrency says nothing
+
+curate_app = typer.Typer()
+
+Settings = dict[str, Any]
+
+
+@curate_app.callback(invoke_without_command=True)
+def curate(
+    context: typer.Context,
+    task: Annotated[str | None, typer.Option("--task", help="A task's name or its folder.")] = None,
+    prompts: Annotated[Path | None, typer.Option("--prompts", help="Queries, in any format that has them.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Model of the agents, and of the writers unless --writer says else.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The run folder; the same command resumes.")] = None,
+    candidates: Annotated[int, typer.Option("--candidates", min=1, help="Candidates a query and round.")] = 4,
+    candidates_from: Annotated[
+        Path | None,
+        typer.Option("--candidates-from", help="Debate these {query, response, source} instead of writing."),
+    ] = None,
+    writer: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--writer",
+            help="MODEL[,prompt=writer|writer_alt][,temperature=T]; repeat it. Default: --model with both prompts.",
+        ),
+    ] = None,
+    agent: Annotated[
+        list[str] | None,
+        typer.Option("--agent", help="AGENT=MODEL or AGENT=off, for positive, negative, judge, reflect; repeat it."),
+    ] = None,
+    corpus: Annotated[
+        Path | None, typer.Option("--corpus", help="Good {query, response, clicks} that agents are shown, by nearness.")
+    ] = None,
+    pairs: Annotated[str, typer.Option("--pairs", help="length-matched, best-worst or all.")] = "length-matched",
+    max_length_ratio: Annotated[
+        float, typer.Option("--max-length-ratio", min=1, help="Bound of length-matched: longer text over shorter.")
+    ] = 1.25,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Fresh candidates until a pair, this often.")] = 2,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Use the first N queries.")] = None,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", min=1, help="Calls in flight at once, per model.")
+    ] = None,
+    base_url: common.BaseUrl = None,
+    budget: common.BudgetMoney = None,
+    budget_tokens: common.BudgetTokens = None,
+    retry_unscored: common.RetryUnscored = False,
+    seed: common.Seed = 0,
+    json: common.Json = False,
+) -> None:
+    """Write candidates for queries, debate each, and make preference pairs: pairs.jsonl and transcripts.jsonl.
+
+    Example: inkfire curate --task greetings-zh --prompts queries.txt --model local/qwen2.5-coder-1.5b --out runs/pairs
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if task is None or model is None or out is None or (prompts is None) == (candidates_from is None):
+        raise InputError("inkfire curate needs --task, --model, --out, and --prompts or else --candidates-from")
+    settings: Settings = {
+        "model": model,
+        "base_url": base_url,
+        "writers": [] if candidates_from else parse_writers(writer or [model, f"{model},prompt=writer_alt"]),
+        "agents": parse_agents(agent or [], model),
+        "candidates": candidates,
+        "pairs": pairs,
+        "max_length_ratio": max_length_ratio,
+        "rounds": rounds,
+        "limit": limit,
+    }
+    files = {"prompts": prompts, "candidates": candidates_from, "corpus": corpus}
+    result = run_curation(
+        task,
+        {name: path for name, path in files.items() if path is not None},
+        out,
+        settings,
+        seed=seed,
+        budget=(budget, budget_tokens),
+        retry_unscored=retry_unscored,
+        concurrency=concurrency,
+    )
+    common.emit(result, as_json=json)
+
+
+def parse_writers(specs: list[str]) -> list[Settings]:
+    """``MODEL[,prompt=P][,temperature=T]`` → its parts."""
+    writers = []
+    for spec in specs:
+        name, *options = spec.split(",")
+        values = dict(option.partition("=")[::2] for option in options)
+        if not name or set(values) - {"prompt", "temperature"}:
+            raise InputError(f"--writer {spec!r}: write MODEL,prompt=writer_alt,temperature=0.8")
+        try:
+            temperature = float(values.get("temperature", 1.0))
+        except ValueError:
+            raise InputError(f"--writer {spec!r}: temperature must be a number") from None
+        writers.append({"model": name, "prompt": values.get("prompt", "writer"), "temperature": temperature})
+    return writers
+
+
+def parse_agents(specs: list[str], model: str) -> dict[str, str]:
+    """Agent → its model, for the agents that take part."""
+    from inkfire.agents.debate import AGENTS
+
+    agents: dict[str, str] = dict.fromkeys(AGENTS, model)
+    for spec in specs:
+        name, _, value = spec.partition("=")
+        if name not in AGENTS or not value:
+            raise InputError(f"--agent {spec!r}: write AGENT=MODEL or AGENT=off; the agents are {', '.join(AGENTS)}")
+        agents[name] = value
+    return {name: value for name, value in agents.items() if value != "off"}
+
+
+def run_curation(
+    task_name: str,
+    files: Mapping[str, Path],
+    out: Path,
+    settings: Settings,
+    *,
+    seed: int,
+    budget: tuple[float | None, int | None],
+    retry_unscored: bool,
+    concurrency: int | None,
+) -> dict[str, Any]:
+    """Open the run folder and the ledger, curate, record the result. A finished run is read back."""
+    from inkfire.agents.pairs import PAIR_POLICIES
+    from inkfire.llm import loop
+    from inkfire.llm.ledger import Ledger
+    from inkfire.llm.prices import Budget
+    from inkfire.llm.progress import Progress
+    from inkfire.tasks.task import load_task
+    from inkfire.workspace import Run
+
+    if settings["pairs"] not in PAIR_POLICIES:
+        raise InputError(f"--pairs {settings['pairs']!r}: use {', '.join(PAIR_POLICIES)}")
+    task = load_task(task_name)
+    total = _count(files, settings["limit"])  # reads every row once: a bad one is found before anything is paid for
+    described = {**settings, "task": task.name, "task_version": task.version}
+    run = Run.open(out, command="curate", settings=described, inputs=files, seed=seed)
+    finished = None if retry_unscored else run.done("curate")
+    if finished is not None:
+        return {**finished, "calls": 0, "cached": 0, "tokens": 0, "cost": 0.0}
+    started = time.monotonic()
+    spend = Budget(*budget) if any(bound is not None for bound in budget) else None
+    with (
+        Ledger(run.ledger_path, budget=spend, retry_unscored=retry_unscored, run=out.name) as ledger,
+        Progress("curate", total, stats=ledger.stats) as progress,
+    ):
+        result = loop.run(_curate(task, files, run, settings, seed, ledger, progress, concurrency))
+        stats = ledger.stats()
+    run.complete("curate", result, seconds=time.monotonic() - started)
+    return result | {key: stats[key] for key in ("calls", "cached", "tokens", "cost")}
+
+
+async def _curate(
+    task: Task,
+    files: Mapping[str, Path],
+    run: Run,
+    settings: Settings,
+    seed: int,
+    ledger: Ledger,
+    progress: Advances,
+    concurrency: int | None,
+) -> dict[str, Any]:
+    """The models of the run, opened once each and closed at the end, around ``agents.curate.curate``."""
+    from inkfire.agents.curate import curate
+    from inkfire.agents.debate import Debate
+    from inkfire.agents.retrieve import Retriever
+    from inkfire.agents.writers import GivenWriter, ModelWriter, Writer
+    from inkfire.datafiles import iter_queries, read_examples, read_texts
+    from inkfire.llm.models import open_model
+
+    specs = settings["writers"]
+    names = [settings["model"], *settings["agents"].values(), *(spec["model"] for spec in specs)]
+    async with AsyncExitStack() as stack:
+        models = {}
+        for name in dict.fromkeys(names):
+            client = open_model(name, ledger=ledger, base_url=settings["base_url"], concurrency=concurrency)
+            models[name] = await stack.enter_async_context(client)
+        writers: Sequence[Writer]
+        queries: Iterable[Query]
+        candidates = settings["candidates"]
+        if "candidates" in files:
+            writers, queries = GivenWriter.of(read_texts(files["candidates"]))
+            candidates = len(writers)
+        else:
+            queries = iter_queries(files["prompts"])
+            writers = [
+                ModelWriter(task, models[spec["model"]], variant=spec["prompt"], temperature=spec["temperature"])
+                for spec in specs
+            ]
+        debate = Debate(
+            task,
+            models[settings["model"]],
+            retriever=Retriever(read_examples(files["corpus"])) if "corpus" in files else None,
+            agents=list(settings["agents"]),
+            per_agent={agent: models[name] for agent, name in settings["agents"].items()},
+            seed=seed,
+        )
+        return await curate(
+            task,
+            itertools.islice(queries, settings["limit"]),
+            writers,
+            debate,
+            pairs_path=run.path("pairs.jsonl"),
+            transcripts_path=run.path("transcripts.jsonl"),
+            candidates_per_query=candidates,
+            pair_policy=settings["pairs"],
+            max_length_ratio=settings["max_length_ratio"],
+            rounds=1 if "candidates" in files else settings["rounds"],
+            seed=seed,
+            limit=max(4, 2 * (concurrency or _CONCURRENCY) // candidates),
+            progress=progress,
+        )
+
+
+def _count(files: Mapping[str, Path], limit: int | None) -> int:
+    """How many queries there will be, repeats included."""
+    from inkfire.datafiles import iter_queries
+
+    n = sum(1 for _ in iter_queries(files.get("prompts") or files["candidates"]))
+    return n if limit is None else min(n, limit)
+
+
+@curate_app.command("show")
+def show(
+    id: Annotated[str, typer.Argument(help="A transcript's id, or the beginning of one.")],
+    out: Annotated[Path, typer.Option("--out", help="The run folder of inkfire curate.")],
+    json: common.Json = False,
+) -> None:
+    """Print one debate as a conversation.
+
+    Example: inkfire curate show 3f9c --out runs/pairs
+    """
+    common.emit(find_transcript(out, id), as_json=json, show=lambda row: typer.echo(conversation(row)))
+
+
+def find_transcript(out: Path, id: str) -> dict[str, Any]:
+    """The transcript whose id begins so; that of a run still going on is looked for in what it has written."""
+    from inkfire.workspace import read_jsonl
+
+    path = out / "transcripts.jsonl"
+    partial = path.with_name(path.name + ".partial")
+    found = [row for row in read_jsonl(partial if partial.exists() else path) if row["id"].startswith(id)]
+    if not found:
+        raise DataError(f"holds no debate {id!r}; the ids are the first field of each line", path=path)
+    if len(found) > 1 and any(row["id"] != found[0]["id"] for row in found):
+        raise DataError(f"{id!r} begins the ids of {len(found)} debates; give more of it", path=path)
+    return found[0]
+
+
+_VERDICTS = {1: "good", 0: "bad", None: "unscored"}
+
+
+def conversation(row: Mapping[str, Any]) -> str:
+    """A transcript as people read it: who said what, in order."""
+    lines = [f"{row['id']}  {_VERDICTS[row['label']]}", "", f"Query     {row['query']}", f"Text      {row['response']}"]
+    lines += [f"          written by {row['source']}"] if row["source"] else []
+    lines += [f"Example   {example['query']}: {example['response']}" for example in row["examples"]]
+    for agent, sign in (("positive", "+"), ("negative", "-")):
+        if row[agent] is not None:
+            lines += ["", f"{agent.capitalize():<10}({row['models'][agent]})"]
+            lines += [f"  {sign} {point}: {reason}" for point, reason in row[agent].items()]
+    for agent in ("judge", "reflect"):
+        if row[agent] is not None:
+            flip = ", overturning the judge" if agent == "reflect" and row["flipped"] else ""
+            lines += ["", f"{agent.capitalize():<10}({row['models'][agent]})"]
+            lines += [f"  {_VERDICTS[row[agent]['judge']]}{flip}: {row[agent]['reason']}"]
+    if row["unscored"] is not None:
+        lines += ["", f"Unscored  {row['unscored']}"]
+    return "\n".join(lines)

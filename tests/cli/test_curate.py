@@ -1,0 +1,173 @@
+"""``inkfire curate`` against a stub endpoint, and what it says when the input is wrong."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inkfire.cli.app import run
+from inkfire.cli.curate import conversation, parse_agents, parse_writers
+from inkfire.errors import InputError
+from inkfire.workspace import read_jsonl, write_jsonl
+
+Cli = Callable[..., tuple[int, dict[str, Any], str]]
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    stub = Path(__file__).parents[1] / "stub_endpoint.py"
+    with subprocess.Popen(
+        [sys.executable, str(stub)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        yield server.stdout.readline().strip()
+        server.communicate()
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    def call(*args: object) -> tuple[int, dict[str, Any], str]:
+        monkeypatch.setattr(sys, "argv", ["inkfire", *map(str, args)])
+        code = run()
+        out, err = capsys.readouterr()
+        return code, json.loads(out) if out.startswith("{") else {"text": out}, err
+
+    return call
+
+
+@pytest.fixture
+def prompts(tmp_path: Path) -> Path:
+    path = tmp_path / "prompts.txt"
+    path.write_text("a wish for Easter\na wish for a wedding\na wish for an exam\na wish for Easter\n")
+    return path
+
+
+@pytest.fixture
+def command(tiny_task: Path, prompts: Path, tmp_path: Path, endpoint: str) -> list[object]:
+    return [
+        "curate", "--task", tiny_task, "--prompts", prompts, "--model", "stub", "--base-url", endpoint,
+        "--pairs", "all", "--out", tmp_path / "run", "--json",
+    ]  # fmt: skip
+
+
+def test_it_makes_pairs_and_resumes_without_a_request(cli: Cli, command: list[object], tmp_path: Path) -> None:
+    code, result, _ = cli(*command)
+    assert code == 0
+    assert {"queries", "candidates", "labelled", "unscored", "pairs", "reflect_flips"} <= result.keys()
+    assert (result["queries"], result["repeated_queries"], result["cached"]) == (3, 1, 0)
+    assert result["candidates"] == result["labelled"] >= 12
+    assert result["calls"] == 5 * result["candidates"]
+    rows = list(read_jsonl(tmp_path / "run" / "pairs.jsonl"))
+    assert len(rows) == result["pairs"]
+
+    code, again, _ = cli(*command)
+    assert code == 0
+    assert (again["pairs"], again["calls"]) == (result["pairs"], 0)
+
+    code, other, _ = cli(*[tmp_path / "other" if arg == tmp_path / "run" else arg for arg in command])
+    assert code == 0
+    assert other["calls"] == other["cached"] == result["calls"]
+    for name in ("pairs.jsonl", "transcripts.jsonl", "stages/curate.json"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
+
+
+def test_a_debate_is_shown_as_a_conversation(cli: Cli, command: list[object], tmp_path: Path) -> None:
+    assert cli(*command)[0] == 0
+    first = next(read_jsonl(tmp_path / "run" / "transcripts.jsonl"))
+    code, row, _ = cli("curate", "show", first["id"][:8], "--out", tmp_path / "run", "--json")
+    assert (code, row) == (0, first)
+    code, shown, _ = cli("curate", "show", first["id"], "--out", tmp_path / "run")
+    assert code == 0
+    assert shown["text"].splitlines()[0].startswith(first["id"])
+    code, _, err = cli("curate", "show", "nonesuch", "--out", tmp_path / "run")
+    assert code == 2
+    assert "holds no debate 'nonesuch'" in err
+
+
+def test_given_candidates_are_debated(cli: Cli, command: list[object], tmp_path: Path) -> None:
+    texts = tmp_path / "texts.jsonl"
+    write_jsonl(texts, ({"query": "Easter", "response": f"{i} {'xyz'[i]} wish", "source": "sft"} for i in range(3)))
+    given = [*command[:3], "--candidates-from", texts, *command[5:]]
+    code, result, _ = cli(*given, "--agent", "negative=off")
+    assert code == 0
+    assert (result["queries"], result["candidates"], result["calls"]) == (1, 3, 9)
+    assert {row["source"] for row in read_jsonl(tmp_path / "run" / "transcripts.jsonl")} == {"sft"}
+
+
+def test_the_spend_limit_exits_3_and_a_higher_one_resumes(cli: Cli, command: list[object], tmp_path: Path) -> None:
+    code, result, _ = cli(*command, "--budget-tokens", 3000)
+    assert code == 3
+    assert not (tmp_path / "run" / "pairs.jsonl").exists()
+    code, result, _ = cli(*command, "--budget-tokens", 10_000_000)
+    assert code == 0
+    assert result["cached"] > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"--task": "greetings-xx"}, "no task 'greetings-xx'"),
+        ({"--prompts": "missing.txt"}, "missing.txt: no such file"),
+        ({"--pairs": "random"}, "--pairs 'random': use length-matched, best-worst, all"),
+        ({"--agent": "jury=m"}, "--agent 'jury=m'"),
+        ({"--writer": "m,temprature=1"}, "--writer 'm,temprature=1'"),
+        ({"--candidates-from": "x.jsonl"}, "--prompts or else --candidates-from"),
+        ({"--candidates": "0"}, "0 is not in the range"),
+    ],
+)
+def test_wrong_input_exits_2_and_writes_nothing(
+    cli: Cli, command: list[object], tmp_path: Path, change: dict[str, str], message: str
+) -> None:
+    args = list(command)
+    for option, value in change.items():
+        if option in args:
+            args[args.index(option) + 1] = value
+        else:
+            args += [option, value]
+    code, result, err = cli(*args)
+    assert code == 2
+    assert message in err
+    assert message in result["error"]
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_prompts_are_named_by_line(cli: Cli, command: list[object], tmp_path: Path) -> None:
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text('{"query": "fine"}\n{"query": \n')
+    code, _, err = cli(*[bad if str(arg).endswith("prompts.txt") else arg for arg in command])
+    assert code == 2
+    assert "bad.jsonl:2" in err
+    empty = tmp_path / "empty.txt"
+    empty.write_text("\n")
+    code, _, err = cli(*[empty if str(arg).endswith("prompts.txt") else arg for arg in command])
+    assert code == 2
+    assert "empty.txt" in err
+
+
+def test_writers_and_agents_are_parsed() -> None:
+    assert parse_writers(["m,prompt=writer_alt,temperature=0.8", "org/m:1"]) == [
+        {"model": "m", "prompt": "writer_alt", "temperature": 0.8},
+        {"model": "org/m:1", "prompt": "writer", "temperature": 1.0},
+    ]
+    assert parse_agents(["judge=big", "reflect=off"], "m") == {"positive": "m", "negative": "m", "judge": "big"}
+    with pytest.raises(InputError, match="must be a number"):
+        parse_writers(["m,temperature=hot"])
+
+
+def test_a_conversation_reads_from_top_to_bottom() -> None:
+    row = {
+        "id": "abc", "query": "Easter", "response": "Bells.", "source": "sft", "label": 1, "unscored": None,
+        "flipped": True, "examples": [{"query": "q", "response": "r"}], "positive": {"warm": "bells"}, "negative": None,
+        "judge": {"judge": 0, "reason": "short"}, "reflect": {"judge": 1, "reason": "apt"},
+        "models": {"positive": "a", "judge": "b", "reflect": "c"},
+    }  # fmt: skip
+    text = conversation(row)
+    parts = ["abc  good", "Easter", "Bells.", "sft", "q: r", "(a)", "+ warm: bells", "bad: short", "good, overturning"]
+    positions = [text.index(part) for part in parts]
+    assert positions == sorted(positions)
+    assert "Negative" not in text
+    assert "Unscored  judge: empty" in conversation({**row, "judge": None, "reflect": None, "unscored": "judge: empty"})
