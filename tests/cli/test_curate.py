@@ -116,7 +116,7 @@ def test_the_spend_limit_exits_3_and_a_higher_one_resumes(cli: Cli, command: lis
         ({"--agent": "jury=m"}, "--agent 'jury=m'"),
         ({"--writer": "m,temprature=1"}, "--writer 'm,temprature=1'"),
         ({"--candidates-from": "x.jsonl"}, "--prompts or else --candidates-from"),
-        ({"--candidates": "0"}, "0 is not in the range"),
+        ({"--candidates": "0"}, "greater than or equal to 1"),
     ],
 )
 def test_wrong_input_exits_2_and_writes_nothing(
