@@ -1,0 +1,117 @@
+"""Is a new set of principles better? One method, so that another rule can stand in.
+
+The default, :class:`BetterRanking`, wants proof on a validation split: the AUC of the judge with the new principles
+minus its AUC with the current ones, on the same texts, must be above zero by a one-sided paired bootstrap over queries.
+A run tests several candidates, and by luck one of many useless ones looks good; the error rate ``alpha`` is that of the
+whole run, shared equally by the ``tests`` it may make (Bonferroni).
+
+    decision = BetterRanking(alpha=0.05, tests=2).decide(labels, current, candidate, clusters=queries)
+    decision.accepted, decision.effect, decision.why
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inkfire.errors import InputError
+
+RESAMPLES = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """``effect`` is candidate minus current, ``effect_ci`` the interval that the rule looked at, ``n`` the texts."""
+
+    accepted: bool
+    effect: float
+    effect_ci: tuple[float, float]
+    n: int
+    why: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "accepted": self.accepted,
+            "effect": self.effect,
+            "effect_ci": list(self.effect_ci),
+            "n": self.n,
+            "why": self.why,
+        }
+
+
+class Acceptance(Protocol):
+    def decide(
+        self,
+        labels: Sequence[int],
+        current: Sequence[float | None],
+        candidate: Sequence[float | None],
+        *,
+        clusters: Sequence[str],
+    ) -> Decision:
+        """Judge the judges' scores of the same validation texts; None is a text that one of them could not score."""
+        ...
+
+
+@dataclass(frozen=True)
+class BetterRanking:
+    """Accept when AUC rises beyond what resampling the queries explains (see the module's docstring)."""
+
+    alpha: float = 0.05
+    tests: int = 1
+    seed: int = 0
+
+    def decide(
+        self,
+        labels: Sequence[int],
+        current: Sequence[float | None],
+        candidate: Sequence[float | None],
+        *,
+        clusters: Sequence[str],
+    ) -> Decision:
+        rows = [
+            (label, old, new, query)
+            for label, old, new, query in zip(labels, current, candidate, clusters, strict=True)
+            if old is not None and new is not None
+        ]
+        level = self.alpha / self.tests
+        if not 0 < sum(row[0] for row in rows) < len(rows):
+            return Decision(False, 0.0, (0.0, 0.0), len(rows), "too few texts were scored under both sets")
+        effect, resampled = auc_difference(*(list(column) for column in zip(*rows, strict=True)), seed=self.seed)
+        low, high = (float(q) for q in np.quantile(resampled, (level, 1 - level)))
+        accepted = low > 0
+        found = f"AUC changes by {effect:+.3f}, interval {low:+.3f} to {high:+.3f} on {len(rows)} texts"
+        why = f"{found}: {'better beyond chance' if accepted else 'not shown to be better'}"
+        return Decision(accepted, effect, (low, high), len(rows), why)
+
+
+def auc_difference(
+    labels: Sequence[int], old: Sequence[float], new: Sequence[float], clusters: Sequence[str], *, seed: int = 0
+) -> tuple[float, NDArray[np.float64]]:
+    """AUC(new) - AUC(old) on the same texts, and the same of ``RESAMPLES`` resamplings of the queries.
+
+    Raises:
+        InputError: one class only.
+    """
+    y = np.asarray(labels, dtype=bool)
+    if y.all() or not y.any():
+        raise InputError("an AUC needs good and bad texts")
+    wins = _wins(np.asarray(new, dtype=float), y) - _wins(np.asarray(old, dtype=float), y)
+    index = {query: i for i, query in enumerate(dict.fromkeys(clusters))}
+    of_text = np.array([index[query] for query in clusters])
+    rng = np.random.default_rng(seed)
+    weights = rng.multinomial(len(index), np.full(len(index), 1 / len(index)), size=RESAMPLES)[:, of_text].astype(float)
+    good, bad = weights[:, y], weights[:, ~y]
+    pairs = good.sum(axis=1) * bad.sum(axis=1)
+    kept = pairs > 0
+    resampled = ((good @ wins) * bad).sum(axis=1)[kept] / pairs[kept]
+    return float(wins.mean()), resampled
+
+
+def _wins(scores: NDArray[np.float64], good: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(good texts, bad texts): 1 where the good one scores higher, 1/2 on a tie."""
+    ahead = scores[good][:, None] - scores[~good][None, :]
+    return (np.sign(ahead) + 1) / 2

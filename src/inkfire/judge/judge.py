@@ -1,0 +1,180 @@
+"""Judges that answer in JSON: ``verdict`` (a reason, then 0 or 1), ``rubric`` (five dimensions), ``pairwise``.
+
+All of them treat a text as untrusted (the task's prompts quote it) and a failed or unparsable answer as data: the
+verdict is then ``unscored`` with the reason, never a default label.
+
+    judge = VerdictJudge(load_task("greetings-en"), llm)
+    verdict = await judge.judge("a birthday wish for my aunt", "Dear aunt, …")
+
+The cheap judge, one output token a text, is in ``logprob.py``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from inkfire.errors import ModelCallError
+from inkfire.judge.principles import Principles
+from inkfire.llm.base import LLM, JsonSchema, Message, Sampling
+from inkfire.records import Labelled, Rating, Verdict
+from inkfire.tasks.task import Task
+
+EXCELLENT = 2.0
+"""Weighted rating, of 1 to 3, from which a text is excellent (PAPER, evaluation)."""
+
+_REASON = {"type": "string", "maxLength": 240}
+VERDICT_SCHEMA: JsonSchema = {
+    "type": "object",
+    "properties": {"reason": _REASON, "judge": {"type": "integer", "enum": [0, 1]}},
+    "required": ["reason", "judge"],
+    "additionalProperties": False,
+}
+WINNER_SCHEMA: JsonSchema = {
+    "type": "object",
+    "properties": {"reason": _REASON, "winner": {"type": "string", "enum": ["A", "B"]}},
+    "required": ["reason", "winner"],
+    "additionalProperties": False,
+}
+_DIMENSIONS = tuple(field.name for field in dataclasses.fields(Rating))
+RUBRIC_SCHEMA: JsonSchema = {
+    "type": "object",
+    "properties": {name: {"type": "integer", "enum": [1, 2, 3]} for name in _DIMENSIONS},
+    "required": list(_DIMENSIONS),
+    "additionalProperties": False,
+}
+
+
+class NoAnswer(Exception):
+    """One call gave nothing usable; becomes ``Verdict.unscored``."""
+
+
+async def ask(
+    llm: LLM, messages: list[Message], schema: JsonSchema, *, max_tokens: int = 160, seed: int = 0
+) -> dict[str, Any]:
+    """One call for one JSON object.
+
+    Raises:
+        NoAnswer: the call failed for good, or its reply does not satisfy the schema.
+    """
+    try:
+        reply = await llm.chat(messages, schema=schema, sampling=Sampling(max_tokens=max_tokens, seed=seed))
+    except ModelCallError as error:
+        raise NoAnswer(str(error)) from error
+    if reply.parsed is None:
+        raise NoAnswer(reply.unparsed or "the reply was not parsed")
+    parsed: dict[str, Any] = reply.parsed
+    return parsed
+
+
+@dataclass(frozen=True)
+class VerdictJudge:
+    """Writes a reason and then decides. ``principles`` None judges by the task's own."""
+
+    task: Task
+    llm: LLM
+    principles: Principles | None = None
+    examples: tuple[Labelled, ...] = ()
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"verdict:{self.llm.name}"
+
+    async def judge(self, query: str, response: str) -> Verdict:
+        principles = self.principles or Principles.of(self.task.principles)
+        messages = self.task.render(
+            "verdict",
+            query=query,
+            response=response,
+            principles=principles.texts,
+            examples=shown(self.examples, query, response),
+        )
+        try:
+            said = await ask(self.llm, messages, VERDICT_SCHEMA, seed=self.seed)
+        except NoAnswer as failure:
+            return Verdict(None, unscored=str(failure), principles=principles.version)
+        return Verdict(said["judge"], reason=said["reason"], principles=principles.version)
+
+
+@dataclass(frozen=True)
+class RubricJudge:
+    """Rates five dimensions 1 to 3 in one call; good when their weighted mean is at least 2."""
+
+    task: Task
+    llm: LLM
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"rubric:{self.llm.name}"
+
+    async def rate(self, query: str, response: str) -> Rating:
+        """The five ratings.
+
+        Raises:
+            NoAnswer: the call failed for good, or its reply does not satisfy the schema.
+        """
+        messages = self.task.render("rubric", query=query, response=response)
+        return Rating(**await ask(self.llm, messages, RUBRIC_SCHEMA, max_tokens=80, seed=self.seed))
+
+    def weighted(self, rating: Rating) -> float:
+        """The rating in 1..3, weighted by the task's rubric."""
+        return sum(dimension.weight * float(getattr(rating, dimension.name)) for dimension in self.task.rubric)
+
+    async def judge(self, query: str, response: str) -> Verdict:
+        try:
+            rating = await self.rate(query, response)
+        except NoAnswer as failure:
+            return Verdict(None, unscored=str(failure))
+        weighted = self.weighted(rating)
+        said = ", ".join(f"{name} {getattr(rating, name)}" for name in _DIMENSIONS)
+        return Verdict(1 if weighted >= EXCELLENT else 0, probability=(weighted - 1) / 2, reason=said)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Which of two responses is better: ``a``, ``b`` or ``tie``; None when it could not be told (``unscored``)."""
+
+    winner: Literal["a", "b", "tie"] | None
+    reason: str = ""
+    unscored: str | None = None
+
+
+@dataclass(frozen=True)
+class PairwiseJudge:
+    """Compares two responses in both orders; a judge that prefers a place and not a text makes a tie."""
+
+    task: Task
+    llm: LLM
+    principles: Principles | None = None
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"pairwise:{self.llm.name}"
+
+    async def compare(self, query: str, a: str, b: str) -> Comparison:
+        try:
+            first = await self._ask(query, a, b)
+            second = await self._ask(query, b, a)
+        except NoAnswer as failure:
+            return Comparison(None, unscored=str(failure))
+        if first["winner"] == second["winner"]:
+            return Comparison("tie", reason="the other order gave the other answer")
+        return Comparison("a" if first["winner"] == "A" else "b", reason=first["reason"])
+
+    async def _ask(self, query: str, a: str, b: str) -> dict[str, Any]:
+        principles = self.principles or Principles.of(self.task.principles)
+        messages = self.task.render("pairwise", query=query, a=a, b=b, principles=principles.texts)
+        return await ask(self.llm, messages, WINNER_SCHEMA, seed=self.seed)
+
+
+def shown(examples: tuple[Labelled, ...], query: str, response: str) -> list[dict[str, Any]]:
+    """Examples as prompts see them; never the item under judgement, nor another answer to its query."""
+    return [
+        {"query": example.query, "response": example.response, "label": example.label}
+        for example in examples
+        if example.query != query and example.response != response
+    ]

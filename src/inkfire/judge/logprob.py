@@ -1,0 +1,110 @@
+"""The cheap judge: one output token, read from its log-probabilities.
+
+The prompt asks for one of two words, the task's ``good`` and ``bad``. Among the alternatives that the model considered
+for its first token, those that begin one word and not the other are summed, so that P(Good) =
+mass(good) / (mass(good) + mass(bad)). A model that wanted to say something else gave no verdict: below ``MIN_MASS`` the
+text is unscored.
+
+The prompt's fixed part (rules, examples) comes first and the text last, so that a server's prefix cache serves the
+former: on two CPU cores a text costs what reading some eighty tokens costs.
+
+>>> from inkfire.llm.base import TokenLogprob
+>>> alternatives = [TokenLogprob("好", -0.1), TokenLogprob("差", -3.0), TokenLogprob("OK", -4.0)]
+>>> round(read_answer(alternatives, "好", "差").log_odds, 2)
+2.9
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from inkfire.errors import ModelCallError
+from inkfire.judge.judge import shown
+from inkfire.judge.principles import Principles
+from inkfire.llm.base import LLM, Message, Sampling, TokenLogprob
+from inkfire.records import Labelled, Verdict
+from inkfire.tasks.task import Task
+
+TOP_LOGPROBS = 20
+MIN_MASS = 0.2
+"""Probability that the two answers together must carry. Measured: about 0.97 where the model follows the prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``log_odds`` of good against bad (natural log) and the probability ``mass`` that the two words carry."""
+
+    log_odds: float
+    mass: float
+
+
+def read_answer(alternatives: Sequence[TokenLogprob], good: str, bad: str) -> Answer | None:
+    """Sum the tokeniser's variants of each word; None when neither occurs.
+
+    A variant is a token that, stripped and in lower case, is a beginning of exactly one of the words. A word that does
+    not occur has at most the smallest probability listed: that bound stands in for it.
+    """
+    masses = [_mass(alternatives, word, other) for word, other in ((good, bad), (bad, good))]
+    if not any(masses):
+        return None
+    bound = math.exp(min(alternative.logprob for alternative in alternatives))
+    for_good, for_bad = (mass or bound for mass in masses)
+    return Answer(math.log(for_good) - math.log(for_bad), sum(masses))
+
+
+def _mass(alternatives: Sequence[TokenLogprob], word: str, other: str) -> float:
+    word, other = word.casefold(), other.casefold()
+    total = 0.0
+    for alternative in alternatives:
+        token = alternative.token.strip().casefold()
+        if token and word.startswith(token) and not other.startswith(token):
+            total += math.exp(alternative.logprob)
+    return total
+
+
+@dataclass(frozen=True)
+class LogprobJudge:
+    """Asks for one word. ``principles`` None judges by the task's own.
+
+    Its probability is the model's own, biased one: calibrate it (``calibration.py``) before its label means something.
+    """
+
+    task: Task
+    llm: LLM
+    principles: Principles | None = None
+    examples: tuple[Labelled, ...] = ()
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"logprob:{self.llm.name}"
+
+    def messages(self, query: str, response: str) -> list[Message]:
+        principles = self.principles or Principles.of(self.task.principles)
+        return self.task.render(
+            "logprob",
+            query=query,
+            response=response,
+            principles=principles.texts,
+            examples=shown(self.examples, query, response),
+        )
+
+    async def judge(self, query: str, response: str) -> Verdict:
+        version = (self.principles or Principles.of(self.task.principles)).version
+        sampling = Sampling(max_tokens=1, top_logprobs=TOP_LOGPROBS, seed=self.seed)
+        try:
+            reply = await self.llm.chat(self.messages(query, response), sampling=sampling)
+        except ModelCallError as error:
+            return Verdict(None, unscored=str(error), principles=version)
+        if not reply.logprobs or not reply.logprobs[0]:
+            return Verdict(None, unscored="the endpoint gave no log-probabilities", principles=version)
+        answer = read_answer(reply.logprobs[0], self.task.good, self.task.bad)
+        if answer is None or answer.mass < MIN_MASS:
+            mass = 0.0 if answer is None else answer.mass
+            why = f"{self.task.good} and {self.task.bad} together have probability {mass:.2f}"
+            return Verdict(None, unscored=why, principles=version)
+        return Verdict(
+            1 if answer.log_odds >= 0 else 0, probability=1 / (1 + math.exp(-answer.log_odds)), principles=version
+        )

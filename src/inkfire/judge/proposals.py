@@ -1,0 +1,137 @@
+"""Where changes of S_D and S_G come from, and what becomes of them.
+
+The Reflector looks at a labelled text that the judge got wrong, says why and proposes a rule. The Optimizer merges the
+proposals of a round into the current set: integrate, merge, drop, keep at most ten. Both are language models, small
+ones here, so every text they write is checked before it is used: length, script, one line, not a copy. Where the
+Optimizer's answer does not hold up, the proposals are appended to the set instead.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from inkfire.judge.judge import NoAnswer, ask
+from inkfire.judge.principles import LIMIT, Origin, Principles
+from inkfire.llm.base import LLM, JsonSchema
+from inkfire.records import Labelled, Verdict, text_id
+from inkfire.tasks.task import Task
+
+Kind = Literal["principles", "flaws"]
+
+SHORTEST, LONGEST = 4, 240
+"""Characters of a rule."""
+
+_REFLECTOR: JsonSchema = {
+    "type": "object",
+    "properties": {"why": {"type": "string", "maxLength": 120}, "proposal": {"type": "string", "maxLength": 120}},
+    "required": ["why", "proposal"],
+    "additionalProperties": False,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A rule that somebody proposes. ``because`` are the ids of the texts behind it."""
+
+    text: str
+    kind: Kind
+    origin: Origin
+    because: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {"text": self.text, "kind": self.kind, "origin": self.origin, "because": list(self.because)}
+
+
+async def reflect(
+    task: Task, llm: LLM, row: Labelled, verdict: Verdict, *, principles: Principles, seed: int
+) -> Proposal | str:
+    """The Reflector on one error of the judge: a proposal for S_D, or why there is none."""
+    messages = task.render(
+        "reflector",
+        query=row.query,
+        response=row.response,
+        label=row.label,
+        verdict={"judge": verdict.label, "reason": verdict.reason},
+        principles=principles.texts,
+    )
+    try:
+        said = await ask(llm, messages, _REFLECTOR, seed=seed)
+    except NoAnswer as failure:
+        return f"reflector: {failure}"
+    return Proposal(said["proposal"].strip(), "principles", "reflection", (text_id(row.response),))
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What a merge made. ``how`` is ``optimizer``, or ``appended`` with ``why`` the Optimizer's answer was not used."""
+
+    texts: tuple[str, ...]
+    how: Literal["optimizer", "appended"]
+    why: str = ""
+
+
+async def merge(
+    task: Task, llm: LLM, current: Principles, proposals: Sequence[str], *, kind: Kind, seed: int
+) -> Merged:
+    """The current rules with the proposals worked in, at most ``LIMIT``."""
+    schema: JsonSchema = {
+        "type": "object",
+        "properties": {
+            "items": {
+                "type": "array",
+                "minItems": 1,
+                "maxItems": LIMIT,
+                "items": {"type": "string", "maxLength": LONGEST},
+            }
+        },
+        "required": ["items"],
+        "additionalProperties": False,
+    }
+    messages = task.render("optimizer", current=current.texts, proposals=list(proposals), kind=kind, limit=LIMIT)
+    try:
+        said = await ask(llm, messages, schema, max_tokens=600, seed=seed)
+    except NoAnswer as failure:
+        return _appended(current, proposals, f"optimizer: {failure}")
+    items: list[str] = []
+    for item in said["items"]:
+        if unusable(item.strip(), task, known=items, shortest=SHORTEST, longest=LONGEST) is None:
+            items.append(item.strip())
+    if len(items) < len(current.items) / 2:
+        return _appended(current, proposals, f"optimizer: {len(items)} of its {len(said['items'])} rules were usable")
+    if tuple(items) == current.texts:
+        return _appended(current, proposals, "optimizer: it changed nothing")
+    return Merged(tuple(items), "optimizer")
+
+
+def _appended(current: Principles, proposals: Sequence[str], why: str) -> Merged:
+    """The set with the proposals at its end; where there is no room, its last rules go."""
+    room = max(LIMIT - len(proposals), 1)
+    return Merged((*current.texts[:room], *proposals)[:LIMIT], "appended", why)
+
+
+def unusable(
+    text: str, task: Task, *, known: Sequence[str], shortest: int = SHORTEST, longest: int = LONGEST
+) -> str | None:
+    """Why a text that a model wrote cannot be used, None when it can."""
+    if not shortest <= len(text) <= longest:
+        return f"it has {len(text)} characters, not {shortest} to {longest}"
+    if "\n" in text.strip():
+        return "it has more than one line"
+    if task.language != "ja" and (task.language == "zh") != (han_share(text) >= 0.5):
+        return f"it is not in the task's language, {task.language}"
+    if _bare(text) in {_bare(other) for other in known}:
+        return "it is a copy"
+    return None
+
+
+def han_share(text: str) -> float:
+    """Share of the letters that are Chinese characters; 0 for a text without letters."""
+    letters = [char for char in text if unicodedata.category(char).startswith("L")]
+    return sum("CJK" in unicodedata.name(char, "") for char in letters) / len(letters) if letters else 0.0
+
+
+def _bare(text: str) -> str:
+    return "".join(char for char in text.casefold() if char.isalnum())

@@ -1,0 +1,204 @@
+"""The run of ``inkfire refine``: labelled texts split by query, rounds, and what the new principles are worth.
+
+The labelled texts are split into training, validation and test, no query in two of them. Refinement sees the first two.
+The judge before and after is calibrated on the first two and measured on the third; with nothing accepted, after is
+before, and nothing is asked again.
+
+    out/principles.toml   S_D in the end                 out/history.jsonl   every proposal and what became of it
+    out/flaws.toml        S_G in the end                 out/attacks.jsonl   the texts that fooled the judge
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from inkfire.datafiles import read_labelled, read_queries, split_by_query
+from inkfire.errors import InputError
+from inkfire.judge.judging import Access, fit_judge, lasting
+from inkfire.judge.principles import Principles, read_principles
+from inkfire.judge.refine import Note, Refined, RefineSettings, refine
+from inkfire.judge.saved import SavedJudge, save_judge
+from inkfire.llm import loop
+from inkfire.llm.base import LLM
+from inkfire.llm.ledger import Ledger
+from inkfire.records import Labelled
+from inkfire.tasks.task import Task, load_task
+from inkfire.workspace import Run, write_jsonl
+
+SHOWN = ("n", "scored", "accuracy", "accuracy_ci", "balanced_accuracy", "auc", "auc_ci", "length_auc")
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """Labelled texts, disjoint by query."""
+
+    training: list[Labelled]
+    validation: list[Labelled]
+    test: list[Labelled]
+
+    @property
+    def fit(self) -> list[Labelled]:
+        """What may be fitted on: all but the test texts."""
+        return [*self.training, *self.validation]
+
+
+def split_labelled(labelled: Sequence[Labelled], *, seed: int, validation: int | None = None) -> Splits:
+    """Half of the queries for the test; half of the others for validation, of which at most ``validation`` texts.
+
+    Raises:
+        InputError: fewer than four queries.
+    """
+    if len({row.query for row in labelled}) < 4:
+        raise InputError("refinement needs labelled texts of at least four queries: training, validation and test")
+    rest, test = split_by_query(labelled, fraction=0.5, seed=seed)
+    training, held = split_by_query(rest, fraction=0.5, seed=seed + 1)
+    within: set[str] = set()
+    for row in held:
+        of_query = {*within, row.query}
+        if validation is None or sum(other.query in of_query for other in held) <= validation:
+            within = of_query
+    return Splits(
+        [*training, *(row for row in held if row.query not in within)],
+        [row for row in held if row.query in within],
+        test,
+    )
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """What a run made: the sets and their history, and the judge before and after, calibrated and measured."""
+
+    refined: Refined
+    before: SavedJudge
+    after: SavedJudge
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "before": _shown(self.before),
+            "after": _shown(self.after),
+            "accepted": self.refined.accepted,
+            "rejected": self.refined.rejected,
+            "rounds": len(self.refined.history),
+            "attacks": len(self.refined.attacks),
+            "principles": self.refined.principles.version,
+        }
+
+    def write(self, out: Path, task: str) -> None:
+        """The four files of the module's docstring."""
+        self.refined.principles.write(out / "principles.toml", task=task)
+        self.refined.flaws.write(out / "flaws.toml", task=task)
+        write_jsonl(out / "history.jsonl", self.refined.history)
+        write_jsonl(out / "attacks.jsonl", self.refined.attacks)
+
+
+async def refine_and_measure(
+    task: Task,
+    llm: LLM,
+    queries: Sequence[str],
+    splits: Splits,
+    *,
+    judge: SavedJudge,
+    settings: RefineSettings = RefineSettings(),
+    note: Note = lambda message: None,
+) -> Refinement:
+    """Refine the principles of ``judge`` (the task's own, when it has none) and measure it before and after.
+
+    Args:
+        queries: what the Generator writes for; those of the test texts are left out.
+    """
+    tested = {row.query for row in splits.test}
+    refined = await refine(
+        task,
+        llm,
+        [query for query in dict.fromkeys(queries) if query not in tested],
+        splits.training,
+        splits.validation,
+        settings=settings,
+        start=judge.principles,
+        examples=judge.examples,
+        note=note,
+    )
+
+    async def measured(principles: Principles) -> SavedJudge:
+        return await fit_judge(
+            dataclasses.replace(judge, mode="logprob", principles=principles),
+            task,
+            llm,
+            fit=splits.fit,
+            test=splits.test,
+            seed=settings.seed,
+            concurrency=settings.concurrency,
+        )
+
+    before = await measured(judge.principles or Principles.of(task.principles))
+    after = await measured(refined.principles) if refined.accepted else before
+    return Refinement(refined, before, after)
+
+
+def refine_data(
+    *,
+    task: str,
+    model: str,
+    prompts: Path,
+    labelled: Path,
+    out: Path,
+    principles: Path | None = None,
+    validation: int | None = None,
+    settings: RefineSettings = RefineSettings(),
+    access: Access = Access(),
+    note: Note = lambda message: None,
+) -> dict[str, Any]:
+    """``inkfire refine``: the fields of its ``--json``. A run that was stopped goes on from what the ledger has."""
+    loaded = load_task(task)
+    queries = [query.query for query in read_queries(prompts)]
+    splits = split_labelled(read_labelled(labelled), seed=settings.seed, validation=validation)
+    start = read_principles(principles) if principles else None
+    inputs = {"prompts": prompts, "labelled": labelled, "principles": principles}
+    settled = dataclasses.asdict(settings)
+    del settled["concurrency"], settled["seed"]
+    run = Run.open(
+        out,
+        command="refine",
+        settings={"task": loaded.name, "task_version": loaded.version, "model": model, "validation": validation}
+        | settled,
+        inputs={name: path for name, path in inputs.items() if path is not None},
+        seed=settings.seed,
+    )
+    started = time.monotonic()
+    with access.ledger(run) as ledger:
+        judge = SavedJudge(lasting(task), model, "logprob", start)
+        made = loop.run(_refine(loaded, queries, splits, judge, settings, access, ledger, note))
+        stats = ledger.stats()
+    made.write(out, loaded.name)
+    save_judge(out, made.after)
+    seconds = time.monotonic() - started
+    run.complete("refine", made.to_json(), seconds=seconds)
+    return made.to_json() | {"calls": stats["calls"], "cached": stats["cached"], "seconds": round(seconds, 2)}
+
+
+async def _refine(
+    task: Task,
+    queries: Sequence[str],
+    splits: Splits,
+    judge: SavedJudge,
+    settings: RefineSettings,
+    access: Access,
+    ledger: Ledger,
+    note: Note,
+) -> Refinement:
+    from inkfire.llm.models import open_model
+
+    at_once = access.at_once(judge.model)
+    settings = dataclasses.replace(settings, concurrency=at_once)
+    async with open_model(judge.model, ledger=ledger, base_url=access.base_url, concurrency=at_once) as llm:
+        return await refine_and_measure(task, llm, queries, splits, judge=judge, settings=settings, note=note)
+
+
+def _shown(judge: SavedJudge) -> dict[str, Any]:
+    measured = judge.measured or {}
+    return {name: measured.get(name) for name in SHOWN}

@@ -1,0 +1,89 @@
+"""The one-token judge: which tokens count for which word, and when there is no verdict."""
+
+import math
+
+import pytest
+from tests.judge.conftest import word  # type: ignore[import-not-found]
+
+from inkfire.errors import ModelCallError
+from inkfire.judge.logprob import LogprobJudge, read_answer
+from inkfire.llm.base import Reply, TokenLogprob
+from inkfire.llm.scripted import ScriptedLLM
+from inkfire.records import Labelled
+from inkfire.tasks.task import Task
+
+
+def tokens(**masses: float) -> list[TokenLogprob]:
+    return [TokenLogprob(token.replace("_", " "), math.log(mass)) for token, mass in masses.items()]
+
+
+def test_variants_of_a_word_are_summed() -> None:
+    answer = read_answer(tokens(Good=0.4, _good=0.2, Go=0.1, Bad=0.1, _BAD=0.1, OK=0.1), "Good", "Bad")
+    assert answer is not None
+    assert answer.mass == pytest.approx(0.9)
+    assert answer.log_odds == pytest.approx(math.log(0.7 / 0.2))
+
+
+def test_a_beginning_that_both_words_share_counts_for_neither() -> None:
+    answer = read_answer(tokens(G=0.5, Good=0.2, Grim=0.1), "Good", "Grim")
+    assert answer is not None
+    assert answer.mass == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("stray", ["", " ", "Goodness", "Not", '"Good"'])
+def test_other_tokens_count_for_nothing(stray: str) -> None:
+    alternatives = [TokenLogprob(stray, math.log(0.5)), *tokens(Good=0.2, Bad=0.2)]
+    answer = read_answer(alternatives, "Good", "Bad")
+    assert answer is not None
+    assert answer.mass == pytest.approx(0.4)
+
+
+def test_a_word_that_does_not_occur_has_at_most_the_smallest_mass_listed() -> None:
+    answer = read_answer(tokens(好=0.9, 嗯=0.01), "好", "差")
+    assert answer is not None
+    assert answer.log_odds == pytest.approx(math.log(90))
+    assert read_answer(tokens(嗯=0.9), "好", "差") is None
+
+
+async def test_it_reads_the_probability_of_good(task: Task) -> None:
+    verdict = await LogprobJudge(task, ScriptedLLM([word(-1.0)])).judge("q", "r")
+    assert verdict.label == 0
+    assert verdict.probability == pytest.approx(1 / (1 + math.e))
+    assert verdict.principles
+
+
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        (Reply("Good"), "no log-probabilities"),
+        (Reply("Well", logprobs=(tuple(tokens(Well=0.9, Good=0.05)),)), "probability 0.0"),
+        (Reply("Well", logprobs=(tuple(tokens(Well=0.9)),)), "probability 0.00"),
+        (ModelCallError("timed out"), "timed out"),
+    ],
+)
+async def test_no_answer_is_unscored(task: Task, reply: Reply | Exception, why: str) -> None:
+    verdict = await LogprobJudge(task, ScriptedLLM([reply])).judge("q", "r")
+    assert verdict.label is None
+    assert verdict.probability is None
+    assert why in str(verdict.unscored)
+
+
+async def test_it_asks_for_one_token_and_the_text_comes_last(task: Task) -> None:
+    llm = ScriptedLLM([word(1.0), word(1.0)])
+    judge = LogprobJudge(task, llm)
+    await judge.judge("first query", "first text")
+    await judge.judge("second query", "second text")
+    first, second = (call.messages for call in llm.calls)
+    assert llm.calls[0].sampling.max_tokens == 1
+    assert first[0] == second[0]
+    assert "first text" in first[-1]["content"]
+
+
+async def test_the_judged_item_is_never_among_its_examples(task: Task) -> None:
+    llm = ScriptedLLM([word(1.0)])
+    examples = (Labelled("q", "another text of q", 1), Labelled("p", "r", 0), Labelled("p", "shown", 1))
+    await LogprobJudge(task, llm, examples=examples).judge("q", "r")
+    prompt = llm.calls[0].messages[0]["content"]
+    assert "shown" in prompt
+    assert "another text of q" not in prompt
+    assert '"r"' not in prompt

@@ -1,0 +1,74 @@
+"""Metrics of a judge, and when it must not be a reward."""
+
+import pytest
+
+from inkfire.judge.measure import measure, why_refused
+from inkfire.records import Labelled, Verdict
+
+
+def rows(*labels: int) -> list[Labelled]:
+    return [Labelled(f"q{number}", "x" * (10 + number), 1 if label else 0) for number, label in enumerate(labels)]
+
+
+def said(*probabilities: float | None) -> list[Verdict]:
+    return [
+        Verdict(None, unscored="refused") if p is None else Verdict(1 if p >= 0.5 else 0, probability=p)
+        for p in probabilities
+    ]
+
+
+def test_by_hand() -> None:
+    found = measure(rows(1, 1, 1, 0, 0, 0, 0, 1), said(0.9, 0.8, 0.2, 0.7, 0.1, 0.3, 0.2, None))
+    assert (found["n"], found["scored"], found["unscored"]) == (8, 7, 1)
+    assert found["accuracy"] == pytest.approx(5 / 7)
+    assert found["precision"] == pytest.approx(2 / 3)
+    assert found["recall"] == pytest.approx(2 / 3)
+    assert found["f1"] == pytest.approx(2 / 3)
+    assert found["balanced_accuracy"] == pytest.approx((2 / 3 + 3 / 4) / 2)
+    chance = (3 * 3 + 4 * 4) / 49
+    assert found["kappa"] == pytest.approx((5 / 7 - chance) / (1 - chance))
+    assert found["auc"] == pytest.approx(9.5 / 12)
+    assert found["says_good"] == pytest.approx(3 / 7)
+
+
+def test_intervals_are_seeded_and_hold_the_estimate() -> None:
+    labels, verdicts = rows(*[1, 0] * 30), said(*[0.9, 0.2, 0.4, 0.6, 0.8, 0.1] * 10)
+    found = measure(labels, verdicts, seed=3)
+    assert found == measure(labels, verdicts, seed=3)
+    for name in ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "kappa", "auc"):
+        low, high = found[f"{name}_ci"]
+        assert low <= found[name] <= high
+        assert low < high
+
+
+def test_texts_of_one_query_count_once() -> None:
+    labels = [Labelled(f"q{number % 4}", "x", 1 if number % 2 else 0) for number in range(80)]
+    verdicts = said(*[0.9 if number % 4 < 3 else 0.1 for number in range(80)])
+    alone = [Labelled(f"q{number}", "x", row.label) for number, row in enumerate(labels)]
+    wide, narrow = (measure(texts, verdicts)["accuracy_ci"] for texts in (labels, alone))
+    assert wide[1] - wide[0] > 2 * (narrow[1] - narrow[0])
+
+
+def test_one_class_has_no_auc_and_nothing_scored_no_metrics() -> None:
+    found = measure(rows(1, 1, 1), said(0.9, 0.9, 0.1))
+    assert found["auc"] is None
+    assert found["accuracy"] == pytest.approx(2 / 3)
+    assert measure(rows(1, 0), said(None, None)) == {"n": 2, "scored": 0, "unscored": 2}
+
+
+@pytest.mark.parametrize(
+    ("measured", "why"),
+    [
+        (None, "never measured"),
+        ({"auc": None}, "never measured"),
+        ({"scored": 80, "auc": 0.43, "auc_ci": [0.3, 0.55]}, "no better than a coin"),
+        ({"scored": 80, "auc": 0.5, "auc_ci": [0.5, 0.5]}, "no better than a coin"),
+        ({"scored": 20, "auc": 0.6, "auc_ci": [0.45, 0.75]}, "reaches 0.5"),
+    ],
+)
+def test_a_judge_that_may_be_a_coin_is_refused(measured: dict[str, object] | None, why: str) -> None:
+    assert why in str(why_refused(measured))
+
+
+def test_a_judge_that_ranks_is_not_refused() -> None:
+    assert why_refused({"scored": 80, "auc": 0.7, "auc_ci": [0.58, 0.8]}) is None

@@ -1,0 +1,64 @@
+"""Sets of rules: versions, history, and the file that people edit."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inkfire.errors import DataError, InputError
+from inkfire.judge.principles import LIMIT, Principles, read_principles
+
+
+def test_the_version_depends_on_the_texts_alone() -> None:
+    first = Principles.of(["a rule", "another"])
+    again = Principles.of(["other"]).revised(["a rule", "another"], origin="reflection", round_number=2)
+    assert first.version == again.version
+    assert again.parent == Principles.of(["other"]).version
+
+
+def test_rules_that_stay_keep_their_history() -> None:
+    first = Principles.of(["a rule", "another"])
+    second = first.revised(["another", "new"], origin="adversarial", round_number=1, because=["abc"])
+    assert [(item.origin, item.round, item.because) for item in second.items] == [
+        ("task", 0, ()),
+        ("adversarial", 1, ("abc",)),
+    ]
+
+
+@pytest.mark.parametrize("count", [0, LIMIT + 1])
+def test_a_set_has_one_to_ten_rules(count: int) -> None:
+    with pytest.raises(InputError, match="1 to 10"):
+        Principles.of([f"rule {number}" for number in range(count)])
+
+
+@given(st.lists(st.text(min_size=1), min_size=1, max_size=LIMIT))
+def test_any_texts_survive_the_file(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
+    path = tmp_path_factory.mktemp("principles") / "principles.toml"
+    written = Principles.of(texts)
+    written.write(path, task='a "task"')
+    assert [t.encode("utf-8", "replace") for t in texts] == [t.encode() for t in read_principles(path).texts]
+
+
+def test_an_edited_file_names_what_it_was_made_from(tmp_path: Path) -> None:
+    path = tmp_path / "principles.toml"
+    first = Principles.of(["It fits.", "It is fresh."])
+    first.write(path, task="tiny")
+    assert read_principles(path) == first
+    path.write_text(path.read_text().replace("It is fresh.", "It is new."))
+    edited = read_principles(path)
+    assert edited.parent == first.version
+    assert edited.texts == ("It fits.", "It is new.")
+
+
+def test_a_file_by_hand_needs_only_texts(tmp_path: Path) -> None:
+    path = tmp_path / "principles.toml"
+    path.write_text('[[principles]]\ntext = "It fits."\n')
+    assert read_principles(path).items[0].origin == "hand"
+
+
+def test_a_misspelt_key_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "principles.toml"
+    path.write_text('[[principles]]\ntext = "It fits."\nrond = 1\n')
+    with pytest.raises(DataError, match=r"principles.toml:3: .*'round'"):
+        read_principles(path)
