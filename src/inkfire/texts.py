@@ -1,0 +1,146 @@
+"""Measures of texts that need no model: diversity, similarity, copying, near-duplicates, language mix.
+
+A unit is a character in scripts written without spaces (Han, kana) and a word elsewhere, so that the numbers of a
+Chinese and an English task mean the same.
+
+>>> units("祝你 happy day!")
+['祝', '你', 'happy', 'day']
+>>> distinct(["新年好", "新年乐"], 1)
+0.6666666666666666
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+_UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_UNIT = re.compile(f"[{_UNSPACED}]|[^\\W_{_UNSPACED}]+(?:['’][^\\W_{_UNSPACED}]+)*")
+_SCRIPTS = {
+    "han": re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"),
+    "kana": re.compile("[\u3040-\u30ff]"),
+    "hangul": re.compile("[\u1100-\u11ff\uac00-\ud7af]"),
+    "latin": re.compile("[A-Za-z\u00c0-\u024f\u1e00-\u1eff]"),
+    "cyrillic": re.compile("[\u0400-\u04ff]"),
+}
+
+
+def units(text: str) -> list[str]:
+    """Lower-cased words, and single characters of scripts without spaces; punctuation is left out."""
+    return _UNIT.findall(text.lower())
+
+
+def distinct(texts: Sequence[str], n: int) -> float:
+    """distinct-n (Li et al. 2016): different n-grams of units over all n-grams of the set; 0 when there are none."""
+    grams = [gram for text in texts for gram in zip(*(units(text)[i:] for i in range(n)), strict=False)]
+    return len(set(grams)) / len(grams) if grams else 0.0
+
+
+def mean_similarity(texts: Sequence[str]) -> float:
+    """Mean cosine similarity of two different texts of the set (character 2-gram counts): 1 when all are the same.
+
+    0 with fewer than two texts that have a 2-gram.
+    """
+    texts = [text for text in texts if len(text) >= 2]
+    if len(texts) < 2:
+        return 0.0
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.preprocessing import normalize
+
+    rows = normalize(CountVectorizer(analyzer=lambda text: [a + b for a, b in pairwise(text)]).fit_transform(texts))
+    total = np.asarray(rows.sum(axis=0)).ravel()
+    # |sum of unit vectors|² is n (each with itself) plus twice the sum over pairs.
+    return float((total @ total - len(texts)) / (len(texts) * (len(texts) - 1)))
+
+
+def longest_common_substring(a: str, b: str) -> int:
+    """Length in characters of the longest string that stands in both texts."""
+    return SequenceMatcher(None, a, b, autojunk=False).find_longest_match().size
+
+
+def copied_share(texts: Sequence[str], corpus: Sequence[str], min_chars: int) -> list[float]:
+    """For each text, the share of its characters that its longest substring found in some text of ``corpus`` covers.
+
+    Substrings under ``min_chars`` count as chance: 0.
+    """
+    everything = {char for text in (*texts, *corpus) for char in text}
+    border = next(char for char in map(chr, range(0xE000, 0x10FFFF)) if char not in everything)
+    joined = border.join(corpus)
+    shares = []
+    for text in texts:
+        longest = _longest_inside(text, joined)
+        shares.append(longest / len(text) if longest >= max(min_chars, 1) else 0.0)
+    return shares
+
+
+def _longest_inside(text: str, joined: str) -> int:
+    """Each search either lengthens the best match or moves the start on, so there are at most 2 len(text)."""
+    best = 0
+    for start in range(len(text)):
+        while start + best < len(text) and text[start : start + best + 1] in joined:
+            best += 1
+    return best
+
+
+def script_mix(text: str) -> dict[str, float]:
+    """Share of each script among the letters of a text (han, kana, hangul, latin, cyrillic, other); {} without any."""
+    letters = [char for char in text if char.isalpha()]
+    if not letters:
+        return {}
+    names = [next((name for name, chars in _SCRIPTS.items() if chars.match(char)), "other") for char in letters]
+    return {name: names.count(name) / len(letters) for name in (*_SCRIPTS, "other") if name in names}
+
+
+def near_duplicates(texts: Sequence[str], threshold: float = 0.8) -> list[tuple[int, int]]:
+    """(earlier, later) index of every text that nearly repeats an earlier one: each later text once.
+
+    Near means a Jaccard similarity of character 3-grams of at least ``threshold`` (0 < threshold ≤ 1), case and
+    blanks apart. Exact, by prefix filtering (Chaudhuri et al. 2006): two sets that are this similar share one of
+    their rarest n-grams, so only texts that do are compared. 25,000 short texts take seconds.
+    """
+    folded = [" ".join(text.lower().split()) for text in texts]
+    first: dict[str, int] = {}
+    for index, text in enumerate(folded):
+        first.setdefault(text, index)
+    kept = list(first.values())
+    nearest = dict(zip(kept, kept, strict=True))
+    if len(kept) > 1:
+        for i, j in _similar_pairs(list(first), threshold):
+            nearest[kept[j]] = min(nearest[kept[j]], kept[i])
+    found = ((nearest[first[text]], index) for index, text in enumerate(folded))
+    return [(earlier, later) for earlier, later in found if earlier != later]
+
+
+def _grams(text: str) -> list[str]:
+    return [text[i : i + 3] for i in range(len(text) - 2)] or [text]
+
+
+def _similar_pairs(texts: Sequence[str], threshold: float) -> list[tuple[int, int]]:
+    """(i, j) with i < j of all texts that are near each other; the texts all differ."""
+    from scipy.sparse import triu
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    sets: Any = CountVectorizer(analyzer=_grams, binary=True, dtype=np.int32).fit_transform(texts)
+    rare_first = np.argsort(np.asarray(sets.sum(axis=0)).ravel(), kind="stable")
+    sets = sets[:, rare_first].tocsr()
+    sets.sort_indices()
+    sizes = np.diff(sets.indptr)
+    keep = sizes - np.ceil(threshold * sizes - 1e-9).astype(int) + 1  # length of each prefix
+    position = np.arange(sets.nnz) - np.repeat(sets.indptr[:-1], sizes)
+    prefixes = sets.copy()
+    prefixes.data = (position < np.repeat(keep, sizes)).astype(np.int32)
+    prefixes.eliminate_zeros()
+    candidates = triu(prefixes @ prefixes.T, k=1, format="coo")
+    left, right = candidates.row, candidates.col
+    similar: list[tuple[int, int]] = []
+    for start in range(0, len(left), 100_000):
+        i, j = left[start : start + 100_000], right[start : start + 100_000]
+        shared = np.asarray(sets[i].multiply(sets[j]).sum(axis=1)).ravel()
+        close = shared >= threshold * (sizes[i] + sizes[j] - shared) - 1e-9
+        similar.extend(zip(i[close].tolist(), j[close].tolist(), strict=True))
+    return similar
