@@ -107,6 +107,11 @@ def known(name: str) -> Weights:
     )
 
 
+def names() -> list[str]:
+    """The names of the table."""
+    return [weights.name for weights in KNOWN]
+
+
 def is_file_name(name: str) -> bool:
     """Whether a name is a path of weights rather than a name of the table or the hub."""
     bare = name.removeprefix("local/")
