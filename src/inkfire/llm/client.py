@@ -173,22 +173,21 @@ class Client:
         asked = question
         for attempt in range(self._attempts(question)):
             key = wire.attempt_key(digest, attempt)
-            entry = None
-            if self._ledger is not None and not self._ledger.retry_unscored:  # the beginning of an interrupted series
-                entry = self._ledger.find(key)
-                self._count(cached=entry is not None)
-            cached = entry is not None
-            if entry is None:
-                try:
-                    entry = await self._draw(asked, key, attempt, shared)
-                except ModelCallError:
-                    self._count(failures=1)
-                    raise
-            reply = wire.read_reply(entry, question.schema, cached=cached)
+            reply = self._recall_attempt(question, key) or await self._draw(asked, key, attempt, shared)
             if reply.unparsed is None:
                 break
             asked = question.again(reply)
         return self._usable(question, reply)
+
+    def _recall_attempt(self, question: wire.Question, key: bytes) -> Reply | None:
+        """The beginning of a series of attempts that was interrupted."""
+        if self._ledger is None or self._ledger.retry_unscored:
+            return None
+        entry = self._ledger.find(key)
+        if entry is None:
+            return None
+        self._count(cached=1)
+        return wire.read_reply(entry, question.schema, cached=True)
 
     def _attempts(self, question: wire.Question) -> int:
         return 1 if question.schema is None else 1 + self._reasks
@@ -205,7 +204,7 @@ class Client:
 
     # ---- one reply: requested within bounds, stored ----------------------------------------------------------------
 
-    async def _draw(self, question: wire.Question, key: bytes, attempt: int, shared: _Shared) -> Entry:
+    async def _draw(self, question: wire.Question, key: bytes, attempt: int, shared: _Shared) -> Reply:
         wanted = wire.features(question)
         dropped: set[str] = set()
         failures = 0
@@ -216,10 +215,11 @@ class Client:
             try:
                 if shared.abandoned:
                     raise asyncio.CancelledError
-                entry = await self._request(question, sent, key, attempt)
+                reply = await self._request(question, sent, key, attempt)
             except Rejected as rejected:
                 suspect = None if rejected.content_filter else self._capabilities.suspect(sent, rejected.message)
                 if suspect is None:
+                    self._count(failures=1)
                     raise ModelCallError(f"{self.name} refused the request ({rejected})") from rejected
                 dropped.add(suspect)
                 continue
@@ -228,12 +228,12 @@ class Client:
                 pause = self._after(fault, failures, progress=self._succeeded > succeeded)
             else:
                 self._succeed(sent, dropped)
-                return entry
+                return reply
             finally:
                 self._gate.leave()
             await asyncio.sleep(pause)
 
-    async def _request(self, question: wire.Question, sent: Sequence[str], key: bytes, attempt: int) -> Entry:
+    async def _request(self, question: wire.Question, sent: Sequence[str], key: bytes, attempt: int) -> Reply:
         """One request: its worst case reserved before, its reply committed after."""
         prompt_tokens = estimate_tokens(question.messages)
         worst = Usage(prompt_tokens, question.sampling.max_tokens)
@@ -244,19 +244,18 @@ class Client:
             content, latency = await self._post(wire.request_body(self.model, question, sent))
             completion = wire.read_completion(content, prompt_tokens=prompt_tokens)
             spent = Amount.of(completion.usage, self._price)
-            entry = self._entry(question, completion, key, attempt, latency)
+            entry = self._entry(completion, key, attempt, latency)
+            reply = wire.read_reply(entry, question.schema)
             if self._ledger is not None:
-                await self._ledger.record(entry)
-            return entry
+                await self._ledger.record(dataclasses.replace(entry, unparsed=reply.unparsed))
+            return reply
         finally:
             if self._ledger is not None:
                 self._ledger.settle(promised, spent)
 
-    def _entry(
-        self, question: wire.Question, completion: wire.Completion, key: bytes, attempt: int, latency: float
-    ) -> Entry:
+    def _entry(self, completion: wire.Completion, key: bytes, attempt: int, latency: float) -> Entry:
         usage = completion.usage
-        entry = Entry(
+        return Entry(
             key=key,
             run="" if self._ledger is None else self._ledger.run,
             model=self.name,
@@ -273,8 +272,6 @@ class Client:
             latency=latency,
             logprobs=completion.logprobs,
         )
-        unparsed = wire.read_reply(entry, question.schema).unparsed
-        return entry if unparsed is None else dataclasses.replace(entry, unparsed=unparsed)
 
     async def _post(self, body: bytes) -> tuple[bytes, float]:
         """The response's body and the seconds it took."""
@@ -341,6 +338,7 @@ class Client:
                     f"{where} keeps failing ({self._failures_in_row} times in a row, last: {fault.kind}). "
                     "Every reply so far is kept: the same command goes on from here"
                 )
+            self._count(failures=1)
             raise ModelCallError(f"{self.name} failed {failures} times, last with {fault.kind}")
         pause = self._retry.wait(failures, fault)
         if fault.kind == "429" or fault.retry_after is not None:

@@ -116,9 +116,10 @@ def _search(text: str, schema: JsonSchema) -> tuple[Any, str | None]:
         why = why or problem
         if accepted is not None:
             break
-    repaired = accepted is None and why is None
+    repaired = accepted is None
     if repaired:
-        accepted, why = _repair(text, schema)
+        accepted, problem = _repair(text, schema)
+        why = why or problem
     if accepted is None:
         return None, why
     contradiction = _contradicted(accepted, schema, text, repaired=repaired)
