@@ -1,0 +1,58 @@
+"""Recipes: every one that ships parses, and a wrong one says what is wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from inkfire.errors import RecipeError
+from inkfire.pipeline.experiment import load_recipe, recipe_names
+from inkfire.pipeline.run import plan
+from inkfire.tasks.task import task_names
+
+MINIMAL = 'name = "mine"\ntask = "greetings-en"\n[models]\nwriter = "local/a"\nagents = "local/b"\n'
+
+
+def write(tmp_path, text):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_that_ships_parses(name):
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert recipe.task in task_names()
+
+
+def test_the_demo_compares_both_strategies():
+    recipe = load_recipe("demo-zh")
+    assert [policy.reward for policy in recipe.policies] == ["rm", "judge"]
+    assert [name for name, _ in plan(recipe)][-3:] == ["rm-rl", "judge-rl", "evaluate"]
+
+
+def test_an_unknown_key_is_named_with_its_line(tmp_path):
+    with pytest.raises(RecipeError, match=r"mine.toml:7: unknown key 'sft.epoch'; did you mean 'epochs'"):
+        load_recipe(write(tmp_path, MINIMAL + "[sft]\nepoch = 3\n"))
+
+
+def test_an_unknown_recipe_names_the_known_ones():
+    with pytest.raises(RecipeError, match="did you mean 'demo-zh'"):
+        load_recipe("demo-hz")
+
+
+@pytest.mark.parametrize(
+    ("policies", "message"),
+    [
+        ('[[policies]]\nname = "sft"\nreward = "rm"\n', "taken"),
+        ('[[policies]]\nname = "a"\nstart = "sftt"\nreward = "rm"\n', "did you mean 'sft'"),
+    ],
+)
+def test_policies_that_cannot_be_trained(tmp_path, policies, message):
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(write(tmp_path, MINIMAL + policies))
+
+
+def test_data_paths_are_relative_to_the_recipe(tmp_path):
+    recipe = load_recipe(write(tmp_path, MINIMAL + '[data]\nqueries = "q.txt"\n'))
+    assert recipe.data.queries == tmp_path / "q.txt"
