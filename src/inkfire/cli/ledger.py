@@ -17,7 +17,7 @@ def ledger(
     as_json: common.Json = False,
 ) -> None:
     """Calls, tokens, cost and latency by model, from the ledger of the runs in one folder."""
-    from inkfire.llm.ledger import summarise
+    from inkfire.llm.totals import summarise
 
     path = file or out.resolve().parent / ".inkfire" / "ledger.sqlite"
     models = summarise(path)

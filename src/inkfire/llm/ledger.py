@@ -136,14 +136,17 @@ class Ledger:
         self._faults: Counter[str] = Counter()
         self._tokens = 0
         self._cost = 0.0
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._reader = self._connect()
-            self._writer = self._connect()
-            self._prepare()
-            spent = self._spent() if budget else Amount()
-        except (OSError, sqlite3.Error) as error:
-            raise self._explain(error) from error
+        self._connections: list[sqlite3.Connection] = []
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._disconnect)
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._reader, self._writer = self._connect(), self._connect()
+                self._prepare()
+                spent = self._spent() if budget else Amount()
+            except (OSError, sqlite3.Error) as error:
+                raise self._explain(error) from error
+            undo.pop_all()
         if prices is None and self.prices_path.exists():
             prices = read_prices(self.prices_path)
         self._prices = dict(prices or {})
@@ -235,8 +238,7 @@ class Ledger:
         self._closed = True
         self._queue.put(None)
         self._thread.join()
-        self._reader.close()
-        self._writer.close()
+        self._disconnect()
 
     def __enter__(self) -> Self:
         return self
@@ -251,8 +253,13 @@ class Ledger:
     def _connect(self) -> sqlite3.Connection:
         # The writer's connection is used on its thread and the reader's on the event loop's: each on one at a time.
         db = sqlite3.connect(self.path, timeout=self._patience, isolation_level=None, check_same_thread=False)
+        self._connections.append(db)
         db.execute("PRAGMA synchronous = NORMAL")  # safe when the process is killed
         return db
+
+    def _disconnect(self) -> None:
+        for db in self._connections:
+            db.close()
 
     def _prepare(self) -> None:
         db = self._writer
@@ -260,13 +267,25 @@ class Ledger:
         if version > _VERSION:
             raise InputError(f"{self.path} was written by a newer inkfire; update inkfire or move the file away")
         if version < _VERSION:
-            db.execute("PRAGMA journal_mode = WAL")
+            self._switch_to_wal()
             db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT")
         for file in sorted(self.path.parent.glob(f"{self.path.name}.unwritten-*.jsonl")):
             with contextlib.suppress(FileNotFoundError):  # another process was faster
                 entries = [_from_line(line) for line in file.read_text(encoding="utf-8").splitlines()]
                 self._transact(entries, "IGNORE")
                 file.unlink()
+
+    def _switch_to_wal(self) -> None:
+        """SQLite does not wait when another process opens the same new file at this moment, so we do."""
+        until = time.monotonic() + self._patience
+        while True:
+            try:
+                self._writer.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > until:
+                    raise
+                time.sleep(0.02)
 
     def _spent(self) -> Amount:
         tokens, money = self._reader.execute(
@@ -340,36 +359,6 @@ class Ledger:
         else:
             fix = "make its folder writable, or use an --out in one that is"
         return InputError(f"the ledger {self.path} cannot be used ({text}): {fix}. Every stored reply is kept")
-
-
-def summarise(path: Path) -> list[dict[str, Any]]:
-    """What a ledger file holds, by model: calls, tokens, cost, seconds a call, and the requests that failed by kind.
-
-    ``cost`` is None where some replies of the model have no price.
-
-    Raises:
-        InputError: there is no such file, or it is not a ledger.
-    """
-    if not path.is_file():
-        raise InputError(f"there is no ledger {path}: name the file, or a run folder with --out")
-    totals = """
-        SELECT model, COUNT(*) AS calls, COUNT(unparsed) AS unparsed, SUM(prompt_tokens) AS prompt_tokens,
-               SUM(cached_tokens) AS cached_tokens, SUM(completion_tokens) AS completion_tokens,
-               CASE WHEN COUNT(cost) = COUNT(*) THEN SUM(cost) END AS cost, SUM(latency) AS latency_total
-        FROM replies GROUP BY model ORDER BY model"""
-    nth = "SELECT latency FROM replies WHERE model = ? ORDER BY latency LIMIT 1 OFFSET ?"
-    try:
-        with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
-            names = [column[0] for column in db.execute(totals).description]
-            rows = [dict(zip(names, row, strict=True)) for row in db.execute(totals)]
-            for row in rows:
-                for name, share in (("latency_median", 0.5), ("latency_p95", 0.95)):
-                    row[name] = db.execute(nth, (row["model"], int(share * (row["calls"] - 1)))).fetchone()[0]
-                kinds = db.execute("SELECT kind, SUM(n) FROM faults WHERE model = ? GROUP BY kind", (row["model"],))
-                row["faults"] = dict(sorted(kinds))
-            return rows
-    except sqlite3.Error as error:
-        raise InputError(f"{path} is not a ledger of inkfire ({error})") from error
 
 
 def _tell(committed: asyncio.Future[None], problem: InkfireError | None) -> None:

@@ -1,0 +1,258 @@
+"""The ledger keeps every reply, whatever happens to the process, the disk or the lock."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from inkfire.errors import BudgetExceeded, InputError
+from inkfire.llm.ledger import Entry, Ledger
+from inkfire.llm.prices import Amount, Budget, Price
+from inkfire.llm.totals import summarise
+
+
+def entry(n: int, *, run: str = "", text: str = "好", unparsed: str | None = None, cost: float | None = 0.5) -> Entry:
+    return Entry(
+        key=n.to_bytes(32, "big"),
+        run=run,
+        model="m",
+        time=float(n),
+        attempt=0,
+        text=text,
+        finish_reason="stop",
+        unparsed=unparsed,
+        prompt_tokens=10,
+        completion_tokens=5,
+        cached_tokens=2,
+        estimated=False,
+        cost=cost,
+        latency=n / 10,
+        logprobs=None,
+    )
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / ".inkfire" / "ledger.sqlite"
+
+
+async def test_what_was_recorded_is_found_by_the_next_process(path: Path) -> None:
+    with Ledger(path) as ledger:
+        await asyncio.gather(*(ledger.record(entry(n)) for n in range(100)))
+        assert ledger.find(entry(7).key) == entry(7)
+        assert ledger.stats()["calls"] == 100
+        assert ledger.stats()["tokens"] == 1500
+        assert ledger.stats()["cost"] == 50.0
+    with Ledger(path) as ledger:
+        assert all(ledger.find(entry(n).key) == entry(n) for n in range(100))
+        assert ledger.find(entry(100).key) is None
+        assert ledger.stats()["calls"] == 0
+
+
+async def test_a_reply_is_committed_before_its_caller_sees_it(path: Path) -> None:
+    with Ledger(path) as ledger:
+        await ledger.record(entry(1))
+        with sqlite3.connect(path) as other:
+            assert other.execute("SELECT COUNT(*) FROM replies").fetchone() == (1,)
+        other.close()
+
+
+async def test_a_cancelled_caller_does_not_lose_the_reply(path: Path) -> None:
+    with Ledger(path) as ledger:
+        task = asyncio.ensure_future(ledger.record(entry(1)))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    with Ledger(path) as ledger:
+        assert ledger.find(entry(1).key) == entry(1)
+
+
+async def test_awkward_texts_survive(path: Path) -> None:
+    for n, text in enumerate(["", "a\x00b", "😀", "\n" * 3, "x" * 1_000_000]):
+        with Ledger(path) as ledger:
+            await ledger.record(entry(n, text=text))
+        with Ledger(path) as ledger:
+            found = ledger.find(entry(n).key)
+            assert found is not None
+            assert found.text == text
+
+
+def test_the_event_loop_does_not_wait_for_a_lock(path: Path) -> None:
+    """Another process writes for a second: the loop goes on, and nothing fails."""
+
+    async def record() -> float:
+        with Ledger(path) as ledger:
+            other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            other.execute("BEGIN IMMEDIATE")
+            threading.Timer(0.5, lambda: other.execute("COMMIT")).start()
+            task = asyncio.ensure_future(ledger.record(entry(1)))
+            longest, last = 0.0, time.perf_counter()
+            while not task.done():
+                await asyncio.sleep(0.005)
+                longest = max(longest, time.perf_counter() - last)
+                last = time.perf_counter()
+            await task
+            other.close()
+            return longest
+
+    assert asyncio.run(record()) < 0.25
+
+
+async def test_a_locked_ledger_is_a_clear_error_and_loses_nothing(path: Path) -> None:
+    with Ledger(path, patience=0.2) as ledger:
+        await ledger.record(entry(1))
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        results = await asyncio.gather(*(ledger.record(entry(n)) for n in range(2, 10)), return_exceptions=True)
+        assert all(isinstance(result, InputError) for result in results)
+        assert "locked" in str(results[0])
+        assert str(path) in str(results[0])
+        with pytest.raises(InputError):  # no further call is sent: its reply could not be kept
+            await ledger.reserve(Amount())
+        other.execute("ROLLBACK")
+        other.close()
+    with Ledger(path) as ledger:
+        assert all(ledger.find(entry(n).key) == entry(n) for n in range(1, 10))
+    assert [file.name for file in path.parent.iterdir()] == ["ledger.sqlite"]
+
+
+async def test_a_full_disk_is_a_clear_error_and_loses_nothing(path: Path) -> None:
+    with Ledger(path) as ledger:
+        await ledger.record(entry(1))
+        ledger._writer.execute("PRAGMA max_page_count = 8")  # SQLite then says what it says on a full disk
+        results = await asyncio.gather(
+            *(ledger.record(entry(n, text="x" * 10_000)) for n in range(2, 9)), return_exceptions=True
+        )
+        assert all(isinstance(result, InputError) and "the disk is full" in str(result) for result in results)
+    with Ledger(path) as ledger:
+        assert all(ledger.find(entry(n).key) is not None for n in range(1, 9))
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["/proc/ledger.sqlite", "/dev/null/ledger.sqlite"],  # not even root writes there
+)
+def test_a_folder_that_cannot_be_written_is_a_clear_error(place: str) -> None:
+    with pytest.raises(InputError, match=f"the ledger {place} cannot be used"):
+        Ledger(place)
+
+
+def test_something_else_is_not_overwritten(tmp_path: Path) -> None:
+    file = tmp_path / "ledger.sqlite"
+    file.write_text("a precious text " * 100, encoding="utf-8")
+    with pytest.raises(InputError, match="not a ledger"):
+        Ledger(file)
+    assert file.read_text(encoding="utf-8").startswith("a precious text")
+    with pytest.raises(InputError, match="not a ledger"):
+        summarise(file)
+
+
+def test_a_ledger_of_the_future_is_left_alone(path: Path) -> None:
+    Ledger(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(InputError, match="newer inkfire"):
+        Ledger(path)
+
+
+_WRITER = """
+import asyncio, dataclasses, sys
+from inkfire.llm.ledger import Entry, Ledger
+async def write(path, start):
+    with Ledger(path) as ledger:
+        for n in range(start, start + 50):
+            key = n.to_bytes(32, "big")
+            await ledger.record(Entry(key, "", "m", 0.0, 0, "", "stop", None, 1, 1, 0, False, None, 0.1, None))
+asyncio.run(write(sys.argv[1], int(sys.argv[2])))
+"""
+
+
+def test_several_processes_share_a_ledger(path: Path) -> None:
+    processes = [subprocess.Popen([sys.executable, "-c", _WRITER, str(path), str(100 * i)]) for i in range(4)]
+    assert [process.wait(timeout=60) for process in processes] == [0, 0, 0, 0]
+    assert summarise(path)[0]["calls"] == 200
+
+
+async def test_the_budget_counts_what_earlier_processes_spent(path: Path) -> None:
+    with Ledger(path, run="a") as ledger:
+        await ledger.record(entry(1, run="a", cost=3.0))
+        await ledger.record(entry(2, run="b", cost=100.0))
+    with Ledger(path, run="a", budget=Budget(money=5.0)) as ledger:
+        await ledger.reserve(Amount(10, 1.5))
+        ledger.settle(Amount(10, 1.5), Amount(10, 1.5))
+        with pytest.raises(BudgetExceeded) as stopped:
+            await ledger.reserve(Amount(10, 1.0))
+        assert "4.5000 of 5 is spent, 0.5000 is left" in str(stopped.value)
+        assert "--budget" in str(stopped.value)
+    with (
+        Ledger(path, run="a", budget=Budget(tokens=20)) as ledger,
+        pytest.raises(BudgetExceeded, match="15 of 20 tokens are spent"),
+    ):
+        await ledger.reserve(Amount(6, 0.0))
+
+
+async def test_a_call_waits_for_those_in_flight_before_the_limit_stops_it(path: Path) -> None:
+    with Ledger(path, budget=Budget(tokens=100)) as ledger:
+        await ledger.reserve(Amount(80))
+        second = asyncio.ensure_future(ledger.reserve(Amount(80)))
+        await asyncio.sleep(0.01)
+        assert not second.done()
+        ledger.settle(Amount(80), Amount(10))  # it took less than its worst case
+        await second
+        third = asyncio.ensure_future(ledger.reserve(Amount(80)))
+        await asyncio.sleep(0.01)
+        ledger.settle(Amount(80), Amount(30))
+        with pytest.raises(BudgetExceeded):
+            await third
+        with pytest.raises(BudgetExceeded):  # the run stops: smaller calls do not slip through
+            await ledger.reserve(Amount(1))
+
+
+def test_a_budget_in_money_needs_prices(path: Path) -> None:
+    with Ledger(path, budget=Budget(money=1.0)) as ledger:
+        with pytest.raises(InputError, match="price of 'gpt'") as problem:
+            ledger.price("gpt")
+        assert str(path.with_name("prices.toml")) in str(problem.value)
+    path.with_name("prices.toml").write_text('["gpt"]\nprompt = 1\ncompletion = 2.5\n', encoding="utf-8")
+    with Ledger(path, budget=Budget(money=1.0)) as ledger:
+        assert ledger.price("gpt") == Price(1.0, 2.5)
+    with Ledger(path, prices={"gpt": Price(9.0, 9.0)}) as ledger:
+        assert ledger.price("gpt") == Price(9.0, 9.0)
+        assert ledger.price("other") is None
+
+
+async def test_summary_by_model(path: Path) -> None:
+    with Ledger(path) as ledger:
+        for n in range(1, 11):
+            await ledger.record(entry(n, unparsed="prose" if n == 1 else None))
+        await ledger.record(dataclasses.replace(entry(11), model="free", cost=None))
+        for kind in ("500", "429", "500"):
+            ledger.fault("m", kind)
+        assert ledger.stats()["faults"] == {"429": 1, "500": 2}
+    free, m = summarise(path)
+    assert free["cost"] is None
+    assert (m["calls"], m["unparsed"], m["prompt_tokens"], m["cost"]) == (10, 1, 100, 5.0)
+    assert (m["latency_median"], m["latency_p95"]) == (0.5, 0.9)
+    assert m["faults"] == {"429": 1, "500": 2}
+    json.dumps([free, m])
+    with pytest.raises(InputError, match="there is no ledger"):
+        summarise(path.with_name("other.sqlite"))
+
+
+async def test_a_closed_ledger_says_so(path: Path) -> None:
+    ledger = Ledger(path)
+    ledger.close()
+    ledger.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        await ledger.record(entry(1))

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from inkfire.llm.progress import Progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_plain_lines_elsewhere_than_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    out = io.StringIO()
+    with Progress("curate", 100, stats=lambda: {"cost": 0.5, "cached": 3, "failures": 1}, stream=out) as bar:
+        for _ in range(40):
+            now += 1.0
+            bar.advance()
+    lines = out.getvalue().splitlines()
+    assert lines[0] == "curate: 10/100 (10 %), 0:10 elapsed, 1:30 left, 1/s, 3 cached, cost 0.5000, 1 failed"
+    assert len(lines) == 5  # one every ten seconds, and one at the end
+
+
+def test_unknown_total() -> None:
+    out = io.StringIO()
+    with Progress("write", None, stream=out) as bar:
+        bar.advance(3, failed=2)
+    assert out.getvalue().startswith("write: 3, 0:00 elapsed")
+    assert "2 failed" in out.getvalue()
+
+
+def test_a_bar_on_a_terminal() -> None:
+    out = Terminal()
+    with Progress("judge", 4, stream=out) as bar:
+        bar.advance(4, failed=1)
+    assert "judge" in out.getvalue()
+    assert "4/4" in out.getvalue()
+    assert "1 failed" in out.getvalue()
