@@ -5,7 +5,6 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -30,26 +29,27 @@ def noise(text: str) -> float:
 
 
 class Model:
-    """Judges by noise, biased to Good; by the window where RULE is among the principles. Proposes what it is told."""
+    """Judges by noise, biased to Good, and by the window where RULE is among the principles.
 
-    def __init__(self, proposal: str = RULE) -> None:
+    As Generator it fools the judge with every other text; as Reflector it proposes what it was made with; as Optimizer
+    it fails.
+    """
+
+    def __init__(self, proposal: str) -> None:
         self.proposal = proposal
-        self.asked: list[str] = []
 
     def __call__(self, messages: list[Message]) -> str | Reply:
         system, user = messages[0]["content"], messages[-1]["content"]
-        kind = "judge" if "Say Good or Bad" in system else json.dumps(system)
-        self.asked.append(kind)
-        if kind == "judge":
-            # The generator's own texts look good to the judge until it has the rule.
+        if "Say Good or Bad" in system:
             if "hidden" in user:
-                return word(4.0 if RULE not in system else -4.0)
+                return word(4.0 if "well hidden" in user else -4.0)
             return word((3.0 if "window" in user else -3.0) if RULE in system else 3.0 + noise(user))
         if "flawed" in system:
-            return json.dumps({"flaw": "It hides the occasion.", "text": f"A hidden wish {len(self.asked)}."})
+            well = "well " if noise(user) > 0 else ""
+            return json.dumps({"flaw": "It hides the occasion.", "text": f"A {well}hidden wish: {noise(user)}"})
         if "Merge" in system:
             return "no JSON today"
-        if '"why"' in system or "Is 0, was" in user or "Is 1, was" in user:
+        if "Is 0, was" in user or "Is 1, was" in user:
             return json.dumps({"why": "It was not told.", "proposal": self.proposal})
         return json.dumps({"reason": "It shows.", "advice": "Hide it deeper in the text."})
 
@@ -70,6 +70,12 @@ def texts() -> list[Labelled]:
     return rows
 
 
+@pytest.fixture(name="word")
+def word_fixture() -> Callable[[float], Reply]:
+    return word
+
+
 @pytest.fixture
-def scripted() -> Callable[[Any], ScriptedLLM]:
-    return lambda replies: ScriptedLLM(replies)
+def model() -> Callable[..., ScriptedLLM]:
+    """``model()`` proposes RULE when it reflects, ``model("…")`` something else."""
+    return lambda proposal=RULE: ScriptedLLM(Model(proposal))

@@ -43,12 +43,12 @@ def test_the_same_scores_are_not_better() -> None:
 def test_ten_useless_candidates_rarely_get_one_taken() -> None:
     rng = random.Random(3)
     rule = BetterRanking(alpha=0.05, tests=10)
-    runs = 60
+    runs = 20
     taken = 0
     for _ in range(runs):
         current = scores(rng, 1.0)
         taken += any(rule.decide(LABELS, current, scores(rng, 1.0), clusters=QUERIES).accepted for _ in range(10))
-    assert taken <= 0.15 * runs
+    assert taken <= 2
 
 
 def test_what_one_of_them_could_not_score_is_left_out() -> None:

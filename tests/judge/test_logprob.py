@@ -1,9 +1,9 @@
 """The one-token judge: which tokens count for which word, and when there is no verdict."""
 
 import math
+from collections.abc import Callable
 
 import pytest
-from tests.judge.conftest import word  # type: ignore[import-not-found]
 
 from inkfire.errors import ModelCallError
 from inkfire.judge.logprob import LogprobJudge, read_answer
@@ -11,6 +11,8 @@ from inkfire.llm.base import Reply, TokenLogprob
 from inkfire.llm.scripted import ScriptedLLM
 from inkfire.records import Labelled
 from inkfire.tasks.task import Task
+
+Word = Callable[[float], Reply]
 
 
 def tokens(**masses: float) -> list[TokenLogprob]:
@@ -45,7 +47,7 @@ def test_a_word_that_does_not_occur_has_at_most_the_smallest_mass_listed() -> No
     assert read_answer(tokens(嗯=0.9), "好", "差") is None
 
 
-async def test_it_reads_the_probability_of_good(task: Task) -> None:
+async def test_it_reads_the_probability_of_good(task: Task, word: Word) -> None:
     verdict = await LogprobJudge(task, ScriptedLLM([word(-1.0)])).judge("q", "r")
     assert verdict.label == 0
     assert verdict.probability == pytest.approx(1 / (1 + math.e))
@@ -68,7 +70,7 @@ async def test_no_answer_is_unscored(task: Task, reply: Reply | Exception, why: 
     assert why in str(verdict.unscored)
 
 
-async def test_it_asks_for_one_token_and_the_text_comes_last(task: Task) -> None:
+async def test_it_asks_for_one_token_and_the_text_comes_last(task: Task, word: Word) -> None:
     llm = ScriptedLLM([word(1.0), word(1.0)])
     judge = LogprobJudge(task, llm)
     await judge.judge("first query", "first text")
@@ -79,7 +81,7 @@ async def test_it_asks_for_one_token_and_the_text_comes_last(task: Task) -> None
     assert "first text" in first[-1]["content"]
 
 
-async def test_the_judged_item_is_never_among_its_examples(task: Task) -> None:
+async def test_the_judged_item_is_never_among_its_examples(task: Task, word: Word) -> None:
     llm = ScriptedLLM([word(1.0)])
     examples = (Labelled("q", "another text of q", 1), Labelled("p", "r", 0), Labelled("p", "shown", 1))
     await LogprobJudge(task, llm, examples=examples).judge("q", "r")

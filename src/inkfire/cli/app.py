@@ -60,6 +60,20 @@ from inkfire.cli import curate as _curate  # noqa: E402
 
 app.add_typer(_curate.curate_app, name="curate")
 
+from inkfire.cli import judge as _judge  # noqa: E402
+from inkfire.cli import refine as _refine  # noqa: E402
+
+app.command("judge")(_judge.judge)
+app.command("refine")(_refine.refine)
+
+from inkfire.cli import audit as _audit  # noqa: E402
+from inkfire.cli import data as _data  # noqa: E402
+from inkfire.cli import tasks as _tasks  # noqa: E402
+
+app.command("audit")(_audit.audit)
+app.add_typer(_data.group, name="data")
+app.add_typer(_tasks.group, name="tasks")
+
 
 def run() -> int:
     """Run the command line and return the exit code."""

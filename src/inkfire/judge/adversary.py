@@ -19,20 +19,23 @@ from inkfire.errors import ModelCallError
 from inkfire.judge.base import Judge
 from inkfire.judge.judge import NoAnswer, ask
 from inkfire.judge.principles import Principles
-from inkfire.judge.proposals import Proposal, unusable
+from inkfire.judge.proposals import LONGEST, Proposal, unusable
 from inkfire.llm.base import LLM, JsonSchema
 from inkfire.records import Verdict, text_id
 from inkfire.tasks.task import Task
 
 _GENERATOR: JsonSchema = {
     "type": "object",
-    "properties": {"flaw": {"type": "string", "maxLength": 120}, "text": {"type": "string", "maxLength": 600}},
+    "properties": {"flaw": {"type": "string", "maxLength": LONGEST}, "text": {"type": "string", "maxLength": 600}},
     "required": ["flaw", "text"],
     "additionalProperties": False,
 }
 _DETECTOR: JsonSchema = {
     "type": "object",
-    "properties": {"reason": {"type": "string", "maxLength": 120}, "advice": {"type": "string", "maxLength": 120}},
+    "properties": {
+        "reason": {"type": "string", "maxLength": LONGEST},
+        "advice": {"type": "string", "maxLength": LONGEST},
+    },
     "required": ["reason", "advice"],
     "additionalProperties": False,
 }
@@ -88,7 +91,7 @@ async def attack(
     except NoAnswer as failure:
         return Attack(query, dropped=f"generator: {failure}")
     text, flaw = made["text"].strip(), made["flaw"].strip()
-    if why := unusable(text, task, known=[query], longest=4 * task.max_tokens):
+    if why := unusable(text, task, [query], longest=4 * task.max_tokens):
         return Attack(query, text, flaw, dropped=f"text: {why}")
     try:
         verdict = await judge.judge(query, text)

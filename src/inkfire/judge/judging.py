@@ -115,7 +115,9 @@ class Access:
         )
 
     def at_once(self, model: str) -> int:
-        return self.concurrency or (CONCURRENCY if model.startswith("local/") or model.endswith(".gguf") else 64)
+        from inkfire.llm.models import is_local
+
+        return self.concurrency or (CONCURRENCY if is_local(model) else 64)
 
 
 def judge_data(
@@ -157,7 +159,9 @@ def judge_data(
         inputs={name: path for name, path in inputs.items() if path is not None},
         seed=seed,
     )
-    if fixed is None and not fit and calibration is None:
+    if (done := run.done("judge")) is not None and not access.retry_unscored:
+        return done | {"calls": 0, "cached": 0, "seconds": run.seconds()["judge"]}
+    if calibration is None:
         note("uncalibrated: labels come from the model's own bias; fit a threshold with --calibration F")
     started = time.monotonic()
     with access.ledger(run) as ledger:

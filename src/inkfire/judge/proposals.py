@@ -22,11 +22,14 @@ from inkfire.tasks.task import Task
 Kind = Literal["principles", "flaws"]
 
 SHORTEST, LONGEST = 4, 240
-"""Characters of a rule."""
+"""Characters of a rule; an attack has at least so many, too."""
 
 _REFLECTOR: JsonSchema = {
     "type": "object",
-    "properties": {"why": {"type": "string", "maxLength": 120}, "proposal": {"type": "string", "maxLength": 120}},
+    "properties": {
+        "why": {"type": "string", "maxLength": LONGEST},
+        "proposal": {"type": "string", "maxLength": LONGEST},
+    },
     "required": ["why", "proposal"],
     "additionalProperties": False,
 }
@@ -97,7 +100,7 @@ async def merge(
         return _appended(current, proposals, f"optimizer: {failure}")
     items: list[str] = []
     for item in said["items"]:
-        if unusable(item.strip(), task, known=items, shortest=SHORTEST, longest=LONGEST) is None:
+        if refused_rule(item.strip(), task, items) is None:
             items.append(item.strip())
     if len(items) < len(current.items) / 2:
         return _appended(current, proposals, f"optimizer: {len(items)} of its {len(said['items'])} rules were usable")
@@ -112,14 +115,15 @@ def _appended(current: Principles, proposals: Sequence[str], why: str) -> Merged
     return Merged((*current.texts[:room], *proposals)[:LIMIT], "appended", why)
 
 
-def unusable(
-    text: str, task: Task, *, known: Sequence[str], shortest: int = SHORTEST, longest: int = LONGEST
-) -> str | None:
+def refused_rule(text: str, task: Task, known: Sequence[str]) -> str | None:
+    """Why a rule that a model wrote is not taken, None when it is."""
+    return "it has more than one line" if "\n" in text else unusable(text, task, known, longest=LONGEST)
+
+
+def unusable(text: str, task: Task, known: Sequence[str], *, longest: int) -> str | None:
     """Why a text that a model wrote cannot be used, None when it can."""
-    if not shortest <= len(text) <= longest:
-        return f"it has {len(text)} characters, not {shortest} to {longest}"
-    if "\n" in text.strip():
-        return "it has more than one line"
+    if not SHORTEST <= len(text) <= longest:
+        return f"it has {len(text)} characters, not {SHORTEST} to {longest}"
     if task.language != "ja" and (task.language == "zh") != (han_share(text) >= 0.5):
         return f"it is not in the task's language, {task.language}"
     if _bare(text) in {_bare(other) for other in known}:

@@ -28,11 +28,11 @@ from typing import Any
 from inkfire.errors import InputError
 from inkfire.judge.acceptance import Acceptance, BetterRanking
 from inkfire.judge.adversary import Attack, attack
-from inkfire.judge.calibration import CalibratedJudge, fit_calibration, raw_score
+from inkfire.judge.calibration import MIN_LABELS, CalibratedJudge, fit_calibration, raw_score
 from inkfire.judge.judging import judge_all
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import LIMIT, Principles
-from inkfire.judge.proposals import Proposal, merge, reflect, unusable
+from inkfire.judge.proposals import Proposal, merge, reflect, refused_rule
 from inkfire.llm import stream
 from inkfire.llm.base import LLM
 from inkfire.records import Labelled, Verdict
@@ -96,10 +96,14 @@ async def refine(
         note: told what happens, a line at a time.
 
     Raises:
-        InputError: no queries, or the splits share a query.
+        InputError: no queries, too few training texts, or splits that share a query.
     """
     if not queries:
         raise InputError("refinement needs at least one query for the Generator")
+    if len(training) < MIN_LABELS or len({row.label for row in training}) < 2:
+        raise InputError(
+            f"the training part has {len(training)} labelled texts; refinement needs {MIN_LABELS} of both classes there"
+        )
     if shared := {row.query for row in training} & {row.query for row in validation}:
         raise InputError(f"training and validation share the query {min(shared)!r}; split them by query")
     rule = acceptance or BetterRanking(settings.alpha, tests=max(settings.rounds, 1), seed=settings.seed)
@@ -184,7 +188,7 @@ class _Refinement:
         """Every proposal as the history shows it; ``refused`` says why one is not used, empty where it is."""
         rows, seen = [], [*self.principles.texts, *self.flaws.texts]
         for proposal in proposals:
-            refused = unusable(proposal.text, self.task, known=seen)
+            refused = refused_rule(proposal.text, self.task, seen)
             if refused is None and proposal.text in self.tried:
                 refused = "it was part of a rejected candidate"
             if refused is None:

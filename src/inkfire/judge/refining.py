@@ -169,6 +169,8 @@ def refine_data(
         inputs={name: path for name, path in inputs.items() if path is not None},
         seed=settings.seed,
     )
+    if (done := run.done("refine")) is not None and not access.retry_unscored:
+        return done | {"calls": 0, "cached": 0, "seconds": run.seconds()["refine"]}
     started = time.monotonic()
     with access.ledger(run) as ledger:
         judge = SavedJudge(lasting(task), model, "logprob", start)
