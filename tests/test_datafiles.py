@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from inkfire.datafiles import (
     iter_queries,
     pair_row,
+    read_any,
     read_examples,
     read_labelled,
     read_pairs,
@@ -108,7 +109,14 @@ def test_our_own_pairs_read_back(tmp_path: Path) -> None:
     assert read_queries(tmp_path / "pairs.jsonl") == [Query.of("q")]
 
 
-READERS = [read_queries, read_texts, read_labelled, read_pairs, read_examples]
+def test_any_row_gives_its_query_and_texts(tmp_path: Path) -> None:
+    path = tmp_path / "mixed.jsonl"
+    write_jsonl(path, [BARE, SHAREGPT, TRL, ALPACA, TEXT | {"label": 1}, {"query": "q"}, VERL])
+    both = ("q", ("good", "bad"))
+    assert read_any(path) == [both, both, both, ("q", ("r",)), ("q", ("r",)), ("q", ()), ("q", ())]
+
+
+READERS = [read_any, read_queries, read_texts, read_labelled, read_pairs, read_examples]
 
 
 @pytest.mark.parametrize("read", READERS)

@@ -63,6 +63,11 @@ def read_examples(path: str | Path) -> list[Example]:
     return list(_convert(path, lambda row: [Example(_query(row), _response(row), _clicks(row))]))
 
 
+def read_any(path: str | Path) -> list[tuple[str, tuple[str, ...]]]:
+    """(query, its responses) of each row of any format: both texts of a pair, one of a text, none of a query."""
+    return list(_convert(path, lambda row: [(_query(row), _responses(row))], plain_text=True))
+
+
 def pair_row(pair: Preference, messages: Sequence[Mapping[str, Any]]) -> Row:
     """A pair as TRL's conversational preference; ``messages`` is what the policy is asked for its query.
 
@@ -231,6 +236,13 @@ def _response(row: Row) -> str:
     if "output" in row:
         return _text(row, "output")
     raise _Unfit(f"no text: one of response or output is needed; the row has {_keys(row)}")
+
+
+def _responses(row: Row) -> tuple[str, ...]:
+    if "chosen" in row:
+        pair = _pair(row)
+        return pair.chosen, pair.rejected
+    return (_response(row),) if "response" in row or "output" in row else ()
 
 
 def _labelled(row: Row) -> list[Labelled]:

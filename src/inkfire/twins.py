@@ -54,10 +54,11 @@ class NgramPairModel:
             raise DataError(f"{len(pairs)} pairs are too few to fit a model; at least two are needed")
         chosen, rejected = [p.chosen for p in pairs], [p.rejected for p in pairs]
         try:
-            self._vectorizer = _vectorizer().fit([*chosen, *rejected])
+            self._vectorizer = _vectorizer()
+            vectors = self._vectorizer.fit_transform([*chosen, *rejected])
         except ValueError:  # scikit-learn's "empty vocabulary"
             raise DataError("the texts of the pairs are empty; nothing can be learnt from them") from None
-        differences = self._vectorizer.transform(chosen) - self._vectorizer.transform(rejected)
+        differences = vectors[: len(pairs)] - vectors[len(pairs) :]
         # A classifier needs both classes: every other pair is turned around, which changes nothing without intercept.
         signs = np.where(np.arange(len(pairs)) % 2, 1, -1)
         model = LogisticRegression(C=_PENALTY, fit_intercept=False, solver="liblinear", max_iter=1000, random_state=0)
@@ -211,28 +212,38 @@ def length_best_accuracy(labelled: Sequence[Labelled]) -> float:
     return float(best / len(order))
 
 
-def ngram_cv_auc(labelled: Sequence[Labelled], folds: int = 5, seed: int = 0) -> Interval:
-    """AUC of a logistic regression on TF-IDF of character 1- to 3-grams, each text scored by a fold without its query.
+def ngram_cv_scores(labelled: Sequence[Labelled], folds: int = 5, seed: int = 0) -> list[float] | None:
+    """Log-odds of label 1 by a logistic regression on TF-IDF of character 1- to 3-grams, cross-validated by query.
 
-    NaN where there are fewer than two queries or fewer than two texts of a class.
+    Each text is scored by a model that has not seen its query. None where that cannot be done: fewer than two
+    queries, or fewer than two texts of a class.
     """
     from sklearn.linear_model import LogisticRegression
 
     labels = [row.label for row in labelled]
-    queries = [row.query for row in labelled]
-    undefined = Interval(math.nan, math.nan, math.nan, len(labelled))
-    if min(labels.count(0), labels.count(1)) < 2 or len(set(queries)) < 2:
-        return undefined
+    if min(labels.count(0), labels.count(1)) < 2 or len({row.query for row in labelled}) < 2:
+        return None
     scores = np.zeros(len(labelled))
-    for train, test in _folds(queries, labels, folds, seed):
+    for train, test in _folds([row.query for row in labelled], labels, folds, seed):
         seen = [labels[i] for i in train]
         if len(set(seen)) < 2:
-            return undefined
+            return None
         try:
-            vectorizer = _vectorizer().fit([labelled[i].response for i in train])
+            vectorizer = _vectorizer()
+            vectors = vectorizer.fit_transform([labelled[i].response for i in train])
         except ValueError:  # nothing but empty texts
-            return undefined
+            return None
         model = LogisticRegression(C=_PENALTY, solver="liblinear", random_state=0)
-        model.fit(vectorizer.transform([labelled[i].response for i in train]), seen)
+        model.fit(vectors, seen)
         scores[test] = model.decision_function(vectorizer.transform([labelled[i].response for i in test]))
-    return statistics.bootstrap_auc(labels, scores.tolist(), clusters=queries, seed=seed)
+    out: list[float] = scores.tolist()
+    return out
+
+
+def ngram_cv_auc(labelled: Sequence[Labelled], folds: int = 5, seed: int = 0) -> Interval:
+    """AUC of :func:`ngram_cv_scores`, the bootstrap clustered by query; NaN where there are none."""
+    scores = ngram_cv_scores(labelled, folds, seed)
+    if scores is None:
+        return Interval(math.nan, math.nan, math.nan, len(labelled))
+    queries = [row.query for row in labelled]
+    return statistics.bootstrap_auc([row.label for row in labelled], scores, clusters=queries, seed=seed)

@@ -31,6 +31,12 @@ from inkfire.workspace import atomic, sha256_file
 
 _HOME = Path(__file__).parent
 _DIMENSIONS = ("language", "creativity", "emotion", "culture", "richness")
+_PROMPTS = (
+    *("writer", "writer_alt"),  # the policy's two settings
+    *("positive", "negative", "judge", "reflect"),  # the debate
+    *("verdict", "logprob", "rubric", "pairwise"),  # the judge's modes
+    *("generator", "detector", "reflector", "optimizer"),  # the refinement of principles
+)
 
 Text = Annotated[str, Field(min_length=1)]
 
@@ -130,17 +136,20 @@ def task_names() -> list[str]:
 
 
 def load_task(name_or_dir: str | Path) -> Task:
-    """A task that comes with inkfire, by name, or a user's own, by its folder.
+    """A task that comes with inkfire, by name, or a user's own, by its folder. All prompts are compiled.
 
     Raises:
-        TaskError: no such task, or its task.toml is wrong (file, line and key are named).
+        TaskError: no such task, or its task.toml or a prompt is missing or wrong (file, line and key are named).
     """
     names = task_names()
     folder = _HOME / name_or_dir if str(name_or_dir) in names else Path(name_or_dir)
     if not folder.is_dir():
         raise TaskError(f"no task {str(name_or_dir)!r}{nearest(str(name_or_dir), names)}; or give a task folder")
     file = load_toml(folder / "task.toml", TaskFile, error=TaskError)
-    return Task(**file.model_dump(), folder=folder, version=sha256_file(folder)[:12])
+    version = sha256_file(folder)[:12]
+    for prompt in _PROMPTS:
+        _prompt(folder / "prompts" / f"{prompt}.jinja", version)
+    return Task(**file.model_dump(), folder=folder, version=version)
 
 
 def new_task(folder: Path, *, like: str = "greetings-en") -> None:

@@ -1,0 +1,43 @@
+"""``inkfire audit``: shortcuts, leaks and duplicates in data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from inkfire.cli.common import Json, Seed, emit
+
+
+def audit(
+    pairs: Annotated[Path | None, typer.Option("--pairs", help="Preference pairs, in any supported format.")] = None,
+    labelled: Annotated[Path | None, typer.Option("--labelled", help="Texts with a label, 1 good or 0 bad.")] = None,
+    against: Annotated[
+        list[Path] | None, typer.Option("--against", help="Another file to look for the same rows in; repeatable.")
+    ] = None,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Find shortcuts (length, wording), leaks (rows that other files hold too) and duplicates in data.
+
+    Example: inkfire audit --labelled test.jsonl --against train.jsonl
+    """
+    from inkfire import datafiles
+    from inkfire.audit import audit as run_audit
+
+    result = run_audit(
+        pairs=datafiles.read_pairs(pairs) if pairs else None,
+        labelled=datafiles.read_labelled(labelled) if labelled else None,
+        against=[datafiles.read_any(path) for path in against or []],
+        seed=seed,
+    )
+    emit(result, as_json=json, show=_show)
+
+
+def _show(found: Mapping[str, Any]) -> None:
+    emit({key: value for key, value in found.items() if value is not None and key != "findings"}, as_json=False)
+    typer.echo("")
+    for sentence in found["findings"]:
+        typer.echo(f"- {sentence}")

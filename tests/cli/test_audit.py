@@ -1,0 +1,57 @@
+"""``inkfire audit`` from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from inkfire.cli.app import run
+from inkfire.workspace import write_jsonl
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *args: object) -> int:
+    monkeypatch.setattr("sys.argv", ["inkfire", *map(str, args)])
+    return run()
+
+
+def test_json_is_one_object(
+    tiny_task: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs, labelled = tiny_task / "pairs.jsonl", tiny_task / "labelled.jsonl"
+    assert call(monkeypatch, "audit", "--pairs", pairs, "--against", labelled, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["n"], found["overlap_exact"], found["overlap_query"], found["duplicates"]) == (8, 8, 8, 0)
+    wanted = {"longer_wins", "length_auc", "length_best_accuracy", "ngram_accuracy", "ngram_auc", "findings"}
+    assert wanted <= found.keys()
+    assert {"longer_wins_ci", "length_auc_ci", "ngram_accuracy_ci", "ngram_auc_ci"} <= found.keys()
+
+
+def test_for_people(tiny_task: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(monkeypatch, "audit", "--labelled", tiny_task / "labelled.jsonl") == 0
+    out = capsys.readouterr().out
+    assert "length_auc: " in out
+    assert "- No row is repeated." in out
+    assert "None" not in out
+
+
+def test_queries_alone_can_be_compared_with(
+    tiny_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "queries.txt").write_text("a wish for Easter\n")
+    call(monkeypatch, "audit", "--pairs", tiny_task / "pairs.jsonl", "--against", tmp_path / "queries.txt", "--json")
+    found = json.loads(capsys.readouterr().out)
+    assert (found["overlap_exact"], found["overlap_query"]) == (0, 1)
+
+
+def test_wrong_input_exits_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_jsonl(tmp_path / "bad.jsonl", [{"query": "q", "response": "r", "label": 1}, {"query": "q", "label": "1"}])
+    assert call(monkeypatch, "audit") == 2
+    assert "--pairs" in capsys.readouterr().err
+    assert call(monkeypatch, "audit", "--labelled", tmp_path / "bad.jsonl") == 2
+    assert "bad.jsonl:2: no text" in capsys.readouterr().err
+    assert call(monkeypatch, "audit", "--pairs", tmp_path / "absent.jsonl") == 2
+    assert "absent.jsonl: no such file" in capsys.readouterr().err

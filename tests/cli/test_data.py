@@ -1,0 +1,84 @@
+"""``inkfire data pull`` against a server on the loopback."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from inkfire.cli.app import run
+from inkfire.errors import EndpointDown
+from inkfire.tasks.release import RELEASES, Release, pull
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        del format, args
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Iterator[Release]:
+    served = tmp_path / "served"
+    served.mkdir()
+    contents = {"a.json": b'[{"query": "q"}]', "b.txt": "生日".encode()}
+    for name, content in contents.items():
+        (served / name).write_bytes(content)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(served))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+        yield Release(about="a test", url=f"http://127.0.0.1:{server.server_port}", files=hashes)
+        server.shutdown()
+        thread.join()
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *args: object) -> int:
+    monkeypatch.setattr("sys.argv", ["inkfire", *map(str, args)])
+    return run()
+
+
+def test_pull_checks_and_keeps(
+    release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(RELEASES, "greetings-zh", release)
+    monkeypatch.setenv("INKFIRE_CACHE", str(tmp_path / "cache"))
+    assert call(monkeypatch, "data", "pull", "greetings-zh", "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["fetched"] == 2
+    folder = Path(result["path"])
+    assert folder == tmp_path / "cache" / "data" / "greetings-zh"
+    assert (folder / "b.txt").read_text() == "生日"
+    (folder / "a.json").write_text("damaged")
+    assert pull("greetings-zh", folder)["fetched"] == 1
+    assert pull("greetings-zh", folder)["fetched"] == 0
+
+
+def test_other_bytes_are_refused(release: Release, tmp_path: Path) -> None:
+    other = dataclasses.replace(release, files={"a.json": "0" * 64})
+    with pytest.raises(EndpointDown, match="not the pinned file"):
+        pull("x", tmp_path / "data", other)
+    assert not (tmp_path / "data").exists()
+
+
+def test_what_cannot_be_fetched_is_named(release: Release, tmp_path: Path) -> None:
+    with pytest.raises(EndpointDown, match=r"cannot fetch .*/absent: answered 404"):
+        pull("x", tmp_path, dataclasses.replace(release, files={"absent": "0" * 64}))
+    with pytest.raises(EndpointDown, match=r"cannot fetch http://127\.0\.0\.1:9/"):
+        pull("x", tmp_path, dataclasses.replace(release, url="http://127.0.0.1:9"))
+
+
+def test_unknown_release(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(monkeypatch, "data", "pull", "greetings-zhh") == 2
+    assert "did you mean 'greetings-zh'?" in capsys.readouterr().err
+
+
+def test_the_pinned_hashes_are_those_of_the_release(release_data: Path) -> None:
+    for name, sha256 in RELEASES["greetings-zh"].files.items():
+        assert hashlib.sha256((release_data / name).read_bytes()).hexdigest() == sha256

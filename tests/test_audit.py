@@ -1,0 +1,105 @@
+"""What the audit counts, and that it says it in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inkfire.audit import audit
+from inkfire.datafiles import read_pairs
+from inkfire.errors import InputError
+from inkfire.records import Labelled, Preference
+from inkfire.tasks.task import load_task, task_names
+
+
+def say(found: dict[str, Any], word: str) -> str:
+    return next(sentence for sentence in found["findings"] if word in sentence)
+
+
+LONGER = [Preference(f"q{i}", f"第{i}个又长又好的句子愿你快乐", f"第{i}句") for i in range(30)]
+
+
+def test_a_length_shortcut_is_said_in_words() -> None:
+    found = audit(pairs=LONGER)
+    assert (found["n"], found["longer_wins"], found["length_auc"], found["length_best_accuracy"]) == (30, 1, 1, 1)
+    assert found["longer_wins_ci"][0] > 0.85
+    assert "Length is a shortcut: in 100.0 % of pairs the chosen text is the longer one" in found["findings"][0]
+    assert "strongly: the good ones are longer" in say(found, "AUC")
+    assert "Wording is a shortcut" in say(found, "Wording")
+    turned = audit(pairs=[Preference(p.query, p.rejected, p.chosen) for p in LONGER])
+    assert turned["longer_wins"] == 0
+    assert "the chosen text is the shorter one" in turned["findings"][0]
+
+
+def test_no_shortcut_is_said_too() -> None:
+    found = audit(labelled=[Labelled(f"q{i // 2}", f"{i % 4}同样的一句话{i}" * 3, i % 2) for i in range(40)])  # type: ignore[arg-type]
+    assert found["longer_wins"] is None
+    assert found["n_labelled"] == 40
+    assert "Length does not tell" in say(found, "Length")
+
+
+def test_overlap_counts_rows_under_any_label() -> None:
+    rows = [Labelled("a", "x", 1), Labelled("a", "y", 0), Labelled("b", "x", 1), Labelled("c", "z", 0)]
+    found = audit(labelled=rows, against=[[("a ", ("y", "x"))], [("c", ()), ("c", ("other",))]])
+    assert (found["overlap_exact"], found["overlap_query"]) == (2, 3)
+    assert "Leak: 2 of 4 rows (50.0 %)" in say(found, "Leak")
+    pairs = [Preference("a", "x", "new"), Preference("a", "new", "newer")]
+    assert audit(pairs=pairs, against=[[("a", ("x",))]])["overlap_exact"] == 1
+    clean = audit(labelled=rows, against=[[("d", ("x",))]])
+    assert (clean["overlap_exact"], clean["overlap_query"]) == (0, 0)
+    assert "No row stands" in say(clean, "other files")
+    assert audit(labelled=rows)["overlap_exact"] is None
+
+
+def test_repeats() -> None:
+    text = "愿你的新一岁如星辰般闪耀，每一天都被甜蜜和惊喜填满"
+    rows = [
+        Labelled("a", text, 1),
+        Labelled("a", text, 0),
+        Labelled("b", text + "！", 1),
+        Labelled("b", "完全不同的一句", 0),
+    ]
+    found = audit(labelled=rows)
+    assert (found["duplicates"], found["near_duplicates"], found["n_texts"]) == (1, 2, 4)
+    assert "1 of 4 rows repeat" in say(found, "rows repeat")
+
+
+def test_little_data_gives_what_it_can() -> None:
+    found = audit(pairs=LONGER[:1])
+    assert found["longer_wins"] == 1
+    assert found["ngram_accuracy"] is found["ngram_auc"] is None
+    assert "too few" in say(found, "n-gram")
+    one_label = audit(labelled=[Labelled("a", "x", 1), Labelled("b", "yy", 1)])
+    assert one_label["length_auc"] is None
+    assert "one label" in one_label["findings"][0]
+    both = audit(pairs=LONGER, labelled=[Labelled("a", "x", 1)])
+    assert (both["n"], both["n_pairs"], both["n_labelled"], both["n_texts"]) == (31, 30, 1, 61)
+
+
+def test_nothing_to_audit() -> None:
+    with pytest.raises(InputError, match="--pairs"):
+        audit()
+
+
+@pytest.mark.parametrize("name", task_names())
+def test_tasks_that_come_with_inkfire_have_no_shortcut(name: str) -> None:
+    task = load_task(name)
+    for found in (audit(labelled=task.labelled()), audit(pairs=task.pairs())):
+        assert 0.45 <= found["length_auc"] <= 0.55
+        assert found["ngram_auc"] <= 0.85
+        assert found["duplicates"] == found["near_duplicates"] == 0
+        assert 0.4 <= found["good_share"] <= 0.6
+    together = audit(pairs=task.pairs(), labelled=task.labelled())
+    assert together["near_duplicates"] == 0
+
+
+def test_the_release(release_data: Path) -> None:
+    found = audit(pairs=read_pairs(release_data / "reward_data_train.json"))
+    assert found["n"] == 6310
+    assert found["longer_wins"] == pytest.approx(0.961, abs=5e-4)
+    assert found["ngram_accuracy"] >= 0.985
+    assert found["ngram_accuracy_length_matched"] >= 0.90
+    assert found["ngram_auc"] >= 0.99
+    assert "Length is a shortcut: in 96.1 % of pairs" in found["findings"][0]
