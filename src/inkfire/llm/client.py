@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from inkfire.errors import EndpointDown, InputError, ModelCallError
-from inkfire.llm import wire
+from inkfire.llm import structured, wire
 from inkfire.llm.base import JsonSchema, Message, Reply, Sampling, Usage
 from inkfire.llm.ledger import Entry, Ledger
 from inkfire.llm.prices import Amount, Price, estimate_tokens
@@ -86,6 +86,7 @@ class Client:
         self.model_key = model_key or f"{self._where} {self.model}"
         self._api_key = api_key
         self._is_local = url.hostname in _LOCAL
+        self._is_tls = url.scheme == "https"
         self._ledger = ledger
         self._deadline = deadline
         self._reasks = reasks
@@ -290,6 +291,7 @@ class Client:
         import httpx2
         import openai
 
+        structured.warm_up()
         places = self._gate.limit
         self._http = openai.AsyncOpenAI(
             base_url=self.base_url,
@@ -299,6 +301,8 @@ class Client:
             http_client=openai.DefaultAsyncHttpxClient(
                 limits=httpx2.Limits(max_connections=places, max_keepalive_connections=places, keepalive_expiry=30.0),
                 trust_env=not self._is_local,  # a proxy of the environment does not lead to this machine
+                follow_redirects=False,  # the key goes to the address that the user named
+                verify=self._is_tls,  # without need, the certificates are not even read
             ),
         )
         return self._http

@@ -73,6 +73,14 @@ def parse(text: str, schema: JsonSchema) -> tuple[Any, str | None]:
     return _accept(whole, schema)
 
 
+def warm_up() -> None:
+    """Import what parsing needs; done before the first request, an answered one does not wait for it."""
+    import json_repair
+    import jsonschema  # type: ignore[import-untyped]
+
+    del json_repair, jsonschema
+
+
 def strip_thinking(text: str) -> str:
     """What a reasoning model answered after its ``<think>…</think>``; nothing when it never stopped thinking."""
     if "</think>" in text:
@@ -275,7 +283,7 @@ def _accept(value: Any, schema: JsonSchema) -> tuple[Any, str | None]:
 
 @functools.lru_cache(maxsize=64)
 def _validator(schema: str) -> Any:
-    import jsonschema  # type: ignore[import-untyped]
+    import jsonschema
 
     return jsonschema.Draft202012Validator(json.loads(schema))
 
