@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from inkfire.errors import DataError
+from inkfire.llm.base import Usage
+from inkfire.llm.prices import Price, estimate_tokens, read_prices, text_tokens
+
+
+def test_costs_are_per_million_and_cached_tokens_may_be_cheaper() -> None:
+    usage = Usage(prompt_tokens=1_000_000, completion_tokens=100_000, cached_tokens=400_000)
+    assert Price(2.0, 8.0).cost(usage) == pytest.approx(2.8)
+    assert Price(2.0, 8.0, cached_prompt=0.5).cost(usage) == pytest.approx(0.6 * 2 + 0.4 * 0.5 + 0.8)
+
+
+def test_prices_from_toml_and_json(tmp_path: Path) -> None:
+    toml = tmp_path / "prices.toml"
+    toml.write_text('["a/b-1.5"]\nprompt = 1\ncompletion = 2\ncached_prompt = 0.1\n', encoding="utf-8")
+    assert read_prices(toml) == {"a/b-1.5": Price(1.0, 2.0, 0.1)}
+    file = tmp_path / "prices.json"
+    file.write_text(json.dumps({"m": {"prompt": 0, "completion": 0.5}}), encoding="utf-8")
+    assert read_prices(file) == {"m": Price(0.0, 0.5)}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nonsense",
+        '["m"]\nprompt = 1',
+        '["m"]\nprompt = "1"\ncompletion = 1',
+        '["m"]\nprompt = -1\ncompletion = 1',
+        '["m"]\nprompt = nan\ncompletion = 1',
+        '["m"]\nprompt = true\ncompletion = 1',
+        '["m"]\nprompt = 1\ncompletion = 1\ncompletions = 1',
+        "m = 3",
+    ],
+)
+def test_wrong_prices_name_the_file(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "prices.toml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=r"prices\.toml"):
+        read_prices(file)
+
+
+def test_a_missing_price_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot read the prices"):
+        read_prices(tmp_path / "prices.toml")
+
+
+def test_estimates_are_rather_high() -> None:
+    assert text_tokens("") == 1
+    assert text_tokens("好" * 100) >= 100
+    assert 30 <= text_tokens("word " * 20) <= 40
+    assert estimate_tokens([{"role": "user", "content": "好" * 100}] * 2) >= 200
+    assert text_tokens("\ud800") >= 1
