@@ -1,8 +1,8 @@
-"""The embedded engine: llama.cpp in this process (xllamacpp), spoken to like any other endpoint.
+"""The embedded engine: llama.cpp (xllamacpp) on this machine, spoken to like any other endpoint.
 
 It listens on a loopback port of its own, random and with a random key, so that there is one client for all models.
 Engines are shared: whoever asks for the same weights gets the running one, and it stops when the last of them lets go
-of it (or the process ends).
+of it, or when this process ends, however it ends (``serve.py``).
 
     engine = acquire(Path("qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"))
     engine.base_url, engine.api_key, engine.model_key
@@ -17,11 +17,16 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import importlib.metadata
+import importlib.util
+import json
 import os
 import secrets
+import subprocess
+import sys
+import tempfile
 import threading
 from pathlib import Path
-from typing import Any
 
 from inkfire.errors import MissingExtraError, ModelNameError
 from inkfire.llm import registry
@@ -45,24 +50,29 @@ class Engine:
         model_key: identifies weights, engine version and settings in the ledger.
     """
 
-    def __init__(self, weights: Path, server: Any, api_key: str, model_key: str):
+    def __init__(self, weights: Path, process: subprocess.Popen[str], address: str, api_key: str):
         self.weights = weights
-        self.base_url = f"{server.listening_address}/v1"
+        self.base_url = f"{address}/v1"
         self.api_key = api_key
-        self.model_key = model_key
-        self._server = server
+        version = importlib.metadata.version("xllamacpp")
+        self.model_key = f"{registry.digest(weights)}:{version}:ctx={CONTEXT},top_k=0,min_p=0"
+        self._process = process
         self._users = 0
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
 
     def release(self) -> None:
         """Let go of the engine; the last one to do so stops it."""
         with _lock:
             self._users -= 1
-            if self._users <= 0 and _running.get(self.weights) is self:
+            if self._users <= 0:
                 _stop(self)
 
 
 def acquire(weights: Path) -> Engine:
-    """The engine of a .gguf file, started when none is running in this process (about a second).
+    """The engine of a .gguf file, started when none is running for this process (one or two seconds).
 
     Raises:
         MissingExtraError: xllamacpp is not installed.
@@ -71,45 +81,55 @@ def acquire(weights: Path) -> Engine:
     weights = weights.resolve()
     with _lock:
         engine = _running.get(weights)
-        if engine is None:
+        if engine is None or not engine.is_alive:
             engine = _running[weights] = _start(weights)
         engine._users += 1
         return engine
 
 
 def _start(weights: Path) -> Engine:
-    # OpenMP threads that spin between two steps take the cores from torch and from other processes.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    try:
-        import xllamacpp
-    except ImportError:
-        raise MissingExtraError("xllamacpp", "local") from None
-    params = xllamacpp.CommonParams()
-    params.model.path = str(weights)
-    params.hostnames = ["127.0.0.1"]
-    params.port = 0
-    params.api_keys = [api_key := secrets.token_urlsafe(24)]
-    params.verbosity = -1
-    params.ui = False
-    params.endpoint_slots = False
-    params.n_parallel = SLOTS
-    params.n_ctx = SLOTS * CONTEXT
-    params.cache_ram_mib = 0  # prefixes are kept in the slots; llama.cpp's second cache would grow to 8 GiB
-    params.sampling.top_k = 0  # temperature and top-p mean what they say: no other cut
-    params.sampling.min_p = 0.0
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = cores()
-    try:
-        server = xllamacpp.Server(params)
-    except (RuntimeError, ValueError) as error:
-        raise ModelNameError(f"{weights}: llama.cpp cannot load these weights ({error})") from None
-    settings = f"ctx={CONTEXT},top_k=0,min_p=0"
-    model_key = f"{registry.digest(weights)}:{xllamacpp.__version__}:{settings}"
-    return Engine(weights, server, api_key, model_key)
+    if importlib.util.find_spec("xllamacpp") is None:
+        raise MissingExtraError("xllamacpp", "local")
+    api_key = secrets.token_urlsafe(24)
+    asked = {"weights": str(weights), "api_key": api_key, "slots": SLOTS, "context": CONTEXT, "threads": cores()}
+    # OpenMP threads that spin between two steps would take the cores from torch and from every other process.
+    environment = {"OMP_WAIT_POLICY": "passive", **os.environ}
+    with tempfile.TemporaryFile("w+", errors="replace") as complaints:
+        process = subprocess.Popen(
+            [sys.executable, "-P", str(Path(__file__).with_name("serve.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            env=environment,
+            text=True,
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(json.dumps(asked) + "\n")
+            process.stdin.flush()
+            told = json.loads(process.stdout.readline() or "{}")
+            if "address" not in told:
+                complaints.seek(0)
+                why = told.get("error") or complaints.read()[-500:].strip() or "it ended without a word"
+                raise ModelNameError(f"{weights}: llama.cpp cannot load these weights: {why}")
+        except BaseException:
+            _end(process)
+            raise
+    return Engine(weights, process, told["address"], api_key)
 
 
 def _stop(engine: Engine) -> None:
-    _running.pop(engine.weights, None)
-    engine._server = None  # the server ends with its object
+    if _running.get(engine.weights) is engine:
+        del _running[engine.weights]
+    _end(engine._process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """At once: what is in flight is of no use to anybody any more."""
+    process.kill()
+    with process:  # closes the pipes and waits
+        pass
 
 
 @atexit.register
