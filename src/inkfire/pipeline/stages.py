@@ -14,10 +14,11 @@ from inkfire.judge.saved import SavedJudge, save_judge
 from inkfire.llm import loop
 from inkfire.llm.progress import Progress
 from inkfire.pipeline.context import Context
+from inkfire.pipeline.evaluating import generate_once
 from inkfire.pipeline.experiment import PolicySpec
 from inkfire.records import Candidate, Preference, Query, to_json
 from inkfire.rewards.base import Reward
-from inkfire.workspace import read_jsonl, write_jsonl
+from inkfire.workspace import write_jsonl
 
 
 def audit_data(context: Context) -> dict[str, Any]:
@@ -201,22 +202,13 @@ def evaluate(context: Context) -> dict[str, Any]:
 def _generate(
     context: Context, policy: str, stage: str, queries: Sequence[Query], temperature: float, n: int
 ) -> list[list[str]]:
-    """``n`` responses of a policy to each query; written once, and read back when the stage is entered again."""
-    from inkfire.llm.policy import Policy
-
-    path = context.run.path(stage, f"responses-{policy}.jsonl")
-    if not path.exists():
-        source = context.recipe.models.writer if policy == "base" else str(context.folder(policy))
-        context.say(f"  {policy} writes for {len(queries)} queries")
-        texts = Policy.load(source, task=context.task).generate(
-            [query.query for query in queries],
-            n=n,
-            temperature=temperature,
-            max_new_tokens=context.task.max_tokens,
-            seed=context.seed,
-        )
-        write_jsonl(path, ({"query": q.query, "responses": t} for q, t in zip(queries, texts, strict=True)))
-    return [row["responses"] for row in read_jsonl(path)]
+    """``n`` responses of a policy of this run to each query."""
+    source = context.recipe.models.writer if policy == "base" else str(context.folder(policy))
+    context.say(f"  {policy} writes for {len(queries)} queries")
+    name = f"{stage}/responses-{policy}"
+    return generate_once(
+        context.run, name, source, context.task, queries, temperature=temperature, n=n, seed=context.seed
+    )
 
 
 def _spread(queries: Sequence[Query], n: int) -> list[Query]:
