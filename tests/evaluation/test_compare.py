@@ -90,9 +90,9 @@ def test_own_reward_is_marked(task):
         {"base": ["a"] * 6, "rm-rl": ["a!"] * 6},
         [Contains("!", "rm")],
         corpus=[],
-        rewards={"rm-rl": "rm"},
+        rewards={"rm-rl": ["rm"]},
     )
-    assert result["policies"]["rm-rl"]["own_reward"] == "rm"
+    assert result["policies"]["rm-rl"]["own_reward"] == ["rm"]
     assert result["differences"][0]["own_reward"] is True
 
 

@@ -6,7 +6,7 @@ from inkfire.report.verdict import claims, headline
 
 
 def evaluation(*rows, own=None):
-    policies = {"base": {"own_reward": None}, "rl": {"own_reward": own or "rm"}}
+    policies = {"base": {"own_reward": []}, "rl": {"own_reward": [own or "rm"]}}
     return {"n": 20, "policies": policies, "differences": list(rows)}
 
 

@@ -74,6 +74,14 @@ app.command("audit")(_audit.audit)
 app.add_typer(_data.group, name="data")
 app.add_typer(_tasks.group, name="tasks")
 
+from inkfire.cli import evaluate as _evaluate  # noqa: E402
+from inkfire.cli import run as _run  # noqa: E402
+
+app.command("demo")(_run.demo)
+app.command("run")(_run.run)
+app.command("evaluate")(_evaluate.evaluate)
+app.command("report")(_evaluate.report)
+
 
 def run() -> int:
     """Run the command line and return the exit code."""

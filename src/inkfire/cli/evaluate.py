@@ -106,7 +106,7 @@ def show_comparison(result: Mapping[str, Any]) -> None:
         cells = []
         for signal in result["signals"]:
             rate = policy["excellent_rate"][signal]
-            own = " *" if policy["own_reward"] == signal else ""
+            own = " *" if signal in policy["own_reward"] else ""
             low, high = policy["excellent_rate_ci"][signal] or (0.0, 1.0)
             cells.append("–" if rate is None else f"{rate:.0%} ({low:.0%} to {high:.0%}){own}")
         table.add_row(name, *cells, f"{policy['mean_length']:.0f}")

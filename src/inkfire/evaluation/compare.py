@@ -4,7 +4,7 @@ Every policy answers every query once, so that differences are paired by query. 
 differences a paired bootstrap over queries. Beside each difference stands what length alone would predict: a
 signal that can be explained by length has not measured writing.
 
-    result = compare(task, queries, {"base": [...], "sft": [...]}, signals, corpus=[...], rewards={"rm-rl": "rm"})
+    result = compare(task, queries, {"base": [...], "sft": [...]}, signals, corpus=[...], rewards={"rm-rl": ["rm"]})
     result["policies"]["sft"]["excellent_rate"]["judge"]
 """
 
@@ -33,7 +33,7 @@ def compare(
     signals: Sequence[Signal],
     *,
     corpus: Sequence[str],
-    rewards: Mapping[str, str] | None = None,
+    rewards: Mapping[str, Sequence[str]] | None = None,
     baselines: Sequence[str] = ("base", "sft"),
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def compare(
     Args:
         responses: policy → its response to each of ``queries``, in their order.
         corpus: the training texts, for novelty.
-        rewards: policy → the signal that was its own reward (marked, and not used for claims).
+        rewards: policy → the signals that were its own reward (marked, and not used for claims).
         baselines: policies that the others are compared with, where present.
 
     Returns:
@@ -58,14 +58,14 @@ def compare(
     opinions: Opinions = {
         name: {signal.name: signal.label(asked, list(texts)) for signal in signals} for name, texts in responses.items()
     }
-    own = dict(rewards or {})
+    own = {name: list((rewards or {}).get(name, ())) for name in responses}
     groups = _slices(task, queries)
     policies = {}
     for name, texts in responses.items():
         policies[name] = {
             "n": len(queries),
             **_rates(opinions[name], range(len(queries))),
-            "own_reward": own.get(name),
+            "own_reward": own[name],
             "slices": {group: {"n": len(rows), **_rates(opinions[name], rows)} for group, rows in groups.items()},
             **describe(list(texts), corpus),
         }
@@ -110,7 +110,7 @@ def _differences(
     opinions: Opinions,
     lengths: Mapping[str, list[int]],
     asked: Sequence[str],
-    own: Mapping[str, str],
+    own: Mapping[str, Sequence[str]],
     baselines: Sequence[str],
     seed: int,
 ) -> list[dict[str, Any]]:
@@ -128,7 +128,7 @@ def _differences(
                     if a.label is not None and b.label is not None
                 ]
                 row: dict[str, Any] = {"policy": policy, "against": against, "signal": signal, "n": len(paired)}
-                row["own_reward"] = own.get(policy) == signal or own.get(against) == signal
+                row["own_reward"] = signal in own[policy] or signal in own[against]
                 row["difference"] = row["difference_ci"] = row["difference_by_length"] = None
                 if paired:
                     interval = statistics.bootstrap_mean_difference(

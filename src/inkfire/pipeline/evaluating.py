@@ -46,15 +46,13 @@ def generate_once(
     return [row["responses"] for row in read_jsonl(path)]
 
 
-def own_reward(source: str) -> str | None:
-    """The signal a policy was trained against, from its policy.json; None for a model that no reward trained."""
+def own_rewards(source: str) -> list[str]:
+    """The signals a policy was trained against, from the reward's name in its policy.json; none for a plain model."""
     from inkfire.llm.policy import CARD, Card
 
     folder = Path(source)
-    reward = Card.read(folder).reward if (folder / CARD).is_file() else None
-    if reward is None:
-        return None
-    return "judge" if reward.startswith("judge:") else "rm" if reward.startswith(("linear", "transformer")) else reward
+    reward = (Card.read(folder).reward or "") if (folder / CARD).is_file() else ""
+    return [kind for kind in ("judge", "rm") if f"{kind}:" in reward]
 
 
 def evaluate_policies(
@@ -116,7 +114,7 @@ def evaluate_policies(
                 responses,
                 scorers,
                 corpus=[text.response for path in train for text in datafiles.read_texts(path)],
-                rewards={name: own for name, source in policies.items() if (own := own_reward(source))},
+                rewards={name: own_rewards(source) for name, source in policies.items()},
                 baselines=[name for name in ("base", "sft") if name in policies] or list(policies)[:1],
                 seed=seed,
             )

@@ -67,9 +67,9 @@ class JudgeSection(Strict):
 
 
 class Grpo(Strict):
-    steps: int = Field(default=6, ge=1)
-    prompts: int = Field(default=2, ge=1)
-    generations: int = Field(default=4, ge=2)
+    max_steps: int = Field(default=6, ge=1)
+    batch_size: int = Field(default=2, ge=1)
+    num_generations: int = Field(default=4, ge=2)
     max_completion_length: int = Field(default=48, ge=4)
     learning_rate: float = Field(default=1e-4, gt=0)
     beta: float = Field(default=0.0, ge=0)

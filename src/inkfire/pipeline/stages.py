@@ -16,7 +16,7 @@ from inkfire.llm.progress import Progress
 from inkfire.pipeline.context import Context
 from inkfire.pipeline.evaluating import generate_once
 from inkfire.pipeline.experiment import PolicySpec
-from inkfire.records import Candidate, Preference, Query, to_json
+from inkfire.records import Candidate, Query, to_json
 from inkfire.rewards.base import Reward
 from inkfire.workspace import write_jsonl
 
@@ -82,14 +82,16 @@ def curate_pairs(context: Context) -> dict[str, Any]:
 
 
 def reward_model(context: Context) -> dict[str, Any]:
-    """Train the reward model on the task's pairs and the curated ones."""
-    curated_path = context.run.path("curate", "pairs.jsonl")
-    curated = datafiles.read_pairs(curated_path) if curated_path.stat().st_size else []
-    return _train_reward_model(context, [*context.splits.pairs, *curated], len(curated))
+    """Train the reward model on the task's pairs and the curated ones; the labelled texts fit its threshold."""
+    from inkfire.training.reward_model import RewardModelConfig, train_reward_model
 
-
-def _train_reward_model(context: Context, pairs: list[Preference], curated: int) -> dict[str, Any]:
-    raise NotImplementedError
+    splits, curated = context.splits, context.run.path("curate", "pairs.jsonl")
+    pairs = [*splits.pairs, *(datafiles.read_pairs(curated) if curated.stat().st_size else [])]
+    section = context.recipe.reward_model
+    config = RewardModelConfig(kind=section.kind, base=section.base or context.recipe.models.writer, seed=context.seed)
+    return train_reward_model(
+        pairs, context.folder("reward_model"), config, task=context.task, labelled=[*splits.fit, *splits.test]
+    )
 
 
 def refine_principles(context: Context) -> dict[str, Any]:
@@ -158,6 +160,7 @@ def grpo(context: Context, policy: PolicySpec) -> dict[str, Any]:
         _reward(context, policy.reward),
         context.folder(policy.name),
         config,
+        stats=context.ledger.stats,
     )
     return result | {"reward": policy.reward, "start": policy.start}
 
@@ -194,7 +197,7 @@ def evaluate(context: Context) -> dict[str, Any]:
         responses,
         signals,
         corpus=[text for _, text in splits.good_texts],
-        rewards={policy.name: policy.reward for policy in context.recipe.policies},
+        rewards={policy.name: [policy.reward] for policy in context.recipe.policies},
         seed=context.seed,
     )
 

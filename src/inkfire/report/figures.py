@@ -60,7 +60,7 @@ def excellent_rates(policies: Mapping[str, Mapping[str, Any]], signals: Sequence
             low, high = policies[name]["excellent_rate_ci"][signal]
             y = i + (s - (len(signals) - 1) / 2) * step * 0.7
             colour = COLOURS[s % len(COLOURS)]
-            own = policies[name].get("own_reward") == signal
+            own = signal in policies[name]["own_reward"]
             axes.plot([low, high], [y, y], color=colour, linewidth=1.6)
             axes.plot(rate, y, "o", color=colour, markerfacecolor="white" if own else colour, markersize=5.5)
     for s, signal in enumerate(signals):
