@@ -1,15 +1,16 @@
 """The debate: who speaks when, who sees what, and that a failure never becomes a label."""
 
 import asyncio
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from inkfire.agents.debate import AGENTS, Debate
+from inkfire.agents.debate import AGENTS, Debate, label_probability
 from inkfire.agents.retrieve import Retriever
 from inkfire.errors import BudgetExceeded, InputError, ModelCallError
-from inkfire.llm.base import JsonSchema, Message, Reply, Sampling
+from inkfire.llm.base import JsonSchema, Message, Reply, Sampling, TokenLogprob
 from inkfire.llm.scripted import Scripted
 from inkfire.records import Example
 from inkfire.tasks.task import Task
@@ -136,3 +137,48 @@ def test_a_panel_that_cannot_decide_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         Debate(task, panel(), agents=agents, per_agent=dict.fromkeys(per_agent, panel()))
+
+
+def spelled(*positions: dict[str, float] | str) -> tuple[tuple[TokenLogprob, ...], ...]:
+    """Alternatives per position; a plain string is a token without rivals."""
+    return tuple(
+        tuple(
+            TokenLogprob(token, math.log(p)) for token, p in ({place: 1.0} if isinstance(place, str) else place).items()
+        )
+        for place in positions
+    )
+
+
+ONE_OR_ZERO = {"1": 0.6, "0": 0.2, " ": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("text", "positions", "probability"),
+    [
+        ('{"judge": 1, "reason": "r"}', ('{"judge"', ":", " ", ONE_OR_ZERO, ", "), 0.75),
+        (
+            '{"reason": "10 of 10", "judge":0}',
+            ('{"reason": "', {"1": 0.9, "0": 0.1}, '0 of 10", "judge":', ONE_OR_ZERO),
+            0.75,
+        ),
+        ('{"judge": 1}', ('{"judge":', {" 1": 0.5, " 0": 0.5}), 0.5),
+        ('{"judge": 1}', ('{"judge":', {" ": 1.0}, {"x": 1.0}), None),
+        ('{"judge": 1}', ({"[": 1.0},), None),
+        ('{"judge": 1}', (), None),
+        ("no label", ("no label",), None),
+    ],
+)
+def test_the_labels_probability_is_read_where_it_stands(
+    text: str, positions: tuple[dict[str, float] | str, ...], probability: float | None
+) -> None:
+    found = label_probability(Reply(text, logprobs=spelled(*positions)))
+    assert found == (None if probability is None else pytest.approx(probability))
+
+
+async def test_a_verdict_carries_the_probability_of_its_own_label(task: Task, panel: Any) -> None:
+    reply = Reply('{"judge": 0, "reason": "r"}', logprobs=spelled('{"judge":', " ", {"0": 0.7, "1": 0.3}))
+    llm = panel(failing={"reflect": reply})
+    verdict = await Debate(task, llm).judge(QUERY, TEXT)
+    assert verdict.label == 0
+    assert verdict.probability == pytest.approx(0.3)
+    assert [call.sampling.top_logprobs > 0 for call in llm.calls] == [False, False, True, True]

@@ -22,13 +22,15 @@ A debate also is a judge: ``await debate.judge(query, response)`` gives the verd
 from __future__ import annotations
 
 import asyncio
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from inkfire.agents.retrieve import Retriever
 from inkfire.errors import InputError, ModelCallError
-from inkfire.llm.base import LLM, JsonSchema, Sampling
+from inkfire.llm.base import LLM, JsonSchema, Reply, Sampling
 from inkfire.records import Candidate, Critique, Example, Verdict, text_id, to_json
 from inkfire.tasks.task import Task
 
@@ -38,30 +40,48 @@ AGENTS: tuple[Agent, ...] = ("positive", "negative", "judge", "reflect")
 MAX_POINTS = 2
 """Points of a critique. Two short ones carry nearly all that a judge uses, at half the tokens of four."""
 
-CRITIQUE_SCHEMA: JsonSchema = {
-    "type": "object",
-    "properties": {
-        "points": {
-            "type": "array",
-            "minItems": 1,
-            "maxItems": MAX_POINTS,
-            "items": {
-                "type": "object",
-                "properties": {"point": {"type": "string"}, "reason": {"type": "string"}},
-                "required": ["point", "reason"],
-                "additionalProperties": False,
-            },
-        }
-    },
-    "required": ["points"],
-    "additionalProperties": False,
-}
-VERDICT_SCHEMA: JsonSchema = {
-    "type": "object",
-    "properties": {"reason": {"type": "string"}, "judge": {"type": "integer", "enum": [0, 1]}},
-    "required": ["reason", "judge"],
-    "additionalProperties": False,
-}
+MAX_TOKENS = 200
+"""Of one agent's reply. Prompts ask for less, and the schemas bound each text."""
+
+TOP_LOGPROBS = 10
+"""Alternatives asked for at each token of a verdict; two would do were it not for the variants of a tokeniser."""
+
+_LABEL = re.compile(r'(?<!\\)"judge"\s*:\s*([01])')
+
+
+def critique_schema(text_length: int) -> JsonSchema:
+    """What Positive and Negative answer: ``{"points": [{"point": …, "reason": …}, …]}``."""
+    text = {"type": "string", "maxLength": text_length}
+    point = {
+        "type": "object",
+        "properties": {"point": text, "reason": text},
+        "required": ["point", "reason"],
+        "additionalProperties": False,
+    }
+    return {
+        "type": "object",
+        "properties": {"points": {"type": "array", "minItems": 1, "maxItems": MAX_POINTS, "items": point}},
+        "required": ["points"],
+        "additionalProperties": False,
+    }
+
+
+def verdict_schema(text_length: int) -> JsonSchema:
+    """What Judge and Reflect answer: ``{"judge": 0 or 1, "reason": …}``."""
+    return {
+        "type": "object",
+        "properties": {
+            "judge": {"type": "integer", "enum": [0, 1]},
+            "reason": {"type": "string", "maxLength": text_length},
+        },
+        "required": ["judge", "reason"],
+        "additionalProperties": False,
+    }
+
+
+def text_length(language: str) -> int:
+    """Characters allowed for a point or a reason: about forty tokens. Prompts ask for fewer; it stops a runaway."""
+    return 40 if language in ("zh", "ja", "ko") else 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +164,7 @@ class Debate:
         self.retriever = retriever
         self.models: dict[str, LLM] = {agent: (per_agent or {}).get(agent, llm) for agent in AGENTS if agent in agents}
         self.seed = seed
+        self.text_length = text_length(task.language)
 
     @property
     def name(self) -> str:
@@ -195,28 +216,55 @@ class Debate:
             raise AgentFailed("; ".join(failures))
 
     async def _critique(self, stance: Any, item: Mapping[str, Any]) -> Critique:
-        reply = await self._ask(stance, CRITIQUE_SCHEMA, item)
-        return Critique(stance=stance, points={point["point"]: point["reason"] for point in reply["points"]})
+        reply = await self._ask(stance, critique_schema(self.text_length), item)
+        return Critique(stance=stance, points={point["point"]: point["reason"] for point in reply.parsed["points"]})
 
     async def _verdict(self, agent: str, item: Mapping[str, Any], said: Mapping[str, Any]) -> Verdict:
         values = {**item, "positive": _points(said, "positive"), "negative": _points(said, "negative")}
         if agent == "reflect":
             values["verdict"] = _verdict_json(said.get("judge"))
-        reply = await self._ask(agent, VERDICT_SCHEMA, values)
-        return Verdict(label=reply["judge"], reason=reply["reason"])
+        reply = await self._ask(agent, verdict_schema(self.text_length), values, top_logprobs=TOP_LOGPROBS)
+        probability = label_probability(reply)
+        return Verdict(label=reply.parsed["judge"], probability=probability, reason=reply.parsed["reason"])
 
-    async def _ask(self, agent: str, schema: JsonSchema, values: Mapping[str, Any]) -> dict[str, Any]:
-        messages = self.task.render(agent, **values)
+    async def _ask(self, agent: str, schema: JsonSchema, values: Mapping[str, Any], *, top_logprobs: int = 0) -> Reply:
+        """The agent's reply; its ``parsed`` satisfies the schema."""
+        sampling = Sampling(max_tokens=MAX_TOKENS, seed=self.seed, top_logprobs=top_logprobs)
         try:
-            reply = await self.models[agent].chat(
-                messages, schema=schema, sampling=Sampling(max_tokens=200, seed=self.seed)
-            )
+            reply = await self.models[agent].chat(self.task.render(agent, **values), schema=schema, sampling=sampling)
         except ModelCallError as error:
             raise AgentFailed(f"{agent}: {error}") from error
         if reply.parsed is None:
             raise AgentFailed(f"{agent}: {reply.unparsed}")
-        parsed: dict[str, Any] = reply.parsed
-        return parsed
+        return reply
+
+
+def label_probability(reply: Reply) -> float | None:
+    """P(1) at the position where the reply states its label, from that token's log-probabilities.
+
+    The tokens are followed along the text to the label's place, so that a digit in a reason is not taken for it.
+    None where the endpoint gave no log-probabilities, or neither label is among the alternatives.
+
+    >>> from inkfire.llm.base import TokenLogprob
+    >>> position = (TokenLogprob("1", -0.2), TokenLogprob("0", -1.7))
+    >>> reply = Reply('{"judge":1}', logprobs=((TokenLogprob('{"judge":', 0.0),), position, (TokenLogprob("}", 0.0),)))
+    >>> round(label_probability(reply), 2)
+    0.82
+    """
+    label = _LABEL.search(reply.text)
+    if label is None:
+        return None
+    offset = 0
+    for alternatives in reply.logprobs:
+        if offset <= label.start(1) and (offset == label.start(1) or not reply.text[offset : label.start(1)].strip()):
+            mass = {digit: sum(math.exp(a.logprob) for a in alternatives if a.token.strip() == digit) for digit in "01"}
+            if sum(mass.values()) > 0:
+                return mass["1"] / sum(mass.values())
+        written = next((a.token for a in alternatives if a.token and reply.text.startswith(a.token, offset)), None)
+        if written is None:
+            return None
+        offset += len(written)
+    return None
 
 
 def _points(said: Mapping[str, Any], stance: str) -> dict[str, str] | None:
