@@ -1,0 +1,28 @@
+"""Rewards that can be checked by hand: they show that the training loop learns, before a real reward is trusted.
+
+>>> Share("!").score(["shout"], ["Hi!!"])
+[0.5]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Share:
+    """``share:X``: the share of a text's characters that are X (0 for an empty text)."""
+
+    char: str
+
+    @property
+    def name(self) -> str:
+        return f"share:{self.char}"
+
+    @property
+    def threshold(self) -> float | None:
+        return None
+
+    def score(self, queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
+        return [text.count(self.char) / len(text) if text else 0.0 for text in responses]

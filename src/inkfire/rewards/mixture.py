@@ -1,0 +1,40 @@
+"""Several rewards as one: a weighted sum, computed on our side of the seam.
+
+TRL counts a missing reward among several as zero. Here a text of which any needed part is missing has no reward at
+all, and is masked. The parts keep their own scales (log-odds, probabilities): choose the weights accordingly.
+
+>>> from inkfire.rewards.checks import Share
+>>> Mixture(((2.0, Share("a")), (-1.0, Share("b")))).score(["q"], ["aabb"])
+[0.5]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from inkfire.rewards.base import Reward
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Σ weight · part. A part of weight 0 is not asked."""
+
+    parts: tuple[tuple[float, Reward], ...]
+
+    @property
+    def name(self) -> str:
+        return " + ".join(f"{weight:g}*{part.name}" for weight, part in self.parts)
+
+    @property
+    def threshold(self) -> float | None:
+        return None
+
+    def score(self, queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
+        columns = [(weight, part.score(queries, responses)) for weight, part in self.parts if weight != 0]
+        out: list[float | None] = []
+        for row in range(len(responses)):
+            scores = [(weight, column[row]) for weight, column in columns]
+            known = [weight * score for weight, score in scores if score is not None]
+            out.append(sum(known) if len(known) == len(scores) else None)
+        return out

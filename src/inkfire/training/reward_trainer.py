@@ -1,0 +1,99 @@
+"""The transformer reward model's training: TRL's RewardTrainer on conversational pairs, LoRA, saved merged.
+
+TRL given the bare {query, chosen, rejected} trains without the query and says nothing; it gets the task's messages as
+``prompt``, so that each text is scored as the answer to its query.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inkfire.datafiles import pair_row
+from inkfire.errors import MissingExtraError, ModelNameError
+from inkfire.llm.policy import Template, base_source, compute_dtype, load_tokenizer
+from inkfire.records import Preference
+from inkfire.rewards.reward_model import TransformerReward
+from inkfire.tasks.task import Task
+from inkfire.training import loop
+
+if TYPE_CHECKING:
+    from inkfire.training.reward_model import RewardModelConfig
+
+try:
+    from datasets import Dataset
+    from transformers import AutoModelForSequenceClassification, set_seed
+    from trl import RewardConfig, RewardTrainer
+except ImportError as error:
+    raise MissingExtraError(error.name or "trl", "train") from error
+
+
+def train_transformer(
+    pairs: Sequence[Preference], out: Path, config: RewardModelConfig, task: Task, base: str
+) -> tuple[TransformerReward, dict[str, Any]]:
+    """Train on ``pairs`` and save the merged model in ``out``.
+
+    Returns:
+        The reward, loaded from what was saved, and what its card says of the training: base, template, steps,
+        loss_first and loss_last.
+
+    Raises:
+        ModelNameError: no such model.
+    """
+    template = Template.of(task)
+    with loop.quiet():
+        trainer = build_trainer(pairs, out, config, template, base)
+        kept = {"loss": "loss", "grad_norm": "grad_norm", "accuracy": "accuracy", "margin": "margin"}
+        loop.run_trainer(trainer, out, label="reward model", rename=kept)
+        # Merged in float32: the adapter's small changes would be lost in the rounding of bfloat16.
+        merged = trainer.model.float().merge_and_unload()
+        merged.to(compute_dtype()).save_pretrained(out)
+        trainer.processing_class.save_pretrained(out)
+    loop.drop_checkpoints(out)
+    losses = [row["loss"] for row in loop.rows(out / loop.METRICS)]
+    edge = max(1, len(losses) // 10)
+    trained = {
+        "base": base,
+        "template": dataclasses.asdict(template),
+        "task_version": task.version,
+        "steps": trainer.state.global_step,
+        "loss_first": sum(losses[:edge]) / edge,
+        "loss_last": sum(losses[-edge:]) / edge,
+    }
+    return TransformerReward.open(out, template), trained
+
+
+def build_trainer(
+    pairs: Sequence[Preference], out: Path, config: RewardModelConfig, template: Template, base: str
+) -> RewardTrainer:
+    """TRL's trainer over the pairs as conversations."""
+    set_seed(config.seed)  # the head begins with random weights
+    source = base_source(base)
+    try:
+        tokenizer = load_tokenizer(source)
+        model = AutoModelForSequenceClassification.from_pretrained(
+            source, num_labels=1, dtype=compute_dtype(), trust_remote_code=False
+        )
+    except (OSError, ValueError) as error:
+        raise ModelNameError(f"{base}: the weights cannot be loaded: {error}") from error
+    micro = min(config.micro_batch_size, config.batch_size)
+    arguments = RewardConfig(
+        **loop.common_arguments(
+            out, seed=config.seed, learning_rate=config.learning_rate, save_steps=config.save_steps
+        ),
+        num_train_epochs=config.epochs,
+        per_device_train_batch_size=micro,
+        gradient_accumulation_steps=max(1, config.batch_size // micro),
+        max_length=config.max_length,
+        lr_scheduler_type="linear",
+    )
+    rows = [pair_row(pair, template.messages(pair.query)) for pair in pairs]
+    return RewardTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=Dataset.from_list(rows).select_columns(["prompt", "chosen", "rejected"]),
+        processing_class=tokenizer,
+        peft_config=loop.lora("SEQ_CLS"),
+    )

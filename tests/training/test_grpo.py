@@ -1,0 +1,171 @@
+"""GRPO on a tiny model: missing rewards are masked, a kill costs nothing, the start stays as it is."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from inkfire.errors import BudgetExceeded, DataError
+from inkfire.llm.policy import Card, Policy
+from inkfire.records import Candidate
+from inkfire.tasks.task import load_task
+from inkfire.training import grpo
+from inkfire.training.grpo import GrpoConfig, train_grpo
+from inkfire.training.sft import SftConfig, train_sft
+from inkfire.workspace import sha256_file
+
+CONFIG = GrpoConfig(max_steps=4, max_completion_length=8, learning_rate=1e-2, num_generations=4, batch_size=2)
+
+
+class Scores:
+    """A reward by rule; ``stop_at`` raises in that call, as a spend limit does."""
+
+    name = "rule"
+    threshold = None
+
+    def __init__(self, rule, stop_at: int | None = None):
+        self.rule, self.stop_at, self.calls = rule, stop_at, 0
+
+    def score(self, queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
+        self.calls += 1
+        if self.calls == self.stop_at:
+            raise BudgetExceeded("the spend limit was reached")
+        return [self.rule(i, text) for i, text in enumerate(responses)]
+
+
+def capitals(_: int, text: str) -> float:
+    return sum(char.isupper() for char in text) / 8
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "adapter_model.safetensors")
+
+
+def run(base: str, task_folder: Path, out: Path, rule=capitals, config: GrpoConfig = CONFIG, stop_at=None):
+    task = load_task(task_folder)
+    return train_grpo(task, task.queries(), base, Scores(rule, stop_at), out, config)
+
+
+def rows(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_missing_rewards_are_masked_and_not_zero(tiny_base: str, tiny_task: Path, tmp_path: Path, monkeypatch) -> None:
+    """The scored completions of a group get the advantages that they would have among themselves."""
+    seen = []
+    compute_loss = grpo.GRPOTrainer._compute_loss
+
+    def spy(self, model, inputs):
+        seen.append(inputs["advantages"].clone())
+        return compute_loss(self, model, inputs)
+
+    monkeypatch.setattr(grpo.GRPOTrainer, "_compute_loss", spy)
+    rewards = [None, 1.0, 2.0, 3.0, float("nan"), None, None, 5.0]
+    config = dataclasses.replace(CONFIG, max_steps=1)
+    result = run(tiny_base, tiny_task, tmp_path / "out", lambda i, _: rewards[i], config)
+    first = [0.0, -1.0, 0.0, 1.0]  # zero would give the missing one the lowest advantage, and shift the others
+    second = [0.0, 0.0, 0.0, 0.0]  # a single reward has nothing to be compared with
+    assert sorted(seen[0].tolist()) == pytest.approx(sorted(first + second), abs=1e-3)
+    assert result["missing"] == 4
+    assert [row["reward"] for row in rows(tmp_path / "out" / "completions.jsonl")] == [
+        None,
+        1,
+        2,
+        3,
+        None,
+        None,
+        None,
+        5,
+    ]
+    assert rows(tmp_path / "out" / "metrics.jsonl")[0]["reward"] == pytest.approx(2.75)
+
+
+def test_a_missing_reward_moves_no_weight(tiny_base: str, tiny_task: Path, tmp_path: Path) -> None:
+    """Whatever the unscored completion is, the gradient is that of the scored ones: here there are none."""
+    config = dataclasses.replace(CONFIG, max_steps=2)
+    run(tiny_base, tiny_task, tmp_path / "none", lambda i, _: None if i % 4 else 1.0, config)
+    assert all(bool((w == 0).all()) for name, w in weights(tmp_path / "none").items() if "lora_B" in name)
+    run(tiny_base, tiny_task, tmp_path / "zero", lambda i, _: 0.0 if i % 4 else 1.0, config)
+    assert any(bool((w != 0).any()) for name, w in weights(tmp_path / "zero").items() if "lora_B" in name)
+
+
+def test_stopped_and_resumed_ends_with_the_same_weights(tiny_base: str, tiny_task: Path, tmp_path: Path) -> None:
+    whole = run(tiny_base, tiny_task, tmp_path / "whole")
+    with pytest.raises(BudgetExceeded):
+        run(tiny_base, tiny_task, tmp_path / "parts", stop_at=3)
+    assert not (tmp_path / "parts" / "policy.json").exists()
+    with (tmp_path / "parts" / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 3, "loss"')  # what a kill in the middle of a line leaves
+    resumed = run(tiny_base, tiny_task, tmp_path / "parts")
+    assert resumed == whole
+    for name in ("metrics.jsonl", "completions.jsonl", "policy.json"):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    ours, theirs = weights(tmp_path / "parts"), weights(tmp_path / "whole")
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert not (tmp_path / "parts" / "checkpoints").exists()
+
+
+def test_a_finished_training_is_not_run_again(tiny_base: str, tiny_task: Path, tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, max_steps=1)
+    first = run(tiny_base, tiny_task, tmp_path / "out", config=config)
+    assert run(tiny_base, tiny_task, tmp_path / "out", config=config, stop_at=1) == first
+
+
+def test_continues_a_copy_of_the_sft_adapter_which_is_also_the_reference(
+    tiny_base: str, tiny_task: Path, tmp_path: Path
+) -> None:
+    task = load_task(tiny_task)
+    good = [Candidate(row.query, row.response) for row in task.labelled() if row.label == 1]
+    sft = tmp_path / "sft"
+    train_sft(task, good, tiny_base, sft, SftConfig(learning_rate=5e-2, save_steps=1))
+    before = sha256_file(sft)
+    config = dataclasses.replace(CONFIG, beta=0.05, max_steps=3)
+    reward = Scores(capitals)
+    train_grpo(task, task.queries(), sft, reward, tmp_path / "rl", config)
+    assert sha256_file(sft) == before
+    kl = [row["kl"] for row in rows(tmp_path / "rl" / "metrics.jsonl")]
+    # The first step is taken at the reference itself; the base model would be a step of SFT away.
+    assert kl[0] == pytest.approx(0, abs=1e-4)
+    assert kl[-1] > 1e-4
+    card = Card.read(tmp_path / "rl")
+    assert (card.base, card.parent, card.trained, card.reward) == (tiny_base, "sft", "grpo", "rule")
+    assert sorted(p.name for p in (tmp_path / "rl").iterdir() if p.is_dir()) == []
+    start, end = weights(sft), weights(tmp_path / "rl")
+    assert start.keys() == end.keys()
+    assert any(not torch.equal(start[name], end[name]) for name in start)
+
+    parts = tmp_path / "parts"
+    with pytest.raises(BudgetExceeded):
+        train_grpo(task, task.queries(), sft, Scores(capitals, stop_at=3), parts, config)
+    train_grpo(task, task.queries(), sft, Scores(capitals), parts, config)
+    assert (parts / "metrics.jsonl").read_bytes() == (tmp_path / "rl" / "metrics.jsonl").read_bytes()
+    assert all(torch.equal(tensor, weights(parts)[name]) for name, tensor in end.items())
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning:transformers")  # from a call of peft's
+def test_what_was_trained_can_be_loaded_and_used(tiny_base: str, tiny_task: Path, tmp_path: Path) -> None:
+    from peft import AutoPeftModelForCausalLM
+
+    run(tiny_base, tiny_task, tmp_path / "out", config=dataclasses.replace(CONFIG, max_steps=1))
+    assert AutoPeftModelForCausalLM.from_pretrained(tmp_path / "out") is not None
+    policy = Policy.load(tmp_path / "out")
+    assert policy.name == "out"
+    assert policy.base_name == tiny_base
+    assert policy.messages("a wish") == load_task(tiny_task).messages("a wish")
+
+
+def test_fewer_queries_than_a_step_takes_are_repeated(tiny_base: str, tiny_task: Path, tmp_path: Path) -> None:
+    task = load_task(tiny_task)
+    config = dataclasses.replace(CONFIG, max_steps=1, batch_size=3, micro_batch_size=4)
+    result = train_grpo(task, task.queries()[:1], tiny_base, Scores(capitals), tmp_path / "out", config)
+    assert result["completions"] == 12
+
+
+def test_no_queries(tiny_base: str, tiny_task: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no queries"):
+        train_grpo(load_task(tiny_task), [], tiny_base, Scores(capitals), tmp_path / "out")
+    assert not (tmp_path / "out").exists()

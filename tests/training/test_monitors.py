@@ -1,0 +1,58 @@
+"""The numbers that tell whether a reward teaches anything, and what."""
+
+import pytest
+
+from inkfire.training.monitors import Monitor, summary, within_groups
+
+
+def test_a_step_in_numbers() -> None:
+    monitor = Monitor(num_generations=2)
+    monitor.observe(["a", "a"], ["one", "three"], [0.0, 1.0])
+    monitor.observe(["b", "b"], ["same", "same"], [None, 0.5])
+    step = monitor.step()
+    assert step["reward"] == pytest.approx(0.5)
+    assert step["missing"] == 1
+    assert step["zero_variance"] == 0.5
+    assert step["mean_length"] == 4
+    assert monitor.step() == {}
+
+
+def test_nothing_scored_is_no_number() -> None:
+    monitor = Monitor(num_generations=2)
+    monitor.observe(["a", "a"], ["x", "y"], [None, None])
+    assert monitor.step() | {"distinct": 0} == {
+        "reward": None,
+        "reward_std": None,
+        "missing": 2,
+        "zero_variance": 1.0,
+        "mean_length": 1.0,
+        "distinct": 0,
+        "length_correlation": None,
+    }
+
+
+def test_length_is_compared_within_groups_only() -> None:
+    """A query that gets long texts and high rewards says nothing about length: the advantage does not see it."""
+    texts = ["a", "aa", "a" * 50, "a" * 51]
+    assert within_groups(texts, [1.0, 0.0, 9.0, 8.0], 2) == pytest.approx(-1)
+    assert within_groups(texts, [1.0, None, 9.0, None], 2) is None
+    assert within_groups(["a", "b"], [0.0, 1.0], 2) is None
+
+
+def row(step: int, **more: float | None) -> dict[str, float | None]:
+    return {"step": step, "reward": 0.5, "zero_variance": 0.0, "length_correlation": 0.0, "missing": 0} | more
+
+
+def test_summary_says_in_words_what_is_wrong() -> None:
+    fine = summary([row(i, reward=i / 10) for i in range(1, 9)])
+    assert fine["warnings"] == []
+    assert (fine["steps"], fine["reward_first"], fine["reward_last"]) == (8, pytest.approx(0.2), pytest.approx(0.7))
+    bad = summary([row(i, zero_variance=0.5, length_correlation=0.9, missing=2) for i in range(1, 5)])
+    flat, length, missing = bad["warnings"]
+    assert "50% of the groups" in flat
+    assert "longer" in length
+    assert missing.startswith("8 completions")
+
+
+def test_summary_of_nothing() -> None:
+    assert summary([])["steps"] == 0
