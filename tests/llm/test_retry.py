@@ -68,8 +68,8 @@ async def test_places_of_cancelled_waiters_are_not_lost() -> None:
 
 async def test_a_closed_gate_opens_by_itself_and_narrower() -> None:
     gate = Gate(10)
-    gate.close(0.05)
-    gate.close(0.1)  # the later opening counts; several complaints are one
+    gate.throttled(0.05)
+    gate.throttled(0.1)  # the later opening counts; several complaints are one
     start = time.monotonic()
     await asyncio.gather(*(gate.enter() for _ in range(7)))
     assert 0.09 < time.monotonic() - start < 1.0
@@ -77,7 +77,7 @@ async def test_a_closed_gate_opens_by_itself_and_narrower() -> None:
     await asyncio.sleep(0.01)
     assert not eighth.done()
     for _ in range(40):  # successes widen it to its limit again
-        gate.widen()
+        gate.succeeded()
     gate.leave()
     await eighth
     await asyncio.wait_for(asyncio.gather(*(gate.enter() for _ in range(3))), 1)
@@ -87,6 +87,20 @@ async def test_a_closed_gate_opens_by_itself_and_narrower() -> None:
 async def test_a_gate_never_closes_for_good() -> None:
     gate = Gate(3)
     for _ in range(50):
-        gate.close(0.001)
+        gate.throttled(0.001)
         await asyncio.sleep(0.002)
     await asyncio.wait_for(gate.enter(), 1)
+
+
+async def test_an_isolated_refusal_is_its_own_matter() -> None:
+    gate = Gate(2)
+    for _ in range(32):
+        gate.succeeded()
+    for _ in range(7):
+        gate.throttled(60.0)
+    await asyncio.wait_for(gate.enter(), 1)
+    gate.throttled(60.0)  # a quarter of the last 32 answers
+    waiting = asyncio.ensure_future(gate.enter())
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    waiting.cancel()

@@ -312,7 +312,7 @@ class Client:
     def _succeed(self, sent: Sequence[str], dropped: set[str]) -> None:
         self._succeeded += 1
         self._failures_in_row = 0
-        self._gate.widen()
+        self._gate.succeeded()
         lacking = self._capabilities.learn(sent, dropped)
         if lacking:
             _log.warning("%s at %s has no %s: going on without", self.model, self._where, ", ".join(sorted(lacking)))
@@ -346,7 +346,7 @@ class Client:
             raise ModelCallError(f"{self.name} failed {failures} times, last with {fault.kind}")
         pause = self._retry.wait(failures, fault)
         if fault.kind == "429" or fault.retry_after is not None:
-            self._gate.close(pause)
+            self._gate.throttled(pause)
         return pause
 
 

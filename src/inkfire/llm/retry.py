@@ -4,8 +4,8 @@
   time-out, a body that is no completion), a ``Rejected`` asks for something this endpoint will not do (400, 413, 422,
   501), and ``EndpointDown`` (401, 402, 403, 404, no quota) says what the user must change.
 - ``Retry`` is how often and after how long: exponential with jitter, never before the server's Retry-After.
-- ``Gate`` bounds the requests in flight on one endpoint. A 429 closes it for Retry-After and makes it narrower; every
-  success makes it a little wider again, up to its limit.
+- ``Gate`` bounds the requests in flight on one endpoint. When 429s are more than isolated events it closes for
+  Retry-After and becomes narrower; every success makes it a little wider again, up to its limit.
 
 The loop that ties them together is ``client.Client._draw``; it waits on the gate between tries, which is why this is
 not a retry library's decorator.
@@ -129,6 +129,8 @@ class Retry:
 class Gate:
     """At most ``limit`` requests in flight, fewer while the endpoint complains; first come, first served."""
 
+    _RECENT = 32  # answers remembered
+    _STRAINED = 0.25  # share of 429s among them from which everybody waits; below it only the refused request does
     _NARROWER = 0.7
 
     def __init__(self, limit: int) -> None:
@@ -136,6 +138,7 @@ class Gate:
         self.active = 0
         self._width = float(limit)
         self._opens = 0.0  # loop time at which a closed gate opens; 0 when it is open
+        self._recent: deque[bool] = deque(maxlen=self._RECENT)  # True: a 429
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def enter(self, *, first: bool = False) -> None:
@@ -156,16 +159,20 @@ class Gate:
         self.active -= 1
         self._admit()
 
-    def widen(self) -> None:
-        """A request succeeded: one more place after each full round of successes."""
+    def succeeded(self) -> None:
+        """A request went through."""
+        self._recent.append(False)
         if self._width < self.limit:
-            self._width = min(self.limit, self._width + 1 / self._width)
+            self._width = min(self.limit, self._width + 1 / self._width)  # one place a full round
 
-    def close(self, seconds: float) -> None:
-        """The endpoint is overloaded: nothing enters for ``seconds``, and fewer at once after that."""
-        loop = asyncio.get_running_loop()
-        if not self._opens:  # once a closing: everything in flight complains at the same time
+    def throttled(self, seconds: float) -> None:
+        """A request was refused for ``seconds``; when too many are, nobody enters until then and fewer after."""
+        self._recent.append(True)
+        if not self._opens:
+            if sum(self._recent) < self._STRAINED * len(self._recent):
+                return
             self._width = max(1.0, self._width * self._NARROWER)
+        loop = asyncio.get_running_loop()
         opens = loop.time() + seconds
         if opens > self._opens:
             self._opens = opens
@@ -174,6 +181,7 @@ class Gate:
     def _open(self, opens: float) -> None:
         if self._opens == opens:  # not closed for longer meanwhile
             self._opens = 0.0
+            self._recent.clear()
             self._admit()
 
     def _has_room(self) -> bool:
