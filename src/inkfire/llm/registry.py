@@ -149,6 +149,7 @@ def pull(name: str, progress: Progress | None = None) -> Path:
     target = _target(name)
     if target.is_file() and _is_intact(name, target):
         return target
+    weights = _weights(name)
     target.parent.mkdir(parents=True, exist_ok=True)
     with _turn(target.with_name(target.name + ".lock")):
         if target.is_file():
@@ -156,7 +157,7 @@ def pull(name: str, progress: Progress | None = None) -> Path:
                 return target
             target.unlink()  # damaged since it was verified
         with _reported(name, progress) as report:
-            _download(_weights(name), target, report)
+            _download(weights, target, report)
     return target
 
 

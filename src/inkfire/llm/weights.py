@@ -8,12 +8,14 @@ id or a folder of one's own passes through unchanged.
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import shutil
+import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +25,15 @@ from inkfire.workspace import write_json
 
 try:
     import filelock
+    import gguf
     import torch
     import transformers
+    from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
 except ImportError as error:
     raise MissingExtraError(error.name or "torch", "train") from error
 
 _NOTE = "inkfire_source.json"
-_FORMAT = 1  # raise it when the conversion changes, so that old folders are made anew
+_FORMAT = 2  # raise it when the conversion changes, so that old folders are made anew
 
 
 def trainable(name: str) -> str:
@@ -50,6 +54,7 @@ def trainable(name: str) -> str:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(f"{folder}.lock"):
         if _source_of(folder) != source:
+            sys.stderr.write(f"making {file.name} trainable: once, half a minute or so\n")
             _convert(file, folder, source)
     return str(folder)
 
@@ -75,6 +80,7 @@ def _convert(file: Path, folder: Path, source: dict[str, Any]) -> None:
                 file.parent, gguf_file=file.name, trust_remote_code=False
             )
             _forget_quantisation(model)
+            _split_digits(tokenizer, file)
             _set_tokens(model, tokenizer)
             model.save_pretrained(beside)
             tokenizer.save_pretrained(beside)
@@ -95,6 +101,17 @@ def _forget_quantisation(model: Any) -> None:
         del model.config.quantization_config
 
 
+def _split_digits(tokenizer: Any, file: Path) -> None:
+    """Transformers reads a GGUF's vocabulary but not its pre-tokeniser's name; SmolLM's sets every digit apart.
+
+    Without it the spaces before a number become other tokens than the model (and the engine) learnt.
+    """
+    name = gguf.GGUFReader(file).get_field("tokenizer.ggml.pre")
+    if name is not None and name.contents() == "smollm":
+        parts = [Digits(individual_digits=True), ByteLevel(add_prefix_space=False)]
+        tokenizer.backend_tokenizer.pre_tokenizer = Sequence(parts)
+
+
 def _set_tokens(model: Any, tokenizer: Any) -> None:
     """End at the chat template's end token; pad with another, so that padding never looks like an end to learn."""
     end = "<|im_end|>"
@@ -112,18 +129,13 @@ def _set_tokens(model: Any, tokenizer: Any) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Transformers warns of the very things that are done on purpose here, and draws three bars."""
+    """Transformers warns of the very things that are done on purpose here, and draws bars that no setting hides."""
     logger = logging.getLogger("transformers")
     before = logger.level
     logger.setLevel(logging.ERROR)
-    bars = transformers.utils.logging
-    shown = bars.is_progress_bar_enabled()
-    bars.disable_progress_bar()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
         logger.setLevel(before)
-        if shown:
-            bars.enable_progress_bar()
