@@ -109,7 +109,7 @@ class Client:
         self, messages: Sequence[Message], *, schema: JsonSchema | None = None, sampling: Sampling = Sampling()
     ) -> Reply:
         """Ask the model. See ``base.LLM`` for what is raised."""
-        question = wire.Question(messages, schema, sampling)
+        question = wire.Question(tuple(messages), schema, sampling)
         digest = question.digest(self.model_key)
         shared = self._in_flight.get(digest)
         if shared is not None and not shared.task.cancelled():

@@ -342,11 +342,14 @@ class Ledger:
             return
         file = self.path.with_name(f"{self.path.name}.unwritten-{os.getpid()}-{time.time_ns()}.jsonl")
         partial = file.with_suffix(".partial")
-        with partial.open("w", encoding="utf-8") as out:
-            out.writelines(_to_line(entry) for entry in entries)
-            out.flush()
-            os.fsync(out.fileno())
-        partial.rename(file)
+        try:
+            with partial.open("w", encoding="utf-8") as out:
+                out.writelines(_to_line(entry) for entry in entries)
+                out.flush()
+                os.fsync(out.fileno())
+            partial.rename(file)
+        finally:
+            partial.unlink(missing_ok=True)
 
     def _explain(self, error: Exception) -> InputError:
         text = str(error)

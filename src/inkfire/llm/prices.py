@@ -116,6 +116,7 @@ class Purse:
         self._budget = budget
         self._spent = Amount(tokens, money)
         self._promised = Amount()
+        self._in_flight = 0
         self._stopped: BudgetExceeded | None = None
         self._settled: asyncio.Event | None = None
 
@@ -134,10 +135,12 @@ class Purse:
         if self._stopped is not None:
             raise self._stopped
         self._promised += amount
+        self._in_flight += 1
 
     def settle(self, promised: Amount, spent: Amount) -> None:
         """The call that was promised ``promised`` is over and took ``spent``."""
-        self._promised -= promised
+        self._in_flight -= 1
+        self._promised = self._promised - promised if self._in_flight else Amount()  # no rounding error stays behind
         self._spent += spent
         if self._settled is not None:
             self._settled.set()
