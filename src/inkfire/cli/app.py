@@ -82,6 +82,14 @@ app.command("run")(_run.run)
 app.command("evaluate")(_evaluate.evaluate)
 app.command("report")(_evaluate.report)
 
+from inkfire.cli import score as _score  # noqa: E402
+from inkfire.cli import train as _train  # noqa: E402
+from inkfire.cli import write as _write  # noqa: E402
+
+app.add_typer(_train.group, name="train")
+app.command("score")(_score.score)
+app.command("write")(_write.write)
+
 
 def run() -> int:
     """Run the command line and return the exit code."""

@@ -31,7 +31,7 @@ from inkfire.workspace import parse_json, write_json
 try:
     import torch
     from peft import PeftModel
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging as hf_logging
 except ImportError as error:
     raise MissingExtraError(error.name or "torch", "train") from error
@@ -274,6 +274,21 @@ def base_source(name: str) -> str:
     from inkfire.llm.weights import trainable
 
     return trainable(name)
+
+
+def find_model(source: str) -> None:
+    """Check that a policy folder or a model is there, before anything is written.
+
+    Raises:
+        ModelNameError: no such model.
+        DataError: the folder's card is damaged.
+    """
+    if is_policy(source):
+        source = Card.read(Path(source)).base
+    try:
+        AutoConfig.from_pretrained(base_source(source), trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ModelNameError(f"{source}: no such model: {error}") from error
 
 
 def compute_dtype() -> torch.dtype:

@@ -14,9 +14,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from inkfire.errors import DataError, InputError
+from inkfire.errors import DataError, InputError, RefusedReward
 from inkfire.rewards.base import Reward
 from inkfire.rewards.checks import Share
 from inkfire.rewards.mixture import Mixture
@@ -29,8 +29,15 @@ CARD = "reward.json"
 _PART = re.compile(r"\s*(-?\d+(?:\.\d+)?)\*(.+?)\s*")
 
 
-def load_reward(spec: str | Path, *, ledger: Ledger | None = None, base_url: str | None = None) -> Reward:
-    """The reward that ``spec`` names; ``ledger`` and ``base_url`` are for judges.
+def load_reward(
+    spec: str | Path,
+    *,
+    ledger: Ledger | None = None,
+    base_url: str | None = None,
+    value: Literal["probability", "label"] = "probability",
+    force: bool = False,
+) -> Reward:
+    """The reward that ``spec`` names; all arguments but the first are for judges (see load_judge_reward).
 
     Raises:
         InputError: neither a reward's folder nor a check.
@@ -39,10 +46,12 @@ def load_reward(spec: str | Path, *, ledger: Ledger | None = None, base_url: str
         MissingExtraError: a transformer reward model without the ``train`` extra.
     """
     text = str(spec)
-    parts = [_PART.fullmatch(part) for part in text.split(" + ")]
-    if all(parts):
-        matches = [match for match in parts if match is not None]
-        return Mixture(tuple((float(m[1]), load_reward(m[2], ledger=ledger, base_url=base_url)) for m in matches))
+    if parts := _parts(text):
+        loaded = [
+            (weight, load_reward(part, ledger=ledger, base_url=base_url, value=value, force=force))
+            for weight, part in parts
+        ]
+        return Mixture(tuple(loaded))
     if text.startswith("share:"):
         if len(text) != len("share:") + 1:
             raise InputError(f"reward {text!r}: share: is followed by one character, as in share:!")
@@ -53,11 +62,41 @@ def load_reward(spec: str | Path, *, ledger: Ledger | None = None, base_url: str
     if (folder / "judge.json").is_file():
         from inkfire.rewards.judge_reward import load_judge_reward
 
-        return load_judge_reward(folder, ledger=ledger, base_url=base_url)
+        return load_judge_reward(folder, ledger=ledger, base_url=base_url, value=value, force=force)
     raise InputError(
         f"{text}: no reward; a folder with reward.json (inkfire train rm) or judge.json (inkfire refine), "
         "or share:X is needed"
     )
+
+
+def check_reward(spec: str, *, force: bool = False) -> None:
+    """Whether :func:`load_reward` will find a reward: raises what it would, without starting a model."""
+    for name in [part for _, part in _parts(spec)] or [spec]:
+        folder = Path(name)
+        if (folder / CARD).is_file():
+            read_card(folder)
+        elif (folder / "judge.json").is_file():
+            from inkfire.judge.measure import why_refused
+            from inkfire.judge.saved import read_judge
+
+            if (why := why_refused(read_judge(folder).measured)) and not force:
+                raise RefusedReward(
+                    f"{folder}: this judge is refused as a reward: {why}; --force takes it all the same"
+                )
+        else:
+            load_reward(name)
+
+
+def reward_folders(spec: str) -> list[Path]:
+    """The folders that a reward is read from."""
+    named = [part for _, part in _parts(spec)] or [spec]
+    return [Path(name) for name in named if Path(name).is_dir()]
+
+
+def _parts(text: str) -> list[tuple[float, str]]:
+    """(weight, reward) of a weighted sum; [] for a single reward."""
+    matches = [_PART.fullmatch(part) for part in text.split(" + ")]
+    return [(float(match[1]), match[2]) for match in matches if match is not None] if all(matches) else []
 
 
 def _reward_model(folder: Path) -> Reward:

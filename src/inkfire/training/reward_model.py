@@ -46,6 +46,11 @@ class RewardModelConfig:
     max_length: int = 512
     save_steps: int = 20
 
+    def check(self, task: Task | None) -> None:
+        """Raises InputError where the kind needs what is not there."""
+        if self.kind == "transformer" and (task is None or self.base is None):
+            raise InputError("a transformer reward model needs a task (its template) and a base model: --task, --base")
+
 
 def train_reward_model(
     pairs: Sequence[Preference],
@@ -69,8 +74,7 @@ def train_reward_model(
         DataError: pairs of fewer than two queries.
         InputError: a transformer without base or task.
     """
-    if config.kind == "transformer" and (task is None or config.base is None):
-        raise InputError("a transformer reward model needs a task (its template) and a base model: --task, --base")
+    config.check(task)
     if not (out / CARD).is_file():
         train, test = split_by_query(pairs, fraction=config.test_fraction, seed=config.seed)
         if not train or not test:

@@ -1,0 +1,147 @@
+"""``inkfire train``, ``score`` and ``write`` on a tiny model, and what they say when the input is wrong."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inkfire.cli.app import run
+from inkfire.judge.saved import SavedJudge, save_judge
+from inkfire.workspace import read_jsonl, write_jsonl
+
+Cli = Callable[..., tuple[int, dict[str, Any], str]]
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    def call(*args: object) -> tuple[int, dict[str, Any], str]:
+        monkeypatch.setattr(sys, "argv", ["inkfire", *map(str, args)])
+        code = run()
+        out, err = capsys.readouterr()
+        return code, json.loads(out) if out.startswith("{") else {"text": out}, err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    torch = pytest.importorskip("torch")
+    sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
+    from tiny import make_tiny_model
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield str(make_tiny_model(tmp_path_factory.mktemp("models") / "tiny"))
+    torch.set_num_threads(before)
+
+
+def test_from_good_texts_to_a_writer(cli: Cli, base: str, tiny_task: Path, tmp_path: Path) -> None:
+    """sft → rm → grpo → write, as a user types them; typed again, a command reads its result back."""
+    sft = ["train", "sft", "--task", tiny_task, "--base", base, "--out", tmp_path / "sft", "--epochs", 1, "--json"]
+    code, result, _ = cli(*sft)
+    assert (code, result["steps"], result["n"]) == (0, 1, 8)  # the 8 texts labelled 0 are left out
+    assert cli(*sft)[1] == result
+
+    code, result, _ = cli("train", "rm", "--pairs", tiny_task / "pairs.jsonl", "--out", tmp_path / "rm", "--json")
+    assert code == 0
+    assert {"seconds", "n_train", "n_test", "accuracy", "accuracy_ci", "accuracy_length_matched"} <= result.keys()
+
+    grpo = ["train", "grpo", "--task", tiny_task, "--policy", tmp_path / "sft", "--reward", tmp_path / "rm"]
+    grpo += ["--max-steps", 2, "--max-completion-length", 8, "--out", tmp_path / "rl", "--json"]
+    code, result, _ = cli(*grpo)
+    assert (code, result["steps"], result["completions"], result["calls"]) == (0, 2, 16, 0)
+    assert [row["step"] for row in read_jsonl(tmp_path / "rl" / "metrics.jsonl")] == [1, 2]
+
+    code, result, _ = cli(
+        "write",
+        "a wish",
+        "--policy",
+        tmp_path / "rl",
+        "-n",
+        3,
+        "--best-of",
+        tmp_path / "rm",
+        "--max-tokens",
+        8,
+        "--json",
+    )
+    assert code == 0
+    assert len(result["responses"]) == 3
+    assert result["scores"] == sorted(result["scores"], reverse=True)
+
+    code, result, err = cli(*grpo[:-1], "--learning-rate", 0.5)
+    assert code == 2
+    assert "learning_rate was 0.0001 and is 0.5 now" in err
+
+
+def test_score_of_pairs_and_texts(cli: Cli, tiny_task: Path, tmp_path: Path) -> None:
+    cli("train", "rm", "--pairs", tiny_task / "pairs.jsonl", "--out", tmp_path / "rm", "--json")
+    before = sorted(tmp_path.rglob("*"))
+    code, result, _ = cli("score", "--reward", tmp_path / "rm", "--pairs", tiny_task / "pairs.jsonl", "--json")
+    assert code == 0
+    assert result["n"] == 8
+    names = {"accuracy", "accuracy_length_matched", "accuracy_chosen_shorter", "longer_wins"}
+    assert names | {"n_length_matched", "n_chosen_shorter"} <= result.keys()
+    code, result, _ = cli("score", "--reward", tmp_path / "rm", "--data", tiny_task / "labelled.jsonl", "--json")
+    assert code == 0
+    assert (result["n"], result["auc"], result["accuracy"]) == (16, 1.0, 1.0)
+    assert sorted(tmp_path.rglob("*")) == before
+    write_jsonl(tmp_path / "texts.jsonl", [{"query": "q", "response": "a!"}, {"query": "q", "response": "b"}])
+    scored = ["score", "--reward", "share:!", "--data", tmp_path / "texts.jsonl", "--out", tmp_path / "scores"]
+    code, result, _ = cli(*scored, "--json")
+    assert (code, result["mean"]) == (0, 0.25)
+    assert "auc" not in result
+    assert [row["score"] for row in read_jsonl(tmp_path / "scores" / "scores.jsonl")] == [0.5, 0.0]
+
+
+def test_for_people(cli: Cli, tiny_task: Path, tmp_path: Path) -> None:
+    code, result, _ = cli("train", "rm", "--pairs", tiny_task / "pairs.jsonl", "--out", tmp_path / "rm")
+    assert code == 0
+    assert "length-matched" in result["text"]
+    assert "the longer wins" in result["text"]
+
+
+def test_bad_input_is_told_before_anything_is_written(cli: Cli, base: str, tiny_task: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.jsonl").write_text('{"query": "q", "chosen": "a", "rejected": "b"}\n{"query": \n')
+    (tmp_path / "labels.jsonl").write_text('{"query": "q", "response": "a", "label": 2}\n')
+    (tmp_path / "empty.jsonl").write_text("")
+    out, judge = tmp_path / "out", tmp_path / "judge"
+    save_judge(judge, SavedJudge("tiny", "scripted", "logprob"))
+    grpo = ["train", "grpo", "--task", tiny_task, "--reward", "share:!", "--out", out, "--policy", base]
+    sft = ["train", "sft", "--task", tiny_task, "--base", base, "--out", out]
+    for args, words in (
+        (["train", "rm", "--pairs", tmp_path / "broken.jsonl", "--out", out], "broken.jsonl:2: not valid JSON"),
+        (["train", "rm", "--pairs", tmp_path / "none.jsonl", "--out", out], "no such file"),
+        (["train", "rm", "--pairs", tiny_task / "pairs.jsonl", "--out", out, "--kind", "transformer"], "--base"),
+        ([*sft, "--data", tmp_path / "labels.jsonl"], "labels.jsonl:1: label must be 0 or 1"),
+        ([*sft, "--data", tmp_path / "empty.jsonl"], "empty"),
+        ([*sft, "--task", "greetings"], "did you mean"),
+        ([*sft, "--base", "local/qwen"], "unknown model"),
+        ([*grpo, "--policy", tmp_path], "no such model"),
+        ([*grpo, "--reward", tmp_path / "rm"], "no reward"),
+        ([*grpo, "--reward", judge], "refused as a reward"),
+        ([*grpo, "--prompts", tmp_path / "none.txt"], "no such file"),
+        (["score", "--reward", "share:!"], "either --pairs F or --data F"),
+        (["write", "q", "--policy", base], "name a task"),
+    ):
+        code, _, err = cli(*args)
+        assert code == 2, err
+        assert words in err
+        assert "Traceback" not in err
+    assert not out.exists()
+
+
+def test_a_missing_extra_names_the_command_that_installs_it(
+    cli: Cli, tiny_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in list(sys.modules):
+        if name.startswith(("inkfire.training", "inkfire.llm.policy")):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "peft", None)
+    code, _, err = cli("train", "sft", "--task", tiny_task, "--base", "local/x", "--out", tmp_path / "out")
+    assert code == 2
+    assert "pip install 'inkfire[train]'" in err
+    assert not (tmp_path / "out").exists()
