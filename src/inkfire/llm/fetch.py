@@ -29,7 +29,6 @@ Progress = Callable[[int, int], None]
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
-_TRIES = 5
 _CHUNK = 1 << 20
 
 
@@ -70,26 +69,26 @@ def hub_identity(repo: str, file: str) -> tuple[str, int]:
 
 
 def from_hub(repo: str, file: str, partial: Path, *, size: int, progress: Progress) -> None:
-    """Download into ``partial``, going on from its end; a dropped connection is taken up again a few times.
+    """Download into ``partial``, going on from its end; a dropped connection is taken up again while that helps.
 
     Raises:
         Unavailable: not reachable, or what is served has another size than ``size``.
     """
-    for last_try in (i == _TRIES - 1 for i in range(_TRIES)):
-        start = partial.stat().st_size if partial.exists() else 0
-        if start == size:
-            return
+    while (start := _size(partial)) != size:
         if start > size:
             partial.unlink()
             start = 0
+        why = "the connection drops at once"
         try:
             _continue(hub_url(repo, file), partial, start, size, progress)
         except (OSError, HTTPException) as error:
-            had_begun = partial.exists() and partial.stat().st_size > start
-            if last_try or not had_begun:
-                raise Unavailable(_why(error)) from None
-    if partial.stat().st_size != size:
-        raise Unavailable("the connection kept dropping")
+            why = _why(error)
+        if _size(partial) <= start:
+            raise Unavailable(why)
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
 
 
 def _continue(url: str, partial: Path, start: int, size: int, progress: Progress) -> None:
