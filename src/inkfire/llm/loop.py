@@ -17,7 +17,7 @@ import atexit
 import concurrent.futures
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -40,24 +40,26 @@ def run(coro: Coroutine[Any, Any, T]) -> T:
     if threading.current_thread() is _thread:
         coro.close()
         raise RuntimeError("llm.loop.run() was called from a coroutine; await the coroutine instead")
-    future = asyncio.run_coroutine_threadsafe(coro, _running_loop())
+    started: list[asyncio.Task[Any]] = []
+
+    async def noted() -> T:
+        started.extend(filter(None, [asyncio.current_task()]))
+        return await coro
+
     try:
-        return future.result()
+        return asyncio.run_coroutine_threadsafe(noted(), _running_loop()).result()
     except KeyboardInterrupt:
-        future.cancel()
-        concurrent.futures.wait([_settled()], timeout=_GRACE)
+        # Queued behind ``noted``, so whenever the interrupt came, the task to cancel is known by then.
+        cancelled = asyncio.run_coroutine_threadsafe(_cancel(started), _running_loop())
+        concurrent.futures.wait([cancelled], timeout=_GRACE)
         raise
 
 
-def _settled() -> concurrent.futures.Future[None]:
-    """A future that completes once everything that was cancelled has finished."""
-
-    async def wait_for_cancelled() -> None:
-        here = asyncio.current_task()
-        cancelled = [task for task in asyncio.all_tasks() if task is not here and task.cancelling()]
-        await asyncio.gather(*cancelled, return_exceptions=True)
-
-    return asyncio.run_coroutine_threadsafe(wait_for_cancelled(), _running_loop())
+async def _cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    tasks = list(tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop:
@@ -76,11 +78,7 @@ def _stop() -> None:
         return
 
     async def cancel_all() -> None:
-        here = asyncio.current_task()
-        tasks = [task for task in asyncio.all_tasks() if task is not here]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _cancel(asyncio.all_tasks() - {asyncio.current_task()})
 
     concurrent.futures.wait([asyncio.run_coroutine_threadsafe(cancel_all(), _loop)], timeout=_GRACE)
     _loop.call_soon_threadsafe(_loop.stop)

@@ -29,7 +29,7 @@ async def ordered(
     *,
     limit: int,
     window: int | None = None,
-) -> AsyncIterator[R]:
+) -> AsyncGenerator[R, None]:
     """Yield ``await fn(item)`` for every item, in input order.
 
     ``fn`` turns a failed call into data itself (``ModelCallError`` → unscored): the first exception that leaves
