@@ -112,3 +112,21 @@ def tiny_task(tmp_path: Path) -> Path:
 
 
 # --- embedded models ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """The weights of smollm2-135m, the smallest model (downloaded the first time)."""
+    return _weights("smollm2-135m")
+
+
+@pytest.fixture(scope="session")
+def qwen_coder() -> Path:
+    """The weights of qwen2.5-coder-0.5b, the Chinese writer (downloaded the first time)."""
+    return _weights("qwen2.5-coder-0.5b")
+
+
+def _weights(name: str) -> Path:
+    from inkfire.llm import registry
+
+    return registry.pull(name)

@@ -84,7 +84,7 @@ def _convert(file: Path, folder: Path, source: dict[str, Any]) -> None:
             _set_tokens(model, tokenizer)
             model.save_pretrained(beside)
             tokenizer.save_pretrained(beside)
-    except (OSError, ValueError, KeyError, NotImplementedError, RuntimeError) as error:
+    except Exception as error:  # a stranger's file in a stranger's parser: anything may come out of it
         shutil.rmtree(beside, ignore_errors=True)
         raise ModelNameError(f"{file}: cannot be made trainable: {error}") from error
     write_json(beside / _NOTE, source)
