@@ -45,7 +45,9 @@ def run(
 
 
 def demo(
-    lang: Annotated[Literal["zh", "en"], typer.Option("--lang", help="Chinese (0.5B writer) or English (135M).")] = "zh",
+    lang: Annotated[
+        Literal["zh", "en"], typer.Option("--lang", help="Chinese (0.5B writer) or English (135M).")
+    ] = "zh",
     task: Annotated[str | None, typer.Option("--task", help="Another task of that language: a name or folder.")] = None,
     out: OutDir = Path("runs/demo"),
     seed: common.Seed = 0,

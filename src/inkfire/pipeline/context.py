@@ -43,7 +43,7 @@ class Context:
         return self._clients[name]
 
     def folder(self, stage: str) -> Path:
-        return self.run.path(stage, ".").parent
+        return self.run.path(stage, "x").parent
 
     def result(self, stage: str) -> dict[str, Any]:
         """The result of a stage that the plan puts before the caller's."""
