@@ -38,7 +38,7 @@ Agent = Literal["positive", "negative", "judge", "reflect"]
 AGENTS: tuple[Agent, ...] = ("positive", "negative", "judge", "reflect")
 
 MAX_POINTS = 2
-"""Points of a critique. Two short ones carry nearly all that a judge uses, at half the tokens of four."""
+"""Points of a critique, at most: every point is written once and read by Judge and Reflect, and so paid three times."""
 
 MAX_TOKENS = 200
 """Of one agent's reply. Prompts ask for less, and the schemas bound each text."""
