@@ -8,6 +8,7 @@ import os
 import random
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -172,6 +173,21 @@ def test_digests_are_remembered_until_the_file_changes(hub: Hub, tmp_path: Path,
         assert registry.digest(file) == TINY.sha256
     file.write_bytes(CONTENT[:-1])
     assert registry.digest(file) != TINY.sha256
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "taken").write_bytes(b"a file where the cache should be")
+    monkeypatch.setenv("INKFIRE_CACHE", str(tmp_path / "taken" / "cache"))
+    file = tmp_path / "own.gguf"
+    file.write_bytes(CONTENT)
+    assert registry.digest(file) == TINY.sha256
+
+
+def test_many_threads_may_take_a_digest_at_once(hub: Hub, tmp_path: Path) -> None:
+    file = tmp_path / "own.gguf"
+    file.write_bytes(CONTENT)
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(registry.digest, [file] * 64)) == {TINY.sha256}
 
 
 def test_a_file_of_the_hub_is_checked_against_what_the_hub_states(hub: Hub) -> None:

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inkfire.errors import EndpointDown, ModelNameError
+from inkfire.errors import EndpointDown, ModelNameError, RunFolderError
 from inkfire.llm import fetch
 from inkfire.llm.fetch import Progress, Unavailable
 from inkfire.records import text_id
@@ -171,7 +171,7 @@ def digest(file: Path) -> str:
         if {key: remembered.get(key) for key in seen} == seen:
             return str(remembered["sha256"])
     value = sha256_file(file)
-    with contextlib.suppress(OSError):  # a cache that cannot be written costs time, not correctness
+    with contextlib.suppress(OSError, RunFolderError):  # a note that is not written costs time, not correctness
         note.parent.mkdir(parents=True, exist_ok=True)
         write_json(note, {**seen, "sha256": value})
     return value
