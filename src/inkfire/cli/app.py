@@ -13,6 +13,8 @@ from typing import Annotated
 import typer
 
 import inkfire
+from inkfire.cli import audit, curate, data, evaluate, judge, ledger, models, refine, score, tasks, train, write
+from inkfire.cli import run as experiments
 from inkfire.errors import InkfireError
 
 app = typer.Typer(
@@ -48,47 +50,22 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-from inkfire.cli import models as _models  # noqa: E402
-
-app.add_typer(_models.group, name="models")
-
-from inkfire.cli import ledger as _ledger  # noqa: E402
-
-app.command("ledger")(_ledger.ledger)
-
-from inkfire.cli import curate as _curate  # noqa: E402
-
-app.add_typer(_curate.curate_app, name="curate")
-
-from inkfire.cli import judge as _judge  # noqa: E402
-from inkfire.cli import refine as _refine  # noqa: E402
-
-app.command("judge")(_judge.judge)
-app.command("refine")(_refine.refine)
-
-from inkfire.cli import audit as _audit  # noqa: E402
-from inkfire.cli import data as _data  # noqa: E402
-from inkfire.cli import tasks as _tasks  # noqa: E402
-
-app.command("audit")(_audit.audit)
-app.add_typer(_data.group, name="data")
-app.add_typer(_tasks.group, name="tasks")
-
-from inkfire.cli import evaluate as _evaluate  # noqa: E402
-from inkfire.cli import run as _run  # noqa: E402
-
-app.command("demo")(_run.demo)
-app.command("run")(_run.run)
-app.command("evaluate")(_evaluate.evaluate)
-app.command("report")(_evaluate.report)
-
-from inkfire.cli import score as _score  # noqa: E402
-from inkfire.cli import train as _train  # noqa: E402
-from inkfire.cli import write as _write  # noqa: E402
-
-app.add_typer(_train.group, name="train")
-app.command("score")(_score.score)
-app.command("write")(_write.write)
+# The order is that of the work, and of `inkfire --help`.
+app.command("demo")(experiments.demo)
+app.command("run")(experiments.run)
+app.add_typer(models.group, name="models")
+app.add_typer(tasks.group, name="tasks")
+app.add_typer(data.group, name="data")
+app.command("audit")(audit.audit)
+app.add_typer(curate.curate_app, name="curate")
+app.command("refine")(refine.refine)
+app.command("judge")(judge.judge)
+app.add_typer(train.group, name="train")
+app.command("score")(score.score)
+app.command("write")(write.write)
+app.command("evaluate")(evaluate.evaluate)
+app.command("report")(evaluate.report)
+app.command("ledger")(ledger.ledger)
 
 
 def run() -> int:

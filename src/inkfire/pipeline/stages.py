@@ -62,7 +62,7 @@ def curate_pairs(context: Context) -> dict[str, Any]:
     )
     writers: list[Writer] = [*given, ModelWriter(task, agents, variant="writer_alt", temperature=section.temperature)]
     examples = context.splits.examples
-    retriever = Retriever(examples) if examples else None
+    retriever = Retriever(examples, k_final=1) if examples else None
     with Progress("debates", len(queries), stats=context.ledger.stats) as progress:
         return loop.run(
             curate(
