@@ -1,11 +1,14 @@
 """Trainings of a tiny model: whole runs of the real trainers in a second or two."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+# As inkfire.llm.policy does, for the tests that load torch before it.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 sys.path.insert(0, str(Path(__file__).parent))
 
 
