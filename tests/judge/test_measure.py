@@ -72,3 +72,16 @@ def test_a_judge_that_may_be_a_coin_is_refused(measured: dict[str, object] | Non
 
 def test_a_judge_that_ranks_is_not_refused() -> None:
     assert why_refused({"scored": 80, "auc": 0.7, "auc_ci": [0.58, 0.8]}) is None
+
+
+def test_within_a_query_only_its_own_texts_are_compared() -> None:
+    """Each query shifts the scores: across queries the judge looks poor, within them it is right thrice in four."""
+    labelled, verdicts = [], []
+    for number, (good, bad) in enumerate([(0.2, 0.1), (0.9, 0.8), (0.5, 0.4), (0.6, 0.7)]):
+        labelled += [Labelled(f"q{number}", "x", 1), Labelled(f"q{number}", "x", 0)]
+        verdicts += said(good, bad)
+    found = measure(labelled, verdicts)
+    assert found["auc_within_query"] == pytest.approx(0.75)
+    low, high = found["auc_within_query_ci"]
+    assert low < 0.75 < high
+    assert measure(rows(1, 0), said(0.9, 0.1))["auc_within_query"] is None

@@ -69,7 +69,7 @@ def _show(result: Mapping[str, Any]) -> None:
         return
     if not result["calibrated"]:
         typer.echo("uncalibrated: the labels carry the model's own bias (--calibration F fits a threshold)")
-    for name in ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "kappa", "auc"):
+    for name in ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "kappa", "auc", "auc_within_query"):
         value, interval = result[name], result[f"{name}_ci"]
         if value is not None:
             typer.echo(f"{name:18} {value:.3f}  [{interval[0]:.3f}, {interval[1]:.3f}]")

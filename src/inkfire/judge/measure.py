@@ -27,7 +27,8 @@ def measure(labelled: Sequence[Labelled], verdicts: Sequence[Verdict], *, seed: 
     """Metrics of ``verdicts`` against the labels of the same texts.
 
     ``accuracy``, ``precision``, ``recall``, ``f1``, ``kappa``, ``balanced_accuracy`` and ``auc``, each with
-    ``NAME_ci``; ``says_good``; ``length_auc``; ``ece`` and ``brier`` of the probabilities; ``n``, ``scored``,
+    ``NAME_ci``; ``auc_within_query`` (good against bad texts of the same query: what GRPO compares); ``says_good``;
+    ``length_auc``; ``ece`` and ``brier`` of the probabilities; ``n``, ``scored``,
     ``unscored``. Unscored texts are counted and left out. What cannot be computed (one class only) is None.
     """
     rows = [
@@ -51,6 +52,7 @@ def measure(labelled: Sequence[Labelled], verdicts: Sequence[Verdict], *, seed: 
         out["length_auc"] = auc(labels, lengths)
     else:
         out["auc"] = out["auc_ci"] = out["length_auc"] = None
+    out["auc_within_query"], out["auc_within_query_ci"] = _within_query(labels, scores, clusters, seed)
     out["ece"], out["brier"] = expected_calibration_error(scores, labels), brier_score(scores, labels)
     return out
 
@@ -69,6 +71,27 @@ def why_refused(measured: Mapping[str, Any] | None) -> str | None:
     if low <= 0.5:
         return f"{on}: the interval reaches 0.5, a coin's; more labelled texts or a better judge can settle it"
     return None
+
+
+def _within_query(
+    labels: Sequence[int], scores: Sequence[float], clusters: Sequence[str], seed: int
+) -> tuple[float | None, list[float] | None]:
+    """P(the good text scores higher) over pairs of good and bad texts of one query; None without such pairs."""
+    texts: dict[str, list[tuple[int, float]]] = {}
+    for label, score, query in zip(labels, scores, clusters, strict=True):
+        texts.setdefault(query, []).append((label, score))
+    counted = []
+    for rows in texts.values():
+        wins = [(np.sign(good - bad) + 1) / 2 for one, good in rows if one for other, bad in rows if not other]
+        if wins:
+            counted.append((sum(wins), len(wins)))
+    if not counted:
+        return None, None
+    won, pairs = np.array(counted, dtype=float).T
+    rng = np.random.default_rng(seed)
+    weights = rng.multinomial(len(won), np.full(len(won), 1 / len(won)), size=RESAMPLES)
+    low, high = np.quantile((weights @ won) / (weights @ pairs), (0.025, 0.975))
+    return float(won.sum() / pairs.sum()), [float(low), float(high)]
 
 
 def _rates_with_intervals(

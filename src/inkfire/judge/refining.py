@@ -30,7 +30,17 @@ from inkfire.records import Labelled
 from inkfire.tasks.task import Task, load_task
 from inkfire.workspace import Run, write_jsonl
 
-SHOWN = ("n", "scored", "accuracy", "accuracy_ci", "balanced_accuracy", "auc", "auc_ci", "length_auc")
+SHOWN = (
+    "n",
+    "scored",
+    "accuracy",
+    "accuracy_ci",
+    "balanced_accuracy",
+    "auc",
+    "auc_ci",
+    "auc_within_query",
+    "length_auc",
+)
 
 
 @dataclass(frozen=True, slots=True)
