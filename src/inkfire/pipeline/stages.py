@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from inkfire import datafiles
+from inkfire.errors import RefusedReward
 from inkfire.judge.judging import lasting
 from inkfire.judge.saved import SavedJudge, save_judge
 from inkfire.llm import loop
@@ -117,11 +118,7 @@ def refine_principles(context: Context) -> dict[str, Any]:
 
 
 def fit_judge(context: Context) -> dict[str, Any]:
-    """Calibrate the judge on the fit half, measure it on the test half, and save it.
-
-    Raises:
-        RefusedReward: a policy is to learn from it, and it is no better than a coin.
-    """
+    """Calibrate the judge on the fit part, measure it on the test part, and save it."""
     from inkfire.judge.judging import fit_judge as fit
     from inkfire.judge.principles import read_principles
 
@@ -147,17 +144,22 @@ def fit_judge(context: Context) -> dict[str, Any]:
 
 
 def grpo(context: Context, policy: PolicySpec) -> dict[str, Any]:
-    """Train one policy against its reward."""
+    """Train one policy against its reward; a judge that is refused as a reward trains nothing, and that is said."""
     from inkfire.training.grpo import GrpoConfig, train_grpo
 
     section = context.recipe.grpo
+    try:
+        reward = _reward(context, policy.reward)
+    except RefusedReward as refusal:
+        context.say(f"  {policy.name} is not trained: {refusal}")
+        return {"refused": str(refusal), "reward": policy.reward, "start": policy.start}
     config = GrpoConfig(**section.model_dump(), seed=context.seed)
     start = context.recipe.models.writer if policy.start == "base" else context.folder(policy.start)
     result = train_grpo(
         context.task,
         context.splits.train,
         start,
-        _reward(context, policy.reward),
+        reward,
         context.folder(policy.name),
         config,
         stats=context.ledger.stats,
@@ -184,22 +186,31 @@ def evaluate(context: Context) -> dict[str, Any]:
     from inkfire.evaluation.signals import LengthSignal, RewardSignal, Signal
 
     section, splits = context.recipe.evaluate, context.splits
-    names = ["base", "sft", *(policy.name for policy in context.recipe.policies)]
+    trained = [policy for policy in context.recipe.policies if "refused" not in context.result(policy.name)]
+    names = ["base", "sft", *(policy.name for policy in trained)]
     responses = {
         name: [texts[0] for texts in _generate(context, name, "evaluate", splits.held_out, section.temperature, 1)]
         for name in names
     }
-    signals: list[Signal] = [RewardSignal(name, _reward(context, name)) for name in section.signals]
+    signals: list[Signal] = []
+    left_out: dict[str, str] = {}
+    for name in section.signals:
+        try:
+            signals.append(RewardSignal(name, _reward(context, name)))
+        except RefusedReward as refusal:
+            left_out[name] = str(refusal)
     signals.append(LengthSignal.fit([*splits.fit, *splits.test]))
-    return compare(
+    result = compare(
         context.task,
         splits.held_out,
         responses,
         signals,
         corpus=[text for _, text in splits.good_texts],
-        rewards={policy.name: [policy.reward] for policy in context.recipe.policies},
+        rewards={policy.name: [policy.reward] for policy in trained},
         seed=context.seed,
     )
+    refused = {p.name: context.result(p.name)["refused"] for p in context.recipe.policies if p not in trained}
+    return result | {"left_out": left_out, "refused": refused}
 
 
 def _generate(
