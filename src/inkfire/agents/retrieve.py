@@ -5,7 +5,7 @@
     retriever = Retriever(read_examples("corpus.jsonl"))
     await retriever.retrieve("祝外婆八十大寿", exclude="外婆，…")
 
-Similarity is BM25 over words (rjieba cuts Chinese; no download). Building it takes about a second for 25,000 queries and
+Similarity is BM25 over words (rjieba cuts Chinese; no download). Building it takes about a second for 25,000 queries,
 a search a millisecond, so the index is not kept on disk. A text never sees itself or a near-duplicate among its
 examples: an agent that is shown the answer does not judge.
 """
