@@ -29,6 +29,8 @@ queries = 1
 candidates = 1
 [refine]
 rounds = 0
+[judge]
+fit_fraction = 0.7
 [grpo]
 max_steps = 3
 batch_size = 1
@@ -53,7 +55,7 @@ def run(tmp_path):
 @pytest.mark.model
 def test_a_recipe_runs_is_killed_resumes_and_repeats(tmp_path, smollm2, qwen_coder):
     (tmp_path / "small.toml").write_text(RECIPE)
-    labelled = sorted(load_task("greetings-en").labelled(), key=lambda row: row.query)[:36]
+    labelled = sorted(load_task("greetings-en").labelled(), key=lambda row: row.query)[:48]
     write_jsonl(tmp_path / "labelled.jsonl", map(to_json, labelled))
     out = tmp_path / "runs" / "small"
 
@@ -79,7 +81,7 @@ def test_a_recipe_runs_is_killed_resumes_and_repeats(tmp_path, smollm2, qwen_cod
     assert sha256_file(out / "sft" / "adapter_model.safetensors") == sft
     assert set(result["evaluation"]) == {"base", "sft", "rm-rl", "check-rl"}
     assert result["evaluation"]["rm-rl"]["own_reward"] == ["rm"]
-    assert result["calls"] > 36
+    assert result["calls"] > 48
     page = (out / "report.html").read_text("utf-8")
     assert "held-out queries" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
