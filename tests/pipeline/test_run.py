@@ -82,6 +82,7 @@ def test_a_recipe_runs_is_killed_resumes_and_repeats(tmp_path, smollm2, qwen_cod
     assert set(result["evaluation"]) == {"base", "sft", "rm-rl", "check-rl"}
     assert result["evaluation"]["rm-rl"]["own_reward"] == ["rm"]
     assert result["calls"] > 48
+    assert result["cached"] > 0  # what the process that was killed had asked
     page = (out / "report.html").read_text("utf-8")
     assert "held-out queries" in page
     assert "http://" not in page.replace("http://www.w3.org", "")

@@ -136,6 +136,7 @@ class Ledger:
         self._faults: Counter[str] = Counter()
         self._tokens = 0
         self._cost = 0.0
+        self._recalled: set[int] = set()
         self._connections: list[sqlite3.Connection] = []
         with contextlib.ExitStack() as undo:
             undo.callback(self._disconnect)
@@ -165,7 +166,12 @@ class Ledger:
             row = self._reader.execute(f"SELECT {_COLUMNS} FROM replies WHERE key = ?", (key,)).fetchone()
         except sqlite3.Error as error:
             raise self._explain(error) from error
-        return Entry(*row) if row else None
+        if row is None:
+            return None
+        entry = Entry(*row)
+        if entry.time < self.opened:
+            self._recalled.add(hash(key))
+        return entry
 
     async def record(self, entry: Entry) -> None:
         """Commit ``entry``; returns when it is on file, also when the caller is cancelled meanwhile.
@@ -226,9 +232,11 @@ class Ledger:
 
     def stats(self) -> dict[str, Any]:
         """What this process did: ``calls`` answered, ``cached`` of them from the ledger, ``tokens`` and ``cost`` of the
-        others, ``unparsed`` replies, ``failures`` (calls given up), ``faults`` (failed requests by kind)."""
+        others, ``recalled`` distinct replies of earlier processes, ``unparsed`` replies, ``failures`` (calls given up),
+        ``faults`` (failed requests by kind)."""
         names = ("calls", "cached", "failures", "unparsed")
         counts = {name: self._counts[name] for name in names}
+        counts["recalled"] = len(self._recalled)
         return {**counts, "tokens": self._tokens, "cost": self._cost, "faults": dict(sorted(self._faults.items()))}
 
     def close(self) -> None:

@@ -97,5 +97,10 @@ def run_recipe(
 
 
 def _used(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """What a stage asked of models: calls (from the ledger or not), and what was paid for in this process."""
-    return {key: after[key] - before[key] for key in ("calls", "tokens", "cost", "failures")}
+    """What a stage took: calls (sent, or answered in an earlier process; a repeat within the run counts once), and
+    the tokens and cost of those that this process sent."""
+    used = {key: after[key] - before[key] for key in ("calls", "cached", "recalled", "tokens", "cost", "failures")}
+    return {
+        "calls": used["calls"] - used["cached"] + used["recalled"],
+        **{key: used[key] for key in ("tokens", "cost", "failures")},
+    }
