@@ -5,6 +5,7 @@ out/responses-NAME.jsonl   what each policy wrote      out/evaluation.json   the
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ def generate_once(
             max_new_tokens=task.max_tokens,
             seed=seed,
         )
+        gc.collect()  # the model is gone before the next one is loaded
         write_jsonl(path, ({"query": q.query, "responses": t} for q, t in zip(queries, texts, strict=True)))
     return [row["responses"] for row in read_jsonl(path)]
 

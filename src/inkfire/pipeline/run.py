@@ -9,6 +9,7 @@ checkpoint (a training) or its replies (the ledger). The plan is data: ``plan(re
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from functools import partial
@@ -79,6 +80,7 @@ def run_recipe(
                 context.say(f"[{number}/{len(steps)}] {name}")
                 started, before = time.monotonic(), ledger.stats()
                 result = stage(context)
+                gc.collect()  # trainers and models hold each other; the next stage needs their gigabytes
                 used = _used(before, ledger.stats())
                 run.complete(name, result | used, seconds=time.monotonic() - started)
             sent = ledger.stats()["calls"] - ledger.stats()["cached"]
