@@ -40,7 +40,9 @@ def _figure(width: float, height: float) -> tuple[Any, Any, Any]:
 
 def _svg(pyplot: Any, figure: Any, alt: str) -> str:
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+    figure.savefig(
+        buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")), transparent=True
+    )
     pyplot.close(figure)
     text = buffer.getvalue()
     start = text.index("<svg")

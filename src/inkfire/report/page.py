@@ -51,7 +51,7 @@ def collect(run_dir: Path) -> dict[str, Any]:
     stages = {path.stem: _read(path) for path in sorted((run_dir / "stages").glob("*.json"))}
     evaluation = stages.get("evaluate")
     timings = run_dir / "timings.json"
-    curves = [training_curves(run_dir, name) for name, stage in stages.items() if "metrics" in stage]
+    curves = [training_curves(run_dir, name) for name in stages if (run_dir / name / "metrics.jsonl").is_file()]
     return {
         "manifest": _read(manifest_path),
         "stages": stages,
@@ -72,8 +72,7 @@ def _shown(evaluation: Mapping[str, Any]) -> list[str]:
 
 def training_curves(run_dir: Path, stage: str) -> dict[str, Any]:
     """The figures of one training: whatever of loss, reward, spread and length its metrics have."""
-    path = run_dir / stage / "metrics.jsonl"
-    rows = list(read_jsonl(path)) if path.is_file() else []
+    rows = list(read_jsonl(run_dir / stage / "metrics.jsonl"))
     drawn = []
     for key, label in _CURVES:
         series = [(float(row["step"]), float(row[key])) for row in rows if row.get(key) is not None]
@@ -89,9 +88,8 @@ def _debates(run_dir: Path) -> list[dict[str, Any]]:
         return []
     found: dict[int, dict[str, Any]] = {}
     for row in read_jsonl(path):
-        label = row.get("verdict", {}).get("label")
-        if label is not None:
-            found.setdefault(label, row)
+        if row["label"] is not None:
+            found.setdefault(row["label"], row)
     return [found[label] for label in sorted(found, reverse=True)]
 
 
