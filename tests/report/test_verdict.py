@@ -30,6 +30,12 @@ def test_an_interval_above_zero_by_an_independent_signal_is_a_claim():
     assert "wrote better than the base model" in headline(evaluation(row()))
 
 
+def test_a_gain_that_sft_alone_may_explain_is_told():
+    over_sft = {**row(ci=(-0.1, 0.4)), "against": "sft"}
+    assert "None is shown to be better than SFT alone" in headline(evaluation(row(), over_sft))
+    assert "SFT alone" not in headline(evaluation(row(), {**over_sft, "difference_ci": [0.1, 0.4]}))
+
+
 def test_an_interval_that_includes_zero_is_not():
     result = evaluation(row(ci=(-0.05, 0.5)))
     assert claims(result)[0]["kind"] == "open"

@@ -74,8 +74,9 @@ def _length_warning(row: Mapping[str, Any]) -> str:
 def headline(evaluation: Mapping[str, Any]) -> str:
     """The first line of the report: how many trained policies beat the untrained model, and how sure that is."""
     trained = [name for name, p in evaluation["policies"].items() if p.get("own_reward")]
-    reference = "base" if "base" in evaluation["policies"] else None
-    against = [c for c in claims(evaluation) if c["policy"] in trained and c["against"] == reference]
+    said = [claim for claim in claims(evaluation) if claim["policy"] in trained]
+    against = [claim for claim in said if claim["against"] == "base"]
+    over_sft = [claim for claim in said if claim["against"] == "sft"]
     won = [c["policy"] for c in against if c["kind"] == "better"]
     lost = [c["policy"] for c in against if c["kind"] == "worse"]
     n = evaluation["n"]
@@ -91,6 +92,8 @@ def headline(evaluation: Mapping[str, Any]) -> str:
         text += f" {_and(lost)} wrote worse."
     if len(won) < len(against) - len(lost) and won:
         text += " For the others the intervals include zero."
+    if won and over_sft and not any(claim["kind"] == "better" for claim in over_sft):
+        text += " None is shown to be better than SFT alone."
     return text
 
 
