@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 TORCH  := $(shell sed -n 's/^torch==//p' constraints.txt)
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: help env demo test test-fast check bench replicate clean
+.PHONY: help env demo test test-fast check bench clean
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -45,9 +45,6 @@ check: env       ## format, lint, types, layers
 
 bench: env       ## every benchmark; each prints a ratio against a named peer measured in the same run
 	@set -e; for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script; done
-
-replicate: env   ## the paper's setting, scaled by the recipe (needs its data: inkfire data pull greetings-zh)
-	$(BIN)/inkfire run replicate --out runs/replicate
 
 clean:           ## remove what make made (not the runs, not the weights)
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache
