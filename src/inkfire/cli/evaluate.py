@@ -45,6 +45,7 @@ def evaluate(
     Example: inkfire evaluate --task greetings-zh --prompts q.jsonl --policy base=local/qwen2.5-coder-0.5b
     --policy rl=runs/demo/rm-rl --signal rm=runs/demo/reward_model --signal judge=runs/demo/judge --out runs/eval
     """
+    from inkfire.judge.judging import Access
     from inkfire.pipeline.evaluating import evaluate_policies
 
     result = evaluate_policies(
@@ -54,12 +55,10 @@ def evaluate(
         task=task,
         out=out,
         model=model,
-        base_url=base_url,
         train=train or [],
         limit=limit,
         temperature=temperature,
-        budget=(budget, budget_tokens),
-        retry_unscored=retry_unscored,
+        access=Access(base_url, budget, budget_tokens, retry_unscored),
         seed=seed,
     )
     common.emit(result, as_json=json, show=show_comparison)

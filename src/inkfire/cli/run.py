@@ -30,6 +30,7 @@ def run(
 
     Example: inkfire run my-recipe.toml --out runs/mine --budget 5.00
     """
+    from inkfire.judge.judging import Access
     from inkfire.pipeline.experiment import load_recipe
     from inkfire.pipeline.run import run_recipe
 
@@ -37,9 +38,7 @@ def run(
         load_recipe(recipe),
         out,
         seed=seed,
-        base_url=base_url,
-        budget=(budget, budget_tokens),
-        retry_unscored=retry_unscored,
+        access=Access(base_url, budget, budget_tokens, retry_unscored),
     )
     common.emit(result, as_json=json, show=_show)
 

@@ -14,10 +14,10 @@ from inkfire import datafiles
 from inkfire.errors import InputError
 from inkfire.evaluation.compare import compare
 from inkfire.evaluation.signals import JudgeSignal, LengthSignal, RewardSignal, Signal
+from inkfire.judge.judging import Access
 from inkfire.llm import loop
 from inkfire.llm.client import Client
 from inkfire.llm.ledger import Ledger
-from inkfire.llm.prices import Budget
 from inkfire.records import Query
 from inkfire.tasks.task import Task, load_task
 from inkfire.workspace import Run, read_jsonl, write_json, write_jsonl
@@ -65,12 +65,10 @@ def evaluate_policies(
     task: str,
     out: Path,
     model: str,
-    base_url: str | None = None,
+    access: Access = Access(),
     train: Sequence[Path] = (),
     limit: int | None = None,
     temperature: float = 0.7,
-    budget: tuple[float | None, int | None] = (None, None),
-    retry_unscored: bool = False,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Compare ``policies`` (name → folder or model) by ``signals`` (kind → folder, or None); see ``compare``.
@@ -95,12 +93,12 @@ def evaluate_policies(
         "temperature": temperature,
     }
     run = Run.open(out, command="evaluate", settings=settings, inputs=inputs | folders, seed=seed)
-    money, tokens = budget
-    limited = Budget(money=money, tokens=tokens) if money is not None or tokens is not None else None
-    with Ledger(run.ledger_path, budget=limited, retry_unscored=retry_unscored, run=out.name) as ledger:
+    with access.ledger(run) as ledger:
         opened: list[Client] = []
         try:
-            scorers = [_signal(kind, at, loaded, model, base_url, ledger, opened) for kind, at in signals.items()]
+            scorers = [
+                _signal(kind, at, loaded, model, access.base_url, ledger, opened) for kind, at in signals.items()
+            ]
             responses = {
                 name: [
                     texts[0]

@@ -16,8 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from inkfire.llm.ledger import Ledger
-from inkfire.llm.prices import Budget
+from inkfire.judge.judging import Access
 from inkfire.pipeline import stages
 from inkfire.pipeline.context import Context
 from inkfire.pipeline.experiment import Recipe
@@ -46,9 +45,7 @@ def run_recipe(
     out: Path,
     *,
     seed: int = 0,
-    base_url: str | None = None,
-    budget: tuple[float | None, int | None] = (None, None),
-    retry_unscored: bool = False,
+    access: Access = Access(),
 ) -> dict[str, Any]:
     """Run (or resume) every stage of ``recipe`` in ``out`` and draw the report.
 
@@ -66,11 +63,9 @@ def run_recipe(
     inputs = {"task": task.folder} | {name: path for name, path in recipe.data if path is not None}
     settings = recipe.model_dump(mode="json", exclude={"data"})
     run = Run.open(out, command="run", settings=settings, inputs=inputs, seed=seed)
-    money, tokens = budget
-    limit = Budget(money=money, tokens=tokens) if money is not None or tokens is not None else None
     sent = 0
-    with Ledger(run.ledger_path, budget=limit, retry_unscored=retry_unscored, run=out.name) as ledger:
-        context = Context(recipe, run, ledger, seed, base_url)
+    with access.ledger(run) as ledger:
+        context = Context(recipe, run, ledger, seed, access.base_url)
         steps = plan(recipe)
         try:
             for number, (name, stage) in enumerate(steps, 1):

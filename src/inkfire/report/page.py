@@ -7,7 +7,6 @@ manifest); a stage that has not run is left out, so an unfinished run has a page
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,15 +58,11 @@ def collect(run_dir: Path) -> dict[str, Any]:
         "evaluation": evaluation,
         "headline": verdict.headline(evaluation) if evaluation else "This run has not been evaluated yet.",
         "claims": verdict.claims(evaluation) if evaluation else [],
-        "rates_figure": figures.excellent_rates(evaluation["policies"], _shown(evaluation)) if evaluation else "",
+        "rates_figure": figures.excellent_rates(evaluation["policies"], evaluation["signals"]) if evaluation else "",
         "curves": [curve for curve in curves if curve["figures"]],
-        "shown": _shown(evaluation) if evaluation else [],
+        "shown": list(evaluation["signals"]) if evaluation else [],
         "debates": _debates(run_dir),
     }
-
-
-def _shown(evaluation: Mapping[str, Any]) -> list[str]:
-    return list(evaluation["signals"])
 
 
 def training_curves(run_dir: Path, stage: str) -> dict[str, Any]:
