@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -105,6 +106,21 @@ def test_the_spend_limit_exits_3_and_a_higher_one_resumes(cli: Cli, command: lis
     code, result, _ = cli(*command, "--budget-tokens", 10_000_000)
     assert code == 0
     assert result["cached"] > 0
+
+
+def test_a_model_on_this_machine_needs_no_price(
+    cli: Cli, command: list[object], endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = SimpleNamespace(base_url=endpoint, api_key="key", model_key="sha:1", release=lambda: None)
+    monkeypatch.setattr("inkfire.llm.registry.pull", Path)
+    monkeypatch.setattr("inkfire.llm.engine.acquire", lambda weights: served)
+    code, _, err = cli(*command, "--budget", "5.00")
+    assert code == 2
+    assert "needs the price of 'stub'" in err
+    local = ["local/own.gguf" if arg == "stub" else f"{arg}-local" if "run" in str(arg) else arg for arg in command]
+    code, result, _ = cli(*local, "--budget", "5.00", "--rpm", "1", "--tpm", "1")  # and is not held up by limits
+    assert code == 0
+    assert (result["cost"], result["calls"]) == (0.0, 5 * result["candidates"])
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,8 @@ def curate(
     base_url: common.BaseUrl = None,
     budget: common.BudgetMoney = None,
     budget_tokens: common.BudgetTokens = None,
+    rpm: common.Rpm = None,
+    tpm: common.Tpm = None,
     retry_unscored: common.RetryUnscored = False,
     seed: common.Seed = 0,
     json: common.Json = False,
@@ -99,6 +101,7 @@ def curate(
         settings,
         seed=seed,
         budget=(budget, budget_tokens),
+        pace=(rpm, tpm),
         retry_unscored=retry_unscored,
         concurrency=concurrency,
     )
@@ -142,6 +145,7 @@ def run_curation(
     *,
     seed: int,
     budget: tuple[float | None, int | None],
+    pace: tuple[int | None, int | None] = (None, None),
     retry_unscored: bool,
     concurrency: int | None,
 ) -> dict[str, Any]:
@@ -149,6 +153,7 @@ def run_curation(
     from inkfire.agents.pairs import PAIR_POLICIES
     from inkfire.llm import loop
     from inkfire.llm.ledger import Ledger
+    from inkfire.llm.pace import Pace
     from inkfire.llm.prices import Budget
     from inkfire.llm.progress import Progress
     from inkfire.tasks.task import load_task
@@ -166,7 +171,7 @@ def run_curation(
     started = time.monotonic()
     spend = Budget(*budget) if any(bound is not None for bound in budget) else None
     with (
-        Ledger(run.ledger_path, budget=spend, retry_unscored=retry_unscored, run=out.name) as ledger,
+        Ledger(run.ledger_path, budget=spend, pace=Pace(*pace), retry_unscored=retry_unscored, run=out.name) as ledger,
         Progress("curate", total, stats=ledger.stats) as progress,
     ):
         result = loop.run(_curate(task, files, run, settings, seed, ledger, progress, concurrency))

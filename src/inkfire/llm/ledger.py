@@ -36,6 +36,7 @@ from typing import Any, Self
 
 from inkfire.errors import InkfireError, InputError
 from inkfire.llm.base import Usage
+from inkfire.llm.pace import Pace
 from inkfire.llm.prices import Amount, Budget, Price, Purse, read_prices
 
 _VERSION = 1
@@ -106,6 +107,7 @@ class Ledger:
     Args:
         path: the SQLite file; it and its folder are made when they do not exist.
         budget: the spend limit of ``run``: what earlier processes spent under the same name counts.
+        pace: how fast its clients of remote models may ask.
         retry_unscored: ask anew where the stored reply could not be parsed.
         run: a name for the spending, usually that of the run folder.
         prices: by model name; otherwise ``prices.toml`` beside the ledger, where there is one.
@@ -120,12 +122,14 @@ class Ledger:
         path: Path | str,
         *,
         budget: Budget | None = None,
+        pace: Pace = Pace(),
         retry_unscored: bool = False,
         run: str = "",
         prices: Mapping[str, Price] | None = None,
         patience: float = 30.0,
     ) -> None:
         self.path = Path(path)
+        self.pace = pace
         self.retry_unscored = retry_unscored
         self.run = run
         self.opened = time.time()

@@ -16,6 +16,8 @@ from inkfire.errors import InputError
 from inkfire.llm import engine, registry
 from inkfire.llm.client import Client
 from inkfire.llm.ledger import Ledger
+from inkfire.llm.pace import Pace
+from inkfire.llm.prices import FREE
 
 _OPENAI = "https://api.openai.com/v1"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -52,7 +54,8 @@ def open_model(
     if not key and urllib.parse.urlsplit(url).hostname not in _LOOPBACK:
         near = f"; for the embedded engine write local/{name}" if name in registry.names() else ""
         raise InputError(f"{name} is asked for at {url}, which needs a key: set OPENAI_API_KEY{near}")
-    return Client(name, base_url=url, api_key=key, ledger=ledger, concurrency=concurrency or 16)
+    pace = Pace() if ledger is None else ledger.pace
+    return Client(name, base_url=url, api_key=key, ledger=ledger, concurrency=concurrency or 16, pace=pace)
 
 
 def _embedded(name: str, ledger: Ledger | None, concurrency: int | None) -> Client:
@@ -64,6 +67,7 @@ def _embedded(name: str, ledger: Ledger | None, concurrency: int | None) -> Clie
         model_key=running.model_key,
         ledger=ledger,
         concurrency=concurrency or engine.SLOTS,
+        price=FREE,
         deadline=900.0,  # a busy laptop is slow, not broken
         on_close=running.release,
     )
