@@ -108,6 +108,23 @@ def test_the_spend_limit_exits_3_and_a_higher_one_resumes(cli: Cli, command: lis
     assert result["cached"] > 0
 
 
+def test_an_estimate_writes_no_pairs_and_is_not_paid_twice(cli: Cli, command: list[object], tmp_path: Path) -> None:
+    code, result, _ = cli(*command, "--estimate")
+    assert code == 0
+    assert not (tmp_path / "run").exists()
+    assert (result["n"], result["queries"], result["estimate_cost"], result["unpriced"]) == (3, 3, None, ["stub"])
+    assert result["estimate_calls"] == result["calls"] == result["estimate_calls_ci"][1] > 0
+    code, run, _ = cli(*command)
+    assert code == 0
+    assert run["calls"] == run["cached"] == result["calls"]
+    assert run["pair_share"] == result["estimate_pair_share"]
+
+    code, shown, _ = cli(*[arg for arg in command if arg != "--json"], "--estimate")
+    assert code == 0
+    assert "3 of 3 queries were tried" in shown["text"]
+    assert "unknown: no price of stub" in shown["text"]
+
+
 def test_a_model_on_this_machine_needs_no_price(
     cli: Cli, command: list[object], endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

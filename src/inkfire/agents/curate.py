@@ -147,7 +147,7 @@ async def curate(
     no_pair: Counter[str] = Counter()
     unscored_by: Counter[str] = Counter()
     with JsonlWriter(pairs_path) as pairs, JsonlWriter(transcripts_path) as transcripts:
-        async for sampled in ordered(sampler.sample, _distinct(queries, count), limit=limit):
+        async for sampled in ordered(sampler.sample, distinct(queries, count), limit=limit):
             for transcript in sampled.transcripts:
                 transcripts.write(transcript.to_json())
             for chosen, rejected in sampled.pairs:
@@ -159,7 +159,7 @@ async def curate(
     return _summary(count, no_pair, unscored_by)
 
 
-def _distinct(queries: Iterable[Query], count: Counter[str]) -> Iterator[Query]:
+def distinct(queries: Iterable[Query], count: Counter[str]) -> Iterator[Query]:
     """Each query once. 64 bits of its hash are kept: about 70 bytes a query."""
     seen: set[int] = set()
     for query in queries:

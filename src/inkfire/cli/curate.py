@@ -16,6 +16,7 @@ from inkfire.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from inkfire.agents.curate import Advances
+    from inkfire.judge.judging import Access
     from inkfire.llm.ledger import Ledger
     from inkfire.records import Query
     from inkfire.tasks.task import Task
@@ -65,6 +66,9 @@ def curate(
     concurrency: Annotated[
         int | None, typer.Option("--concurrency", min=1, help="Calls in flight at once, per model.")
     ] = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Try a few queries, and say what all of them will take; no pairs.")
+    ] = False,
     base_url: common.BaseUrl = None,
     budget: common.BudgetMoney = None,
     budget_tokens: common.BudgetTokens = None,
@@ -77,11 +81,15 @@ def curate(
     """Write candidates for queries, debate each, and make preference pairs: pairs.jsonl and transcripts.jsonl.
 
     Example: inkfire curate --task greetings-zh --prompts queries.txt --model local/qwen2.5-coder-1.5b --out runs/pairs
+
+    What will it take? The same with --estimate.
     """
     if context.invoked_subcommand is not None:
         return
     if task is None or model is None or out is None or (prompts is None) == (candidates_from is None):
         raise InputError("inkfire curate needs --task, --model, --out, and --prompts or else --candidates-from")
+    from inkfire.judge.judging import Access
+
     settings: Settings = {
         "model": model,
         "base_url": base_url,
@@ -99,13 +107,17 @@ def curate(
         {name: path for name, path in files.items() if path is not None},
         out,
         settings,
+        access=Access(base_url, budget, budget_tokens, retry_unscored, concurrency, rpm, tpm),
         seed=seed,
-        budget=(budget, budget_tokens),
-        pace=(rpm, tpm),
-        retry_unscored=retry_unscored,
-        concurrency=concurrency,
+        estimate=estimate,
     )
-    common.emit(result, as_json=json)
+    common.emit(result, as_json=json, show=_show_estimate if estimate else None)
+
+
+def _show_estimate(result: Mapping[str, Any]) -> None:
+    from inkfire.agents.estimate import describe
+
+    typer.echo(describe(result))
 
 
 def parse_writers(specs: list[str]) -> list[Settings]:
@@ -143,18 +155,17 @@ def run_curation(
     out: Path,
     settings: Settings,
     *,
+    access: Access,
     seed: int,
-    budget: tuple[float | None, int | None],
-    pace: tuple[int | None, int | None] = (None, None),
-    retry_unscored: bool,
-    concurrency: int | None,
+    estimate: bool = False,
 ) -> dict[str, Any]:
-    """Open the run folder and the ledger, curate, record the result. A finished run is read back."""
+    """Open the run folder and the ledger, curate, record the result. A finished run is read back.
+
+    An estimate leaves no folder behind, so that other settings can be tried under the same name; its replies are kept.
+    """
+    from inkfire.agents.estimate import SAMPLE
     from inkfire.agents.pairs import PAIR_POLICIES
     from inkfire.llm import loop
-    from inkfire.llm.ledger import Ledger
-    from inkfire.llm.pace import Pace
-    from inkfire.llm.prices import Budget
     from inkfire.llm.progress import Progress
     from inkfire.tasks.task import load_task
     from inkfire.workspace import Run
@@ -164,19 +175,22 @@ def run_curation(
     task = load_task(task_name)
     total = _count(files, settings["limit"])  # reads every row once: a bad one is found before anything is paid for
     described = {**settings, "task": task.name, "task_version": task.version}
-    run = Run.open(out, command="curate", settings=described, inputs=files, seed=seed)
-    finished = None if retry_unscored else run.done("curate")
-    if finished is not None:
-        return {**finished, "calls": 0, "cached": 0, "tokens": 0, "cost": 0.0}
+    if estimate:
+        run = Run(out, described)
+    else:
+        run = Run.open(out, command="curate", settings=described, inputs=files, seed=seed)
+        finished = None if access.retry_unscored else run.done("curate")
+        if finished is not None:
+            return {**finished, "calls": 0, "cached": 0, "tokens": 0, "cost": 0.0}
     started = time.monotonic()
-    spend = Budget(*budget) if any(bound is not None for bound in budget) else None
     with (
-        Ledger(run.ledger_path, budget=spend, pace=Pace(*pace), retry_unscored=retry_unscored, run=out.name) as ledger,
-        Progress("curate", total, stats=ledger.stats) as progress,
+        access.ledger(run) as ledger,
+        Progress(*(("estimate", SAMPLE) if estimate else ("curate", total)), stats=ledger.stats) as progress,
     ):
-        result = loop.run(_curate(task, files, run, settings, seed, ledger, progress, concurrency))
+        result = loop.run(_curate(task, files, run, settings, seed, ledger, progress, access.concurrency, estimate))
         stats = ledger.stats()
-    run.complete("curate", result, seconds=time.monotonic() - started)
+    if not estimate:
+        run.complete("curate", result, seconds=time.monotonic() - started)
     return result | {key: stats[key] for key in ("calls", "cached", "tokens", "cost")}
 
 
@@ -189,10 +203,13 @@ async def _curate(
     ledger: Ledger,
     progress: Advances,
     concurrency: int | None,
+    estimate: bool,
 ) -> dict[str, Any]:
     """The models of the run, opened once each and closed at the end, around ``agents.curate.curate``."""
-    from inkfire.agents.curate import curate
+    from inkfire.agents.curate import RejectionSampler, curate
     from inkfire.agents.debate import Debate
+    from inkfire.agents.estimate import Capacity
+    from inkfire.agents.estimate import estimate as estimate_curation
     from inkfire.agents.retrieve import Retriever
     from inkfire.agents.writers import GivenWriter, ModelWriter, Writer
     from inkfire.datafiles import iter_queries, read_examples, read_texts
@@ -225,9 +242,22 @@ async def _curate(
             per_agent={agent: models[name] for agent, name in settings["agents"].items()},
             seed=seed,
         )
+        queries = itertools.islice(queries, settings["limit"])
+        rounds = 1 if "candidates" in files else settings["rounds"]
+        limit = max(4, 2 * (concurrency or _CONCURRENCY) // candidates)
+        if estimate:
+            pairs, ratio = settings["pairs"], settings["max_length_ratio"]
+            return await estimate_curation(
+                queries,
+                RejectionSampler(writers, debate, candidates, pairs, ratio, rounds, seed),
+                capacity={name: Capacity.of(model) for name, model in models.items()},
+                seed=seed,
+                limit=limit,
+                progress=progress,
+            )
         return await curate(
             task,
-            itertools.islice(queries, settings["limit"]),
+            queries,
             writers,
             debate,
             pairs_path=run.path("pairs.jsonl"),
@@ -235,9 +265,9 @@ async def _curate(
             candidates_per_query=candidates,
             pair_policy=settings["pairs"],
             max_length_ratio=settings["max_length_ratio"],
-            rounds=1 if "candidates" in files else settings["rounds"],
+            rounds=rounds,
             seed=seed,
-            limit=max(4, 2 * (concurrency or _CONCURRENCY) // candidates),
+            limit=limit,
             progress=progress,
         )
 

@@ -88,6 +88,8 @@ class Client:
         self.name = name
         self.base_url = base_url.rstrip("/")
         self.model = model or name
+        self.concurrency = concurrency
+        self.pace = pace
         # Credentials that are part of the URL must not reach the ledger's keys or a message.
         self._where = urllib.parse.urlunsplit(url._replace(netloc=url.netloc.rpartition("@")[2])).rstrip("/")
         self.model_key = model_key or f"{self._where} {self.model}"

@@ -38,6 +38,7 @@ from inkfire.errors import InkfireError, InputError
 from inkfire.llm.base import Usage
 from inkfire.llm.pace import Pace
 from inkfire.llm.prices import Amount, Budget, Price, Purse, read_prices
+from inkfire.llm.watch import note
 
 _VERSION = 1
 _SCHEMA = """
@@ -175,6 +176,7 @@ class Ledger:
         entry = Entry(*row)
         if entry.time < self.opened:
             self._recalled.add(hash(key))
+        note(entry)
         return entry
 
     async def record(self, entry: Entry) -> None:
@@ -185,6 +187,7 @@ class Ledger:
         """
         if self._closed:
             raise RuntimeError(f"{self.path} is closed")
+        note(entry)
         self._counts["calls"] += 1
         self._counts["unparsed"] += entry.unparsed is not None
         self._tokens += entry.prompt_tokens + entry.completion_tokens
