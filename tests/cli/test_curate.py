@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from stub_endpoint import Stub, default_reply
 
 from inkfire.cli.app import run
 from inkfire.cli.curate import conversation, parse_agents, parse_writers
@@ -123,6 +124,61 @@ def test_an_estimate_writes_no_pairs_and_is_not_paid_twice(cli: Cli, command: li
     assert code == 0
     assert "3 of 3 queries were tried" in shown["text"]
     assert "unknown: no price of stub" in shown["text"]
+
+
+def test_curated_by_batch_is_curated_live(cli: Cli, command: list[object], tmp_path: Path) -> None:
+    assert cli(*command, "--rounds", 3)[0] == 0
+    folder = tmp_path / "batch"
+    offline = [tmp_path / "apart" / "run" if arg == tmp_path / "run" else arg for arg in command]
+    offline += ["--rounds", 3, "--batch-dir", folder]
+    paid = waves = 0
+    served: set[Path] = set()
+    while True:
+        code, result, _ = cli(*offline)
+        assert code == 0
+        paid += result["calls"] - result["cached"]
+        if not result["waiting"]:
+            break
+        waves += 1
+        assert {"queries_waiting", "files", "next"} <= result.keys()
+        assert not (tmp_path / "apart" / "run" / "pairs.jsonl").exists()
+        sent = set(folder.glob("wave-*.jsonl")) - served
+        assert {str(path) for path in sent} == result["files"].keys()
+        for wave in sent:
+            rows = [
+                {"custom_id": row["custom_id"], "response": {"status_code": 200, "body": answered(row["body"])}}
+                for row in read_jsonl(wave)
+            ]
+            write_jsonl(folder / f"output-of-{wave.name}", reversed(rows))  # a batch keeps no order
+        served |= sent
+    assert waves >= 4  # write, both critiques, judge, reflect
+    for name in ("pairs.jsonl", "transcripts.jsonl", "stages/curate.json"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "apart" / "run" / name).read_bytes()
+    assert result["waiting"] == 0
+
+    live = [tmp_path / "apart" / "live" if arg == tmp_path / "run" else arg for arg in command]
+    code, again, _ = cli(*live, "--rounds", 3)
+    assert code == 0
+    assert again["calls"] == again["cached"] == paid
+    code, done, _ = cli(*offline)
+    assert (code, done["waiting"], done["pairs"]) == (0, 0, result["pairs"])
+
+
+def answered(body: dict[str, Any]) -> dict[str, Any]:
+    completion: dict[str, Any] = json.loads(Stub()._completion(body, default_reply(body)))
+    return completion
+
+
+def test_what_to_do_with_a_batch_is_said_in_words(cli: Cli, command: list[object], tmp_path: Path) -> None:
+    words = [arg for arg in command if arg != "--json"]
+    code, shown, _ = cli(*words, "--batch-dir", tmp_path / "batch")
+    assert code == 0
+    assert "12 calls wait for their replies, for 3 queries." in shown["text"]
+    assert "wave-001-stub.jsonl: 12 requests to send" in shown["text"]
+    assert "Then run the same command again." in shown["text"]
+    code, _, err = cli(*command, "--batch-dir", tmp_path / "batch", "--estimate")
+    assert code == 2
+    assert "leave --batch-dir out" in err
 
 
 def test_a_model_on_this_machine_needs_no_price(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,7 @@ from inkfire.errors import DataError, InputError
 if TYPE_CHECKING:
     from inkfire.agents.curate import Advances
     from inkfire.judge.judging import Access
+    from inkfire.llm.batch import Batch
     from inkfire.llm.ledger import Ledger
     from inkfire.records import Query
     from inkfire.tasks.task import Task
@@ -69,6 +70,10 @@ def curate(
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Try a few queries, and say what all of them will take; no pairs.")
     ] = False,
+    batch_dir: Annotated[
+        Path | None,
+        typer.Option("--batch-dir", help="Write calls of remote models as OpenAI batch files there; take replies in."),
+    ] = None,
     base_url: common.BaseUrl = None,
     budget: common.BudgetMoney = None,
     budget_tokens: common.BudgetTokens = None,
@@ -82,12 +87,14 @@ def curate(
 
     Example: inkfire curate --task greetings-zh --prompts queries.txt --model local/qwen2.5-coder-1.5b --out runs/pairs
 
-    What will it take? The same with --estimate.
+    What will it take? The same with --estimate. At a batch service's price, over days: with --batch-dir runs/batch.
     """
     if context.invoked_subcommand is not None:
         return
     if task is None or model is None or out is None or (prompts is None) == (candidates_from is None):
         raise InputError("inkfire curate needs --task, --model, --out, and --prompts or else --candidates-from")
+    if estimate and batch_dir is not None:
+        raise InputError("--estimate asks a few queries now: leave --batch-dir out of it")
     from inkfire.judge.judging import Access
 
     settings: Settings = {
@@ -110,14 +117,19 @@ def curate(
         access=Access(base_url, budget, budget_tokens, retry_unscored, concurrency, rpm, tpm),
         seed=seed,
         estimate=estimate,
+        batch_dir=batch_dir,
     )
-    common.emit(result, as_json=json, show=_show_estimate if estimate else None)
+    common.emit(result, as_json=json, show=_show_estimate if estimate else _show_next if "next" in result else None)
 
 
 def _show_estimate(result: Mapping[str, Any]) -> None:
     from inkfire.agents.estimate import describe
 
     typer.echo(describe(result))
+
+
+def _show_next(result: Mapping[str, Any]) -> None:
+    typer.echo(result["next"])
 
 
 def parse_writers(specs: list[str]) -> list[Settings]:
@@ -158,14 +170,17 @@ def run_curation(
     access: Access,
     seed: int,
     estimate: bool = False,
+    batch_dir: Path | None = None,
 ) -> dict[str, Any]:
     """Open the run folder and the ledger, curate, record the result. A finished run is read back.
 
     An estimate leaves no folder behind, so that other settings can be tried under the same name; its replies are kept.
+    With a folder for batches a run that waits for replies says so in ``waiting``, and what to do in ``next``.
     """
     from inkfire.agents.estimate import SAMPLE
     from inkfire.agents.pairs import PAIR_POLICIES
     from inkfire.llm import loop
+    from inkfire.llm.batch import Batch, Waiting
     from inkfire.llm.progress import Progress
     from inkfire.tasks.task import load_task
     from inkfire.workspace import Run
@@ -181,17 +196,25 @@ def run_curation(
         run = Run.open(out, command="curate", settings=described, inputs=files, seed=seed)
         finished = None if access.retry_unscored else run.done("curate")
         if finished is not None:
-            return {**finished, "calls": 0, "cached": 0, "tokens": 0, "cost": 0.0}
+            return {**finished, "calls": 0, "cached": 0, "tokens": 0, "cost": 0.0, "waiting": 0}
     started = time.monotonic()
-    with (
-        access.ledger(run) as ledger,
-        Progress(*(("estimate", SAMPLE) if estimate else ("curate", total)), stats=ledger.stats) as progress,
-    ):
-        result = loop.run(_curate(task, files, run, settings, seed, ledger, progress, access.concurrency, estimate))
-        stats = ledger.stats()
+    with ExitStack() as stack:
+        batch = stack.enter_context(Batch(batch_dir)) if batch_dir is not None else None
+        ledger = stack.enter_context(access.ledger(run))
+        label, n = ("estimate", min(SAMPLE, total)) if estimate else ("curate", total)
+        progress = stack.enter_context(Progress(label, n, stats=ledger.stats))
+        try:
+            result = loop.run(
+                _curate(task, files, run, settings, seed, ledger, progress, access.concurrency, estimate, batch)
+            )
+        except Waiting as waiting:
+            result = {"queries": total, "queries_waiting": waiting.queries}
+        stats = {key: ledger.stats()[key] for key in ("calls", "cached", "tokens", "cost")}
+    if batch is not None and batch.pending:
+        return result | batch.report(result["queries_waiting"]) | stats
     if not estimate:
         run.complete("curate", result, seconds=time.monotonic() - started)
-    return result | {key: stats[key] for key in ("calls", "cached", "tokens", "cost")}
+    return result | stats | ({} if estimate else {"waiting": 0})
 
 
 async def _curate(
@@ -204,6 +227,7 @@ async def _curate(
     progress: Advances,
     concurrency: int | None,
     estimate: bool,
+    batch: Batch | None,
 ) -> dict[str, Any]:
     """The models of the run, opened once each and closed at the end, around ``agents.curate.curate``."""
     from inkfire.agents.curate import RejectionSampler, curate
@@ -220,7 +244,9 @@ async def _curate(
     async with AsyncExitStack() as stack:
         models = {}
         for name in dict.fromkeys(names):
-            client = open_model(name, ledger=ledger, base_url=settings["base_url"], concurrency=concurrency)
+            client = open_model(
+                name, ledger=ledger, base_url=settings["base_url"], concurrency=concurrency, batch=batch
+            )
             models[name] = await stack.enter_async_context(client)
         writers: Sequence[Writer]
         queries: Iterable[Query]

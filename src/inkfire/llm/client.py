@@ -104,7 +104,7 @@ class Client:
         self._on_close = on_close
         self._gate = Gate(concurrency, pace.of(self.model_key))
         self._capabilities = wire.Capabilities()
-        self._in_flight: dict[bytes, _Shared] = {}
+        self._in_flight: dict[bytes, Shared] = {}
         self._http: openai.AsyncOpenAI | None = None
         self._failures_in_row = 0
         self._succeeded = 0
@@ -128,12 +128,12 @@ class Client:
         recalled = self._recall(question, digest)
         if recalled is not None:
             return self._usable(question, recalled)
-        shared = self._in_flight[digest] = _Shared()
+        shared = self._in_flight[digest] = Shared()
         shared.task = asyncio.ensure_future(self._ask(question, digest, shared))
         shared.task.add_done_callback(functools.partial(self._over, digest, shared))
         return await shared.result()
 
-    def _over(self, digest: bytes, shared: _Shared, _: asyncio.Task[Reply]) -> None:
+    def _over(self, digest: bytes, shared: Shared, _: asyncio.Task[Reply]) -> None:
         if self._in_flight.get(digest) is shared:
             del self._in_flight[digest]
 
@@ -180,7 +180,7 @@ class Client:
         self._count(cached=attempt + 1)
         return reply
 
-    async def _ask(self, question: wire.Question, digest: bytes, shared: _Shared) -> Reply:
+    async def _ask(self, question: wire.Question, digest: bytes, shared: Shared) -> Reply:
         asked = question
         for attempt in range(self._attempts(question)):
             key = wire.attempt_key(digest, attempt)
@@ -215,7 +215,7 @@ class Client:
 
     # ---- one reply: requested within bounds, stored ----------------------------------------------------------------
 
-    async def _draw(self, question: wire.Question, key: bytes, attempt: int, shared: _Shared) -> Reply:
+    async def _draw(self, question: wire.Question, key: bytes, attempt: int, shared: Shared) -> Reply:
         wanted = wire.features(question)
         dropped: set[str] = set()
         prompt_tokens = estimate_tokens(question.messages)
@@ -225,9 +225,7 @@ class Client:
 
             def keep(content: bytes, latency: float) -> tuple[Entry, Reply]:
                 completion = wire.read_completion(content, prompt_tokens=prompt_tokens)
-                entry = self._entry(completion, key, attempt, latency)
-                reply = wire.read_reply(entry, question.schema)
-                return dataclasses.replace(entry, unparsed=reply.unparsed), reply
+                return self._read(completion, question, key, attempt, latency)
 
             body = wire.request_body(self.model, question, sent)
             try:
@@ -243,7 +241,7 @@ class Client:
                 return reply
 
     async def _persist(
-        self, path: str, body: bytes, worst: Usage, keep: Keep[T], shared: _Shared, *, first: bool = False
+        self, path: str, body: bytes, worst: Usage, keep: Keep[T], shared: Shared, *, first: bool = False
     ) -> T:
         """A request once there is a place for it, and again while it fails in a way that may pass."""
         failures = 0
@@ -281,6 +279,14 @@ class Client:
         finally:
             if self._ledger is not None:
                 self._ledger.settle(promised, spent)
+
+    def _read(
+        self, completion: wire.Completion, question: wire.Question, key: bytes, attempt: int, latency: float
+    ) -> tuple[Entry, Reply]:
+        """What the ledger keeps, and what the caller gets."""
+        entry = self._entry(completion, key, attempt, latency)
+        reply = wire.read_reply(entry, question.schema)
+        return dataclasses.replace(entry, unparsed=reply.unparsed), reply
 
     def _entry(self, completion: wire.Completion, key: bytes, attempt: int, latency: float) -> Entry:
         usage = completion.usage
@@ -375,7 +381,7 @@ class Client:
         return pause
 
 
-class _Shared:
+class Shared:
     """One call in flight and everybody who waits for it.
 
     When all of them were cancelled it is ``abandoned``: a request that is on its way is still stored (it is paid for),

@@ -213,6 +213,11 @@ class Ledger:
         if self._purse is not None:
             self._purse.settle(promised, spent)
 
+    def take(self, spent: Amount) -> None:
+        """Count a reply that was paid for in another way than by a call of this process."""
+        if self._purse is not None:
+            self._purse.take(spent)
+
     def price(self, model: str) -> Price | None:
         """The price of a remote model, None where the user gave none.
 

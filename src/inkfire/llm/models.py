@@ -14,6 +14,7 @@ import urllib.parse
 
 from inkfire.errors import InputError
 from inkfire.llm import engine, registry
+from inkfire.llm.batch import Batch, BatchClient
 from inkfire.llm.client import Client
 from inkfire.llm.ledger import Ledger
 from inkfire.llm.pace import Pace
@@ -29,7 +30,12 @@ def is_local(name: str) -> bool:
 
 
 def open_model(
-    name: str, *, ledger: Ledger | None, base_url: str | None = None, concurrency: int | None = None
+    name: str,
+    *,
+    ledger: Ledger | None,
+    base_url: str | None = None,
+    concurrency: int | None = None,
+    batch: Batch | None = None,
 ) -> Client:
     """A client of the model; weights that are not on this machine yet are downloaded first.
 
@@ -40,6 +46,7 @@ def open_model(
         ledger: where every reply is kept; None keeps nothing.
         base_url: of the endpoint; by default OPENAI_BASE_URL, then OpenAI's. The key is OPENAI_API_KEY.
         concurrency: requests in flight at once; by default 16, or the engine's slots.
+        batch: where the calls of a remote model go instead of to its endpoint; needs a ledger.
 
     Raises:
         ModelNameError: no such model, or weights that cannot be loaded.
@@ -50,6 +57,8 @@ def open_model(
     if is_local(name):
         return _embedded(name, ledger, concurrency)
     url = base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI
+    if batch is not None and ledger is not None:
+        return BatchClient(name, base_url=url, ledger=ledger, batch=batch)
     key = os.environ.get("OPENAI_API_KEY")
     if not key and urllib.parse.urlsplit(url).hostname not in _LOOPBACK:
         near = f"; for the embedded engine write local/{name}" if name in registry.names() else ""

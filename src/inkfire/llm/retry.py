@@ -26,9 +26,9 @@ from typing import Any
 from inkfire.errors import EndpointDown
 from inkfire.llm.pace import Minute, Sent
 
-_RETRIED = frozenset({408, 409, 429})
-_REJECTED = frozenset({400, 413, 422, 501})
-_FIXES = {
+RETRIED = frozenset({408, 409, 429})
+REJECTED = frozenset({400, 413, 422, 501})
+FIXES = {
     401: "it does not accept the API key: set OPENAI_API_KEY",
     402: "it wants to be paid: check the account's billing",
     403: "the API key may not use this model: check its permissions",
@@ -78,11 +78,11 @@ def diagnose(error: Exception, *, where: str) -> Exception:
         return EndpointDown(
             f"{where}: the account has no quota left ({message}): check its billing, then run this again"
         )
-    if status in _FIXES:
-        return EndpointDown(f"{where}: {_FIXES[status]} (HTTP {status}: {message})")
-    if status in _REJECTED:
+    if status in FIXES:
+        return EndpointDown(f"{where}: {FIXES[status]} (HTTP {status}: {message})")
+    if status in REJECTED:
         return Rejected(status, message, content_filter="content_filter" in f"{error.code} {error.type} {message}")
-    if status in _RETRIED or status >= 500:
+    if status in RETRIED or status >= 500:
         return Fault(str(status), retry_after(error.response.headers))
     return EndpointDown(f"{where}: unexpected answer (HTTP {status}: {message}): check --base-url")
 
