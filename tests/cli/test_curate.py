@@ -126,6 +126,27 @@ def test_an_estimate_writes_no_pairs_and_is_not_paid_twice(cli: Cli, command: li
     assert "unknown: no price of stub" in shown["text"]
 
 
+@pytest.mark.parametrize("kind", ["dense", "hybrid"])
+def test_agents_are_shown_what_embeddings_find(
+    cli: Cli, command: list[object], tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INKFIRE_CACHE", str(tmp_path / "cache"))
+    corpus = tmp_path / "corpus.jsonl"
+    texts = [("a wish for Easter", "Bells."), ("a wish for a wedding", "Rings."), ("a bill", "Pay up.")]
+    write_jsonl(corpus, ({"query": query, "response": text, "clicks": 1} for query, text in texts))
+    dense = [*command, "--corpus", corpus, "--retrieval", kind, "--embedder", "e"]
+    code, result, _ = cli(*dense)
+    assert code == 0
+    # 1 request for the corpus and 1 for each of 3 queries, which is asked for by every candidate
+    assert result["calls"] - result["cached"] == 5 * result["candidates"] + 4
+    for row in read_jsonl(tmp_path / "run" / "transcripts.jsonl"):
+        assert row["query"] in {example["query"] for example in row["examples"]} or "exam" in row["query"]
+    assert len(list((tmp_path / "cache" / "vectors").glob("*.npy"))) == 1
+    code, _, err = cli(*command, "--retrieval", kind)
+    assert code == 2
+    assert f"--retrieval {kind} needs --corpus FILE and --embedder MODEL" in err
+
+
 def test_curated_by_batch_is_curated_live(cli: Cli, command: list[object], tmp_path: Path) -> None:
     assert cli(*command, "--rounds", 3)[0] == 0
     folder = tmp_path / "batch"

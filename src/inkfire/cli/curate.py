@@ -58,6 +58,12 @@ def curate(
     corpus: Annotated[
         Path | None, typer.Option("--corpus", help="Good {query, response, clicks} that agents are shown, by nearness.")
     ] = None,
+    retrieval: Annotated[
+        str, typer.Option("--retrieval", help="bm25, dense (by --embedder), or hybrid: both, merged by rank.")
+    ] = "bm25",
+    embedder: Annotated[
+        str | None, typer.Option("--embedder", help="Model of the endpoint's embeddings, or st/NAME on this machine.")
+    ] = None,
     pairs: Annotated[str, typer.Option("--pairs", help="length-matched, best-worst or all.")] = "length-matched",
     max_length_ratio: Annotated[
         float, typer.Option("--max-length-ratio", min=1, help="Bound of length-matched: longer text over shorter.")
@@ -103,6 +109,8 @@ def curate(
         "writers": [] if candidates_from else parse_writers(writer or [model, f"{model},prompt=writer_alt"]),
         "agents": parse_agents(agent or [], model),
         "candidates": candidates,
+        "retrieval": retrieval,
+        "embedder": embedder,
         "pairs": pairs,
         "max_length_ratio": max_length_ratio,
         "rounds": rounds,
@@ -179,6 +187,7 @@ def run_curation(
     """
     from inkfire.agents.estimate import SAMPLE
     from inkfire.agents.pairs import PAIR_POLICIES
+    from inkfire.agents.retrieve import check_retrieval
     from inkfire.llm import loop
     from inkfire.llm.batch import Batch, Waiting
     from inkfire.llm.progress import Progress
@@ -187,6 +196,7 @@ def run_curation(
 
     if settings["pairs"] not in PAIR_POLICIES:
         raise InputError(f"--pairs {settings['pairs']!r}: use {', '.join(PAIR_POLICIES)}")
+    check_retrieval(settings["retrieval"], corpus="corpus" in files, embedder=settings["embedder"])
     task = load_task(task_name)
     total = _count(files, settings["limit"])  # reads every row once: a bad one is found before anything is paid for
     described = {**settings, "task": task.name, "task_version": task.version}
@@ -237,7 +247,7 @@ async def _curate(
     from inkfire.agents.retrieve import Retriever
     from inkfire.agents.writers import GivenWriter, ModelWriter, Writer
     from inkfire.datafiles import iter_queries, read_examples, read_texts
-    from inkfire.llm.models import open_model
+    from inkfire.llm.models import open_embedder, open_model
 
     specs = settings["writers"]
     names = [settings["model"], *settings["agents"].values(), *(spec["model"] for spec in specs)]
@@ -260,10 +270,18 @@ async def _curate(
                 ModelWriter(task, models[spec["model"]], variant=spec["prompt"], temperature=spec["temperature"])
                 for spec in specs
             ]
+        retriever = embedder = None
+        if settings["embedder"] is not None:
+            embedder = open_embedder(
+                settings["embedder"], ledger=ledger, base_url=settings["base_url"], concurrency=concurrency
+            )
+            stack.push_async_callback(embedder.aclose)
+        if "corpus" in files:
+            retriever = await Retriever.of(read_examples(files["corpus"]), settings["retrieval"], embedder)
         debate = Debate(
             task,
             models[settings["model"]],
-            retriever=Retriever(read_examples(files["corpus"])) if "corpus" in files else None,
+            retriever=retriever,
             agents=list(settings["agents"]),
             per_agent={agent: models[name] for agent, name in settings["agents"].items()},
             seed=seed,

@@ -233,7 +233,7 @@ class BatchClient(Client):
         self._batch = batch
         self._capabilities.lacking |= _AVOIDED | batch.lacking[self.model]
 
-    async def _draw(self, question: wire.Question, key: bytes, attempt: int, shared: Shared) -> Reply:
+    async def _draw(self, question: wire.Question, key: bytes, attempt: int, shared: Shared[Reply]) -> Reply:
         prompt_tokens = estimate_tokens(question.messages)
         try:
             content = self._batch.find(key, again=self._book.retry_unscored)

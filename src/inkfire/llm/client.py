@@ -20,7 +20,7 @@ import time
 import urllib.parse
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from inkfire.errors import EndpointDown, InputError, ModelCallError
 from inkfire.llm import structured, wire
@@ -104,7 +104,7 @@ class Client:
         self._on_close = on_close
         self._gate = Gate(concurrency, pace.of(self.model_key))
         self._capabilities = wire.Capabilities()
-        self._in_flight: dict[bytes, Shared] = {}
+        self._in_flight: dict[bytes, Shared[Any]] = {}
         self._http: openai.AsyncOpenAI | None = None
         self._failures_in_row = 0
         self._succeeded = 0
@@ -120,7 +120,7 @@ class Client:
         """Ask the model. See ``base.LLM`` for what is raised."""
         question = wire.Question(tuple(messages), schema, sampling)
         digest = question.digest(self.model_key)
-        shared = self._in_flight.get(digest)
+        shared: Shared[Reply] | None = self._in_flight.get(digest)
         if shared is not None and not shared.task.cancelled():
             reply = dataclasses.replace(await shared.result(), cached=True)
             self._count(cached=1)
@@ -133,7 +133,7 @@ class Client:
         shared.task.add_done_callback(functools.partial(self._over, digest, shared))
         return await shared.result()
 
-    def _over(self, digest: bytes, shared: Shared, _: asyncio.Task[Reply]) -> None:
+    def _over(self, digest: bytes, shared: Shared[Any], _: asyncio.Task[Any]) -> None:
         if self._in_flight.get(digest) is shared:
             del self._in_flight[digest]
 
@@ -180,7 +180,7 @@ class Client:
         self._count(cached=attempt + 1)
         return reply
 
-    async def _ask(self, question: wire.Question, digest: bytes, shared: Shared) -> Reply:
+    async def _ask(self, question: wire.Question, digest: bytes, shared: Shared[Reply]) -> Reply:
         asked = question
         for attempt in range(self._attempts(question)):
             key = wire.attempt_key(digest, attempt)
@@ -215,7 +215,7 @@ class Client:
 
     # ---- one reply: requested within bounds, stored ----------------------------------------------------------------
 
-    async def _draw(self, question: wire.Question, key: bytes, attempt: int, shared: Shared) -> Reply:
+    async def _draw(self, question: wire.Question, key: bytes, attempt: int, shared: Shared[Reply]) -> Reply:
         wanted = wire.features(question)
         dropped: set[str] = set()
         prompt_tokens = estimate_tokens(question.messages)
@@ -241,7 +241,7 @@ class Client:
                 return reply
 
     async def _persist(
-        self, path: str, body: bytes, worst: Usage, keep: Keep[T], shared: Shared, *, first: bool = False
+        self, path: str, body: bytes, worst: Usage, keep: Keep[T], shared: Shared[T], *, first: bool = False
     ) -> T:
         """A request once there is a place for it, and again while it fails in a way that may pass."""
         failures = 0
@@ -381,14 +381,14 @@ class Client:
         return pause
 
 
-class Shared:
+class Shared(Generic[T]):
     """One call in flight and everybody who waits for it.
 
     When all of them were cancelled it is ``abandoned``: a request that is on its way is still stored (it is paid for),
     a new one is not sent.
     """
 
-    task: asyncio.Task[Reply]
+    task: asyncio.Task[T]
 
     def __init__(self) -> None:
         self._waiting = 0
@@ -397,7 +397,7 @@ class Shared:
     def abandoned(self) -> bool:
         return self._waiting == 0
 
-    async def result(self) -> Reply:
+    async def result(self) -> T:
         self._waiting += 1
         try:
             return await asyncio.shield(self.task)

@@ -16,6 +16,7 @@ from inkfire.errors import InputError
 from inkfire.llm import engine, registry
 from inkfire.llm.batch import Batch, BatchClient
 from inkfire.llm.client import Client
+from inkfire.llm.embeddings import Embedder, EmbeddingClient, SentenceEmbedder
 from inkfire.llm.ledger import Ledger
 from inkfire.llm.pace import Pace
 from inkfire.llm.prices import FREE
@@ -56,15 +57,51 @@ def open_model(
     """
     if is_local(name):
         return _embedded(name, ledger, concurrency)
-    url = base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI
     if batch is not None and ledger is not None:
-        return BatchClient(name, base_url=url, ledger=ledger, batch=batch)
+        return BatchClient(name, base_url=base_url or _default_url(), ledger=ledger, batch=batch)
+    url, key = _endpoint(name, base_url)
+    pace = Pace() if ledger is None else ledger.pace
+    return Client(name, base_url=url, api_key=key, ledger=ledger, concurrency=concurrency or 16, pace=pace)
+
+
+def open_embedder(
+    name: str, *, ledger: Ledger, base_url: str | None = None, concurrency: int | None = None
+) -> Embedder:
+    """A model that makes vectors of texts. Close it.
+
+    Args:
+        name: what the endpoint calls the model, or ``st/NAME`` for sentence-transformers on this machine.
+        ledger, base_url, concurrency: as for ``open_model``.
+
+    Raises:
+        InputError: an embedded model, which makes no vectors; an endpoint that is not on this machine, and no key.
+        ModelNameError, MissingExtraError: sentence-transformers has no such model, or is not installed.
+    """
+    if is_local(name):
+        raise InputError(
+            f"--embedder {name}: the embedded engine writes texts, not vectors; name a model of an embeddings "
+            "endpoint, or st/NAME for one of sentence-transformers"
+        )
+    if name.startswith("st/"):
+        return SentenceEmbedder(name.removeprefix("st/"))
+    url, key = _endpoint(name, base_url)
+    return EmbeddingClient(
+        name, base_url=url, api_key=key, ledger=ledger, concurrency=concurrency or 16, pace=ledger.pace
+    )
+
+
+def _default_url() -> str:
+    return os.environ.get("OPENAI_BASE_URL") or _OPENAI
+
+
+def _endpoint(name: str, base_url: str | None) -> tuple[str, str | None]:
+    """Where a remote model is, and the key for it."""
+    url = base_url or _default_url()
     key = os.environ.get("OPENAI_API_KEY")
     if not key and urllib.parse.urlsplit(url).hostname not in _LOOPBACK:
         near = f"; for the embedded engine write local/{name}" if name in registry.names() else ""
         raise InputError(f"{name} is asked for at {url}, which needs a key: set OPENAI_API_KEY{near}")
-    pace = Pace() if ledger is None else ledger.pace
-    return Client(name, base_url=url, api_key=key, ledger=ledger, concurrency=concurrency or 16, pace=pace)
+    return url, key
 
 
 def _embedded(name: str, ledger: Ledger | None, concurrency: int | None) -> Client:

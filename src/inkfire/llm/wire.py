@@ -158,7 +158,7 @@ def read_completion(content: bytes, *, prompt_tokens: int) -> Completion:
         if not isinstance(text or "", str) or not isinstance(refusal or "", str):
             raise TypeError
         reason = str(choice.get("finish_reason") or "stop")
-        reported = _usage(body.get("usage"))
+        reported = read_usage(body.get("usage"))
         logprobs = _logprobs_json(choice.get("logprobs"))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         raise Fault("malformed") from error
@@ -167,7 +167,8 @@ def read_completion(content: bytes, *, prompt_tokens: int) -> Completion:
     return Completion(text, "refusal" if refusal else reason, usage, reported is None, logprobs)
 
 
-def _usage(reported: Any) -> Usage | None:
+def read_usage(reported: Any) -> Usage | None:
+    """What the endpoint reports; None where it reports nothing that can be read."""
     if not isinstance(reported, Mapping) or not _count(reported.get("prompt_tokens")):
         return None
     details = reported.get("prompt_tokens_details")
