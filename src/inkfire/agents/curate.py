@@ -27,6 +27,7 @@ from inkfire.agents.pairs import MAX_LENGTH_RATIO, PairPolicy, choose_pairs
 from inkfire.agents.retrieve import near_duplicate
 from inkfire.agents.writers import Writer
 from inkfire.datafiles import pair_row
+from inkfire.llm.batch import Waiting
 from inkfire.llm.stream import ordered
 from inkfire.records import Preference, Query
 from inkfire.statistics import wilson
@@ -139,6 +140,7 @@ async def curate(
 
     Raises:
         BudgetExceeded, EndpointDown: the run stops; the same call resumes it from the ledger.
+        Waiting: replies of so many queries are still to come by batch; the files are not complete.
     """
     sampler = RejectionSampler(
         writers, debate, candidates_per_query, pair_policy, max_length_ratio, rounds=rounds, seed=seed
@@ -146,8 +148,18 @@ async def curate(
     count: Counter[str] = Counter()
     no_pair: Counter[str] = Counter()
     unscored_by: Counter[str] = Counter()
+
+    async def sample(query: Query) -> Sampled | None:
+        try:
+            return await sampler.sample(query)
+        except Waiting:
+            return None
+
     with JsonlWriter(pairs_path) as pairs, JsonlWriter(transcripts_path) as transcripts:
-        async for sampled in ordered(sampler.sample, _distinct(queries, count), limit=limit):
+        async for sampled in ordered(sample, distinct(queries, count), limit=limit):
+            if sampled is None:
+                count["waiting"] += 1
+                continue
             for transcript in sampled.transcripts:
                 transcripts.write(transcript.to_json())
             for chosen, rejected in sampled.pairs:
@@ -156,10 +168,12 @@ async def curate(
             _tally(sampled, count, no_pair, unscored_by)
             if progress is not None:
                 progress.advance(1, failed=sum(not t.verdict.scored for t in sampled.transcripts))
+        if count["waiting"]:
+            raise Waiting(count["waiting"])
     return _summary(count, no_pair, unscored_by)
 
 
-def _distinct(queries: Iterable[Query], count: Counter[str]) -> Iterator[Query]:
+def distinct(queries: Iterable[Query], count: Counter[str]) -> Iterator[Query]:
     """Each query once. 64 bits of its hash are kept: about 70 bytes a query."""
     seen: set[int] = set()
     for query in queries:

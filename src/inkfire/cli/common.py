@@ -30,6 +30,8 @@ BudgetMoney = Annotated[
     float | None, typer.Option("--budget", help="Spend limit in the currency of the prices; a run stops with exit 3.")
 ]
 BudgetTokens = Annotated[int | None, typer.Option("--budget-tokens", help="Spend limit in tokens.")]
+Rpm = Annotated[int | None, typer.Option("--rpm", min=1, help="Requests a minute, at most, to each remote model.")]
+Tpm = Annotated[int | None, typer.Option("--tpm", min=1, help="Tokens a minute, at most, to each remote model.")]
 RetryUnscored = Annotated[
     bool, typer.Option("--retry-unscored", help="Ask again for replies that could not be parsed before.")
 ]

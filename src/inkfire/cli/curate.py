@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,8 @@ from inkfire.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from inkfire.agents.curate import Advances
+    from inkfire.judge.judging import Access
+    from inkfire.llm.batch import Batch
     from inkfire.llm.ledger import Ledger
     from inkfire.records import Query
     from inkfire.tasks.task import Task
@@ -56,6 +58,12 @@ def curate(
     corpus: Annotated[
         Path | None, typer.Option("--corpus", help="Good {query, response, clicks} that agents are shown, by nearness.")
     ] = None,
+    retrieval: Annotated[
+        str, typer.Option("--retrieval", help="bm25, dense (by --embedder), or hybrid: both, merged by rank.")
+    ] = "bm25",
+    embedder: Annotated[
+        str | None, typer.Option("--embedder", help="Model of the endpoint's embeddings, or st/NAME on this machine.")
+    ] = None,
     pairs: Annotated[str, typer.Option("--pairs", help="length-matched, best-worst or all.")] = "length-matched",
     max_length_ratio: Annotated[
         float, typer.Option("--max-length-ratio", min=1, help="Bound of length-matched: longer text over shorter.")
@@ -65,9 +73,18 @@ def curate(
     concurrency: Annotated[
         int | None, typer.Option("--concurrency", min=1, help="Calls in flight at once, per model.")
     ] = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Try a few queries, and say what all of them will take; no pairs.")
+    ] = False,
+    batch_dir: Annotated[
+        Path | None,
+        typer.Option("--batch-dir", help="Write calls of remote models as OpenAI batch files there; take replies in."),
+    ] = None,
     base_url: common.BaseUrl = None,
     budget: common.BudgetMoney = None,
     budget_tokens: common.BudgetTokens = None,
+    rpm: common.Rpm = None,
+    tpm: common.Tpm = None,
     retry_unscored: common.RetryUnscored = False,
     seed: common.Seed = 0,
     json: common.Json = False,
@@ -75,17 +92,25 @@ def curate(
     """Write candidates for queries, debate each, and make preference pairs: pairs.jsonl and transcripts.jsonl.
 
     Example: inkfire curate --task greetings-zh --prompts queries.txt --model local/qwen2.5-coder-1.5b --out runs/pairs
+
+    What will it take? The same with --estimate. At a batch service's price, over days: with --batch-dir runs/batch.
     """
     if context.invoked_subcommand is not None:
         return
     if task is None or model is None or out is None or (prompts is None) == (candidates_from is None):
         raise InputError("inkfire curate needs --task, --model, --out, and --prompts or else --candidates-from")
+    if estimate and batch_dir is not None:
+        raise InputError("--estimate asks a few queries now: leave --batch-dir out of it")
+    from inkfire.judge.judging import Access
+
     settings: Settings = {
         "model": model,
         "base_url": base_url,
         "writers": [] if candidates_from else parse_writers(writer or [model, f"{model},prompt=writer_alt"]),
         "agents": parse_agents(agent or [], model),
         "candidates": candidates,
+        "retrieval": retrieval,
+        "embedder": embedder,
         "pairs": pairs,
         "max_length_ratio": max_length_ratio,
         "rounds": rounds,
@@ -97,12 +122,22 @@ def curate(
         {name: path for name, path in files.items() if path is not None},
         out,
         settings,
+        access=Access(base_url, budget, budget_tokens, retry_unscored, concurrency, rpm, tpm),
         seed=seed,
-        budget=(budget, budget_tokens),
-        retry_unscored=retry_unscored,
-        concurrency=concurrency,
+        estimate=estimate,
+        batch_dir=batch_dir,
     )
-    common.emit(result, as_json=json)
+    common.emit(result, as_json=json, show=_show_estimate if estimate else _show_next if "next" in result else None)
+
+
+def _show_estimate(result: Mapping[str, Any]) -> None:
+    from inkfire.agents.estimate import describe
+
+    typer.echo(describe(result))
+
+
+def _show_next(result: Mapping[str, Any]) -> None:
+    typer.echo(result["next"])
 
 
 def parse_writers(specs: list[str]) -> list[Settings]:
@@ -140,39 +175,56 @@ def run_curation(
     out: Path,
     settings: Settings,
     *,
+    access: Access,
     seed: int,
-    budget: tuple[float | None, int | None],
-    retry_unscored: bool,
-    concurrency: int | None,
+    estimate: bool = False,
+    batch_dir: Path | None = None,
 ) -> dict[str, Any]:
-    """Open the run folder and the ledger, curate, record the result. A finished run is read back."""
+    """Open the run folder and the ledger, curate, record the result. A finished run is read back.
+
+    An estimate leaves no folder behind, so that other settings can be tried under the same name; its replies are kept.
+    With a folder for batches a run that waits for replies says so in ``waiting``, and what to do in ``next``.
+    """
+    from inkfire.agents.estimate import SAMPLE
     from inkfire.agents.pairs import PAIR_POLICIES
+    from inkfire.agents.retrieve import check_retrieval
     from inkfire.llm import loop
-    from inkfire.llm.ledger import Ledger
-    from inkfire.llm.prices import Budget
+    from inkfire.llm.batch import Batch, Waiting
     from inkfire.llm.progress import Progress
     from inkfire.tasks.task import load_task
     from inkfire.workspace import Run
 
     if settings["pairs"] not in PAIR_POLICIES:
         raise InputError(f"--pairs {settings['pairs']!r}: use {', '.join(PAIR_POLICIES)}")
+    check_retrieval(settings["retrieval"], corpus="corpus" in files, embedder=settings["embedder"])
     task = load_task(task_name)
     total = _count(files, settings["limit"])  # reads every row once: a bad one is found before anything is paid for
     described = {**settings, "task": task.name, "task_version": task.version}
-    run = Run.open(out, command="curate", settings=described, inputs=files, seed=seed)
-    finished = None if retry_unscored else run.done("curate")
-    if finished is not None:
-        return {**finished, "calls": 0, "cached": 0, "tokens": 0, "cost": 0.0}
+    if estimate:
+        run = Run(out, described)
+    else:
+        run = Run.open(out, command="curate", settings=described, inputs=files, seed=seed)
+        finished = None if access.retry_unscored else run.done("curate")
+        if finished is not None:
+            return {**finished, "calls": 0, "cached": 0, "tokens": 0, "cost": 0.0, "waiting": 0}
     started = time.monotonic()
-    spend = Budget(*budget) if any(bound is not None for bound in budget) else None
-    with (
-        Ledger(run.ledger_path, budget=spend, retry_unscored=retry_unscored, run=out.name) as ledger,
-        Progress("curate", total, stats=ledger.stats) as progress,
-    ):
-        result = loop.run(_curate(task, files, run, settings, seed, ledger, progress, concurrency))
-        stats = ledger.stats()
-    run.complete("curate", result, seconds=time.monotonic() - started)
-    return result | {key: stats[key] for key in ("calls", "cached", "tokens", "cost")}
+    with ExitStack() as stack:
+        batch = stack.enter_context(Batch(batch_dir)) if batch_dir is not None else None
+        ledger = stack.enter_context(access.ledger(run))
+        label, n = ("estimate", min(SAMPLE, total)) if estimate else ("curate", total)
+        progress = stack.enter_context(Progress(label, n, stats=ledger.stats))
+        try:
+            result = loop.run(
+                _curate(task, files, run, settings, seed, ledger, progress, access.concurrency, estimate, batch)
+            )
+        except Waiting as waiting:
+            result = {"queries": total, "queries_waiting": waiting.queries}
+        stats = {key: ledger.stats()[key] for key in ("calls", "cached", "tokens", "cost")}
+    if batch is not None and batch.pending:
+        return result | batch.report(result["queries_waiting"]) | stats
+    if not estimate:
+        run.complete("curate", result, seconds=time.monotonic() - started)
+    return result | stats | ({} if estimate else {"waiting": 0})
 
 
 async def _curate(
@@ -184,21 +236,27 @@ async def _curate(
     ledger: Ledger,
     progress: Advances,
     concurrency: int | None,
+    estimate: bool,
+    batch: Batch | None,
 ) -> dict[str, Any]:
     """The models of the run, opened once each and closed at the end, around ``agents.curate.curate``."""
-    from inkfire.agents.curate import curate
+    from inkfire.agents.curate import RejectionSampler, curate
     from inkfire.agents.debate import Debate
+    from inkfire.agents.estimate import Capacity
+    from inkfire.agents.estimate import estimate as estimate_curation
     from inkfire.agents.retrieve import Retriever
     from inkfire.agents.writers import GivenWriter, ModelWriter, Writer
     from inkfire.datafiles import iter_queries, read_examples, read_texts
-    from inkfire.llm.models import open_model
+    from inkfire.llm.models import open_embedder, open_model
 
     specs = settings["writers"]
     names = [settings["model"], *settings["agents"].values(), *(spec["model"] for spec in specs)]
     async with AsyncExitStack() as stack:
         models = {}
         for name in dict.fromkeys(names):
-            client = open_model(name, ledger=ledger, base_url=settings["base_url"], concurrency=concurrency)
+            client = open_model(
+                name, ledger=ledger, base_url=settings["base_url"], concurrency=concurrency, batch=batch
+            )
             models[name] = await stack.enter_async_context(client)
         writers: Sequence[Writer]
         queries: Iterable[Query]
@@ -212,17 +270,38 @@ async def _curate(
                 ModelWriter(task, models[spec["model"]], variant=spec["prompt"], temperature=spec["temperature"])
                 for spec in specs
             ]
+        retriever = embedder = None
+        if settings["embedder"] is not None:
+            embedder = open_embedder(
+                settings["embedder"], ledger=ledger, base_url=settings["base_url"], concurrency=concurrency
+            )
+            stack.push_async_callback(embedder.aclose)
+        if "corpus" in files:
+            retriever = await Retriever.of(read_examples(files["corpus"]), settings["retrieval"], embedder)
         debate = Debate(
             task,
             models[settings["model"]],
-            retriever=Retriever(read_examples(files["corpus"])) if "corpus" in files else None,
+            retriever=retriever,
             agents=list(settings["agents"]),
             per_agent={agent: models[name] for agent, name in settings["agents"].items()},
             seed=seed,
         )
+        queries = itertools.islice(queries, settings["limit"])
+        rounds = 1 if "candidates" in files else settings["rounds"]
+        limit = max(4, 2 * (concurrency or _CONCURRENCY) // candidates)
+        if estimate:
+            pairs, ratio = settings["pairs"], settings["max_length_ratio"]
+            return await estimate_curation(
+                queries,
+                RejectionSampler(writers, debate, candidates, pairs, ratio, rounds, seed),
+                capacity={name: Capacity.of(model) for name, model in models.items()},
+                seed=seed,
+                limit=limit,
+                progress=progress,
+            )
         return await curate(
             task,
-            itertools.islice(queries, settings["limit"]),
+            queries,
             writers,
             debate,
             pairs_path=run.path("pairs.jsonl"),
@@ -230,9 +309,9 @@ async def _curate(
             candidates_per_query=candidates,
             pair_policy=settings["pairs"],
             max_length_ratio=settings["max_length_ratio"],
-            rounds=1 if "candidates" in files else settings["rounds"],
+            rounds=rounds,
             seed=seed,
-            limit=max(4, 2 * (concurrency or _CONCURRENCY) // candidates),
+            limit=limit,
             progress=progress,
         )
 

@@ -35,6 +35,8 @@ def judge(
     concurrency: Concurrency = None,
     budget: common.BudgetMoney = None,
     budget_tokens: common.BudgetTokens = None,
+    rpm: common.Rpm = None,
+    tpm: common.Tpm = None,
     retry_unscored: common.RetryUnscored = False,
     seed: common.Seed = 0,
     json: common.Json = False,
@@ -54,7 +56,7 @@ def judge(
         out=out,
         principles=principles,
         calibration=calibration,
-        access=Access(base_url, budget, budget_tokens, retry_unscored, concurrency),
+        access=Access(base_url, budget, budget_tokens, retry_unscored, concurrency, rpm, tpm),
         seed=seed,
         note=common.note,
     )

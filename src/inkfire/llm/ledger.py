@@ -36,7 +36,9 @@ from typing import Any, Self
 
 from inkfire.errors import InkfireError, InputError
 from inkfire.llm.base import Usage
+from inkfire.llm.pace import Pace
 from inkfire.llm.prices import Amount, Budget, Price, Purse, read_prices
+from inkfire.llm.watch import note
 
 _VERSION = 1
 _SCHEMA = """
@@ -106,6 +108,7 @@ class Ledger:
     Args:
         path: the SQLite file; it and its folder are made when they do not exist.
         budget: the spend limit of ``run``: what earlier processes spent under the same name counts.
+        pace: how fast its clients of remote models may ask.
         retry_unscored: ask anew where the stored reply could not be parsed.
         run: a name for the spending, usually that of the run folder.
         prices: by model name; otherwise ``prices.toml`` beside the ledger, where there is one.
@@ -120,12 +123,14 @@ class Ledger:
         path: Path | str,
         *,
         budget: Budget | None = None,
+        pace: Pace = Pace(),
         retry_unscored: bool = False,
         run: str = "",
         prices: Mapping[str, Price] | None = None,
         patience: float = 30.0,
     ) -> None:
         self.path = Path(path)
+        self.pace = pace
         self.retry_unscored = retry_unscored
         self.run = run
         self.opened = time.time()
@@ -171,6 +176,7 @@ class Ledger:
         entry = Entry(*row)
         if entry.time < self.opened:
             self._recalled.add(hash(key))
+        note(entry)
         return entry
 
     async def record(self, entry: Entry) -> None:
@@ -181,6 +187,7 @@ class Ledger:
         """
         if self._closed:
             raise RuntimeError(f"{self.path} is closed")
+        note(entry)
         self._counts["calls"] += 1
         self._counts["unparsed"] += entry.unparsed is not None
         self._tokens += entry.prompt_tokens + entry.completion_tokens
@@ -205,6 +212,11 @@ class Ledger:
     def settle(self, promised: Amount, spent: Amount) -> None:
         if self._purse is not None:
             self._purse.settle(promised, spent)
+
+    def take(self, spent: Amount) -> None:
+        """Count a reply that was paid for in another way than by a call of this process."""
+        if self._purse is not None:
+            self._purse.take(spent)
 
     def price(self, model: str) -> Price | None:
         """The price of a remote model, None where the user gave none.
