@@ -162,7 +162,8 @@ def run_curation(
     run = Run.open(out, command="curate", settings=described, inputs=files, seed=seed)
     finished = None if retry_unscored else run.done("curate")
     if finished is not None:
-        return {**finished, "calls": 0, "cached": 0, "tokens": 0, "cost": 0.0}
+        # Every reply that went into it is on file: as a run does that goes through them all again, it says so.
+        return {**finished, "cached": finished["calls"], "tokens": 0, "cost": 0.0}
     started = time.monotonic()
     spend = Budget(*budget) if any(bound is not None for bound in budget) else None
     with (
@@ -171,8 +172,9 @@ def run_curation(
     ):
         result = loop.run(_curate(task, files, run, settings, seed, ledger, progress, concurrency))
         stats = ledger.stats()
+    result["calls"] = stats["calls"]  # answered, by the endpoint or the ledger: the same in a run that was resumed
     run.complete("curate", result, seconds=time.monotonic() - started)
-    return result | {key: stats[key] for key in ("calls", "cached", "tokens", "cost")}
+    return result | {key: stats[key] for key in ("cached", "tokens", "cost")}
 
 
 async def _curate(
