@@ -32,7 +32,9 @@ class Item:
     keys: dict[str, str] = field(default_factory=dict)
 
 
-async def debate_in_passes(task: Task, candidates: Sequence[Candidate], url: str, pool: int) -> tuple[list[Item], float]:
+async def debate_in_passes(
+    task: Task, candidates: Sequence[Candidate], url: str, pool: int
+) -> tuple[list[Item], float]:
     """The debated items and the seconds it took."""
     items = [Item(candidate) for candidate in candidates]
     places = asyncio.Semaphore(pool)

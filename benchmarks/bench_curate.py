@@ -37,7 +37,7 @@ CANDIDATES_PER_QUERY = 4
 SMALL = {"candidates": 120, "latency": 0.1}
 FULL = {"candidates": 2000, "latency": 0.4}
 SIGMAS = (0.6, 1.25)
-WORDS = "bells rain harbour lantern bread orchard letters tide piano garden kettle mountain swallow window".split()
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 def make_candidates(n: int) -> list[Candidate]:
@@ -45,7 +45,7 @@ def make_candidates(n: int) -> list[Candidate]:
     rng = random.Random(7)
     texts = []
     for i in range(n):
-        words = " ".join(rng.choice(WORDS) for _ in range(18))
+        words = " ".join("".join(rng.choices(LETTERS, k=6)) for _ in range(18))
         query = f"a wish for neighbour number {i // CANDIDATES_PER_QUERY} on a new home"
         texts.append(Candidate(query, f"{words}, {i}.", f"writer-{i % CANDIDATES_PER_QUERY}"))
     return texts

@@ -234,7 +234,7 @@ async def _curate(
             max_length_ratio=settings["max_length_ratio"],
             rounds=1 if "candidates" in files else settings["rounds"],
             seed=seed,
-            limit=max(4, 2 * (concurrency or _CONCURRENCY) // candidates),
+            limit=max(4, 4 * (concurrency or _CONCURRENCY) // candidates),  # one slow debate holds its query's place
             progress=progress,
         )
 
