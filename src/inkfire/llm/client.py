@@ -13,7 +13,6 @@ Deadlines start when a request starts, not while it waits for a place.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import functools
 import logging
@@ -214,34 +213,29 @@ class Client:
         while True:
             sent = self._capabilities.usable(wanted, dropped)
             await self._gate.enter(first=failures > 0 or bool(dropped))
-            with contextlib.ExitStack() as place:
-                place.callback(self._gate.leave)
+            try:
                 if shared.abandoned:
                     raise asyncio.CancelledError
-                try:
-                    reply = await self._request(question, sent, key, attempt, place)
-                except Rejected as rejected:
-                    suspect = None if rejected.content_filter else self._capabilities.suspect(sent, rejected.message)
-                    if suspect is None:
-                        self._count(failures=1)
-                        raise ModelCallError(f"{self.name} refused the request ({rejected})") from rejected
-                    dropped.add(suspect)
-                    continue
-                except Fault as fault:
-                    failures += 1
-                    pause = self._after(fault, failures, progress=self._succeeded > succeeded)
-                else:
-                    self._succeed(sent, dropped)
-                    return reply
+                reply = await self._request(question, sent, key, attempt)
+            except Rejected as rejected:
+                suspect = None if rejected.content_filter else self._capabilities.suspect(sent, rejected.message)
+                if suspect is None:
+                    self._count(failures=1)
+                    raise ModelCallError(f"{self.name} refused the request ({rejected})") from rejected
+                dropped.add(suspect)
+                continue
+            except Fault as fault:
+                failures += 1
+                pause = self._after(fault, failures, progress=self._succeeded > succeeded)
+            else:
+                self._succeed(sent, dropped)
+                return reply
+            finally:
+                self._gate.leave()
             await asyncio.sleep(pause)
 
-    async def _request(
-        self, question: wire.Question, sent: Sequence[str], key: bytes, attempt: int, place: contextlib.ExitStack
-    ) -> Reply:
-        """One request: its worst case reserved before, its reply committed after.
-
-        Its place at the gate is given up when the response is there: the endpoint does not idle while we store it.
-        """
+    async def _request(self, question: wire.Question, sent: Sequence[str], key: bytes, attempt: int) -> Reply:
+        """One request: its worst case reserved before, its reply committed after."""
         prompt_tokens = estimate_tokens(question.messages)
         worst = Usage(prompt_tokens, question.sampling.max_tokens)
         promised, spent = Amount.of(worst, self._price), Amount()
@@ -250,7 +244,6 @@ class Client:
         try:
             content, latency = await self._post(wire.request_body(self.model, question, sent))
             completion = wire.read_completion(content, prompt_tokens=prompt_tokens)
-            place.close()
             spent = Amount.of(completion.usage, self._price)
             entry = self._entry(completion, key, attempt, latency)
             reply = wire.read_reply(entry, question.schema)
