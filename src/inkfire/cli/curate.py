@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from inkfire.cli import common
+from inkfire.cli.shards import curate_on_ray, merge
 from inkfire.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from inkfire.agents.curate import Advances
+    from inkfire.agents.shards import Shard
     from inkfire.llm.ledger import Ledger
     from inkfire.records import Query
     from inkfire.tasks.task import Task
@@ -62,8 +65,13 @@ def curate(
     ] = 1.25,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Fresh candidates until a pair, this often.")] = 2,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Use the first N queries.")] = None,
+    shard: Annotated[
+        str | None, typer.Option("--shard", help="i/n: only the i-th of n parts; join them with inkfire curate merge.")
+    ] = None,
+    engine: Annotated[str, typer.Option("--engine", help="local, or ray: shards as tasks of a Ray cluster.")] = "local",
+    shards: Annotated[int | None, typer.Option("--shards", min=1, help="With --engine ray; default: its CPUs.")] = None,
     concurrency: Annotated[
-        int | None, typer.Option("--concurrency", min=1, help="Calls in flight at once, per model.")
+        int | None, typer.Option("--concurrency", min=1, help="Calls in flight at once, per model (and shard).")
     ] = None,
     base_url: common.BaseUrl = None,
     budget: common.BudgetMoney = None,
@@ -75,6 +83,7 @@ def curate(
     """Write candidates for queries, debate each, and make preference pairs: pairs.jsonl and transcripts.jsonl.
 
     Example: inkfire curate --task greetings-zh --prompts queries.txt --model local/qwen2.5-coder-1.5b --out runs/pairs
+    In parts: the same with --shard 1/4 --out runs/1-of-4, …; then inkfire curate merge runs/*-of-4 --out runs/pairs
     """
     if context.invoked_subcommand is not None:
         return
@@ -90,9 +99,13 @@ def curate(
         "max_length_ratio": max_length_ratio,
         "rounds": rounds,
         "limit": limit,
+        "shard": shard,
     }
     files = {"prompts": prompts, "candidates": candidates_from, "corpus": corpus}
-    result = run_curation(
+    if engine not in ("local", "ray") or (shards is not None and engine != "ray") or (shard and engine == "ray"):
+        raise InputError("--engine is local (with --shard i/n for one part) or ray (with --shards N for all of them)")
+    run_all: Callable[..., Settings] = run_curation if engine == "local" else partial(curate_on_ray, shards)
+    result = run_all(
         task,
         {name: path for name, path in files.items() if path is not None},
         out,
@@ -146,20 +159,17 @@ def run_curation(
     concurrency: int | None,
 ) -> dict[str, Any]:
     """Open the run folder and the ledger, curate, record the result. A finished run is read back."""
-    from inkfire.agents.pairs import PAIR_POLICIES
+    from inkfire.agents.shards import Shard, distinct
     from inkfire.llm import loop
     from inkfire.llm.ledger import Ledger
     from inkfire.llm.prices import Budget
     from inkfire.llm.progress import Progress
     from inkfire.tasks.task import load_task
-    from inkfire.workspace import Run
 
-    if settings["pairs"] not in PAIR_POLICIES:
-        raise InputError(f"--pairs {settings['pairs']!r}: use {', '.join(PAIR_POLICIES)}")
     task = load_task(task_name)
-    total = _count(files, settings["limit"])  # reads every row once: a bad one is found before anything is paid for
-    described = {**settings, "task": task.name, "task_version": task.version}
-    run = Run.open(out, command="curate", settings=described, inputs=files, seed=seed)
+    shard = Shard.parse(settings["shard"] or "1/1")
+    total = sum(map(shard.owns, distinct(_queries(files, settings["limit"]))))  # finds bad rows before anything is paid
+    run = open_run(task, files, out, settings, seed)
     finished = None if retry_unscored else run.done("curate")
     if finished is not None:
         # Every reply that went into it is on file: as a run does that goes through them all again, it says so.
@@ -170,11 +180,22 @@ def run_curation(
         Ledger(run.ledger_path, budget=spend, retry_unscored=retry_unscored, run=out.name) as ledger,
         Progress("curate", total, stats=ledger.stats) as progress,
     ):
-        result = loop.run(_curate(task, files, run, settings, seed, ledger, progress, concurrency))
+        result = loop.run(_curate(task, files, run, settings, shard, seed, ledger, progress, concurrency))
         stats = ledger.stats()
     result["calls"] = stats["calls"]  # answered, by the endpoint or the ledger: the same in a run that was resumed
     run.complete("curate", result, seconds=time.monotonic() - started)
     return result | {key: stats[key] for key in ("cached", "tokens", "cost")}
+
+
+def open_run(task: Task, files: Mapping[str, Path], out: Path, settings: Settings, seed: int) -> Run:
+    """The run folder of a curation, new or to be resumed."""
+    from inkfire.agents.pairs import PAIR_POLICIES
+    from inkfire.workspace import Run
+
+    if settings["pairs"] not in PAIR_POLICIES:
+        raise InputError(f"--pairs {settings['pairs']!r}: use {', '.join(PAIR_POLICIES)}")
+    described = {**settings, "task": task.name, "task_version": task.version}
+    return Run.open(out, command="curate", settings=described, inputs=files, seed=seed)
 
 
 async def _curate(
@@ -182,6 +203,7 @@ async def _curate(
     files: Mapping[str, Path],
     run: Run,
     settings: Settings,
+    shard: Shard,
     seed: int,
     ledger: Ledger,
     progress: Advances,
@@ -192,7 +214,7 @@ async def _curate(
     from inkfire.agents.debate import Debate
     from inkfire.agents.retrieve import Retriever
     from inkfire.agents.writers import GivenWriter, ModelWriter, Writer
-    from inkfire.datafiles import iter_queries, read_examples, read_texts
+    from inkfire.datafiles import iter_texts, read_examples
     from inkfire.llm.models import open_model
 
     specs = settings["writers"]
@@ -203,13 +225,11 @@ async def _curate(
             client = open_model(name, ledger=ledger, base_url=settings["base_url"], concurrency=concurrency)
             models[name] = await stack.enter_async_context(client)
         writers: Sequence[Writer]
-        queries: Iterable[Query]
         candidates = settings["candidates"]
         if "candidates" in files:
-            writers, queries = GivenWriter.of(read_texts(files["candidates"]))
+            writers, _ = GivenWriter.of(iter_texts(files["candidates"]), shard.owns)
             candidates = len(writers)
         else:
-            queries = iter_queries(files["prompts"])
             writers = [
                 ModelWriter(task, models[spec["model"]], variant=spec["prompt"], temperature=spec["temperature"])
                 for spec in specs
@@ -224,11 +244,13 @@ async def _curate(
         )
         return await curate(
             task,
-            itertools.islice(queries, settings["limit"]),
+            _queries(files, settings["limit"]),
             writers,
             debate,
             pairs_path=run.path("pairs.jsonl"),
             transcripts_path=run.path("transcripts.jsonl"),
+            outcomes_path=run.path("outcomes.jsonl"),
+            shard=shard,
             candidates_per_query=candidates,
             pair_policy=settings["pairs"],
             max_length_ratio=settings["max_length_ratio"],
@@ -239,12 +261,16 @@ async def _curate(
         )
 
 
-def _count(files: Mapping[str, Path], limit: int | None) -> int:
-    """How many queries there will be, repeats included."""
+def _queries(files: Mapping[str, Path], limit: int | None) -> Iterator[Query]:
+    """The run's queries, read as they are needed; those of given candidates once each."""
+    from inkfire.agents.shards import distinct
     from inkfire.datafiles import iter_queries
 
-    n = sum(1 for _ in iter_queries(files.get("prompts") or files["candidates"]))
-    return n if limit is None else min(n, limit)
+    queries = iter_queries(files["prompts"]) if "prompts" in files else distinct(iter_queries(files["candidates"]))
+    return itertools.islice(queries, limit)
+
+
+curate_app.command("merge")(merge)
 
 
 @curate_app.command("show")
