@@ -28,7 +28,7 @@ from typing import Any
 
 from endpoint import Endpoint, endpoint
 
-OUTPUTS = ("pairs.jsonl", "transcripts.jsonl", "stages/curate.json")
+OUTPUTS = ("pairs.jsonl", "transcripts.jsonl", "outcomes.jsonl", "README.md", "stages/curate.json")
 OCCASIONS = ("Easter", "a wedding", "an exam", "a new job", "a birthday", "a move", "Diwali", "a farewell")
 LATENCY = {"latency": 0.08, "sigma": 0.6}
 MILD = {"http_500": 0.04, "http_429": 0.01, "reset": 0.01, "retry_after": 0.05}

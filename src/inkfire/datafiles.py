@@ -60,7 +60,12 @@ def read_labelled(path: str | Path) -> list[Labelled]:
 
 def read_pairs(path: str | Path) -> list[Preference]:
     """Preference pairs: bare, sharegpt or TRL conversational."""
-    return list(_convert(path, lambda row: [_pair(row)]))
+    return list(iter_pairs(path))
+
+
+def iter_pairs(path: str | Path) -> Iterator[Preference]:
+    """Like :func:`read_pairs`, one at a time."""
+    return _convert(path, lambda row: [_pair(row)])
 
 
 def read_examples(path: str | Path) -> list[Example]:

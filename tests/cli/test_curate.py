@@ -71,7 +71,7 @@ def test_it_makes_pairs_and_resumes_without_a_request(cli: Cli, command: list[ob
     code, other, _ = cli(*[tmp_path / "other" if arg == tmp_path / "run" else arg for arg in command])
     assert code == 0
     assert other["calls"] == other["cached"] == result["calls"]
-    for name in ("pairs.jsonl", "transcripts.jsonl", "stages/curate.json"):
+    for name in ("pairs.jsonl", "transcripts.jsonl", "outcomes.jsonl", "README.md", "stages/curate.json"):
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
 
 
@@ -188,7 +188,7 @@ def test_shards_are_merged_into_the_run_that_was_not_divided(cli: Cli, command: 
     assert {name: merged[name] for name in ("queries", "pairs", "calls")} == {
         name: whole[name] for name in ("queries", "pairs", "calls")
     }
-    for name in ("pairs.jsonl", "transcripts.jsonl", "outcomes.jsonl", "stages/curate.json"):
+    for name in ("pairs.jsonl", "transcripts.jsonl", "outcomes.jsonl", "README.md", "stages/curate.json"):
         assert (tmp_path / "merged" / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
     again = [tmp_path / "merged" if arg == tmp_path / "run" else arg for arg in command]
     assert cli(*again)[1]["calls"] == whole["calls"]  # the merged folder is the undivided run's

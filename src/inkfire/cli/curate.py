@@ -159,6 +159,7 @@ def run_curation(
     concurrency: int | None,
 ) -> dict[str, Any]:
     """Open the run folder and the ledger, curate, record the result. A finished run is read back."""
+    from inkfire.agents.card import write_card
     from inkfire.agents.shards import Shard, distinct
     from inkfire.llm import loop
     from inkfire.llm.ledger import Ledger
@@ -182,7 +183,10 @@ def run_curation(
     ):
         result = loop.run(_curate(task, files, run, settings, shard, seed, ledger, progress, concurrency))
         stats = ledger.stats()
-    result["calls"] = stats["calls"]  # answered, by the endpoint or the ledger: the same in a run that was resumed
+    # By the endpoint or the ledger: the same numbers in a run that was resumed. Money is rounded where all is summed.
+    result |= {"calls": stats["calls"], "total_tokens": stats["total_tokens"]}
+    result["total_cost"] = stats["total_cost"] if settings["shard"] else round(stats["total_cost"], 6)
+    write_card(run, result)
     run.complete("curate", result, seconds=time.monotonic() - started)
     return result | {key: stats[key] for key in ("cached", "tokens", "cost")}
 
@@ -194,7 +198,7 @@ def open_run(task: Task, files: Mapping[str, Path], out: Path, settings: Setting
 
     if settings["pairs"] not in PAIR_POLICIES:
         raise InputError(f"--pairs {settings['pairs']!r}: use {', '.join(PAIR_POLICIES)}")
-    described = {**settings, "task": task.name, "task_version": task.version}
+    described = {**settings, "task": task.name, "task_version": task.version, "language": task.language}
     return Run.open(out, command="curate", settings=described, inputs=files, seed=seed)
 
 

@@ -33,6 +33,7 @@ def merge_shards(folders: Sequence[Path], out: Path) -> dict[str, Any]:
     Raises:
         InputError: the shards are not those of one run, complete and disjoint.
     """
+    from inkfire.agents.card import write_card
     from inkfire.agents.curate import add_up
     from inkfire.agents.shards import merge_outputs, open_merged, open_shards
 
@@ -43,7 +44,10 @@ def merge_shards(folders: Sequence[Path], out: Path) -> dict[str, Any]:
         started = time.monotonic()
         merge_outputs(runs, out)
         results = [part for part in (shard.done("curate") for shard in runs) if part is not None]
-        result = add_up(results) | {"calls": sum(part["calls"] for part in results)}
+        result = add_up(results)
+        result |= {name: sum(part[name] for part in results) for name in ("calls", "total_tokens", "total_cost")}
+        result["total_cost"] = round(result["total_cost"], 6)
+        write_card(run, result)
         run.complete("curate", result, seconds=time.monotonic() - started)
     return {**result, "shards": len(runs)}
 
