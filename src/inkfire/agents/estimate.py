@@ -19,7 +19,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from inkfire.agents.curate import Advances, RejectionSampler, Sampled, distinct
+from inkfire.agents.curate import Advances, RejectionSampler, Sampled
+from inkfire.agents.shards import distinct
 from inkfire.llm.client import Client
 from inkfire.llm.ledger import Entry
 from inkfire.llm.stream import ordered
@@ -83,7 +84,7 @@ async def estimate(
 
     async def curated(query: Query) -> tuple[Sampled, list[Entry]]:
         with watch() as seen:
-            sampled = await sampler.sample(query)
+            sampled = await sampler.sample((0, query))
         return sampled, list(seen.values())
 
     tried: list[tuple[Sampled, list[Entry]]] = []
@@ -100,7 +101,7 @@ def draw(queries: Iterable[Query], n: int, seed: int) -> tuple[list[Query], int]
     rng = random.Random(seed)
 
     def ranked() -> Iterable[tuple[float, int, Query]]:
-        for place, query in enumerate(distinct(queries, count)):
+        for place, query in enumerate(distinct(queries)):
             count["queries"] += 1
             yield rng.random(), place, query
 
