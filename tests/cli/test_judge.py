@@ -11,6 +11,7 @@ import pytest
 
 from inkfire.cli.app import run
 from inkfire.judge.principles import Principles, read_principles
+from inkfire.judge.saved import read_judge
 from inkfire.llm import loop
 from inkfire.workspace import read_jsonl, write_jsonl
 
@@ -128,6 +129,44 @@ def test_it_calibrates_on_other_queries_only(
     code, _, err = cli(*foreign)
     assert code == 2
     assert "of another principle set" in err
+
+
+def test_examples_come_from_the_calibration_texts_and_are_saved(
+    cli: Cli, judge: list[object], files: dict[str, Path], tmp_path: Path
+) -> None:
+    options = {"calibration": files["labels"], "examples": 4}
+    code, result, _ = cli(*replace(judge, **options))
+    assert code == 0
+    assert result["calibrated"] is True
+    saved = read_judge(tmp_path / "run")
+    assert (saved.examples.n, saved.examples.choice, len(saved.examples.pool)) == (4, "nearest", 60)
+    reused = replace(judge, calibration=tmp_path / "run", out=tmp_path / "reused")
+    code, again, _ = cli(*reused)
+    assert (code, again["calls"], again["cached"], again["auc"]) == (0, 17, 17, result["auc"])
+    assert read_judge(tmp_path / "reused").examples == saved.examples
+
+    fixed = {"examples-from": files["labels"], "examples": 2, "examples-choice": "fixed", "out": tmp_path / "fixed"}
+    code, result, err = cli(*replace(judge, **fixed))
+    assert (code, result["calibrated"]) == (0, False)
+    assert "1 of 61 examples share a query" in err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"examples": 4}, "needs labelled texts to choose from"),
+        ({"examples": 3, "calibration": "labels"}, "use an even number"),
+        ({"examples": 4, "calibration": "labels", "mode": "rubric"}, "rubric.jinja: shows no examples"),
+        ({"examples-from": "labels"}, "add --examples 8"),
+    ],
+)
+def test_examples_that_cannot_be_shown_exit_2(
+    cli: Cli, judge: list[object], files: dict[str, Path], tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    code, _, err = cli(*replace(judge, **{name: files.get(str(value), value) for name, value in change.items()}))
+    assert code == 2
+    assert message in err
+    assert not (tmp_path / "run").exists()
 
 
 def test_texts_without_labels_have_verdicts_only(cli: Cli, judge: list[object], files: dict[str, Path]) -> None:

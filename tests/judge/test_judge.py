@@ -8,7 +8,6 @@ from inkfire.errors import ModelCallError
 from inkfire.judge.judge import PairwiseJudge, RubricJudge, VerdictJudge
 from inkfire.judge.principles import Principles
 from inkfire.llm.scripted import ScriptedLLM
-from inkfire.records import Labelled
 from inkfire.tasks.task import Task
 
 
@@ -26,15 +25,6 @@ async def test_no_usable_answer_is_unscored(task: Task, reply: str | Exception) 
         verdict = await judge.judge("q", "r")
         assert verdict.label is None
         assert verdict.unscored
-
-
-async def test_examples_come_from_other_queries(task: Task) -> None:
-    llm = ScriptedLLM(['{"reason": "x", "judge": 0}'])
-    examples = (Labelled("q", "same query", 1), Labelled("p", "other query", 0))
-    await VerdictJudge(task, llm, examples=examples).judge("q", "r")
-    prompt = str(llm.calls[0].messages)
-    assert "other query" in prompt
-    assert "same query" not in prompt
 
 
 async def test_a_text_cannot_close_its_delimiter(task: Task) -> None:

@@ -10,7 +10,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -30,6 +30,16 @@ BudgetMoney = Annotated[
     float | None, typer.Option("--budget", help="Spend limit in the currency of the prices; a run stops with exit 3.")
 ]
 BudgetTokens = Annotated[int | None, typer.Option("--budget-tokens", help="Spend limit in tokens.")]
+ExamplesShown = Annotated[
+    int, typer.Option("--examples", min=0, help="Labelled texts shown before each text: half good, half bad.")
+]
+ExamplesChoice = Annotated[
+    Literal["nearest", "fixed"],
+    typer.Option("--examples-choice", help="nearest: by likeness to the text; fixed: the same for every text."),
+]
+Concurrency = Annotated[
+    int | None, typer.Option("--concurrency", min=1, help="Texts at once; by default 4 embedded, 64 at an endpoint.")
+]
 RetryUnscored = Annotated[
     bool, typer.Option("--retry-unscored", help="Ask again for replies that could not be parsed before.")
 ]

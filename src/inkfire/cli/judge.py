@@ -10,10 +10,6 @@ import typer
 
 from inkfire.cli import common
 
-Concurrency = Annotated[
-    int | None, typer.Option("--concurrency", min=1, help="Texts at once; by default 4 embedded, 64 at an endpoint.")
-]
-
 
 def judge(
     task: common.TaskName,
@@ -31,8 +27,14 @@ def judge(
         Path | None,
         typer.Option("--calibration", help="Labelled texts of other queries to fit on, or a saved judge's folder."),
     ] = None,
+    examples: common.ExamplesShown = 0,
+    examples_from: Annotated[
+        Path | None,
+        typer.Option("--examples-from", help="Labelled texts to choose examples from; by default --calibration's."),
+    ] = None,
+    examples_choice: common.ExamplesChoice = "nearest",
     base_url: common.BaseUrl = None,
-    concurrency: Concurrency = None,
+    concurrency: common.Concurrency = None,
     budget: common.BudgetMoney = None,
     budget_tokens: common.BudgetTokens = None,
     retry_unscored: common.RetryUnscored = False,
@@ -42,18 +44,20 @@ def judge(
     """Judge texts: OUT/verdicts.jsonl in their order, and OUT/judge.json, which serves as a reward.
 
     Example: inkfire judge --task greetings-zh --model local/qwen2.5-coder-1.5b --data texts.jsonl
-    --calibration labelled.jsonl --out runs/judge
+    --calibration labelled.jsonl --examples 8 --out runs/judge
     """
-    from inkfire.judge.judging import Access, judge_data
+    from inkfire.judge.commands import JudgeSettings, judge_data
+    from inkfire.judge.judging import Access
 
     result = judge_data(
         task=task,
         model=model,
-        mode=mode,
         data=data,
         out=out,
+        settings=JudgeSettings(mode, examples, examples_choice),
         principles=principles,
         calibration=calibration,
+        examples_from=examples_from,
         access=Access(base_url, budget, budget_tokens, retry_unscored, concurrency),
         seed=seed,
         note=common.note,

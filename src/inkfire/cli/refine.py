@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 
 from inkfire.cli import common
-from inkfire.cli.judge import Concurrency
 
 
 def refine(
@@ -31,7 +30,7 @@ def refine(
         Path | None, typer.Option("--principles", help="Start from this principles.toml, not from the task's own.")
     ] = None,
     base_url: common.BaseUrl = None,
-    concurrency: Concurrency = None,
+    concurrency: common.Concurrency = None,
     budget: common.BudgetMoney = None,
     budget_tokens: common.BudgetTokens = None,
     retry_unscored: common.RetryUnscored = False,

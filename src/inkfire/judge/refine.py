@@ -29,6 +29,7 @@ from inkfire.errors import InputError
 from inkfire.judge.acceptance import Acceptance, BetterRanking
 from inkfire.judge.adversary import Attack, attack
 from inkfire.judge.calibration import MIN_LABELS, CalibratedJudge, fit_calibration, raw_score
+from inkfire.judge.examples import NO_EXAMPLES, Examples
 from inkfire.judge.judging import judge_all
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import LIMIT, Principles
@@ -81,7 +82,7 @@ async def refine(
     *,
     settings: RefineSettings = RefineSettings(),
     start: Principles | None = None,
-    examples: tuple[Labelled, ...] = (),
+    examples: Examples = NO_EXAMPLES,
     acceptance: Acceptance | None = None,
     note: Note = lambda message: None,
 ) -> Refined:
@@ -91,7 +92,7 @@ async def refine(
         queries: what the Generator is asked to write for.
         training: labelled texts whose errors are reflected on and that fit the Detector's threshold.
         validation: labelled texts on which candidates are tested; none of their queries is in ``training``.
-        examples: labelled texts shown to the judge, of neither split.
+        examples: labelled texts shown to the judge, of queries that ``validation`` has not.
         acceptance: the test, by default ``BetterRanking`` with ``settings.alpha`` shared by the rounds.
         note: told what happens, a line at a time.
 
@@ -125,7 +126,7 @@ class _Refinement:
     training: Sequence[Labelled]
     validation: Sequence[Labelled]
     settings: RefineSettings
-    examples: tuple[Labelled, ...]
+    examples: Examples
     acceptance: Acceptance
     note: Note
     principles: Principles = field(init=False)

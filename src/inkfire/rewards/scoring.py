@@ -8,8 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
-from inkfire.datafiles import read_pairs
-from inkfire.judge.judging import read_data
+from inkfire.datafiles import read_pairs, read_texts_or_labelled
 from inkfire.llm.ledger import Ledger
 from inkfire.records import Candidate, Labelled, Preference
 from inkfire.rewards.base import Reward
@@ -44,7 +43,7 @@ def score_file(
     """
     check_reward(reward, force=force)
     pairs = read_pairs(path) if kind == "pairs" else []
-    texts = read_data(path) if kind == "data" else []
+    texts = read_texts_or_labelled(path) if kind == "data" else []
     folders = reward_folders(reward)
     run = None
     if out is not None:
