@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -131,6 +132,30 @@ def test_it_calibrates_on_other_queries_only(
     assert "of another principle set" in err
 
 
+def test_how_it_is_calibrated_is_saved(cli: Cli, judge: list[object], files: dict[str, Path], tmp_path: Path) -> None:
+    options = {"calibration": files["labels"], "calibration-method": "isotonic", "cost-false-good": 3}
+    code, result, _ = cli(*replace(judge, **options))
+    assert (code, result["accuracy"]) == (0, 1.0)
+    assert [row["n"] for row in result["reliability"]] == [8, 8]
+    saved = read_judge(tmp_path / "run").calibration
+    assert saved is not None
+    assert (saved.method, saved.threshold, saved.cost_false_good) == ("isotonic", 0.75, 3.0)
+
+    code, _, err = cli(*replace(judge, **options, out=tmp_path / "again"), "--calibration", tmp_path / "run")
+    assert code == 2
+    assert "is calibrated already" in err
+    code, _, err = cli(*replace(judge, out=tmp_path / "none", **{"cost-false-good": 3}))
+    assert code == 2
+    assert "add --calibration" in err
+
+
+def test_a_person_is_shown_the_curve_and_what_is_not_calibrated(cli: Cli, judge: list[object]) -> None:
+    code, shown, _ = cli(*[arg for arg in judge if arg != "--json"])
+    assert code == 0
+    assert "uncalibrated: the labels carry the model's own bias" in shown["text"]
+    assert "said P(Good)" in shown["text"]
+
+
 def test_examples_come_from_the_calibration_texts_and_are_saved(
     cli: Cli, judge: list[object], files: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -149,6 +174,20 @@ def test_examples_come_from_the_calibration_texts_and_are_saved(
     code, result, err = cli(*replace(judge, **fixed))
     assert (code, result["calibrated"]) == (0, False)
     assert "1 of 61 examples share a query" in err
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_a_saved_judge_scores_as_a_reward_with_its_examples_and_says_if_it_is_calibrated(
+    cli: Cli, judge: list[object], files: dict[str, Path], tmp_path: Path, endpoint: str, calibrated: bool
+) -> None:
+    options: dict[str, object] = {"calibration": files["labels"], "examples": 4} if calibrated else {}
+    assert cli(*replace(judge, **options))[0] == 0
+    score = ["score", "--reward", tmp_path / "run", "--data", files["data"], "--base-url", endpoint, "--json"]
+    code, result, _ = cli(*score)
+    assert (code, result["calibrated"], result["scored"], result["auc"]) == (0, calibrated, 16, 1.0)
+    with sqlite3.connect(tmp_path / ".inkfire" / "ledger.sqlite") as ledger:  # the same prompts: nothing was asked anew
+        asked = ledger.execute("SELECT COUNT(*) FROM replies").fetchone()[0]
+    assert asked == 17 + 60 * calibrated
 
 
 @pytest.mark.parametrize(
@@ -172,7 +211,8 @@ def test_examples_that_cannot_be_shown_exit_2(
 def test_texts_without_labels_have_verdicts_only(cli: Cli, judge: list[object], files: dict[str, Path]) -> None:
     code, result, _ = cli(*replace(judge, data=files["plain"]))
     assert code == 0
-    assert result.keys() == {"n", "scored", "unscored", "calls", "cached", "seconds"}
+    assert result.keys() == {"n", "scored", "unscored", "calibrated", "calls", "cached", "seconds"}
+    assert result["calibrated"] is False
 
 
 @pytest.mark.parametrize("mode", ["verdict", "rubric", "debate"])

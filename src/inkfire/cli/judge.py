@@ -27,6 +27,17 @@ def judge(
         Path | None,
         typer.Option("--calibration", help="Labelled texts of other queries to fit on, or a saved judge's folder."),
     ] = None,
+    calibration_method: Annotated[
+        Literal["platt", "isotonic"],
+        typer.Option("--calibration-method", help="platt: for dozens of labels; isotonic: any shape, for hundreds."),
+    ] = "platt",
+    cost_false_good: Annotated[
+        float | None,
+        typer.Option(
+            "--cost-false-good",
+            help="Cost of a bad text called good, the opposite costing 1; by default the threshold balances accuracy.",
+        ),
+    ] = None,
     examples: common.ExamplesShown = 0,
     examples_from: Annotated[
         Path | None,
@@ -54,7 +65,7 @@ def judge(
         model=model,
         data=data,
         out=out,
-        settings=JudgeSettings(mode, examples, examples_choice),
+        settings=JudgeSettings(mode, examples, examples_choice, calibration_method, cost_false_good),
         principles=principles,
         calibration=calibration,
         examples_from=examples_from,
@@ -69,15 +80,21 @@ def _show(result: Mapping[str, Any]) -> None:
     typer.echo(
         f"{result['n']} texts, {result['unscored']} unscored, {result['calls']} calls, {result['seconds']:.0f} s"
     )
-    if "auc" not in result:
-        return
     if not result["calibrated"]:
         typer.echo("uncalibrated: the labels carry the model's own bias (--calibration F fits a threshold)")
+    if "auc" not in result:
+        return
     for name in ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "kappa", "auc", "auc_within_query"):
         value, interval = result[name], result[f"{name}_ci"]
         if value is not None:
             typer.echo(f"{name:18} {value:.3f}  [{interval[0]:.3f}, {interval[1]:.3f}]")
+    typer.echo(f"{'ece':18} {result['ece']:.3f}")
+    typer.echo(f"{'brier':18} {result['brier']:.3f}")
     if result["length_auc"] is not None:
         typer.echo(f"{'length alone, auc':18} {result['length_auc']:.3f}")
     if "uncalibrated" in result:
         typer.echo(f"uncalibrated accuracy {result['uncalibrated']['accuracy']:.3f}")
+    typer.echo("said P(Good) → found good")
+    for row in result["reliability"]:
+        low, high = row["found_ci"]
+        typer.echo(f"  {row['said']:.2f} → {row['found']:.2f}  [{low:.2f}, {high:.2f}]  n {row['n']}")

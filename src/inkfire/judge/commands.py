@@ -14,7 +14,7 @@ from typing import Any
 
 from inkfire.datafiles import read_labelled, read_texts_or_labelled
 from inkfire.errors import DataError, InputError
-from inkfire.judge.calibration import MIN_LABELS, fit_calibration
+from inkfire.judge.calibration import MIN_LABELS, Method, fit_calibration
 from inkfire.judge.examples import NO_EXAMPLES, Choice, Examples
 from inkfire.judge.judging import Access, judge_all, lasting, measure_both
 from inkfire.judge.principles import Principles, read_principles
@@ -31,11 +31,14 @@ Note = Callable[[str], None]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class JudgeSettings:
-    """How texts are judged: the mode, and ``examples`` labelled texts shown before each."""
+    """How texts are judged: the mode, ``examples`` labelled texts shown before each, and how a calibration is fitted
+    (``cost_false_good`` None: its threshold is that of balanced accuracy)."""
 
     mode: Mode = "logprob"
     examples: int = 0
     examples_choice: Choice = "nearest"
+    calibration_method: Method = "platt"
+    cost_false_good: float | None = None
 
 
 def judge_data(
@@ -69,7 +72,7 @@ def judge_data(
     texts = read_texts_or_labelled(data)
     rules = read_principles(principles) if principles else None
     known = {text.query for text in texts}
-    fixed, fit = _calibration(calibration, known, note)
+    fixed, fit = _calibration(calibration, settings, known, note)
     examples = _examples(settings, examples_from, fixed, fit, known, seed, note)
     judge = SavedJudge(lasting(task), model, settings.mode, rules, examples)
     if examples:
@@ -94,12 +97,18 @@ def judge_data(
         stats = ledger.stats()
     calibrated = fixed.calibration if fixed else None
     if fit:
-        calibrated = fit_calibration(fitted, [row.label for row in fit])
+        calibrated = fit_calibration(
+            fitted,
+            [row.label for row in fit],
+            method=settings.calibration_method,
+            cost_false_good=settings.cost_false_good,
+        )
     final = [calibrated.apply(verdict) if calibrated else verdict for verdict in verdicts]
     write_jsonl(run.path("verdicts.jsonl"), map(_row, texts, final))
     labelled = [row for row in texts if isinstance(row, Labelled)]
     scored = sum(verdict.scored for verdict in verdicts)
     result: dict[str, Any] = {"n": len(texts), "scored": scored, "unscored": len(texts) - scored}
+    result["calibrated"] = calibrated is not None
     if labelled:
         result = measure_both(labelled, verdicts, calibrated, seed)
     save_judge(out, dataclasses.replace(judge, calibration=calibrated, measured=result if labelled else None))
@@ -108,14 +117,21 @@ def judge_data(
     return result | {"calls": stats["calls"], "cached": stats["cached"], "seconds": round(seconds, 2)}
 
 
-def _calibration(path: Path | None, known: set[str], note: Note) -> tuple[SavedJudge | None, list[Labelled]]:
+def _calibration(
+    path: Path | None, settings: JudgeSettings, known: set[str], note: Note
+) -> tuple[SavedJudge | None, list[Labelled]]:
     """A judge that is calibrated already, or the labelled texts that fit one."""
+    refitting = settings.calibration_method != "platt" or settings.cost_false_good is not None
+    if path is None and refitting:
+        raise InputError("--calibration-method and --cost-false-good fit a calibration: add --calibration LABELLED")
     if path is None:
         return None, []
     if path.is_dir() or path.name == "judge.json":
         saved = read_judge(path)
         if saved.calibration is None:
             raise DataError("this judge was saved without a calibration", path=path)
+        if refitting:
+            raise InputError(f"{path}: a saved judge is calibrated already; fit anew: --calibration LABELLED")
         return saved, []
     fit = _of_other_queries(path, known, "calibration texts", note)
     if len(fit) < MIN_LABELS:

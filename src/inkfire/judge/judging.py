@@ -14,7 +14,7 @@ from typing import Any
 
 from inkfire.errors import InputError, ModelCallError
 from inkfire.judge.base import Judge
-from inkfire.judge.calibration import Calibration, fit_calibration
+from inkfire.judge.calibration import Calibration, Method, fit_calibration
 from inkfire.judge.measure import measure
 from inkfire.judge.saved import SavedJudge, build_judge
 from inkfire.llm import stream
@@ -58,6 +58,8 @@ async def fit_judge(
     *,
     fit: Sequence[Labelled],
     test: Sequence[Labelled],
+    method: Method = "platt",
+    cost_false_good: float | None = None,
     seed: int = 0,
     concurrency: int = CONCURRENCY,
     advance: Callable[[Verdict], None] = lambda verdict: None,
@@ -71,7 +73,8 @@ async def fit_judge(
         raise InputError(f"texts to fit on and to test on share the query {min(shared)!r}; split them by query")
     raw = build_judge(saved.mode, task, llm, saved.principles, saved.examples)
     fitted = await judge_all(raw, fit, concurrency=concurrency, advance=advance)
-    calibration = fit_calibration(fitted, [row.label for row in fit])
+    labels = [row.label for row in fit]
+    calibration = fit_calibration(fitted, labels, method=method, cost_false_good=cost_false_good)
     tested = await judge_all(raw, test, concurrency=concurrency, advance=advance)
     return dataclasses.replace(saved, calibration=calibration, measured=measure_both(test, tested, calibration, seed))
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inkfire.judge.calibration import brier_score, expected_calibration_error, raw_score
+from inkfire.judge.calibration import brier_score, expected_calibration_error, raw_score, reliability
 from inkfire.records import Labelled, Verdict
 from inkfire.statistics import auc, bootstrap_auc
 
@@ -28,7 +28,7 @@ def measure(labelled: Sequence[Labelled], verdicts: Sequence[Verdict], *, seed: 
 
     ``accuracy``, ``precision``, ``recall``, ``f1``, ``kappa``, ``balanced_accuracy`` and ``auc``, each with
     ``NAME_ci``; ``auc_within_query`` (good against bad texts of the same query: what GRPO compares); ``says_good``;
-    ``length_auc``; ``ece`` and ``brier`` of the probabilities; ``n``, ``scored``,
+    ``length_auc``; ``ece``, ``brier`` and the ``reliability`` curve of the probabilities; ``n``, ``scored``,
     ``unscored``. Unscored texts are counted and left out. What cannot be computed (one class only) is None.
     """
     rows = [
@@ -54,6 +54,7 @@ def measure(labelled: Sequence[Labelled], verdicts: Sequence[Verdict], *, seed: 
         out["auc"] = out["auc_ci"] = out["length_auc"] = None
     out["auc_within_query"], out["auc_within_query_ci"] = _within_query(labels, scores, clusters, seed)
     out["ece"], out["brier"] = expected_calibration_error(scores, labels), brier_score(scores, labels)
+    out["reliability"] = reliability(scores, labels)
     return out
 
 
