@@ -176,6 +176,44 @@ def test_examples_come_from_the_calibration_texts_and_are_saved(
     assert "1 of 61 examples share a query" in err
 
 
+def test_the_curve_judges_once_and_refits_offline(
+    cli: Cli, judge: list[object], files: dict[str, Path], tmp_path: Path
+) -> None:
+    command = ["judge", "curve", *replace(judge[1:], data=files["labels"]), "--sizes", "10,20,500"]
+    code, result, err = cli(*command)
+    assert code == 0
+    assert "no row for 500" in err
+    assert (result["calls"], result["labels"]) == (61, [0, 10, 20])
+    assert result["n"] + result["n_fit"] == 61
+    assert result["accuracy_10"] == 1.0
+    assert result["accuracy_10_ci"] == [1.0, 1.0]
+    assert len(list(read_jsonl(tmp_path / "run" / "curve.jsonl"))) == 3
+    again = cli(*command)[1]
+    assert again | {"seconds": 0} == result | {"calls": 0, "cached": 0, "seconds": 0}
+
+    more = [*command, "--draws", "7", "--out", tmp_path / "more"]
+    assert cli(*more)[1]["cached"] == 61
+    shown = cli(*[arg for arg in more if arg != "--json"])[1]["text"]
+    assert "10      1.000 [1.000, 1.000]" in shown
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sizes": "ten"}, "write numbers of labels"),
+        ({"sizes": "4,20"}, "at least 10 labels"),
+        ({"examples": 4}, "name others, --examples-from F"),
+    ],
+)
+def test_a_curve_that_cannot_be_drawn_exits_2(
+    cli: Cli, judge: list[object], files: dict[str, Path], tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    code, _, err = cli("judge", "curve", *replace(judge[1:], data=files["labels"], **change))
+    assert code == 2
+    assert message in err
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("calibrated", [False, True])
 def test_a_saved_judge_scores_as_a_reward_with_its_examples_and_says_if_it_is_calibrated(
     cli: Cli, judge: list[object], files: dict[str, Path], tmp_path: Path, endpoint: str, calibrated: bool

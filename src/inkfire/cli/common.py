@@ -30,12 +30,34 @@ BudgetMoney = Annotated[
     float | None, typer.Option("--budget", help="Spend limit in the currency of the prices; a run stops with exit 3.")
 ]
 BudgetTokens = Annotated[int | None, typer.Option("--budget-tokens", help="Spend limit in tokens.")]
+JudgeMode = Annotated[
+    Literal["verdict", "logprob", "rubric", "debate"],
+    typer.Option("--mode", help="logprob: one token; verdict: a reason, then 0/1; rubric: five ratings; debate."),
+]
+PrinciplesFile = Annotated[
+    Path | None, typer.Option("--principles", help="A principles.toml; the task's own by default.")
+]
+CalibrationMethod = Annotated[
+    Literal["platt", "isotonic"],
+    typer.Option("--calibration-method", help="platt: for dozens of labels; isotonic: any shape, for hundreds."),
+]
+CostFalseGood = Annotated[
+    float | None,
+    typer.Option(
+        "--cost-false-good",
+        help="Cost of a bad text called good, the opposite costing 1; by default the threshold balances accuracy.",
+    ),
+]
 ExamplesShown = Annotated[
     int, typer.Option("--examples", min=0, help="Labelled texts shown before each text: half good, half bad.")
 ]
 ExamplesChoice = Annotated[
     Literal["nearest", "fixed"],
     typer.Option("--examples-choice", help="nearest: by likeness to the text; fixed: the same for every text."),
+]
+ExamplesFrom = Annotated[
+    Path | None,
+    typer.Option("--examples-from", help="Labelled texts to choose examples from; by default --calibration's."),
 ]
 Concurrency = Annotated[
     int | None, typer.Option("--concurrency", min=1, help="Texts at once; by default 4 embedded, 64 at an endpoint.")

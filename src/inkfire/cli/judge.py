@@ -1,48 +1,40 @@
-"""``inkfire judge``: judge texts, and measure the judge where they are labelled."""
+"""``inkfire judge``: judge texts, and measure the judge where they are labelled; ``inkfire judge curve``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from inkfire.cli import common
+from inkfire.errors import InputError
+
+judge_app = typer.Typer()
 
 
+@judge_app.callback(invoke_without_command=True)
 def judge(
-    task: common.TaskName,
-    model: common.Model,
-    data: Annotated[Path, typer.Option("--data", help="The texts, in any format with responses; labels are used.")],
-    out: common.Out,
-    mode: Annotated[
-        Literal["verdict", "logprob", "rubric", "debate"],
-        typer.Option("--mode", help="verdict: a reason, then 0/1; logprob: one token; rubric: five ratings; debate."),
-    ] = "logprob",
-    principles: Annotated[
-        Path | None, typer.Option("--principles", help="A principles.toml; the task's own by default.")
+    context: typer.Context,
+    task: Annotated[str | None, typer.Option("--task", help="A task's name or its folder.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="local/NAME or a .gguf; anything else goes to --base-url.")
     ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="The texts, in any format with responses; labels are used.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The run folder; the same command resumes.")] = None,
+    mode: common.JudgeMode = "logprob",
+    principles: common.PrinciplesFile = None,
     calibration: Annotated[
         Path | None,
         typer.Option("--calibration", help="Labelled texts of other queries to fit on, or a saved judge's folder."),
     ] = None,
-    calibration_method: Annotated[
-        Literal["platt", "isotonic"],
-        typer.Option("--calibration-method", help="platt: for dozens of labels; isotonic: any shape, for hundreds."),
-    ] = "platt",
-    cost_false_good: Annotated[
-        float | None,
-        typer.Option(
-            "--cost-false-good",
-            help="Cost of a bad text called good, the opposite costing 1; by default the threshold balances accuracy.",
-        ),
-    ] = None,
+    calibration_method: common.CalibrationMethod = "platt",
+    cost_false_good: common.CostFalseGood = None,
     examples: common.ExamplesShown = 0,
-    examples_from: Annotated[
-        Path | None,
-        typer.Option("--examples-from", help="Labelled texts to choose examples from; by default --calibration's."),
-    ] = None,
+    examples_from: common.ExamplesFrom = None,
     examples_choice: common.ExamplesChoice = "nearest",
     base_url: common.BaseUrl = None,
     concurrency: common.Concurrency = None,
@@ -57,6 +49,10 @@ def judge(
     Example: inkfire judge --task greetings-zh --model local/qwen2.5-coder-1.5b --data texts.jsonl
     --calibration labelled.jsonl --examples 8 --out runs/judge
     """
+    if context.invoked_subcommand is not None:
+        return
+    if task is None or model is None or data is None or out is None:
+        raise InputError("inkfire judge needs --task, --model, --data and --out")
     from inkfire.judge.commands import JudgeSettings, judge_data
     from inkfire.judge.judging import Access
 
@@ -74,6 +70,81 @@ def judge(
         note=common.note,
     )
     common.emit(result, as_json=json, show=_show)
+
+
+@judge_app.command("curve")
+def curve(
+    task: common.TaskName,
+    model: common.Model,
+    data: Annotated[Path, typer.Option("--data", help="Labelled texts; half of their queries are the test.")],
+    out: common.Out,
+    sizes: Annotated[str, typer.Option("--sizes", help="Numbers of labels.")] = "10,20,50,100,200",
+    draws: Annotated[int, typer.Option("--draws", min=1, help="Draws of labels a size.")] = 20,
+    mode: common.JudgeMode = "logprob",
+    principles: common.PrinciplesFile = None,
+    calibration_method: common.CalibrationMethod = "platt",
+    cost_false_good: common.CostFalseGood = None,
+    examples: common.ExamplesShown = 0,
+    examples_from: Annotated[
+        Path | None, typer.Option("--examples-from", help="Labelled texts of other queries, for --examples.")
+    ] = None,
+    examples_choice: common.ExamplesChoice = "nearest",
+    base_url: common.BaseUrl = None,
+    concurrency: common.Concurrency = None,
+    budget: common.BudgetMoney = None,
+    budget_tokens: common.BudgetTokens = None,
+    retry_unscored: common.RetryUnscored = False,
+    seed: common.Seed = 0,
+    json: common.Json = False,
+) -> None:
+    """How accuracy and AUC grow with the labels that fit a calibration. Texts are judged once: OUT/curve.jsonl.
+
+    Example: inkfire judge curve --task greetings-zh --model local/qwen2.5-coder-1.5b --data labelled.jsonl
+    --out runs/curve
+    """
+    from inkfire.judge.commands import JudgeSettings
+    from inkfire.judge.curve import curve_data
+    from inkfire.judge.judging import Access
+
+    result = curve_data(
+        task=task,
+        model=model,
+        data=data,
+        out=out,
+        settings=JudgeSettings(mode, examples, examples_choice, calibration_method, cost_false_good),
+        sizes=parse_sizes(sizes),
+        draws=draws,
+        principles=principles,
+        examples_from=examples_from,
+        access=Access(base_url, budget, budget_tokens, retry_unscored, concurrency),
+        seed=seed,
+        note=common.note,
+    )
+    common.emit(result, as_json=json, show=_show_curve)
+
+
+def parse_sizes(text: str) -> list[int]:
+    """``10,20,50`` → its numbers, rising."""
+    from inkfire.judge.calibration import MIN_LABELS
+
+    try:
+        sizes = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        raise InputError(f"--sizes {text!r}: write numbers of labels, as in 10,20,50") from None
+    if sizes[0] < MIN_LABELS:
+        raise InputError(f"--sizes {text!r}: a calibration needs at least {MIN_LABELS} labels")
+    return sizes
+
+
+def _show_curve(result: Mapping[str, Any]) -> None:
+    typer.echo(f"{result['n']} test texts, {result['unscored']} of all unscored, {result['calls']} calls")
+    typer.echo("labels  accuracy                balanced accuracy       auc")
+    for size in result["labels"]:
+        cells = []
+        for name in ("accuracy", "balanced_accuracy", "auc"):
+            low, high = result[f"{name}_{size}_ci"]
+            cells.append(f"{result[f'{name}_{size}']:.3f} [{low:.3f}, {high:.3f}]")
+        typer.echo(f"{size:<7} " + "    ".join(cells))
 
 
 def _show(result: Mapping[str, Any]) -> None:

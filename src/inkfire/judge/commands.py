@@ -73,7 +73,12 @@ def judge_data(
     rules = read_principles(principles) if principles else None
     known = {text.query for text in texts}
     fixed, fit = _calibration(calibration, settings, known, note)
-    examples = _examples(settings, examples_from, fixed, fit, known, seed, note)
+    if fixed is not None:
+        if settings.examples or examples_from is not None:
+            raise InputError("a saved judge brings its own examples; leave --examples and --examples-from out")
+        examples = fixed.examples
+    else:
+        examples = choose_examples(settings, examples_from, fit, known, seed, note)
     judge = SavedJudge(lasting(task), model, settings.mode, rules, examples)
     if examples:
         loaded.check_examples(prompt_of(judge.mode))
@@ -93,7 +98,7 @@ def judge_data(
         note("uncalibrated: labels come from the model's own bias; fit a threshold with --calibration F")
     started = time.monotonic()
     with access.ledger(run) as ledger:
-        fitted, verdicts = loop.run(_judge(loaded, judge, fit, texts, access, ledger))
+        fitted, verdicts = loop.run(judge_parts(loaded, judge, fit, texts, access, ledger))
         stats = ledger.stats()
     calibrated = fixed.calibration if fixed else None
     if fit:
@@ -139,20 +144,10 @@ def _calibration(
     return None, fit
 
 
-def _examples(
-    settings: JudgeSettings,
-    path: Path | None,
-    fixed: SavedJudge | None,
-    fit: Sequence[Labelled],
-    known: set[str],
-    seed: int,
-    note: Note,
+def choose_examples(
+    settings: JudgeSettings, path: Path | None, fit: Sequence[Labelled], known: set[str], seed: int, note: Note
 ) -> Examples:
-    """The examples that were asked for, or those that a calibrated judge brings."""
-    if fixed is not None:
-        if settings.examples or path is not None:
-            raise InputError("a saved judge brings its own examples; leave --examples and --examples-from out")
-        return fixed.examples
+    """The examples that were asked for, from the file or else from ``fit``; none of a query in ``known``."""
     if not settings.examples:
         if path is not None:
             raise InputError("--examples-from names a file, and no examples are asked for: add --examples 8")
@@ -180,7 +175,7 @@ def _foreign(fixed: SavedJudge, judge: SavedJudge, task: Task) -> str | None:
     return "principle set" if (fixed.principles or own).version != (judge.principles or own).version else None
 
 
-async def _judge(
+async def judge_parts(
     task: Task,
     judge: SavedJudge,
     fit: Sequence[Labelled],
@@ -188,6 +183,7 @@ async def _judge(
     access: Access,
     ledger: Ledger,
 ) -> tuple[list[Verdict], list[Verdict]]:
+    """The verdicts of ``fit`` and of ``texts``, on the judge's own model, under one bar of progress."""
     from inkfire.llm.models import open_model
 
     at_once = access.at_once(judge.model)

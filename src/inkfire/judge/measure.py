@@ -98,20 +98,26 @@ def _within_query(
 def _rates_with_intervals(
     labels: Sequence[int], says: Sequence[int], clusters: Sequence[str], seed: int
 ) -> dict[str, Any]:
-    """Confusion counts per query, then the rates of the whole and of ``RESAMPLES`` resamplings of the queries."""
-    index = {query: i for i, query in enumerate(dict.fromkeys(clusters))}
-    counts = np.zeros((len(index), 4))
-    for label, said, query in zip(labels, says, clusters, strict=True):
-        counts[index[query], 2 * label + said] += 1
-    rng = np.random.default_rng(seed)
-    weights = rng.multinomial(len(index), np.full(len(index), 1 / len(index)), size=RESAMPLES)
-    whole, resampled = _rates(counts.sum(axis=0)), _rates(weights @ counts)
+    whole, resampled = resampled_rates(labels, says, clusters, seed, RESAMPLES)
     out: dict[str, Any] = {}
     for name, value in whole.items():
         defined = resampled[name][np.isfinite(resampled[name])]
         out[name] = float(value) if np.isfinite(value) else None
         out[f"{name}_ci"] = [float(q) for q in np.quantile(defined, (0.025, 0.975))] if len(defined) else None
     return out
+
+
+def resampled_rates(
+    labels: Sequence[int], says: Sequence[int], clusters: Sequence[str], seed: int, n_resamples: int
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
+    """Confusion counts per query, then the rates of the whole and of ``n_resamples`` resamplings of the queries."""
+    index = {query: i for i, query in enumerate(dict.fromkeys(clusters))}
+    counts = np.zeros((len(index), 4))
+    for label, said, query in zip(labels, says, clusters, strict=True):
+        counts[index[query], 2 * label + said] += 1
+    rng = np.random.default_rng(seed)
+    weights = rng.multinomial(len(index), np.full(len(index), 1 / len(index)), size=n_resamples)
+    return _rates(counts.sum(axis=0)), _rates(weights @ counts)
 
 
 def _rates(counts: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
