@@ -22,8 +22,15 @@ Cli = Callable[..., tuple[int, dict[str, Any], str]]
 def answer(body: dict[str, Any]) -> str:
     """One word for a judge that knows windows; an object for the agents of refinement."""
     system, user = body["messages"][0]["content"], body["messages"][-1]["content"]
+    wanted = body.get("response_format", {}).get("json_schema", {}).get("schema", {}).get("properties", {})
     if "Say Good or Bad" in system:
         return "Well, well" if "unclear" in user else "Good" if "window" in user else "Bad"
+    if {"reason", "judge"} == wanted.keys():
+        return json.dumps({"reason": "It shows.", "judge": int("window" in user)})
+    if '\nA: "' in user:  # prefers what names a window; without one, the first place
+        first, _, second = user.partition("\nB: ")
+        winner = "B" if "window" in second and "window" not in first else "A"
+        return json.dumps({"reason": "x", "winner": winner})
     replies = {
         "flawed": {"flaw": "It hides the occasion.", "text": "A window that hides the occasion."},
         "Merge": {"items": ["It fits the occasion.", "It says a thing of its own.", "It opens a window."]},
@@ -212,6 +219,37 @@ def test_a_curve_that_cannot_be_drawn_exits_2(
     assert code == 2
     assert message in err
     assert not (tmp_path / "run").exists()
+
+
+def test_pairs_are_compared_in_both_orders(cli: Cli, judge: list[object], tmp_path: Path) -> None:
+    rows = [
+        {"query": "a", "chosen": "A window.", "rejected": "A door is here."},
+        {"query": "b", "chosen": "A door.", "rejected": "A window is here."},
+        {"query": "c", "chosen": "One door.", "rejected": "Two doors."},
+    ]
+    write_jsonl(tmp_path / "pairs.jsonl", rows)
+    command = replace(judge, mode="pairwise", data=tmp_path / "pairs.jsonl")
+    code, result, _ = cli(*command)
+    assert code == 0
+    assert (result["n"], result["calls"], result["ties"], result["accuracy"]) == (3, 6, 1, 0.5)
+    assert result["first_place_rate"] == 1.0
+    said = [(row["winner"], row["place"]) for row in read_jsonl(tmp_path / "run" / "comparisons.jsonl")]
+    assert said == [("chosen", None), ("rejected", None), ("tie", 1)]
+    shown = cli(*[arg for arg in command if arg != "--json"])[1]["text"]
+    assert "3 pairs, 0 unscored, 1 ties" in shown
+    code, _, err = cli(*replace(command, votes=3, out=tmp_path / "other"))
+    assert code == 2
+    assert "no votes" in err
+
+
+def test_votes_are_for_modes_that_vary(cli: Cli, judge: list[object], tmp_path: Path) -> None:
+    code, result, _ = cli(*replace(judge, mode="verdict", votes=3))
+    assert (code, result["scored"], result["calls"]) == (0, 17, 51)
+    assert read_judge(tmp_path / "run").votes == 3
+    code, _, err = cli(*replace(judge, votes=3, out=tmp_path / "other"))
+    assert code == 2
+    assert "--votes 3: logprob is deterministic" in err
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize("calibrated", [False, True])

@@ -48,12 +48,13 @@ async def test_the_rubric_is_weighted(task: Task, ratings: tuple[int, ...], labe
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "winner"), [("A", "B", "a"), ("B", "A", "b"), ("A", "A", "tie"), ("B", "B", "tie")]
+    ("first", "second", "winner", "place"),
+    [("A", "B", "a", None), ("B", "A", "b", None), ("A", "A", "tie", 1), ("B", "B", "tie", 2)],
 )
-async def test_both_orders_are_asked(task: Task, first: str, second: str, winner: str) -> None:
+async def test_both_orders_are_asked(task: Task, first: str, second: str, winner: str, place: int | None) -> None:
     llm = ScriptedLLM([json.dumps({"reason": "x", "winner": said}) for said in (first, second)])
     comparison = await PairwiseJudge(task, llm).compare("q", "one", "two")
-    assert comparison.winner == winner
+    assert (comparison.winner, comparison.place) == (winner, place)
     assert 'A: "two"' in llm.calls[1].messages[-1]["content"]
 
 

@@ -48,6 +48,9 @@ CostFalseGood = Annotated[
         help="Cost of a bad text called good, the opposite costing 1; by default the threshold balances accuracy.",
     ),
 ]
+Votes = Annotated[
+    int, typer.Option("--votes", min=1, help="Samples a text; the majority decides. For verdict and rubric.")
+]
 ExamplesShown = Annotated[
     int, typer.Option("--examples", min=0, help="Labelled texts shown before each text: half good, half bad.")
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -22,10 +22,17 @@ def judge(
         str | None, typer.Option("--model", help="local/NAME or a .gguf; anything else goes to --base-url.")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", help="The texts, in any format with responses; labels are used.")
+        Path | None, typer.Option("--data", help="Texts in any format, labels are used; for pairwise: pairs.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="The run folder; the same command resumes.")] = None,
-    mode: common.JudgeMode = "logprob",
+    mode: Annotated[
+        Literal["verdict", "logprob", "rubric", "debate", "pairwise"],
+        typer.Option(
+            "--mode",
+            help="logprob: one token; verdict: a reason, then 0/1; rubric: five ratings; debate: strategy A's agents; "
+            "pairwise: which text of a pair, both orders asked.",
+        ),
+    ] = "logprob",
     principles: common.PrinciplesFile = None,
     calibration: Annotated[
         Path | None,
@@ -36,6 +43,7 @@ def judge(
     examples: common.ExamplesShown = 0,
     examples_from: common.ExamplesFrom = None,
     examples_choice: common.ExamplesChoice = "nearest",
+    votes: common.Votes = 1,
     base_url: common.BaseUrl = None,
     concurrency: common.Concurrency = None,
     budget: common.BudgetMoney = None,
@@ -48,24 +56,46 @@ def judge(
 
     Example: inkfire judge --task greetings-zh --model local/qwen2.5-coder-1.5b --data texts.jsonl
     --calibration labelled.jsonl --examples 8 --out runs/judge
+
+    Pairs: inkfire judge --mode pairwise --task greetings-zh --model local/qwen2.5-coder-1.5b --data pairs.jsonl
+    --out runs/pairs
     """
     if context.invoked_subcommand is not None:
         return
     if task is None or model is None or data is None or out is None:
         raise InputError("inkfire judge needs --task, --model, --data and --out")
     from inkfire.judge.commands import JudgeSettings, judge_data
+    from inkfire.judge.comparing import compare_data
     from inkfire.judge.judging import Access
 
+    access = Access(base_url, budget, budget_tokens, retry_unscored, concurrency)
+    if mode == "pairwise":
+        if calibration is not None or cost_false_good is not None or votes > 1:
+            raise InputError("--mode pairwise has nothing to calibrate and no votes: leave these options out")
+        compared = compare_data(
+            task=task,
+            model=model,
+            data=data,
+            out=out,
+            settings=JudgeSettings(examples=examples, examples_choice=examples_choice),
+            principles=principles,
+            examples_from=examples_from,
+            access=access,
+            seed=seed,
+            note=common.note,
+        )
+        common.emit(compared, as_json=json, show=_show_pairs)
+        return
     result = judge_data(
         task=task,
         model=model,
         data=data,
         out=out,
-        settings=JudgeSettings(mode, examples, examples_choice, calibration_method, cost_false_good),
+        settings=JudgeSettings(mode, examples, examples_choice, calibration_method, cost_false_good, votes),
         principles=principles,
         calibration=calibration,
         examples_from=examples_from,
-        access=Access(base_url, budget, budget_tokens, retry_unscored, concurrency),
+        access=access,
         seed=seed,
         note=common.note,
     )
@@ -89,6 +119,7 @@ def curve(
         Path | None, typer.Option("--examples-from", help="Labelled texts of other queries, for --examples.")
     ] = None,
     examples_choice: common.ExamplesChoice = "nearest",
+    votes: common.Votes = 1,
     base_url: common.BaseUrl = None,
     concurrency: common.Concurrency = None,
     budget: common.BudgetMoney = None,
@@ -111,7 +142,7 @@ def curve(
         model=model,
         data=data,
         out=out,
-        settings=JudgeSettings(mode, examples, examples_choice, calibration_method, cost_false_good),
+        settings=JudgeSettings(mode, examples, examples_choice, calibration_method, cost_false_good, votes),
         sizes=parse_sizes(sizes),
         draws=draws,
         principles=principles,
@@ -145,6 +176,17 @@ def _show_curve(result: Mapping[str, Any]) -> None:
             low, high = result[f"{name}_{size}_ci"]
             cells.append(f"{result[f'{name}_{size}']:.3f} [{low:.3f}, {high:.3f}]")
         typer.echo(f"{size:<7} " + "    ".join(cells))
+
+
+def _show_pairs(result: Mapping[str, Any]) -> None:
+    typer.echo(f"{result['n']} pairs, {result['unscored']} unscored, {result['ties']} ties, {result['calls']} calls")
+    for name in (
+        *("accuracy", "accuracy_decided", "order_flip_rate", "first_place_rate"),
+        *("accuracy_length_matched", "longer_wins"),
+    ):
+        if result[name] is not None:
+            low, high = result[f"{name}_ci"]
+            typer.echo(f"{name:24} {result[name]:.3f}  [{low:.3f}, {high:.3f}]")
 
 
 def _show(result: Mapping[str, Any]) -> None:

@@ -31,14 +31,29 @@ Note = Callable[[str], None]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class JudgeSettings:
-    """How texts are judged: the mode, ``examples`` labelled texts shown before each, and how a calibration is fitted
-    (``cost_false_good`` None: its threshold is that of balanced accuracy)."""
+    """How texts are judged: the mode, ``examples`` labelled texts shown before each, how often each is asked, and how a
+    calibration is fitted (``cost_false_good`` None: its threshold is that of balanced accuracy)."""
 
     mode: Mode = "logprob"
     examples: int = 0
     examples_choice: Choice = "nearest"
     calibration_method: Method = "platt"
     cost_false_good: float | None = None
+    votes: int = 1
+
+    def check(self, task: Task) -> None:
+        """Whether the task and the mode allow what is asked for.
+
+        Raises:
+            InputError: votes of a mode that does not vary, or examples for a prompt that shows none.
+        """
+        if self.votes > 1 and self.mode not in ("verdict", "rubric"):
+            raise InputError(
+                f"--votes {self.votes}: {self.mode} is deterministic, every vote would be the same; use --mode verdict "
+                "or --mode rubric, or leave --votes out"
+            )
+        if self.examples:
+            task.check_examples(prompt_of(self.mode))
 
 
 def judge_data(
@@ -69,6 +84,7 @@ def judge_data(
         InputError: anything about the inputs that the user must change.
     """
     loaded = load_task(task)
+    settings.check(loaded)
     texts = read_texts_or_labelled(data)
     rules = read_principles(principles) if principles else None
     known = {text.query for text in texts}
@@ -79,9 +95,7 @@ def judge_data(
         examples = fixed.examples
     else:
         examples = choose_examples(settings, examples_from, fit, known, seed, note)
-    judge = SavedJudge(lasting(task), model, settings.mode, rules, examples)
-    if examples:
-        loaded.check_examples(prompt_of(judge.mode))
+    judge = SavedJudge(lasting(task), model, settings.mode, rules, examples, settings.votes)
     if fixed is not None and (why := _foreign(fixed, judge, loaded)):
         raise InputError(f"{calibration}: its calibration is of another {why}; fit anew: --calibration LABELLED")
     inputs = {"data": data, "principles": principles, "calibration": calibration, "examples_from": examples_from}
@@ -172,6 +186,8 @@ def _foreign(fixed: SavedJudge, judge: SavedJudge, task: Task) -> str | None:
     own = Principles.of(task.principles)
     if (fixed.model, fixed.mode) != (judge.model, judge.mode):
         return "model" if fixed.model != judge.model else "mode"
+    if fixed.votes != judge.votes:
+        return "number of votes"
     return "principle set" if (fixed.principles or own).version != (judge.principles or own).version else None
 
 

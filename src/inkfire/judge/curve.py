@@ -27,7 +27,7 @@ from inkfire.judge.commands import JudgeSettings, choose_examples, judge_parts
 from inkfire.judge.judging import Access, lasting
 from inkfire.judge.measure import resampled_rates
 from inkfire.judge.principles import read_principles
-from inkfire.judge.saved import SavedJudge, prompt_of
+from inkfire.judge.saved import SavedJudge
 from inkfire.llm import loop
 from inkfire.records import Labelled, Verdict
 from inkfire.statistics import auc, resampled_auc
@@ -139,6 +139,7 @@ def curve_data(
         InputError: anything about the inputs that the user must change.
     """
     loaded = load_task(task)
+    settings.check(loaded)
     fit, test = split_by_query(read_labelled(data), fraction=0.5, seed=seed)
     if not fit or len({row.label for row in fit}) < 2 or len({row.label for row in test}) < 2:
         raise InputError(f"{data}: labelled texts of both classes and of several queries are needed; half are the test")
@@ -147,9 +148,7 @@ def curve_data(
     known = {row.query for row in (*fit, *test)}
     rules = read_principles(principles) if principles else None
     examples = choose_examples(settings, examples_from, [], known, seed, note)
-    judge = SavedJudge(lasting(task), model, settings.mode, rules, examples)
-    if examples:
-        loaded.check_examples(prompt_of(judge.mode))
+    judge = SavedJudge(lasting(task), model, settings.mode, rules, examples, settings.votes)
     inputs = {"data": data, "principles": principles, "examples_from": examples_from}
     described = {"task": loaded.name, "task_version": loaded.version, "model": model, "sizes": list(sizes)}
     run = Run.open(

@@ -52,7 +52,13 @@ class NoAnswer(Exception):
 
 
 async def ask(
-    llm: LLM, messages: list[Message], schema: JsonSchema, *, max_tokens: int = 160, seed: int = 0
+    llm: LLM,
+    messages: list[Message],
+    schema: JsonSchema,
+    *,
+    max_tokens: int = 160,
+    temperature: float = 0.0,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """One call for one JSON object.
 
@@ -60,7 +66,8 @@ async def ask(
         NoAnswer: the call failed for good, or its reply does not satisfy the schema.
     """
     try:
-        reply = await llm.chat(messages, schema=schema, sampling=Sampling(max_tokens=max_tokens, seed=seed))
+        sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
+        reply = await llm.chat(messages, schema=schema, sampling=sampling)
     except ModelCallError as error:
         raise NoAnswer(str(error)) from error
     if reply.parsed is None:
@@ -93,6 +100,8 @@ class PrincipledJudge:
 class VerdictJudge(PrincipledJudge):
     """Writes a reason and then decides."""
 
+    temperature: float = 0.0
+
     @property
     def name(self) -> str:
         return f"verdict:{self.llm.name}"
@@ -101,7 +110,7 @@ class VerdictJudge(PrincipledJudge):
         version = self.rules.version
         messages = await self.render("verdict", query, response)
         try:
-            said = await ask(self.llm, messages, VERDICT_SCHEMA, seed=self.seed)
+            said = await ask(self.llm, messages, VERDICT_SCHEMA, temperature=self.temperature, seed=self.seed)
         except NoAnswer as failure:
             return Verdict(None, unscored=str(failure), principles=version)
         return Verdict(said["judge"], reason=said["reason"], principles=version)
@@ -115,6 +124,7 @@ class RubricJudge:
     llm: LLM
     examples: Examples = NO_EXAMPLES
     seed: int = 0
+    temperature: float = 0.0
 
     @property
     def name(self) -> str:
@@ -128,7 +138,10 @@ class RubricJudge:
         """
         examples = await self.examples.shown(query, response)
         messages = self.task.render("rubric", query=query, response=response, examples=examples)
-        return Rating(**await ask(self.llm, messages, RUBRIC_SCHEMA, max_tokens=80, seed=self.seed))
+        rated = await ask(
+            self.llm, messages, RUBRIC_SCHEMA, max_tokens=80, temperature=self.temperature, seed=self.seed
+        )
+        return Rating(**rated)
 
     def weighted(self, rating: Rating) -> float:
         """The rating in 1..3, weighted by the task's rubric."""
@@ -146,11 +159,15 @@ class RubricJudge:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Which of two responses is better: ``a``, ``b`` or ``tie``; None when it could not be told (``unscored``)."""
+    """Which of two responses is better: ``a``, ``b`` or ``tie``; None when it could not be told (``unscored``).
+
+    ``place`` is the place that won in both orders where that made a tie: 1 the first text, 2 the second.
+    """
 
     winner: Literal["a", "b", "tie"] | None
     reason: str = ""
     unscored: str | None = None
+    place: Literal[1, 2] | None = None
 
 
 @dataclass(frozen=True)
@@ -175,7 +192,8 @@ class PairwiseJudge:
         except NoAnswer as failure:
             return Comparison(None, unscored=str(failure))
         if first["winner"] == second["winner"]:
-            return Comparison("tie", reason="the other order gave the other answer")
+            place: Literal[1, 2] = 1 if first["winner"] == "A" else 2
+            return Comparison("tie", reason="the other order gave the other answer", place=place)
         return Comparison("a" if first["winner"] == "A" else "b", reason=first["reason"])
 
     async def _ask(self, query: str, a: str, b: str, examples: list[dict[str, Any]]) -> dict[str, Any]:

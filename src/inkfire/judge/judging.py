@@ -16,7 +16,7 @@ from inkfire.errors import InputError, ModelCallError
 from inkfire.judge.base import Judge
 from inkfire.judge.calibration import Calibration, Method, fit_calibration
 from inkfire.judge.measure import measure
-from inkfire.judge.saved import SavedJudge, build_judge
+from inkfire.judge.saved import SavedJudge
 from inkfire.llm import stream
 from inkfire.llm.base import LLM
 from inkfire.llm.ledger import Ledger
@@ -71,7 +71,7 @@ async def fit_judge(
     """
     if shared := {row.query for row in fit} & {row.query for row in test}:
         raise InputError(f"texts to fit on and to test on share the query {min(shared)!r}; split them by query")
-    raw = build_judge(saved.mode, task, llm, saved.principles, saved.examples)
+    raw = dataclasses.replace(saved, calibration=None).build(llm, task)
     fitted = await judge_all(raw, fit, concurrency=concurrency, advance=advance)
     labels = [row.label for row in fit]
     calibration = fit_calibration(fitted, labels, method=method, cost_false_good=cost_false_good)

@@ -20,6 +20,7 @@ from inkfire.judge.examples import NO_EXAMPLES, Examples, GoodExamples
 from inkfire.judge.judge import RubricJudge, VerdictJudge
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import Principle, Principles
+from inkfire.judge.votes import VotingJudge
 from inkfire.llm.base import LLM
 from inkfire.llm.ledger import Ledger
 from inkfire.tasks.task import Task, load_task
@@ -44,26 +45,37 @@ class SavedJudge:
     mode: Mode
     principles: Principles | None = None
     examples: Examples = NO_EXAMPLES
+    votes: int = 1
     calibration: Calibration | None = None
     measured: Mapping[str, Any] | None = None
 
     def build(self, llm: LLM, task: Task | None = None) -> Judge:
         """The judge, on a model that is already open."""
-        inner = build_judge(self.mode, task or load_task(self.task), llm, self.principles, self.examples)
+        inner = build_judge(self.mode, task or load_task(self.task), llm, self.principles, self.examples, self.votes)
         return inner if self.calibration is None else CalibratedJudge(inner, self.calibration)
 
 
 def build_judge(
-    mode: str, task: Task, llm: LLM, principles: Principles | None = None, examples: Examples = NO_EXAMPLES
+    mode: str,
+    task: Task,
+    llm: LLM,
+    principles: Principles | None = None,
+    examples: Examples = NO_EXAMPLES,
+    votes: int = 1,
 ) -> Judge:
-    """An uncalibrated judge of one of the modes.
+    """An uncalibrated judge of one of the modes; several ``votes`` are samples at a temperature.
 
     Raises:
-        InputError: an unknown mode.
+        InputError: an unknown mode, or votes of a mode that does not vary.
         TaskError: examples for a mode whose prompt shows none.
     """
     if examples:
         task.check_examples(prompt_of(mode))
+    judge = _build_one(mode, task, llm, principles, examples)
+    return judge if votes == 1 else VotingJudge.of(judge, votes)
+
+
+def _build_one(mode: str, task: Task, llm: LLM, principles: Principles | None, examples: Examples) -> Judge:
     if mode == "verdict":
         return VerdictJudge(task, llm, principles, examples)
     if mode == "logprob":
@@ -91,6 +103,7 @@ def save_judge(folder: Path, judge: SavedJudge) -> Path:
             "mode": judge.mode,
             "principles": judge.principles and judge.principles.to_json(),
             "examples": judge.examples.to_json() if judge.examples else None,
+            "votes": judge.votes,
             "calibration": judge.calibration and judge.calibration.to_json(),
             "measured": judge.measured and dict(judge.measured),
         },
@@ -145,6 +158,7 @@ def _from_json(data: Mapping[str, Any], path: Path) -> SavedJudge:
         mode=data["mode"],
         principles=principles or None,
         examples=Examples.from_json(data["examples"]) if data["examples"] else NO_EXAMPLES,
+        votes=data.get("votes", 1),
         calibration=Calibration.from_json(calibration, path=path) if calibration else None,
         measured=data["measured"],
     )
