@@ -178,6 +178,15 @@ def _show_curve(result: Mapping[str, Any]) -> None:
         typer.echo(f"{size:<7} " + "    ".join(cells))
 
 
+_TWINS = {
+    "length_auc": "auc of length alone",
+    "ngram_auc": "auc of n-grams",
+    "auc_length_matched": "auc, length-matched",
+    "ngram_auc_length_matched": "auc of n-grams, matched",
+    "accuracy_length_matched": "accuracy, length-matched",
+}
+
+
 def _show_pairs(result: Mapping[str, Any]) -> None:
     typer.echo(f"{result['n']} pairs, {result['unscored']} unscored, {result['ties']} ties, {result['calls']} calls")
     for name in (
@@ -203,8 +212,12 @@ def _show(result: Mapping[str, Any]) -> None:
             typer.echo(f"{name:18} {value:.3f}  [{interval[0]:.3f}, {interval[1]:.3f}]")
     typer.echo(f"{'ece':18} {result['ece']:.3f}")
     typer.echo(f"{'brier':18} {result['brier']:.3f}")
-    if result["length_auc"] is not None:
-        typer.echo(f"{'length alone, auc':18} {result['length_auc']:.3f}")
+    typer.echo("what length and n-grams say of the same labels, and the judge where length says nothing:")
+    for name, what in _TWINS.items():
+        if result[name] is not None:
+            low, high = result[f"{name}_ci"]
+            typer.echo(f"{what:26} {result[name]:.3f}  [{low:.3f}, {high:.3f}]")
+    typer.echo(f"{'length-matched texts':26} {result['n_length_matched']}")
     if "uncalibrated" in result:
         typer.echo(f"uncalibrated accuracy {result['uncalibrated']['accuracy']:.3f}")
     typer.echo("said P(Good) → found good")

@@ -15,7 +15,7 @@ from typing import Any
 from inkfire.errors import InputError, ModelCallError
 from inkfire.judge.base import Judge
 from inkfire.judge.calibration import Calibration, Method, fit_calibration
-from inkfire.judge.measure import measure
+from inkfire.judge.measure import measure, measure_twins
 from inkfire.judge.saved import SavedJudge
 from inkfire.llm import stream
 from inkfire.llm.base import LLM
@@ -82,10 +82,11 @@ async def fit_judge(
 def measure_both(
     labelled: Sequence[Labelled], raw: Sequence[Verdict], calibration: Calibration | None, seed: int = 0
 ) -> dict[str, Any]:
-    """The metrics of the calibrated judge, and what the same answers are worth without the calibration beside them."""
+    """The metrics of the calibrated judge and its twins, and what the same answers are worth uncalibrated."""
+    verdicts = raw if calibration is None else [calibration.apply(verdict) for verdict in raw]
+    measured = measure(labelled, verdicts, seed=seed) | measure_twins(labelled, verdicts, seed=seed)
     if calibration is None:
-        return measure(labelled, raw, seed=seed) | {"calibrated": False}
-    measured = measure(labelled, [calibration.apply(verdict) for verdict in raw], seed=seed)
+        return measured | {"calibrated": False}
     plain = measure(labelled, raw, seed=seed)
     kept = ("accuracy", "accuracy_ci", "says_good", "auc", "ece", "brier")
     return measured | {"calibrated": True, "uncalibrated": {name: plain.get(name) for name in kept}}
