@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from inkfire.cli.app import run
-from inkfire.judge.principles import Principles, read_principles
+from inkfire.datafiles import read_labelled
+from inkfire.judge.principles import Principle, Principles, read_principles
 from inkfire.judge.saved import read_judge
 from inkfire.llm import loop
+from inkfire.statistics import Interval
 from inkfire.workspace import read_jsonl, write_jsonl
 
 Cli = Callable[..., tuple[int, dict[str, Any], str]]
@@ -355,5 +357,36 @@ def test_refinement_writes_its_history_and_resumes(
     code, third, _ = cli(*other)
     assert code == 0
     assert third["calls"] == third["cached"] > 0
-    for name in ("principles.toml", "flaws.toml", "history.jsonl", "attacks.jsonl", "judge.json"):
+    files_of_a_run = ("principles.toml", "flaws.toml", "history.jsonl", "attacks.jsonl", "judge.json")
+    for name in (*files_of_a_run, "hard_negatives.jsonl", "counterexamples.jsonl"):
         assert (tmp_path / "refined" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
+    rules = read_principles(tmp_path / "refined" / "principles.toml")
+    assert all(item.tokens is not None and item.tokens > 0 for item in rules.items)
+    hard = read_labelled(tmp_path / "refined" / "hard_negatives.jsonl")
+    assert [row.label for row in hard] == [0] * result["hard_negatives"]
+    assert result["hard_negatives"] > 0
+
+    shown = [tmp_path / "shown" if arg == tmp_path / "refined" else arg for arg in command]
+    code, _, err = cli(*shown, "--leave-one-out", "--examples", 2)
+    assert code == 0
+    assert "leave-one-out: 2 rules" in err
+    assert "round 1: validation texts, candidate: " in err
+    assert read_judge(tmp_path / "shown").examples.n == 2
+    rules = read_principles(tmp_path / "shown" / "principles.toml")
+    assert all(item.contribution is not None for item in rules.items)
+
+
+def test_two_sets_of_principles_are_compared(cli: Cli, tmp_path: Path) -> None:
+    Principles.of(["It fits.", "It is new."]).write(tmp_path / "a.toml", task="tiny")
+    added = Principle("It opens a window.", "reflection", 2, (), "It was not told.", Interval(0.1, 0.02, 0.2, 60))
+    Principles((Principle("It fits."), added)).write(tmp_path / "b.toml", task="tiny")
+    code, result, _ = cli("refine", "diff", tmp_path / "a.toml", tmp_path / "b.toml", "--json")
+    assert (code, result["n_added"], result["n_removed"], result["kept"]) == (0, 1, 1, 1)
+    code, shown, _ = cli("refine", "diff", tmp_path / "a.toml", tmp_path / "b.toml")
+    assert code == 0
+    assert "+ It opens a window." in shown["text"]
+    assert "why: It was not told." in shown["text"]
+    assert "held-out AUC of the change +0.100 [+0.020, +0.200] on 60 texts" in shown["text"]
+    code, _, err = cli("refine", "diff", tmp_path / "a.toml", tmp_path / "none.toml")
+    assert code == 2
+    assert "none.toml: no such file" in err

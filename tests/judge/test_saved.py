@@ -12,17 +12,20 @@ from inkfire.judge.calibration import CalibratedJudge, Calibration
 from inkfire.judge.examples import Examples
 from inkfire.judge.judge import RubricJudge, VerdictJudge
 from inkfire.judge.logprob import LogprobJudge
-from inkfire.judge.principles import Principles
+from inkfire.judge.principles import Principle, Principles
 from inkfire.judge.saved import SavedJudge, build_judge, read_judge, save_judge
 from inkfire.llm.scripted import ScriptedLLM
 from inkfire.records import Labelled
+from inkfire.statistics import Interval
 from inkfire.tasks.task import Task
 
 FULL = SavedJudge(
     task="greetings-zh",
     model="local/some",
     mode="logprob",
-    principles=Principles.of(["具体"]).revised(["新鲜"], origin="reflection", round_number=1, because=["a"]),
+    principles=Principles(
+        (Principle("新鲜", "reflection", 1, ("a",), "因为", Interval(0.1, 0.0, 0.2, 60)),), parent="b"
+    ),
     examples=Examples((Labelled("q", "r", 1), Labelled("p", "s", 0)), 2, "fixed", 3),
     calibration=Calibration(1.5, -2.0, 0.5, 80, 40),
     measured={"auc": 0.7, "auc_ci": [0.6, 0.8], "scored": 80},

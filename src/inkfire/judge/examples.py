@@ -13,6 +13,7 @@ calibration and to judge new texts: each text that is fitted on is judged as if 
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,6 +52,10 @@ class Examples:
 
     def __bool__(self) -> bool:
         return self.n > 0
+
+    def without(self, queries: set[str]) -> Examples:
+        """The same from a pool without the texts of ``queries``."""
+        return dataclasses.replace(self, pool=tuple(row for row in self.pool if row.query not in queries))
 
     async def pick(self, query: str, *responses: str) -> list[Labelled]:
         """Good and bad in turn, the nearest last; fewer than ``n`` where the item's own query takes too many away."""

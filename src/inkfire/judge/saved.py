@@ -19,7 +19,7 @@ from inkfire.judge.calibration import CalibratedJudge, Calibration
 from inkfire.judge.examples import NO_EXAMPLES, Examples, GoodExamples
 from inkfire.judge.judge import RubricJudge, VerdictJudge
 from inkfire.judge.logprob import LogprobJudge
-from inkfire.judge.principles import Principle, Principles
+from inkfire.judge.principles import Principles
 from inkfire.judge.votes import VotingJudge
 from inkfire.llm.base import LLM
 from inkfire.llm.ledger import Ledger
@@ -145,18 +145,11 @@ def _from_json(data: Mapping[str, Any], path: Path) -> SavedJudge:
     if data["mode"] not in MODES:
         raise ValueError(f"unknown mode {data['mode']!r}")
     rules, calibration = data["principles"], data["calibration"]
-    principles = rules and Principles(
-        tuple(
-            Principle(rule["text"], rule["origin"], rule["round"], tuple(rule["because"]))
-            for rule in rules["principles"]
-        ),
-        parent=rules["parent"],
-    )
     return SavedJudge(
         task=data["task"],
         model=data["model"],
         mode=data["mode"],
-        principles=principles or None,
+        principles=Principles.from_json(rules) if rules else None,
         examples=Examples.from_json(data["examples"]) if data["examples"] else NO_EXAMPLES,
         votes=data.get("votes", 1),
         calibration=Calibration.from_json(calibration, path=path) if calibration else None,
