@@ -99,8 +99,8 @@ def by_length(n: int, seed: int = 0) -> list[Labelled]:
 def test_a_judge_that_only_counts_characters_is_shown_up_by_the_matched_slice() -> None:
     texts = by_length(600)
     verdicts = said(*[len(row.response) / 100 for row in texts])
-    found = measure_twins(texts, verdicts)
-    assert found["length_auc"] == measure(texts, verdicts)["auc"] > 0.6
+    found = measure(texts, verdicts) | measure_twins(texts, verdicts)
+    assert found["length_auc"] == found["auc"] > 0.6
     assert found["auc_length_matched"] == found["length_auc_length_matched"]
     low, high = found["auc_length_matched_ci"]
     assert low < 0.5 < high
@@ -118,7 +118,7 @@ def test_the_ngram_twin_sees_words_that_give_the_label_away() -> None:
     texts = [Labelled(f"q{n}", f"{'gold' if n % 2 else 'lead'} {n % 7}", 1 if n % 2 else 0) for n in range(40)]
     found = measure_twins(texts, said(*[0.5] * 40))
     assert found["ngram_auc"] == found["ngram_auc_length_matched"] == 1.0
-    assert found["auc_length_matched"] == found["length_auc"] == 0.5
+    assert found["auc_length_matched"] == found["length_auc_length_matched"] == 0.5
 
 
 @pytest.mark.parametrize("labels", [(1, 1, 1), (), (1, 0)])

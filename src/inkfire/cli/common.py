@@ -22,6 +22,15 @@ Model = Annotated[
     str,
     typer.Option("--model", help="local/NAME or a .gguf for the embedded engine; anything else goes to --base-url."),
 ]
+# A group that has commands of its own cannot require an option: its callback says what is missing.
+GroupTask = Annotated[str | None, typer.Option("--task", help="A task's name (inkfire tasks list) or its folder.")]
+GroupModel = Annotated[
+    str | None,
+    typer.Option("--model", help="local/NAME or a .gguf for the embedded engine; anything else goes to --base-url."),
+]
+GroupOut = Annotated[
+    Path | None, typer.Option("--out", help="The run folder. The same command on the same folder resumes.")
+]
 BaseUrl = Annotated[
     str | None,
     typer.Option("--base-url", envvar="OPENAI_BASE_URL", help="OpenAI-compatible endpoint of remote models."),

@@ -17,14 +17,12 @@ judge_app = typer.Typer()
 @judge_app.callback(invoke_without_command=True)
 def judge(
     context: typer.Context,
-    task: Annotated[str | None, typer.Option("--task", help="A task's name or its folder.")] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", help="local/NAME or a .gguf; anything else goes to --base-url.")
-    ] = None,
+    task: common.GroupTask = None,
+    model: common.GroupModel = None,
     data: Annotated[
         Path | None, typer.Option("--data", help="Texts in any format, labels are used; for pairwise: pairs.")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="The run folder; the same command resumes.")] = None,
+    out: common.GroupOut = None,
     mode: Annotated[
         Literal["verdict", "logprob", "rubric", "debate", "pairwise"],
         typer.Option(

@@ -17,15 +17,13 @@ refine_app = typer.Typer()
 @refine_app.callback(invoke_without_command=True)
 def refine(
     context: typer.Context,
-    task: Annotated[str | None, typer.Option("--task", help="A task's name or its folder.")] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", help="local/NAME or a .gguf; anything else goes to --base-url.")
-    ] = None,
+    task: common.GroupTask = None,
+    model: common.GroupModel = None,
     prompts: Annotated[Path | None, typer.Option("--prompts", help="Queries for the Generator, in any format.")] = None,
     labelled: Annotated[
         Path | None, typer.Option("--labelled", help="Labelled texts; split here by query into three.")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="The run folder; the same command resumes.")] = None,
+    out: common.GroupOut = None,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Rounds of attack, reflection and test.")] = 1,
     attacks: Annotated[int, typer.Option("--attacks", min=1, help="Flawed texts a round.")] = 4,
     errors: Annotated[int, typer.Option("--errors", min=1, help="The judge's errors reflected on a round.")] = 6,

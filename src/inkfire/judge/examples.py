@@ -50,8 +50,8 @@ class Examples:
                 f"{good} good and {len(self.pool) - good} bad ones"
             )
 
-    def __bool__(self) -> bool:
-        return self.n > 0
+    def __len__(self) -> int:
+        return self.n
 
     def without(self, queries: set[str]) -> Examples:
         """The same from a pool without the texts of ``queries``."""

@@ -30,8 +30,8 @@ def measure(labelled: Sequence[Labelled], verdicts: Sequence[Verdict], *, seed: 
 
     ``accuracy``, ``precision``, ``recall``, ``f1``, ``kappa``, ``balanced_accuracy`` and ``auc``, each with
     ``NAME_ci``; ``auc_within_query`` (good against bad texts of the same query: what GRPO compares); ``says_good``;
-    ``ece``, ``brier`` and the ``reliability`` curve of the probabilities; ``n``, ``scored``,
-    ``unscored``. Unscored texts are counted and left out. What cannot be computed (one class only) is None.
+    ``length_auc``, the first twin; ``ece``, ``brier`` and the ``reliability`` curve of the probabilities; ``n``,
+    ``scored``, ``unscored``. Unscored texts are counted and left out. What cannot be computed (one class only) is None.
     """
     rows = [
         (row, verdict, score)
@@ -48,6 +48,7 @@ def measure(labelled: Sequence[Labelled], verdicts: Sequence[Verdict], *, seed: 
     out["says_good"] = sum(says) / len(says)
     out |= _rates_with_intervals(labels, says, clusters, seed)
     out |= _auc("auc", labels, scores, clusters, seed)
+    out |= _auc("length_auc", labels, [float(len(row.response)) for row, _, _ in rows], clusters, seed)
     out["auc_within_query"], out["auc_within_query_ci"] = _within_query(labels, scores, clusters, seed)
     out["ece"], out["brier"] = expected_calibration_error(scores, labels), brier_score(scores, labels)
     out["reliability"] = reliability(scores, labels)
@@ -57,8 +58,8 @@ def measure(labelled: Sequence[Labelled], verdicts: Sequence[Verdict], *, seed: 
 def measure_twins(labelled: Sequence[Labelled], verdicts: Sequence[Verdict], *, seed: int = 0) -> dict[str, Any]:
     """What is beside the judge's metrics, on the scored texts; each AUC and accuracy with ``NAME_ci``.
 
-    ``length_auc`` and ``ngram_auc`` (cross-validated by query on these labels) are the twins. ``n_length_matched``
-    texts are the slice of :func:`inkfire.twins.length_matched`, on which the judge has ``accuracy_length_matched``,
+    ``ngram_auc`` is the second twin, cross-validated by query on these labels. ``n_length_matched`` texts are the slice
+    of :func:`inkfire.twins.length_matched`, on which the judge has ``accuracy_length_matched``,
     ``balanced_accuracy_length_matched`` and ``auc_length_matched``, and the twins ``length_auc_length_matched`` (a
     check: about 0.5) and ``ngram_auc_length_matched``. What cannot be computed is None.
     """
@@ -73,8 +74,7 @@ def measure_twins(labelled: Sequence[Labelled], verdicts: Sequence[Verdict], *, 
     lengths = [float(len(row.response)) for row in texts]
     ngrams = ngram_cv_scores(texts, seed=seed) or []
     kept = length_matched(texts, seed)
-    out = _auc("length_auc", labels, lengths, clusters, seed)
-    out |= _auc("ngram_auc", labels, ngrams, clusters, seed)
+    out = _auc("ngram_auc", labels, ngrams, clusters, seed)
     out["n_length_matched"] = len(kept)
     within = [labels[i] for i in kept], [clusters[i] for i in kept]
     rates = _rates_with_intervals(within[0], [says[i] for i in kept], within[1], seed) if kept else {}
