@@ -194,6 +194,9 @@ def refine_data(
     shown = Examples(tuple(splits.fit), examples, examples_choice, settings.seed) if examples else NO_EXAMPLES
     if examples:
         loaded.check_examples("logprob")
+        shown.without(
+            {row.query for row in splits.validation}
+        )  # refuses a pool that is too small, before anything runs
     inputs = {"prompts": prompts, "labelled": labelled, "principles": principles}
     settled = dataclasses.asdict(settings)
     del settled["concurrency"], settled["seed"]
