@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +17,11 @@ from inkfire.datafiles import read_labelled, read_pairs, split_by_query
 from inkfire.errors import DataError
 from inkfire.records import Labelled, Preference
 from inkfire.twins import (
+    MATCH_RATIO,
     NgramPairModel,
     length_auc,
     length_best_accuracy,
+    length_matched,
     ngram_cv_auc,
     pair_slices,
 )
@@ -147,3 +151,23 @@ def test_length_on_the_release(release_data: Path) -> None:
     labelled = read_labelled(release_data / "reward_data_train.json")
     assert length_auc(labelled).estimate == pytest.approx(0.913, abs=2e-3)
     assert length_best_accuracy(labelled) == pytest.approx(0.865, abs=2e-3)
+
+
+@given(st.lists(st.tuples(st.integers(0, 200), st.sampled_from([0, 1])), max_size=60), st.integers(0, 9))
+def test_a_length_matched_slice_has_as_many_good_as_bad_texts_of_every_length(
+    texts: list[tuple[int, Any]], seed: int
+) -> None:
+    rows = [Labelled(f"q{n}", "x" * size, label) for n, (size, label) in enumerate(texts)]
+    kept = length_matched(rows, seed)
+    assert kept == sorted(set(kept))
+
+    def counted(indices: Iterable[int]) -> dict[int, tuple[int, int]]:
+        bins: dict[int, tuple[int, int]] = {}
+        for index in indices:
+            size = round(math.log(max(len(rows[index].response), 1)) / math.log(MATCH_RATIO))
+            bad, good = bins.get(size, (0, 0))
+            bins[size] = (bad + 1 - rows[index].label, good + rows[index].label)
+        return bins
+
+    everything = counted(range(len(rows)))
+    assert counted(kept) == {size: (min(n), min(n)) for size, n in everything.items() if min(n)}

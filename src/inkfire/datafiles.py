@@ -58,6 +58,12 @@ def read_labelled(path: str | Path) -> list[Labelled]:
     return list(_convert(path, _labelled))
 
 
+def read_texts_or_labelled(path: str | Path) -> list[Candidate] | list[Labelled]:
+    """Labelled texts where the first row has a label (or is a pair); then every row must. Else texts alone."""
+    first: Row = next(_convert(path, lambda row: [row]))
+    return read_labelled(path) if {"label", "chosen"} & first.keys() else read_texts(path)
+
+
 def read_pairs(path: str | Path) -> list[Preference]:
     """Preference pairs: bare, sharegpt or TRL conversational."""
     return list(iter_pairs(path))

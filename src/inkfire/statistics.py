@@ -100,6 +100,17 @@ def bootstrap_auc(
     estimate = auc(labels, scores)
     if math.isnan(estimate):
         return Interval(estimate, math.nan, math.nan, len(labels))
+    return _percentiles(estimate, resampled_auc(labels, scores, clusters, seed, n_resamples), len(labels))
+
+
+def resampled_auc(
+    labels: Sequence[int],
+    scores: Sequence[float],
+    clusters: Sequence[Hashable] | None = None,
+    seed: int = 0,
+    n_resamples: int = 2000,
+) -> Floats:
+    """The AUCs of ``n_resamples`` bootstrap samples of clusters; NaN where one holds one class only."""
     index = _cluster_index(clusters if clusters is not None else range(len(labels)))
     order = np.argsort(scores, kind="stable")
     sorted_scores, good = np.asarray(scores, float)[order], np.asarray(labels)[order] == 1
@@ -108,7 +119,7 @@ def bootstrap_auc(
         _weighted_auc(weights[:, index[order]], good, ties)
         for weights in _resamples(int(index.max()) + 1, seed, n_resamples, chunk=max(1, 2_000_000 // len(order)))
     ]
-    return _percentiles(estimate, np.concatenate(aucs), len(labels))
+    return np.concatenate(aucs)
 
 
 def _weighted_auc(weights: Floats, good: NDArray[np.bool_], ties: NDArray[np.int_]) -> Floats:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,8 +11,11 @@ from typing import Any
 import pytest
 
 from inkfire.cli.app import run
-from inkfire.judge.principles import Principles, read_principles
+from inkfire.datafiles import read_labelled
+from inkfire.judge.principles import Principle, Principles, read_principles
+from inkfire.judge.saved import read_judge
 from inkfire.llm import loop
+from inkfire.statistics import Interval
 from inkfire.workspace import read_jsonl, write_jsonl
 
 Cli = Callable[..., tuple[int, dict[str, Any], str]]
@@ -20,8 +24,15 @@ Cli = Callable[..., tuple[int, dict[str, Any], str]]
 def answer(body: dict[str, Any]) -> str:
     """One word for a judge that knows windows; an object for the agents of refinement."""
     system, user = body["messages"][0]["content"], body["messages"][-1]["content"]
+    wanted = body.get("response_format", {}).get("json_schema", {}).get("schema", {}).get("properties", {})
     if "Say Good or Bad" in system:
         return "Well, well" if "unclear" in user else "Good" if "window" in user else "Bad"
+    if {"reason", "judge"} == wanted.keys():
+        return json.dumps({"reason": "It shows.", "judge": int("window" in user)})
+    if '\nA: "' in user:  # prefers what names a window; without one, the first place
+        first, _, second = user.partition("\nB: ")
+        winner = "B" if "window" in second and "window" not in first else "A"
+        return json.dumps({"reason": "x", "winner": winner})
     replies = {
         "flawed": {"flaw": "It hides the occasion.", "text": "A window that hides the occasion."},
         "Merge": {"items": ["It fits the occasion.", "It says a thing of its own.", "It opens a window."]},
@@ -130,10 +141,156 @@ def test_it_calibrates_on_other_queries_only(
     assert "of another principle set" in err
 
 
+def test_how_it_is_calibrated_is_saved(cli: Cli, judge: list[object], files: dict[str, Path], tmp_path: Path) -> None:
+    options = {"calibration": files["labels"], "calibration-method": "isotonic", "cost-false-good": 3}
+    code, result, _ = cli(*replace(judge, **options))
+    assert (code, result["accuracy"]) == (0, 1.0)
+    assert [row["n"] for row in result["reliability"]] == [8, 8]
+    saved = read_judge(tmp_path / "run").calibration
+    assert saved is not None
+    assert (saved.method, saved.threshold, saved.cost_false_good) == ("isotonic", 0.75, 3.0)
+
+    code, _, err = cli(*replace(judge, **options, out=tmp_path / "again"), "--calibration", tmp_path / "run")
+    assert code == 2
+    assert "is calibrated already" in err
+    code, _, err = cli(*replace(judge, out=tmp_path / "none", **{"cost-false-good": 3}))
+    assert code == 2
+    assert "add --calibration" in err
+
+
+def test_a_person_is_shown_the_curve_and_what_is_not_calibrated(cli: Cli, judge: list[object]) -> None:
+    code, shown, _ = cli(*[arg for arg in judge if arg != "--json"])
+    assert code == 0
+    assert "uncalibrated: the labels carry the model's own bias" in shown["text"]
+    assert "said P(Good)" in shown["text"]
+
+
+def test_examples_come_from_the_calibration_texts_and_are_saved(
+    cli: Cli, judge: list[object], files: dict[str, Path], tmp_path: Path
+) -> None:
+    options = {"calibration": files["labels"], "examples": 4}
+    code, result, _ = cli(*replace(judge, **options))
+    assert code == 0
+    assert result["calibrated"] is True
+    saved = read_judge(tmp_path / "run")
+    assert (saved.examples.n, saved.examples.choice, len(saved.examples.pool)) == (4, "nearest", 60)
+    reused = replace(judge, calibration=tmp_path / "run", out=tmp_path / "reused")
+    code, again, _ = cli(*reused)
+    assert (code, again["calls"], again["cached"], again["auc"]) == (0, 17, 17, result["auc"])
+    assert read_judge(tmp_path / "reused").examples == saved.examples
+
+    fixed = {"examples-from": files["labels"], "examples": 2, "examples-choice": "fixed", "out": tmp_path / "fixed"}
+    code, result, err = cli(*replace(judge, **fixed))
+    assert (code, result["calibrated"]) == (0, False)
+    assert "1 of 61 examples share a query" in err
+
+
+def test_the_curve_judges_once_and_refits_offline(
+    cli: Cli, judge: list[object], files: dict[str, Path], tmp_path: Path
+) -> None:
+    command = ["judge", "curve", *replace(judge[1:], data=files["labels"]), "--sizes", "10,20,500"]
+    code, result, err = cli(*command)
+    assert code == 0
+    assert "no row for 500" in err
+    assert (result["calls"], result["labels"]) == (61, [0, 10, 20])
+    assert result["n"] + result["n_fit"] == 61
+    assert result["accuracy_10"] == 1.0
+    assert result["accuracy_10_ci"] == [1.0, 1.0]
+    assert len(list(read_jsonl(tmp_path / "run" / "curve.jsonl"))) == 3
+    again = cli(*command)[1]
+    assert again | {"seconds": 0} == result | {"calls": 0, "cached": 0, "seconds": 0}
+
+    more = [*command, "--draws", "7", "--out", tmp_path / "more"]
+    assert cli(*more)[1]["cached"] == 61
+    shown = cli(*[arg for arg in more if arg != "--json"])[1]["text"]
+    assert "10      1.000 [1.000, 1.000]" in shown
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sizes": "ten"}, "write numbers of labels"),
+        ({"sizes": "4,20"}, "at least 10 labels"),
+        ({"examples": 4}, "name others, --examples-from F"),
+    ],
+)
+def test_a_curve_that_cannot_be_drawn_exits_2(
+    cli: Cli, judge: list[object], files: dict[str, Path], tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    code, _, err = cli("judge", "curve", *replace(judge[1:], data=files["labels"], **change))
+    assert code == 2
+    assert message in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_pairs_are_compared_in_both_orders(cli: Cli, judge: list[object], tmp_path: Path) -> None:
+    rows = [
+        {"query": "a", "chosen": "A window.", "rejected": "A door is here."},
+        {"query": "b", "chosen": "A door.", "rejected": "A window is here."},
+        {"query": "c", "chosen": "One door.", "rejected": "Two doors."},
+    ]
+    write_jsonl(tmp_path / "pairs.jsonl", rows)
+    command = replace(judge, mode="pairwise", data=tmp_path / "pairs.jsonl")
+    code, result, _ = cli(*command)
+    assert code == 0
+    assert (result["n"], result["calls"], result["ties"], result["accuracy"]) == (3, 6, 1, 0.5)
+    assert result["first_place_rate"] == 1.0
+    said = [(row["winner"], row["place"]) for row in read_jsonl(tmp_path / "run" / "comparisons.jsonl")]
+    assert said == [("chosen", None), ("rejected", None), ("tie", 1)]
+    shown = cli(*[arg for arg in command if arg != "--json"])[1]["text"]
+    assert "3 pairs, 0 unscored, 1 ties" in shown
+    code, _, err = cli(*replace(command, votes=3, out=tmp_path / "other"))
+    assert code == 2
+    assert "no votes" in err
+
+
+def test_votes_are_for_modes_that_vary(cli: Cli, judge: list[object], tmp_path: Path) -> None:
+    code, result, _ = cli(*replace(judge, mode="verdict", votes=3))
+    assert (code, result["scored"], result["calls"]) == (0, 17, 51)
+    assert read_judge(tmp_path / "run").votes == 3
+    code, _, err = cli(*replace(judge, votes=3, out=tmp_path / "other"))
+    assert code == 2
+    assert "--votes 3: logprob is deterministic" in err
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_a_saved_judge_scores_as_a_reward_with_its_examples_and_says_if_it_is_calibrated(
+    cli: Cli, judge: list[object], files: dict[str, Path], tmp_path: Path, endpoint: str, calibrated: bool
+) -> None:
+    options: dict[str, object] = {"calibration": files["labels"], "examples": 4} if calibrated else {}
+    assert cli(*replace(judge, **options))[0] == 0
+    score = ["score", "--reward", tmp_path / "run", "--data", files["data"], "--base-url", endpoint, "--json"]
+    code, result, _ = cli(*score)
+    assert (code, result["calibrated"], result["scored"], result["auc"]) == (0, calibrated, 16, 1.0)
+    with sqlite3.connect(tmp_path / ".inkfire" / "ledger.sqlite") as ledger:  # the same prompts: nothing was asked anew
+        asked = ledger.execute("SELECT COUNT(*) FROM replies").fetchone()[0]
+    assert asked == 17 + 60 * calibrated
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"examples": 4}, "needs labelled texts to choose from"),
+        ({"examples": 3, "calibration": "labels"}, "use an even number"),
+        ({"examples": 4, "calibration": "labels", "mode": "rubric"}, "rubric.jinja: shows no examples"),
+        ({"examples-from": "labels"}, "add --examples 8"),
+    ],
+)
+def test_examples_that_cannot_be_shown_exit_2(
+    cli: Cli, judge: list[object], files: dict[str, Path], tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    code, _, err = cli(*replace(judge, **{name: files.get(str(value), value) for name, value in change.items()}))
+    assert code == 2
+    assert message in err
+    assert not (tmp_path / "run").exists()
+
+
 def test_texts_without_labels_have_verdicts_only(cli: Cli, judge: list[object], files: dict[str, Path]) -> None:
     code, result, _ = cli(*replace(judge, data=files["plain"]))
     assert code == 0
-    assert result.keys() == {"n", "scored", "unscored", "calls", "cached", "seconds"}
+    assert result.keys() == {"n", "scored", "unscored", "calibrated", "calls", "cached", "seconds"}
+    assert result["calibrated"] is False
 
 
 @pytest.mark.parametrize("mode", ["verdict", "rubric", "debate"])
@@ -200,5 +357,36 @@ def test_refinement_writes_its_history_and_resumes(
     code, third, _ = cli(*other)
     assert code == 0
     assert third["calls"] == third["cached"] > 0
-    for name in ("principles.toml", "flaws.toml", "history.jsonl", "attacks.jsonl", "judge.json"):
+    files_of_a_run = ("principles.toml", "flaws.toml", "history.jsonl", "attacks.jsonl", "judge.json")
+    for name in (*files_of_a_run, "hard_negatives.jsonl", "counterexamples.jsonl"):
         assert (tmp_path / "refined" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
+    rules = read_principles(tmp_path / "refined" / "principles.toml")
+    assert all(item.tokens is not None and item.tokens > 0 for item in rules.items)
+    hard = read_labelled(tmp_path / "refined" / "hard_negatives.jsonl")
+    assert [row.label for row in hard] == [0] * result["hard_negatives"]
+    assert result["hard_negatives"] > 0
+
+    shown = [tmp_path / "shown" if arg == tmp_path / "refined" else arg for arg in command]
+    code, _, err = cli(*shown, "--leave-one-out", "--examples", 2)
+    assert code == 0
+    assert "leave-one-out: 2 rules" in err
+    assert "round 1: validation texts, candidate: " in err
+    assert read_judge(tmp_path / "shown").examples.n == 2
+    rules = read_principles(tmp_path / "shown" / "principles.toml")
+    assert all(item.contribution is not None for item in rules.items)
+
+
+def test_two_sets_of_principles_are_compared(cli: Cli, tmp_path: Path) -> None:
+    Principles.of(["It fits.", "It is new."]).write(tmp_path / "a.toml", task="tiny")
+    added = Principle("It opens a window.", "reflection", 2, (), "It was not told.", Interval(0.1, 0.02, 0.2, 60))
+    Principles((Principle("It fits."), added)).write(tmp_path / "b.toml", task="tiny")
+    code, result, _ = cli("refine", "diff", tmp_path / "a.toml", tmp_path / "b.toml", "--json")
+    assert (code, result["n_added"], result["n_removed"], result["kept"]) == (0, 1, 1, 1)
+    code, shown, _ = cli("refine", "diff", tmp_path / "a.toml", tmp_path / "b.toml")
+    assert code == 0
+    assert "+ It opens a window." in shown["text"]
+    assert "why: It was not told." in shown["text"]
+    assert "held-out AUC of the change +0.100 [+0.020, +0.200] on 60 texts" in shown["text"]
+    code, _, err = cli("refine", "diff", tmp_path / "a.toml", tmp_path / "none.toml")
+    assert code == 2
+    assert "none.toml: no such file" in err

@@ -1,5 +1,6 @@
-"""Platt calibration: what it must do to a biased judge."""
+"""Calibration, Platt and isotonic: what it must do to a biased judge."""
 
+import json
 import math
 import random
 
@@ -7,12 +8,15 @@ import pytest
 
 from inkfire.errors import DataError, InputError
 from inkfire.judge.calibration import (
+    METHODS,
     CalibratedJudge,
     Calibration,
+    Method,
     brier_score,
     expected_calibration_error,
     fit_calibration,
     log_odds,
+    reliability,
 )
 from inkfire.records import Verdict
 
@@ -41,6 +45,49 @@ def test_it_keeps_the_order_of_texts() -> None:
     before = sorted(range(100), key=lambda i: verdicts[i].probability or 0)
     after = sorted(range(100), key=lambda i: fitted.apply(verdicts[i]).probability or 0)
     assert before == after
+
+
+def test_isotonic_takes_any_rising_shape_and_never_turns_the_order_around() -> None:
+    verdicts, labels = biased(600)
+    fitted = fit_calibration(verdicts[:300], labels[:300], method="isotonic")
+    after = [fitted.apply(verdict) for verdict in verdicts[300:]]
+    right = [verdict.label == label for verdict, label in zip(after, labels[300:], strict=True)]
+    assert sum(right) / 300 > 0.7
+    ranked = [fitted.probability(v.probability or 0) for v in sorted(verdicts, key=lambda v: v.probability or 0)]
+    assert ranked == sorted(ranked)
+    assert 0 <= ranked[0] < 0.5 < ranked[-1] <= 1
+
+
+def test_isotonic_on_a_judge_that_ranks_backwards_is_one_step() -> None:
+    verdicts, labels = biased(100, slope=1.0)
+    worse = sorted(zip(verdicts, labels, strict=True), key=lambda row: row[0].probability or 0)
+    fitted = fit_calibration([v for v, _ in worse], [1] * 50 + [0] * 50, method="isotonic")
+    assert {fitted.apply(verdict).probability for verdict in verdicts} == {0.5}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("cost", "threshold"), [(1.0, 0.5), (4.0, 0.8), (0.25, 0.2)])
+def test_a_cost_moves_the_threshold_and_nothing_else(method: Method, cost: float, threshold: float) -> None:
+    verdicts, labels = biased(80)
+    plain = fit_calibration(verdicts, labels, method=method)
+    priced = fit_calibration(verdicts, labels, method=method, cost_false_good=cost)
+    assert priced.threshold == pytest.approx(threshold)
+    assert [priced.probability(v.probability or 0) for v in verdicts] == [
+        plain.probability(v.probability or 0) for v in verdicts
+    ]
+
+
+def test_the_threshold_of_a_cost_is_the_cheapest_under_the_curve() -> None:
+    fitted = fit_calibration(*biased(200), cost_false_good=3.0)
+    for p in (0.3, 0.7, 0.74, 0.76, 0.9):
+        says_good = p >= fitted.threshold
+        assert says_good == (3.0 * (1 - p) < p)
+
+
+@pytest.mark.parametrize("cost", [0.0, -1.0, math.inf, math.nan])
+def test_a_cost_that_is_none_is_refused(cost: float) -> None:
+    with pytest.raises(InputError, match="must be above 0"):
+        fit_calibration(*biased(40), cost_false_good=cost)
 
 
 def test_the_threshold_is_the_share_of_good_texts() -> None:
@@ -98,8 +145,12 @@ async def test_a_calibrated_judge_keeps_its_name_and_applies() -> None:
 
 
 def test_it_survives_json_and_names_what_is_missing() -> None:
-    fitted = Calibration(1.0, 0.5, 0.5, 20, 10)
-    assert Calibration.from_json(fitted.to_json()) == fitted
+    verdicts, labels = biased(60)
+    for method in METHODS:
+        fitted = fit_calibration(verdicts, labels, method=method, cost_false_good=2)
+        assert Calibration.from_json(json.loads(json.dumps(fitted.to_json()))) == fitted
+    with pytest.raises(DataError, match="neither platt nor isotonic"):
+        Calibration.from_json(Calibration(1, 0, 0.5, 20, 10).to_json() | {"method": "isotonic"})
     with pytest.raises(DataError, match="threshold"):
         Calibration.from_json({"slope": 1, "intercept": 0})
 
@@ -108,3 +159,11 @@ def test_scores_by_hand() -> None:
     assert brier_score([1.0, 0.5], [1, 0]) == pytest.approx(0.125)
     assert expected_calibration_error([0.75, 0.75, 0.75, 0.75], [1, 1, 1, 0]) == pytest.approx(0.0)
     assert expected_calibration_error([0.9, 0.1], [0, 1]) == pytest.approx(0.9)
+
+
+def test_the_reliability_curve_by_hand() -> None:
+    curve = reliability([0.05, 0.08, 0.31, 1.0], [0, 1, 1, 1])
+    assert [(row["low"], row["n"]) for row in curve] == [(0.0, 2), (0.3, 1), (0.9, 1)]
+    assert curve[0]["said"] == pytest.approx(0.065)
+    assert curve[0]["found"] == 0.5
+    assert curve[0]["found_ci"] == [pytest.approx(0.0945, abs=1e-3), pytest.approx(0.9055, abs=1e-3)]

@@ -8,7 +8,6 @@ from inkfire.errors import ModelCallError
 from inkfire.judge.judge import PairwiseJudge, RubricJudge, VerdictJudge
 from inkfire.judge.principles import Principles
 from inkfire.llm.scripted import ScriptedLLM
-from inkfire.records import Labelled
 from inkfire.tasks.task import Task
 
 
@@ -26,15 +25,6 @@ async def test_no_usable_answer_is_unscored(task: Task, reply: str | Exception) 
         verdict = await judge.judge("q", "r")
         assert verdict.label is None
         assert verdict.unscored
-
-
-async def test_examples_come_from_other_queries(task: Task) -> None:
-    llm = ScriptedLLM(['{"reason": "x", "judge": 0}'])
-    examples = (Labelled("q", "same query", 1), Labelled("p", "other query", 0))
-    await VerdictJudge(task, llm, examples=examples).judge("q", "r")
-    prompt = str(llm.calls[0].messages)
-    assert "other query" in prompt
-    assert "same query" not in prompt
 
 
 async def test_a_text_cannot_close_its_delimiter(task: Task) -> None:
@@ -58,12 +48,13 @@ async def test_the_rubric_is_weighted(task: Task, ratings: tuple[int, ...], labe
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "winner"), [("A", "B", "a"), ("B", "A", "b"), ("A", "A", "tie"), ("B", "B", "tie")]
+    ("first", "second", "winner", "place"),
+    [("A", "B", "a", None), ("B", "A", "b", None), ("A", "A", "tie", 1), ("B", "B", "tie", 2)],
 )
-async def test_both_orders_are_asked(task: Task, first: str, second: str, winner: str) -> None:
+async def test_both_orders_are_asked(task: Task, first: str, second: str, winner: str, place: int | None) -> None:
     llm = ScriptedLLM([json.dumps({"reason": "x", "winner": said}) for said in (first, second)])
     comparison = await PairwiseJudge(task, llm).compare("q", "one", "two")
-    assert comparison.winner == winner
+    assert (comparison.winner, comparison.place) == (winner, place)
     assert 'A: "two"' in llm.calls[1].messages[-1]["content"]
 
 

@@ -9,7 +9,6 @@ from inkfire.errors import ModelCallError
 from inkfire.judge.logprob import LogprobJudge, read_answer
 from inkfire.llm.base import Reply, TokenLogprob
 from inkfire.llm.scripted import ScriptedLLM
-from inkfire.records import Labelled
 from inkfire.tasks.task import Task
 
 Word = Callable[[float], Reply]
@@ -79,13 +78,3 @@ async def test_it_asks_for_one_token_and_the_text_comes_last(task: Task, word: W
     assert llm.calls[0].sampling.max_tokens == 1
     assert first[0] == second[0]
     assert "first text" in first[-1]["content"]
-
-
-async def test_the_judged_item_is_never_among_its_examples(task: Task, word: Word) -> None:
-    llm = ScriptedLLM([word(1.0)])
-    examples = (Labelled("q", "another text of q", 1), Labelled("p", "r", 0), Labelled("p", "shown", 1))
-    await LogprobJudge(task, llm, examples=examples).judge("q", "r")
-    prompt = llm.calls[0].messages[0]["content"]
-    assert "shown" in prompt
-    assert "another text of q" not in prompt
-    assert '"r"' not in prompt

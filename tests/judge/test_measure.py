@@ -1,8 +1,10 @@
 """Metrics of a judge, and when it must not be a reward."""
 
+import random
+
 import pytest
 
-from inkfire.judge.measure import measure, why_refused
+from inkfire.judge.measure import measure, measure_twins, why_refused
 from inkfire.records import Labelled, Verdict
 
 
@@ -85,3 +87,42 @@ def test_within_a_query_only_its_own_texts_are_compared() -> None:
     low, high = found["auc_within_query_ci"]
     assert low < 0.75 < high
     assert measure(rows(1, 0), said(0.9, 0.1))["auc_within_query"] is None
+
+
+def by_length(n: int, seed: int = 0) -> list[Labelled]:
+    """Good texts that are mostly longer, one query each."""
+    rng = random.Random(seed)
+    sizes = [rng.randint(20, 60) if number % 2 else rng.randint(10, 50) for number in range(n)]
+    return [Labelled(f"q{number}", "x" * size, 1 if number % 2 else 0) for number, size in enumerate(sizes)]
+
+
+def test_a_judge_that_only_counts_characters_is_shown_up_by_the_matched_slice() -> None:
+    texts = by_length(600)
+    verdicts = said(*[len(row.response) / 100 for row in texts])
+    found = measure(texts, verdicts) | measure_twins(texts, verdicts)
+    assert found["length_auc"] == found["auc"] > 0.6
+    assert found["auc_length_matched"] == found["length_auc_length_matched"]
+    low, high = found["auc_length_matched_ci"]
+    assert low < 0.5 < high
+    assert 200 < found["n_length_matched"] < 600
+
+
+def test_a_judge_that_reads_keeps_its_worth_where_length_says_nothing() -> None:
+    texts = by_length(300)
+    found = measure_twins(texts, said(*[0.9 if row.label else 0.1 for row in texts]))
+    assert found["auc_length_matched"] == found["accuracy_length_matched"] == 1.0
+    assert found["balanced_accuracy_length_matched_ci"] == [1.0, 1.0]
+
+
+def test_the_ngram_twin_sees_words_that_give_the_label_away() -> None:
+    texts = [Labelled(f"q{n}", f"{'gold' if n % 2 else 'lead'} {n % 7}", 1 if n % 2 else 0) for n in range(40)]
+    found = measure_twins(texts, said(*[0.5] * 40))
+    assert found["ngram_auc"] == found["ngram_auc_length_matched"] == 1.0
+    assert found["auc_length_matched"] == found["length_auc_length_matched"] == 0.5
+
+
+@pytest.mark.parametrize("labels", [(1, 1, 1), (), (1, 0)])
+def test_twins_that_cannot_be_computed_are_none(labels: tuple[int, ...]) -> None:
+    found = measure_twins(rows(*labels), said(*[0.9] * len(labels)))
+    assert found["ngram_auc"] is found["ngram_auc_length_matched"] is None
+    assert found["n_length_matched"] in (0, 2)

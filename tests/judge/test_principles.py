@@ -1,5 +1,6 @@
 """Sets of rules: versions, history, and the file that people edit."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,23 +8,41 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inkfire.errors import DataError, InputError
-from inkfire.judge.principles import LIMIT, Principles, read_principles
+from inkfire.judge.principles import LIMIT, Principle, Principles, read_principles
+from inkfire.statistics import Interval
 
 
 def test_the_version_depends_on_the_texts_alone() -> None:
     first = Principles.of(["a rule", "another"])
-    again = Principles.of(["other"]).revised(["a rule", "another"], origin="reflection", round_number=2)
+    again = Principles((Principle("a rule"), Principle("another", "reflection", 2)), parent="abc")
     assert first.version == again.version
-    assert again.parent == Principles.of(["other"]).version
+    assert first != again
 
 
-def test_rules_that_stay_keep_their_history() -> None:
-    first = Principles.of(["a rule", "another"])
-    second = first.revised(["another", "new"], origin="adversarial", round_number=1, because=["abc"])
-    assert [(item.origin, item.round, item.because) for item in second.items] == [
-        ("task", 0, ()),
-        ("adversarial", 1, ("abc",)),
-    ]
+RECORD = Principle(
+    "It says who it is for.",
+    "reflection",
+    2,
+    ("abc", "def"),
+    'It fits "everybody"\nand nobody.',
+    Interval(0.031, 0.004, 0.06, 240),
+    Interval(-0.002, -0.01, 0.01, 240),
+    34,
+)
+
+
+def test_the_record_of_a_rule_survives_the_file_and_judge_json(tmp_path: Path) -> None:
+    written = Principles((Principle("It fits."), RECORD), parent="abc")
+    written.write(tmp_path / "principles.toml", task="tiny")
+    assert read_principles(tmp_path / "principles.toml") == written
+    assert Principles.from_json(json.loads(json.dumps(written.to_json()))) == written
+
+
+def test_a_record_in_parts_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "principles.toml"
+    path.write_text('[[principles]]\ntext = "It fits."\neffect = 0.1\n')
+    with pytest.raises(DataError, match="effect, effect_ci and effect_n go together"):
+        read_principles(path)
 
 
 @pytest.mark.parametrize("count", [0, LIMIT + 1])

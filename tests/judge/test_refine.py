@@ -1,17 +1,24 @@
 """Adversarial refinement with a scripted model: what is learnt, what is refused, and that it repeats itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from inkfire.datafiles import split_by_query
-from inkfire.errors import InputError
-from inkfire.judge.principles import read_principles
+from inkfire.errors import InputError, ModelCallError
+from inkfire.judge.contribution import count_tokens
+from inkfire.judge.examples import Examples
+from inkfire.judge.hard_negatives import HardNegative, best
+from inkfire.judge.logprob import LogprobJudge
+from inkfire.judge.principles import Principles, read_principles
 from inkfire.judge.refine import Refined, RefineSettings, refine, worst_errors
 from inkfire.judge.refining import refine_and_measure, split_labelled
 from inkfire.judge.saved import SavedJudge
+from inkfire.judge.watch import Bar
+from inkfire.llm.base import Reply, Usage
 from inkfire.llm.scripted import ScriptedLLM
 from inkfire.records import Labelled, Verdict, text_id
 from inkfire.tasks.task import Task
@@ -34,6 +41,11 @@ async def test_a_rule_that_helps_is_accepted_with_its_history(task: Task, model:
     new = next(item for item in made.principles.items if item.text == RULE)
     assert (new.origin, new.round) == ("reflection", 1)
     assert new.because
+    assert set(new.because) <= {one["id"] for one in made.counterexamples}
+    assert new.why == "It was not told."
+    assert new.effect is not None
+    assert (new.effect.estimate, new.effect.n) == (pytest.approx(made.history[0]["effect"], abs=1e-4), 40)
+    assert made.principles.items[0].effect is None
     row = made.history[0]
     assert row["effect"] > 0.3
     assert row["effect_ci"][0] > 0
@@ -152,3 +164,120 @@ async def test_with_nothing_accepted_after_is_before(task: Task, model: Model, t
     splits = split_labelled(texts, seed=0)
     made = await refine_and_measure(task, model("A text has words in it."), QUERIES, splits, judge=judge)
     assert made.after is made.before
+
+
+async def test_hard_negatives_that_still_fool_the_judge_are_reflected_on(
+    task: Task, model: Model, texts: list[Labelled]
+) -> None:
+    """Round 1 finds them; in round 2 the judge sees them again and the Reflector gets those that pass."""
+    llm = model("A text has words in it.")
+    made = await refined(task, llm, texts, rounds=2, attacks=8, patience=3)
+    first, second = made.history
+    assert first["hard_negatives"] == {"n": 0, "still_fool": 0}
+    assert second["hard_negatives"]["n"] > 0
+    assert second["hard_negatives"]["still_fool"] == second["hard_negatives"]["n"]
+    assert second["errors"] == first["errors"] + 2
+    reflected = [call for call in llm.calls if "Is 0, was 1" in call.messages[-1]["content"]]
+    assert sum("well hidden" in call.messages[-1]["content"] for call in reflected) == 2
+    assert {one.round for one in made.hard_negatives} <= {1, 2}
+    assert all(one.probability > 0.5 for one in made.hard_negatives)
+
+
+def test_the_best_hard_negatives_are_the_surest_and_all_different() -> None:
+    texts = ["a moon", "the sea at night", "cold tea", "two doors", "a bell", "snow again", "no lamp", "old roads"]
+    found = [HardNegative("q", text, "", 1, number / 10) for number, text in enumerate(texts)]
+    copy = HardNegative("q", found[7].response + "!", "", 2, 0.65)
+    kept = best([*found, copy], limit=4)
+    assert kept == [found[7], found[6], found[5], found[4]]
+
+
+async def test_a_run_without_gain_stops_early(task: Task, model: Model, texts: list[Labelled]) -> None:
+    made = await refined(task, model("A text has words in it."), texts, rounds=6, patience=2)
+    assert (len(made.history), made.stopped) == (2, "no gain in 2 rounds")
+    made = await refined(task, model(), texts, rounds=3, patience=1)
+    assert [row["accepted"] for row in made.history] == [True, False]
+    assert made.stopped == "no gain in 1 rounds"
+
+
+async def test_screening_rejects_what_gains_nothing_without_the_other_texts(
+    task: Task, model: Model, texts: list[Labelled]
+) -> None:
+    useless = model("A text has words in it.")
+    made = await refined(task, useless, texts, screen=12)
+    row = made.history[0]
+    full = await refined(task, model("A text has words in it."), texts)
+    assert row["screened"]["n"] == 12
+    assert row["screened"]["passed"] == (row["screened"]["effect"] > 0)
+    if not row["screened"]["passed"]:
+        assert "on the 12 texts of the screening" in row["why"]
+    assert not row["accepted"]
+    assert not full.history[0]["accepted"]
+
+    helpful = await refined(task, model(), texts, screen=12)
+    assert helpful.history[0]["screened"]["passed"]
+    assert helpful.principles == (await refined(task, model(), texts)).principles
+
+
+async def test_leave_one_out_finds_the_rule_that_matters(task: Task, model: Model, texts: list[Labelled]) -> None:
+    made = await refined(task, model(), texts, leave_one_out=True)
+    worth = {item.text: item.contribution for item in made.principles.items}
+    assert all(found is not None and found.n == 40 for found in worth.values())
+    rule, other = worth[RULE], worth[task.principles[0]]
+    assert rule is not None
+    assert other is not None
+    assert rule.low > 0.2
+    assert other.estimate == 0
+
+
+async def test_it_tells_how_far_it_is(task: Task, model: Model, texts: list[Labelled]) -> None:
+    seen: dict[str, list[int]] = {}
+
+    @contextmanager
+    def watch(label: str, total: int) -> Iterator[Bar]:
+        class Counting:
+            def advance(self, n: int = 1, failed: int = 0) -> None:
+                seen[label][1] += n
+
+        seen[label] = [total, 0]
+        yield Counting()
+
+    training, validation = split_by_query(texts, fraction=0.5, seed=0)
+    await refine(task, model(), QUERIES, training, validation, watch=watch)
+    assert {label.partition(": ")[2] for label in seen} == {
+        "training texts",
+        "attacks",
+        "reflections",
+        "validation texts, current",
+        "validation texts, candidate",
+    }
+    assert all(total == done for total, done in seen.values())
+
+
+async def test_tokens_are_what_the_model_counts(task: Task) -> None:
+    def counting(messages: list[Any]) -> Reply:
+        return Reply("Good", usage=Usage(prompt_tokens=sum(len(m["content"].split()) for m in messages)))
+
+    judge = LogprobJudge(task, ScriptedLLM(counting), Principles.of(["one two three", "four five"]))
+    counted = await count_tokens(judge, Labelled("q", "r", 1))
+    assert [item.tokens for item in counted.items] == [4, 3]
+    unknown = LogprobJudge(task, ScriptedLLM(lambda messages: Reply("Good")), counted)
+    assert await count_tokens(unknown, Labelled("q", "r", 1)) == counted
+    failing = ScriptedLLM(lambda messages: ModelCallError("timed out"))
+    alone = LogprobJudge(task, failing, Principles.of(["one", "two"]))
+    assert {item.tokens for item in (await count_tokens(alone, Labelled("q", "r", 1))).items} == {None}
+
+
+async def test_a_judge_with_examples_is_refined_without_those_of_validation_queries(
+    task: Task, model: Model, texts: list[Labelled]
+) -> None:
+    splits = split_labelled(texts, seed=0)
+    examples = Examples(tuple(splits.fit), 4)
+    llm = model()
+    judge = SavedJudge("tiny", "scripted", "logprob", None, examples)
+    made = await refine_and_measure(task, llm, QUERIES, splits, judge=judge)
+    assert made.after.examples == examples
+    validating = {row.response for row in splits.validation}
+    shown = [call.messages[0]["content"] for call in llm.calls if "Example" in call.messages[0]["content"]]
+    while_refining = shown[: len(splits.training) + 2 * len(splits.validation)]
+    assert while_refining
+    assert not any(text in prompt for prompt in while_refining for text in validating)

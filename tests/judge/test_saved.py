@@ -9,20 +9,24 @@ import pytest
 from inkfire.agents.debate import Debate
 from inkfire.errors import DataError, InputError
 from inkfire.judge.calibration import CalibratedJudge, Calibration
+from inkfire.judge.examples import Examples
 from inkfire.judge.judge import RubricJudge, VerdictJudge
 from inkfire.judge.logprob import LogprobJudge
-from inkfire.judge.principles import Principles
+from inkfire.judge.principles import Principle, Principles
 from inkfire.judge.saved import SavedJudge, build_judge, read_judge, save_judge
 from inkfire.llm.scripted import ScriptedLLM
 from inkfire.records import Labelled
+from inkfire.statistics import Interval
 from inkfire.tasks.task import Task
 
 FULL = SavedJudge(
     task="greetings-zh",
     model="local/some",
     mode="logprob",
-    principles=Principles.of(["具体"]).revised(["新鲜"], origin="reflection", round_number=1, because=["a"]),
-    examples=(Labelled("q", "r", 1),),
+    principles=Principles(
+        (Principle("新鲜", "reflection", 1, ("a",), "因为", Interval(0.1, 0.0, 0.2, 60)),), parent="b"
+    ),
+    examples=Examples((Labelled("q", "r", 1), Labelled("p", "s", 0)), 2, "fixed", 3),
     calibration=Calibration(1.5, -2.0, 0.5, 80, 40),
     measured={"auc": 0.7, "auc_ci": [0.6, 0.8], "scored": 80},
 )
@@ -58,7 +62,13 @@ def test_an_unknown_mode_is_named(task: Task) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"mode": "guess"}, {"principles": {"parent": ""}}, {"calibration": {"slope": 1}}, {"examples": [{"x": 1}]}],
+    [
+        {"mode": "guess"},
+        {"principles": {"parent": ""}},
+        {"calibration": {"slope": 1}},
+        {"examples": [{"x": 1}]},
+        {"examples": {"n": 2, "choice": "best", "seed": 0, "pool": []}},
+    ],
 )
 def test_a_damaged_file_is_named(tmp_path: Path, change: dict[str, Any]) -> None:
     path = save_judge(tmp_path, FULL)

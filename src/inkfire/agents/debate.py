@@ -28,7 +28,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from inkfire.agents.retrieve import Retriever
+from inkfire.agents.retrieve import ExampleSource
 from inkfire.errors import InputError, ModelCallError
 from inkfire.llm.base import LLM, JsonSchema, Reply, Sampling
 from inkfire.records import Candidate, Critique, Example, Verdict, text_id, to_json
@@ -150,7 +150,7 @@ class Debate:
         task: Task,
         llm: LLM,
         *,
-        retriever: Retriever | None = None,
+        retriever: ExampleSource | None = None,
         agents: Sequence[str] = AGENTS,
         per_agent: Mapping[str, LLM] | None = None,
         seed: int = 0,

@@ -58,6 +58,14 @@ def words(text: str) -> list[str]:
     return [word.lower() for word in rjieba.cut_for_search(text) if any(char.isalnum() for char in word)]
 
 
+class ExampleSource(Protocol):
+    """Where an agent's examples come from: a :class:`Retriever`, or what stands in for it."""
+
+    async def retrieve(self, query: str, *, exclude: str = "") -> list[Example]:
+        """Good texts for a query; none of them is ``exclude``."""
+        ...
+
+
 class BM25Ranker:
     def __init__(self, texts: Sequence[str]):
         import bm25s

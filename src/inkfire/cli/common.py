@@ -10,7 +10,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -22,6 +22,15 @@ Model = Annotated[
     str,
     typer.Option("--model", help="local/NAME or a .gguf for the embedded engine; anything else goes to --base-url."),
 ]
+# A group that has commands of its own cannot require an option: its callback says what is missing.
+GroupTask = Annotated[str | None, typer.Option("--task", help="A task's name (inkfire tasks list) or its folder.")]
+GroupModel = Annotated[
+    str | None,
+    typer.Option("--model", help="local/NAME or a .gguf for the embedded engine; anything else goes to --base-url."),
+]
+GroupOut = Annotated[
+    Path | None, typer.Option("--out", help="The run folder. The same command on the same folder resumes.")
+]
 BaseUrl = Annotated[
     str | None,
     typer.Option("--base-url", envvar="OPENAI_BASE_URL", help="OpenAI-compatible endpoint of remote models."),
@@ -32,6 +41,41 @@ BudgetMoney = Annotated[
 BudgetTokens = Annotated[int | None, typer.Option("--budget-tokens", help="Spend limit in tokens.")]
 Rpm = Annotated[int | None, typer.Option("--rpm", min=1, help="Requests a minute, at most, to each remote model.")]
 Tpm = Annotated[int | None, typer.Option("--tpm", min=1, help="Tokens a minute, at most, to each remote model.")]
+JudgeMode = Annotated[
+    Literal["verdict", "logprob", "rubric", "debate"],
+    typer.Option("--mode", help="logprob: one token; verdict: a reason, then 0/1; rubric: five ratings; debate."),
+]
+PrinciplesFile = Annotated[
+    Path | None, typer.Option("--principles", help="A principles.toml; the task's own by default.")
+]
+CalibrationMethod = Annotated[
+    Literal["platt", "isotonic"],
+    typer.Option("--calibration-method", help="platt: for dozens of labels; isotonic: any shape, for hundreds."),
+]
+CostFalseGood = Annotated[
+    float | None,
+    typer.Option(
+        "--cost-false-good",
+        help="Cost of a bad text called good, the opposite costing 1; by default the threshold balances accuracy.",
+    ),
+]
+Votes = Annotated[
+    int, typer.Option("--votes", min=1, help="Samples a text; the majority decides. For verdict and rubric.")
+]
+ExamplesShown = Annotated[
+    int, typer.Option("--examples", min=0, help="Labelled texts shown before each text: half good, half bad.")
+]
+ExamplesChoice = Annotated[
+    Literal["nearest", "fixed"],
+    typer.Option("--examples-choice", help="nearest: by likeness to the text; fixed: the same for every text."),
+]
+ExamplesFrom = Annotated[
+    Path | None,
+    typer.Option("--examples-from", help="Labelled texts to choose examples from; by default --calibration's."),
+]
+Concurrency = Annotated[
+    int | None, typer.Option("--concurrency", min=1, help="Texts at once; by default 4 embedded, 64 at an endpoint.")
+]
 RetryUnscored = Annotated[
     bool, typer.Option("--retry-unscored", help="Ask again for replies that could not be parsed before.")
 ]

@@ -43,13 +43,15 @@ _DETECTOR: JsonSchema = {
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """One attempt. ``verdict`` is the judge's; ``advice`` is the Detector's when it caught the text."""
+    """One attempt. ``verdict`` is the judge's; ``advice``, and what ``gave_away`` the flaw, are the Detector's when it
+    caught the text."""
 
     query: str
     text: str = ""
     flaw: str = ""
     verdict: Verdict | None = None
     advice: str = ""
+    gave_away: str = ""
     dropped: str = ""
 
     @property
@@ -65,7 +67,10 @@ class Attack:
         taught = self.flaw if self.fooled else self.advice
         if not taught:
             return None
-        return Proposal(taught, "principles" if self.fooled else "flaws", "adversarial", (text_id(self.text),))
+        because = (text_id(self.text),)
+        if self.fooled:
+            return Proposal(taught, "principles", "adversarial", because, "a text with this flaw was called good")
+        return Proposal(taught, "flaws", "adversarial", because, self.gave_away)
 
     def to_json(self) -> dict[str, Any]:
         verdict = self.verdict
@@ -104,4 +109,4 @@ async def attack(
         said = await ask(llm, messages, _DETECTOR, seed=seed)
     except NoAnswer:
         return Attack(query, text, flaw, verdict)
-    return Attack(query, text, flaw, verdict, advice=said["advice"].strip())
+    return Attack(query, text, flaw, verdict, advice=said["advice"].strip(), gave_away=said["reason"].strip())

@@ -1,11 +1,15 @@
 """Calibration: from a judge's own number to the probability that a labelled reader calls the text good.
 
-A small judge is biased, not blind: it says Good to nearly everything, yet it ranks texts better than chance. Platt
-scaling (Platt 1999: a logistic regression on the judge's log-odds) moves the bias out; the threshold then says Good.
+A small judge is biased, not blind: it says Good to nearly everything, yet it ranks texts better than chance. Two curves
+move the bias out. ``platt`` (Platt 1999: a logistic regression on the judge's log-odds) has two numbers to fit, keeps
+the order of texts and does with some dozens of labels. ``isotonic`` (Zadrozny and Elkan 2002: the best rising steps)
+takes any shape, wants several hundred labels, and gives texts of one step the same probability.
 
-The threshold is the one with the best expected balanced accuracy under the fitted curve. With π the share of good
-texts among the labels, predicting Good is right for balanced accuracy when p / π > (1 - p) / (1 - π), that is when
-p > π: so the threshold is π. On some dozens of labels it varies much less than the best cut through their scores.
+The threshold then says Good. By default it is the one with the best expected balanced accuracy under the fitted curve.
+With π the share of good texts among the labels, predicting Good is right for balanced accuracy when
+p / π > (1 - p) / (1 - π), that is when p > π: so the threshold is π. On some dozens of labels it varies much less than
+the best cut through their scores. Where calling a bad text good costs ``cost_false_good`` times as much as the
+opposite, Good is the cheaper answer when 1 - p times that cost is below p: from p = cost / (1 + cost) on (Elkan 2001).
 
     calibration = fit_calibration(verdicts, labels)
     calibration.apply(verdict)          # P(Good) calibrated, the label by the threshold
@@ -17,11 +21,17 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
+
+import numpy as np
 
 from inkfire.errors import DataError, InputError
 from inkfire.judge.base import Judge
 from inkfire.records import Label, Verdict
+from inkfire.statistics import wilson
+
+Method = Literal["platt", "isotonic"]
+METHODS: tuple[Method, ...] = get_args(Method)
 
 MIN_LABELS = 10
 """Fewer scored labels than this are no fit."""
@@ -31,10 +41,12 @@ _CLIP = 1e-9  # a probability of exactly 0 or 1 has no finite log-odds
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """P(Good) = sigmoid(slope · log-odds + intercept); Good at or above ``threshold``.
+    """Platt: P(Good) = sigmoid(slope · log-odds + intercept). Isotonic: the line through ``steps``, pairs of log-odds
+    and P(Good), rising in both. Good at or above ``threshold``.
 
-    ``n`` scored labels fitted it, ``n_good`` of them good. ``slope`` 0 means that the judge did not rank them better
-    than chance: every text then gets the same probability, and a measurement shows AUC 0.5.
+    ``n`` scored labels fitted it, ``n_good`` of them good. ``slope`` 0, or a single height of the steps, means that the
+    judge did not rank them better than chance: every text then gets the same probability, and a measurement shows
+    AUC 0.5. ``cost_false_good`` None: the threshold is that of balanced accuracy.
     """
 
     slope: float
@@ -42,8 +54,14 @@ class Calibration:
     threshold: float
     n: int
     n_good: int
+    method: Method = "platt"
+    steps: tuple[tuple[float, float], ...] = ()
+    cost_false_good: float | None = None
 
     def probability(self, raw: float) -> float:
+        if self.method == "isotonic":
+            at, height = np.array(self.steps).T
+            return float(np.interp(log_odds(raw), at, height))
         x = self.slope * log_odds(raw) + self.intercept
         return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
 
@@ -61,10 +79,15 @@ class Calibration:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], *, path: object = None) -> Calibration:
-        try:
-            return cls(**{field.name: data[field.name] for field in dataclasses.fields(cls)})
-        except KeyError as error:
-            raise DataError(f"the calibration has no {error}", path=str(path) if path else None) from None
+        where = str(path) if path else None
+        needed = [field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING]
+        if missing := [name for name in needed if name not in data]:
+            raise DataError(f"the calibration has no {missing[0]!r}", path=where)
+        known = {field.name: data[field.name] for field in dataclasses.fields(cls) if field.name in data}
+        read = cls(**known | {"steps": tuple((float(x), float(p)) for x, p in data.get("steps", ()))})
+        if read.method not in METHODS or (read.method == "isotonic") != bool(read.steps):
+            raise DataError(f"the calibration is neither platt nor isotonic with steps: {read.method!r}", path=where)
+        return read
 
 
 @dataclass(frozen=True)
@@ -94,14 +117,24 @@ def raw_score(verdict: Verdict) -> float | None:
     return verdict.probability if verdict.probability is not None else float(verdict.label)
 
 
-def fit_calibration(verdicts: Sequence[Verdict], labels: Sequence[int]) -> Calibration:
+def fit_calibration(
+    verdicts: Sequence[Verdict],
+    labels: Sequence[int],
+    *,
+    method: Method = "platt",
+    cost_false_good: float | None = None,
+) -> Calibration:
     """Fit on uncalibrated verdicts and the labels of the same texts; unscored ones are left out.
 
-    Raises:
-        InputError: fewer than MIN_LABELS scored labels, or only one class among them.
-    """
-    from sklearn.linear_model import LogisticRegression
+    Args:
+        cost_false_good: what calling a bad text good costs, where calling a good one bad costs 1; it moves the
+            threshold. None: the threshold of balanced accuracy.
 
+    Raises:
+        InputError: fewer than MIN_LABELS scored labels, only one class among them, or a cost that is not above 0.
+    """
+    if cost_false_good is not None and not 0 < cost_false_good < math.inf:
+        raise InputError(f"the cost of a bad text called good must be above 0, not {cost_false_good:g}")
     pairs = [
         (raw, label) for verdict, label in zip(verdicts, labels, strict=True) if (raw := raw_score(verdict)) is not None
     ]
@@ -110,26 +143,60 @@ def fit_calibration(verdicts: Sequence[Verdict], labels: Sequence[int]) -> Calib
         raise InputError(f"a calibration needs at least {MIN_LABELS} scored labels; {n} of {len(labels)} were scored")
     if good in (0, n):
         raise InputError(f"a calibration needs good and bad labels; all {n} are {'good' if good else 'bad'}")
-    x = [log_odds(raw) for raw, _ in pairs]
-    mean = math.fsum(x) / n
-    spread = math.sqrt(math.fsum((value - mean) ** 2 for value in x) / n) or 1.0
+    x, y = [log_odds(raw) for raw, _ in pairs], [label for _, label in pairs]
+    threshold = good / n if cost_false_good is None else cost_false_good / (1 + cost_false_good)
+    steps = _isotonic(x, y) if method == "isotonic" else ()
+    slope, intercept = _platt(x, y) if method == "platt" else (0.0, 0.0)
+    return Calibration(slope, intercept, threshold, n, good, method, steps, cost_false_good)
+
+
+def _platt(x: Sequence[float], y: Sequence[int]) -> tuple[float, float]:
+    """(slope, intercept); slope 0 where the judge ranks backwards."""
+    from sklearn.linear_model import LogisticRegression
+
+    mean = math.fsum(x) / len(x)
+    spread = math.sqrt(math.fsum((value - mean) ** 2 for value in x) / len(x)) or 1.0
     # Standardised, so that the weak default penalty means the same for every judge.
-    model = LogisticRegression().fit([[(value - mean) / spread] for value in x], [label for _, label in pairs])
+    model = LogisticRegression().fit([[(value - mean) / spread] for value in x], y)
     slope = float(model.coef_[0][0]) / spread
-    share = good / n
     if slope <= 0:
-        return Calibration(0.0, log_odds(share), share, n, good)
-    return Calibration(slope, float(model.intercept_[0]) - slope * mean, share, n, good)
+        return 0.0, log_odds(sum(y) / len(y))
+    return slope, float(model.intercept_[0]) - slope * mean
+
+
+def _isotonic(x: Sequence[float], y: Sequence[int]) -> tuple[tuple[float, float], ...]:
+    from sklearn.isotonic import IsotonicRegression
+
+    model = IsotonicRegression(y_min=0, y_max=1).fit(x, y)
+    return tuple((float(a), float(b)) for a, b in zip(model.X_thresholds_, model.y_thresholds_, strict=True))
+
+
+def reliability(probabilities: Sequence[float], labels: Sequence[int], bins: int = 10) -> list[dict[str, Any]]:
+    """The reliability curve: bins of equal width that hold texts, with the mean P(Good) said and the share found.
+
+    Each has ``low``, ``high``, ``n``, ``said`` (the mean probability), ``found`` (the share of good texts) and
+    ``found_ci`` (Wilson).
+    """
+    inside: dict[int, list[tuple[float, int]]] = {}
+    for p, y in zip(probabilities, labels, strict=True):
+        inside.setdefault(min(int(p * bins), bins - 1), []).append((p, y))
+    return [
+        {
+            "low": index / bins,
+            "high": (index + 1) / bins,
+            "n": len(rows),
+            "said": math.fsum(p for p, _ in rows) / len(rows),
+            "found": sum(y for _, y in rows) / len(rows),
+            "found_ci": list(wilson(sum(y for _, y in rows), len(rows))),
+        }
+        for index, rows in sorted(inside.items())
+    ]
 
 
 def expected_calibration_error(probabilities: Sequence[float], labels: Sequence[int], bins: int = 10) -> float:
-    """ECE: the mean gap between confidence and share of good texts, over bins of equal width weighted by their size."""
-    total = 0.0
-    for index in range(bins):
-        inside = [(p, y) for p, y in zip(probabilities, labels, strict=True) if min(int(p * bins), bins - 1) == index]
-        if inside:
-            total += abs(math.fsum(p for p, _ in inside) - sum(y for _, y in inside))
-    return total / len(labels)
+    """ECE (Naeini et al. 2015): the mean gap between said and found of :func:`reliability`, weighted by the bins' n."""
+    curve = reliability(probabilities, labels, bins)
+    return math.fsum(row["n"] * abs(row["said"] - row["found"]) for row in curve) / len(labels)
 
 
 def brier_score(probabilities: Sequence[float], labels: Sequence[int]) -> float:

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from inkfire.errors import ModelCallError
+from inkfire.judge.examples import NO_EXAMPLES, Examples
 from inkfire.judge.principles import Principles
 from inkfire.llm.base import LLM, JsonSchema, Message, Sampling
-from inkfire.records import Labelled, Rating, Verdict
+from inkfire.records import Rating, Verdict
 from inkfire.tasks.task import Task
 
 EXCELLENT = 2.0
@@ -51,7 +52,13 @@ class NoAnswer(Exception):
 
 
 async def ask(
-    llm: LLM, messages: list[Message], schema: JsonSchema, *, max_tokens: int = 160, seed: int = 0
+    llm: LLM,
+    messages: list[Message],
+    schema: JsonSchema,
+    *,
+    max_tokens: int = 160,
+    temperature: float = 0.0,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """One call for one JSON object.
 
@@ -59,7 +66,8 @@ async def ask(
         NoAnswer: the call failed for good, or its reply does not satisfy the schema.
     """
     try:
-        reply = await llm.chat(messages, schema=schema, sampling=Sampling(max_tokens=max_tokens, seed=seed))
+        sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
+        reply = await llm.chat(messages, schema=schema, sampling=sampling)
     except ModelCallError as error:
         raise NoAnswer(str(error)) from error
     if reply.parsed is None:
@@ -69,33 +77,43 @@ async def ask(
 
 
 @dataclass(frozen=True)
-class VerdictJudge:
-    """Writes a reason and then decides. ``principles`` None judges by the task's own."""
+class PrincipledJudge:
+    """What judges by principles share. ``principles`` None judges by the task's own."""
 
     task: Task
     llm: LLM
     principles: Principles | None = None
-    examples: tuple[Labelled, ...] = ()
+    examples: Examples = NO_EXAMPLES
     seed: int = 0
+
+    @property
+    def rules(self) -> Principles:
+        return self.principles or Principles.of(self.task.principles)
+
+    async def render(self, prompt: str, query: str, response: str) -> list[Message]:
+        examples = await self.examples.shown(query, response)
+        rules = self.rules.texts
+        return self.task.render(prompt, query=query, response=response, principles=rules, examples=examples)
+
+
+@dataclass(frozen=True)
+class VerdictJudge(PrincipledJudge):
+    """Writes a reason and then decides."""
+
+    temperature: float = 0.0
 
     @property
     def name(self) -> str:
         return f"verdict:{self.llm.name}"
 
     async def judge(self, query: str, response: str) -> Verdict:
-        principles = self.principles or Principles.of(self.task.principles)
-        messages = self.task.render(
-            "verdict",
-            query=query,
-            response=response,
-            principles=principles.texts,
-            examples=shown(self.examples, query, response),
-        )
+        version = self.rules.version
+        messages = await self.render("verdict", query, response)
         try:
-            said = await ask(self.llm, messages, VERDICT_SCHEMA, seed=self.seed)
+            said = await ask(self.llm, messages, VERDICT_SCHEMA, temperature=self.temperature, seed=self.seed)
         except NoAnswer as failure:
-            return Verdict(None, unscored=str(failure), principles=principles.version)
-        return Verdict(said["judge"], reason=said["reason"], principles=principles.version)
+            return Verdict(None, unscored=str(failure), principles=version)
+        return Verdict(said["judge"], reason=said["reason"], principles=version)
 
 
 @dataclass(frozen=True)
@@ -104,7 +122,9 @@ class RubricJudge:
 
     task: Task
     llm: LLM
+    examples: Examples = NO_EXAMPLES
     seed: int = 0
+    temperature: float = 0.0
 
     @property
     def name(self) -> str:
@@ -116,8 +136,12 @@ class RubricJudge:
         Raises:
             NoAnswer: the call failed for good, or its reply does not satisfy the schema.
         """
-        messages = self.task.render("rubric", query=query, response=response)
-        return Rating(**await ask(self.llm, messages, RUBRIC_SCHEMA, max_tokens=80, seed=self.seed))
+        examples = await self.examples.shown(query, response)
+        messages = self.task.render("rubric", query=query, response=response, examples=examples)
+        rated = await ask(
+            self.llm, messages, RUBRIC_SCHEMA, max_tokens=80, temperature=self.temperature, seed=self.seed
+        )
+        return Rating(**rated)
 
     def weighted(self, rating: Rating) -> float:
         """The rating in 1..3, weighted by the task's rubric."""
@@ -135,11 +159,15 @@ class RubricJudge:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Which of two responses is better: ``a``, ``b`` or ``tie``; None when it could not be told (``unscored``)."""
+    """Which of two responses is better: ``a``, ``b`` or ``tie``; None when it could not be told (``unscored``).
+
+    ``place`` is the place that won in both orders where that made a tie: 1 the first text, 2 the second.
+    """
 
     winner: Literal["a", "b", "tie"] | None
     reason: str = ""
     unscored: str | None = None
+    place: Literal[1, 2] | None = None
 
 
 @dataclass(frozen=True)
@@ -149,6 +177,7 @@ class PairwiseJudge:
     task: Task
     llm: LLM
     principles: Principles | None = None
+    examples: Examples = NO_EXAMPLES
     seed: int = 0
 
     @property
@@ -156,25 +185,18 @@ class PairwiseJudge:
         return f"pairwise:{self.llm.name}"
 
     async def compare(self, query: str, a: str, b: str) -> Comparison:
+        examples = await self.examples.shown(query, a, b)
         try:
-            first = await self._ask(query, a, b)
-            second = await self._ask(query, b, a)
+            first = await self._ask(query, a, b, examples)
+            second = await self._ask(query, b, a, examples)
         except NoAnswer as failure:
             return Comparison(None, unscored=str(failure))
         if first["winner"] == second["winner"]:
-            return Comparison("tie", reason="the other order gave the other answer")
+            place: Literal[1, 2] = 1 if first["winner"] == "A" else 2
+            return Comparison("tie", reason="the other order gave the other answer", place=place)
         return Comparison("a" if first["winner"] == "A" else "b", reason=first["reason"])
 
-    async def _ask(self, query: str, a: str, b: str) -> dict[str, Any]:
-        principles = self.principles or Principles.of(self.task.principles)
-        messages = self.task.render("pairwise", query=query, a=a, b=b, principles=principles.texts)
+    async def _ask(self, query: str, a: str, b: str, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        rules = (self.principles or Principles.of(self.task.principles)).texts
+        messages = self.task.render("pairwise", query=query, a=a, b=b, principles=rules, examples=examples)
         return await ask(self.llm, messages, WINNER_SCHEMA, seed=self.seed)
-
-
-def shown(examples: tuple[Labelled, ...], query: str, response: str) -> list[dict[str, Any]]:
-    """Examples as prompts see them; never the item under judgement, nor another answer to its query."""
-    return [
-        {"query": example.query, "response": example.response, "label": example.label}
-        for example in examples
-        if example.query != query and example.response != response
-    ]

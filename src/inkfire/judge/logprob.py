@@ -21,11 +21,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inkfire.errors import ModelCallError
-from inkfire.judge.judge import shown
-from inkfire.judge.principles import Principles
-from inkfire.llm.base import LLM, Message, Sampling, TokenLogprob
-from inkfire.records import Labelled, Verdict
-from inkfire.tasks.task import Task
+from inkfire.judge.judge import PrincipledJudge
+from inkfire.llm.base import Sampling, TokenLogprob
+from inkfire.records import Verdict
 
 TOP_LOGPROBS = 20
 MIN_MASS = 0.2
@@ -65,37 +63,22 @@ def _mass(alternatives: Sequence[TokenLogprob], word: str, other: str) -> float:
 
 
 @dataclass(frozen=True)
-class LogprobJudge:
-    """Asks for one word. ``principles`` None judges by the task's own.
+class LogprobJudge(PrincipledJudge):
+    """Asks for one word.
 
     Its probability is the model's own, biased one: calibrate it (``calibration.py``) before its label means something.
     """
-
-    task: Task
-    llm: LLM
-    principles: Principles | None = None
-    examples: tuple[Labelled, ...] = ()
-    seed: int = 0
 
     @property
     def name(self) -> str:
         return f"logprob:{self.llm.name}"
 
-    def messages(self, query: str, response: str) -> list[Message]:
-        principles = self.principles or Principles.of(self.task.principles)
-        return self.task.render(
-            "logprob",
-            query=query,
-            response=response,
-            principles=principles.texts,
-            examples=shown(self.examples, query, response),
-        )
-
     async def judge(self, query: str, response: str) -> Verdict:
-        version = (self.principles or Principles.of(self.task.principles)).version
+        version = self.rules.version
+        messages = await self.render("logprob", query, response)
         sampling = Sampling(max_tokens=1, top_logprobs=TOP_LOGPROBS, seed=self.seed)
         try:
-            reply = await self.llm.chat(self.messages(query, response), sampling=sampling)
+            reply = await self.llm.chat(messages, sampling=sampling)
         except ModelCallError as error:
             return Verdict(None, unscored=str(error), principles=version)
         if not reply.logprobs or not reply.logprobs[0]:

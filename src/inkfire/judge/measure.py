@@ -1,10 +1,11 @@
 """How good a judge is on labelled texts, with intervals, and whether that lets it be a reward.
 
-Intervals are a bootstrap over queries (texts of one query are not independent), seeded. The length twin stands beside
-every judge: what the length of the text alone says.
+Intervals are a bootstrap over queries (texts of one query are not independent), seeded. Beside every judge stand its
+twins, what the length of a text and what its n-grams say of the same labels, and what the judge is worth on a slice of
+the texts in which length says nothing.
 
-    measured = measure(labelled, verdicts)
-    measured["auc"], measured["auc_ci"], measured["length_auc"]
+    measured = measure(labelled, verdicts) | measure_twins(labelled, verdicts)
+    measured["auc"], measured["auc_ci"], measured["length_auc"], measured["auc_length_matched"]
     why_refused(measured)               # None, or why this judge must not be a reward
 """
 
@@ -16,9 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inkfire.judge.calibration import brier_score, expected_calibration_error, raw_score
+from inkfire.judge.calibration import brier_score, expected_calibration_error, raw_score, reliability
 from inkfire.records import Labelled, Verdict
-from inkfire.statistics import auc, bootstrap_auc
+from inkfire.statistics import bootstrap_auc
+from inkfire.twins import length_matched, ngram_cv_scores
 
 RESAMPLES = 2000
 
@@ -28,8 +30,8 @@ def measure(labelled: Sequence[Labelled], verdicts: Sequence[Verdict], *, seed: 
 
     ``accuracy``, ``precision``, ``recall``, ``f1``, ``kappa``, ``balanced_accuracy`` and ``auc``, each with
     ``NAME_ci``; ``auc_within_query`` (good against bad texts of the same query: what GRPO compares); ``says_good``;
-    ``length_auc``; ``ece`` and ``brier`` of the probabilities; ``n``, ``scored``,
-    ``unscored``. Unscored texts are counted and left out. What cannot be computed (one class only) is None.
+    ``length_auc``, the first twin; ``ece``, ``brier`` and the ``reliability`` curve of the probabilities; ``n``,
+    ``scored``, ``unscored``. Unscored texts are counted and left out. What cannot be computed (one class only) is None.
     """
     rows = [
         (row, verdict, score)
@@ -45,16 +47,53 @@ def measure(labelled: Sequence[Labelled], verdicts: Sequence[Verdict], *, seed: 
     clusters = [row.query for row, _, _ in rows]
     out["says_good"] = sum(says) / len(says)
     out |= _rates_with_intervals(labels, says, clusters, seed)
-    lengths = [float(len(row.response)) for row, _, _ in rows]
-    if 0 < sum(labels) < len(labels):
-        interval = bootstrap_auc(labels, scores, clusters, seed=seed)
-        out["auc"], out["auc_ci"] = interval.estimate, [interval.low, interval.high]
-        out["length_auc"] = auc(labels, lengths)
-    else:
-        out["auc"] = out["auc_ci"] = out["length_auc"] = None
+    out |= _auc("auc", labels, scores, clusters, seed)
+    out |= _auc("length_auc", labels, [float(len(row.response)) for row, _, _ in rows], clusters, seed)
     out["auc_within_query"], out["auc_within_query_ci"] = _within_query(labels, scores, clusters, seed)
     out["ece"], out["brier"] = expected_calibration_error(scores, labels), brier_score(scores, labels)
+    out["reliability"] = reliability(scores, labels)
     return out
+
+
+def measure_twins(labelled: Sequence[Labelled], verdicts: Sequence[Verdict], *, seed: int = 0) -> dict[str, Any]:
+    """What is beside the judge's metrics, on the scored texts; each AUC and accuracy with ``NAME_ci``.
+
+    ``ngram_auc`` is the second twin, cross-validated by query on these labels. ``n_length_matched`` texts are the slice
+    of :func:`inkfire.twins.length_matched`, on which the judge has ``accuracy_length_matched``,
+    ``balanced_accuracy_length_matched`` and ``auc_length_matched``, and the twins ``length_auc_length_matched`` (a
+    check: about 0.5) and ``ngram_auc_length_matched``. What cannot be computed is None.
+    """
+    rows = [
+        (row, verdict, score)
+        for row, verdict in zip(labelled, verdicts, strict=True)
+        if (score := raw_score(verdict)) is not None
+    ]
+    texts = [row for row, _, _ in rows]
+    labels, clusters = [row.label for row in texts], [row.query for row in texts]
+    says, scores = [int(verdict.label == 1) for _, verdict, _ in rows], [score for _, _, score in rows]
+    lengths = [float(len(row.response)) for row in texts]
+    ngrams = ngram_cv_scores(texts, seed=seed) or []
+    kept = length_matched(texts, seed)
+    out = _auc("ngram_auc", labels, ngrams, clusters, seed)
+    out["n_length_matched"] = len(kept)
+    within = [labels[i] for i in kept], [clusters[i] for i in kept]
+    rates = _rates_with_intervals(within[0], [says[i] for i in kept], within[1], seed) if kept else {}
+    for name in ("accuracy", "balanced_accuracy"):
+        out |= {f"{name}_length_matched{end}": rates.get(f"{name}{end}") for end in ("", "_ci")}
+    for name, values in (("auc", scores), ("length_auc", lengths), ("ngram_auc", ngrams)):
+        of_slice = [values[i] for i in kept] if values else []
+        out |= _auc(f"{name}_length_matched", within[0], of_slice, within[1], seed)
+    return out
+
+
+def _auc(
+    name: str, labels: Sequence[int], scores: Sequence[float], clusters: Sequence[str], seed: int
+) -> dict[str, Any]:
+    """An AUC under its name with ``NAME_ci``; None with one class only or without scores."""
+    if not scores or not 0 < sum(labels) < len(labels):
+        return {name: None, f"{name}_ci": None}
+    found = bootstrap_auc(labels, scores, clusters, seed=seed)
+    return {name: found.estimate, f"{name}_ci": [found.low, found.high]}
 
 
 def why_refused(measured: Mapping[str, Any] | None) -> str | None:
@@ -97,20 +136,26 @@ def _within_query(
 def _rates_with_intervals(
     labels: Sequence[int], says: Sequence[int], clusters: Sequence[str], seed: int
 ) -> dict[str, Any]:
-    """Confusion counts per query, then the rates of the whole and of ``RESAMPLES`` resamplings of the queries."""
-    index = {query: i for i, query in enumerate(dict.fromkeys(clusters))}
-    counts = np.zeros((len(index), 4))
-    for label, said, query in zip(labels, says, clusters, strict=True):
-        counts[index[query], 2 * label + said] += 1
-    rng = np.random.default_rng(seed)
-    weights = rng.multinomial(len(index), np.full(len(index), 1 / len(index)), size=RESAMPLES)
-    whole, resampled = _rates(counts.sum(axis=0)), _rates(weights @ counts)
+    whole, resampled = resampled_rates(labels, says, clusters, seed, RESAMPLES)
     out: dict[str, Any] = {}
     for name, value in whole.items():
         defined = resampled[name][np.isfinite(resampled[name])]
         out[name] = float(value) if np.isfinite(value) else None
         out[f"{name}_ci"] = [float(q) for q in np.quantile(defined, (0.025, 0.975))] if len(defined) else None
     return out
+
+
+def resampled_rates(
+    labels: Sequence[int], says: Sequence[int], clusters: Sequence[str], seed: int, n_resamples: int
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
+    """Confusion counts per query, then the rates of the whole and of ``n_resamples`` resamplings of the queries."""
+    index = {query: i for i, query in enumerate(dict.fromkeys(clusters))}
+    counts = np.zeros((len(index), 4))
+    for label, said, query in zip(labels, says, clusters, strict=True):
+        counts[index[query], 2 * label + said] += 1
+    rng = np.random.default_rng(seed)
+    weights = rng.multinomial(len(index), np.full(len(index), 1 / len(index)), size=n_resamples)
+    return _rates(counts.sum(axis=0)), _rates(weights @ counts)
 
 
 def _rates(counts: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:

@@ -14,16 +14,17 @@ S_G, the generator's flaw strategies, has the same form.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from inkfire.errors import DataError, InputError
 from inkfire.recipe import Strict, load_toml
 from inkfire.records import text_id
+from inkfire.statistics import Interval
 from inkfire.workspace import atomic
 
 LIMIT = 10
@@ -37,13 +38,52 @@ class Principle:
     """One rule.
 
     ``origin`` is the phase that proposed it (``task``: it came with the task); ``round`` counts from 1, 0 is before
-    refinement. ``because`` are the ids (``text_id`` of the response) of the texts that led to it.
+    refinement. ``because`` are the ids (``text_id`` of the response) of the counter-examples that led to it, ``why``
+    what was said of them. ``effect`` is the change of AUC on the validation texts by the candidate set that brought the
+    rule in; ``contribution`` what the set's AUC there loses without the rule; ``tokens`` what it adds to a prompt.
+    None: not measured.
     """
 
     text: str
     origin: Origin = "task"
     round: int = 0
     because: tuple[str, ...] = ()
+    why: str = ""
+    effect: Interval | None = None
+    contribution: Interval | None = None
+    tokens: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Flat, as in principles.toml: an interval is NAME, NAME_ci and NAME_n."""
+        out: dict[str, Any] = {"text": self.text, "origin": self.origin, "round": self.round}
+        out |= {"because": list(self.because), "why": self.why}
+        for name in ("effect", "contribution"):
+            found: Interval | None = getattr(self, name)
+            out |= {
+                name: found and found.estimate,
+                f"{name}_ci": found and [found.low, found.high],
+                f"{name}_n": found and found.n,
+            }
+        return out | {"tokens": self.tokens}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Principle:
+        """The inverse of :meth:`to_json`; what is not measured may be missing."""
+        intervals: dict[str, Any] = {}
+        for name in ("effect", "contribution"):
+            if data.get(name) is not None:
+                low, high = data[f"{name}_ci"]
+                intervals[name] = Interval(data[name], low, high, data[f"{name}_n"])
+        because = tuple(data["because"])
+        return cls(
+            data["text"],
+            data["origin"],
+            data["round"],
+            because,
+            data.get("why", ""),
+            **intervals,
+            tokens=data.get("tokens"),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +110,16 @@ class Principles:
     def version(self) -> str:
         return text_id("\n".join(self.texts))
 
-    def revised(
-        self, texts: Sequence[str], *, origin: Origin, round_number: int, because: Sequence[str] = ()
-    ) -> Principles:
-        """The set that these texts make: rules that stay keep their history, new ones get this one."""
-        known = {item.text: item for item in self.items}
-        fresh = [known.get(text) or Principle(text, origin, round_number, tuple(because)) for text in texts]
-        return Principles(tuple(fresh), parent=self.version)
-
     def to_json(self) -> dict[str, Any]:
         return {
             "version": self.version,
             "parent": self.parent,
-            "principles": [
-                {"text": item.text, "origin": item.origin, "round": item.round, "because": list(item.because)}
-                for item in self.items
-            ],
+            "principles": [item.to_json() for item in self.items],
         }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Principles:
+        return cls(tuple(Principle.from_json(item) for item in data["principles"]), parent=data["parent"])
 
     def write(self, path: Path, *, task: str) -> None:
         """Write a file that a person can read and edit."""
@@ -98,8 +131,8 @@ class Principles:
             f"parent = {_toml(self.parent)}",
         ]
         for item in self.items:
-            lines += ["", "[[principles]]", f"text = {_toml(item.text)}", f"origin = {_toml(item.origin)}"]
-            lines += [f"round = {item.round}", f"because = [{', '.join(map(_toml, item.because))}]"]
+            lines += ["", "[[principles]]"]
+            lines += [f"{key} = {_toml(value)}" for key, value in item.to_json().items() if value not in (None, "")]
         with atomic(path) as file:
             file.write(("\n".join(lines) + "\n").encode())
 
@@ -109,6 +142,21 @@ class _Rule(Strict):
     origin: Origin = "hand"
     round: Annotated[int, Field(ge=0)] = 0
     because: tuple[str, ...] = ()
+    why: str = ""
+    effect: float | None = None
+    effect_ci: tuple[float, float] | None = None
+    effect_n: int | None = None
+    contribution: float | None = None
+    contribution_ci: tuple[float, float] | None = None
+    contribution_n: int | None = None
+    tokens: int | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        for name in ("effect", "contribution"):
+            if len({getattr(self, f"{name}{end}") is None for end in ("", "_ci", "_n")}) > 1:
+                raise ValueError(f"{name}, {name}_ci and {name}_n go together")
+        return self
 
 
 class _File(Strict):
@@ -125,12 +173,12 @@ def read_principles(path: str | Path) -> Principles:
         DataError: no such file, not TOML, an unknown key, or not 1 to 10 rules.
     """
     file = load_toml(path, _File, error=DataError)
-    read = Principles(tuple(Principle(rule.text, rule.origin, rule.round, rule.because) for rule in file.principles))
+    read = Principles(tuple(Principle.from_json(rule.model_dump()) for rule in file.principles))
     edited = bool(file.version) and file.version != read.version
     return Principles(read.items, parent=file.version if edited else file.parent)
 
 
-def _toml(text: str) -> str:
-    """A TOML string: JSON's escapes are TOML's, except that TOML also wants DEL escaped and no surrogates."""
-    quoted = json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+def _toml(value: Any) -> str:
+    """A TOML value: JSON's strings are TOML's, except that TOML also wants DEL escaped and no surrogates."""
+    quoted = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return quoted.encode("utf-8", "replace").decode("utf-8")

@@ -13,13 +13,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from inkfire.agents.retrieve import near_duplicate
 from inkfire.judge.judge import NoAnswer, ask
-from inkfire.judge.principles import LIMIT, Origin, Principles
+from inkfire.judge.principles import LIMIT, Origin, Principle, Principles
 from inkfire.llm.base import LLM, JsonSchema
 from inkfire.records import Labelled, Verdict, text_id
 from inkfire.tasks.task import Task
 
 Kind = Literal["principles", "flaws"]
+
+_ALIKE = 0.3
 
 SHORTEST, LONGEST = 4, 240
 """Characters of a rule; an attack has at least so many, too."""
@@ -37,15 +40,22 @@ _REFLECTOR: JsonSchema = {
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A rule that somebody proposes. ``because`` are the ids of the texts behind it."""
+    """A rule that somebody proposes. ``because`` are the ids of the texts behind it, ``why`` what was said of them."""
 
     text: str
     kind: Kind
     origin: Origin
     because: tuple[str, ...] = ()
+    why: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        return {"text": self.text, "kind": self.kind, "origin": self.origin, "because": list(self.because)}
+        return {
+            "text": self.text,
+            "kind": self.kind,
+            "origin": self.origin,
+            "because": list(self.because),
+            "why": self.why,
+        }
 
 
 async def reflect(
@@ -64,7 +74,8 @@ async def reflect(
         said = await ask(llm, messages, _REFLECTOR, seed=seed)
     except NoAnswer as failure:
         return f"reflector: {failure}"
-    return Proposal(said["proposal"].strip(), "principles", "reflection", (text_id(row.response),))
+    why = said["why"].strip()
+    return Proposal(said["proposal"].strip(), "principles", "reflection", (text_id(row.response),), why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +124,25 @@ def _appended(current: Principles, proposals: Sequence[str], why: str) -> Merged
     """The set with the proposals at its end; where there is no room, its last rules go."""
     room = max(LIMIT - len(proposals), 1)
     return Merged((*current.texts[:room], *proposals)[:LIMIT], "appended", why)
+
+
+def revise(current: Principles, texts: Sequence[str], proposals: Sequence[Proposal], round_number: int) -> Principles:
+    """The set that these texts make: rules that stay keep their history, a new one gets that of its proposals.
+
+    Which proposals the Optimizer made a rule from is not said; those that are worded much like it are taken for them
+    (character 3-grams, Jaccard of at least ``_ALIKE``), and all of them where none is.
+    """
+    known = {item.text: item for item in current.items}
+
+    def made(text: str) -> Principle:
+        sources = [one for one in proposals if one.text == text]
+        sources = sources or [one for one in proposals if near_duplicate(one.text, text, _ALIKE)] or list(proposals)
+        because = dict.fromkeys(counter for one in sources for counter in one.because)
+        reflected = any(one.origin == "reflection" for one in sources)
+        why = "; ".join(dict.fromkeys(one.why for one in sources if one.why))
+        return Principle(text, "reflection" if reflected else "adversarial", round_number, tuple(because), why)
+
+    return Principles(tuple(known.get(text) or made(text) for text in texts), parent=current.version)
 
 
 def refused_rule(text: str, task: Task, known: Sequence[str]) -> str | None:

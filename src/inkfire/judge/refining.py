@@ -6,6 +6,8 @@ before, and nothing is asked again.
 
     out/principles.toml   S_D in the end                 out/history.jsonl   every proposal and what became of it
     out/flaws.toml        S_G in the end                 out/attacks.jsonl   the texts that fooled the judge
+    out/hard_negatives.jsonl    the best of those, as labelled texts
+    out/counterexamples.jsonl   the texts that rules and proposals name by id in ``because``
 """
 
 from __future__ import annotations
@@ -19,13 +21,18 @@ from typing import Any
 
 from inkfire.datafiles import read_labelled, read_queries, split_by_query
 from inkfire.errors import InputError
+from inkfire.judge.contribution import count_tokens
+from inkfire.judge.examples import NO_EXAMPLES, Choice, Examples
 from inkfire.judge.judging import Access, fit_judge, lasting
+from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import Principles, read_principles
 from inkfire.judge.refine import Note, Refined, RefineSettings, refine
 from inkfire.judge.saved import SavedJudge, save_judge
+from inkfire.judge.watch import Watch, unwatched
 from inkfire.llm import loop
 from inkfire.llm.base import LLM
 from inkfire.llm.ledger import Ledger
+from inkfire.llm.progress import Progress
 from inkfire.records import Labelled
 from inkfire.tasks.task import Task, load_task
 from inkfire.workspace import Run, write_jsonl
@@ -95,15 +102,19 @@ class Refinement:
             "rejected": self.refined.rejected,
             "rounds": len(self.refined.history),
             "attacks": len(self.refined.attacks),
+            "hard_negatives": len(self.refined.hard_negatives),
+            "stopped": self.refined.stopped,
             "principles": self.refined.principles.version,
         }
 
     def write(self, out: Path, task: str) -> None:
-        """The four files of the module's docstring."""
+        """The files of the module's docstring."""
         self.refined.principles.write(out / "principles.toml", task=task)
         self.refined.flaws.write(out / "flaws.toml", task=task)
         write_jsonl(out / "history.jsonl", self.refined.history)
         write_jsonl(out / "attacks.jsonl", self.refined.attacks)
+        write_jsonl(out / "hard_negatives.jsonl", (one.to_json() for one in self.refined.hard_negatives))
+        write_jsonl(out / "counterexamples.jsonl", self.refined.counterexamples)
 
 
 async def refine_and_measure(
@@ -115,11 +126,14 @@ async def refine_and_measure(
     judge: SavedJudge,
     settings: RefineSettings = RefineSettings(),
     note: Note = lambda message: None,
+    watch: Watch = unwatched,
 ) -> Refinement:
     """Refine the principles of ``judge`` (the task's own, when it has none) and measure it before and after.
 
     Args:
         queries: what the Generator writes for; those of the test texts are left out.
+        judge: with examples, it shows them as they are while it is measured, and without those that share a query with
+            the validation texts while it is refined.
     """
     tested = {row.query for row in splits.test}
     refined = await refine(
@@ -130,20 +144,23 @@ async def refine_and_measure(
         splits.validation,
         settings=settings,
         start=judge.principles,
-        examples=judge.examples,
+        examples=judge.examples.without({row.query for row in splits.validation}),
         note=note,
+        watch=watch,
     )
 
     async def measured(principles: Principles) -> SavedJudge:
-        return await fit_judge(
-            dataclasses.replace(judge, mode="logprob", principles=principles),
-            task,
-            llm,
-            fit=splits.fit,
-            test=splits.test,
-            seed=settings.seed,
-            concurrency=settings.concurrency,
-        )
+        with watch("measuring", len(splits.fit) + len(splits.test)) as bar:
+            return await fit_judge(
+                dataclasses.replace(judge, mode="logprob", principles=principles),
+                task,
+                llm,
+                fit=splits.fit,
+                test=splits.test,
+                seed=settings.seed,
+                concurrency=settings.concurrency,
+                advance=lambda verdict: bar.advance(failed=not verdict.scored),
+            )
 
     before = await measured(judge.principles or Principles.of(task.principles))
     after = await measured(refined.principles) if refined.accepted else before
@@ -159,15 +176,27 @@ def refine_data(
     out: Path,
     principles: Path | None = None,
     validation: int | None = None,
+    examples: int = 0,
+    examples_choice: Choice = "nearest",
     settings: RefineSettings = RefineSettings(),
     access: Access = Access(),
     note: Note = lambda message: None,
 ) -> dict[str, Any]:
-    """``inkfire refine``: the fields of its ``--json``. A run that was stopped goes on from what the ledger has."""
+    """``inkfire refine``: the fields of its ``--json``. A run that was stopped goes on from what the ledger has.
+
+    Args:
+        examples: labelled texts shown before each text, chosen from all but the test texts.
+    """
     loaded = load_task(task)
     queries = [query.query for query in read_queries(prompts)]
     splits = split_labelled(read_labelled(labelled), seed=settings.seed, validation=validation)
     start = read_principles(principles) if principles else None
+    shown = Examples(tuple(splits.fit), examples, examples_choice, settings.seed) if examples else NO_EXAMPLES
+    if examples:
+        loaded.check_examples("logprob")
+        shown.without(
+            {row.query for row in splits.validation}
+        )  # refuses a pool that is too small, before anything runs
     inputs = {"prompts": prompts, "labelled": labelled, "principles": principles}
     settled = dataclasses.asdict(settings)
     del settled["concurrency"], settled["seed"]
@@ -175,6 +204,7 @@ def refine_data(
         out,
         command="refine",
         settings={"task": loaded.name, "task_version": loaded.version, "model": model, "validation": validation}
+        | {"examples": examples, "examples_choice": examples_choice}
         | settled,
         inputs={name: path for name, path in inputs.items() if path is not None},
         seed=settings.seed,
@@ -183,7 +213,7 @@ def refine_data(
         return done | {"calls": 0, "cached": 0, "seconds": run.seconds()["refine"]}
     started = time.monotonic()
     with access.ledger(run) as ledger:
-        judge = SavedJudge(lasting(task), model, "logprob", start)
+        judge = SavedJudge(lasting(task), model, "logprob", start, shown)
         made = loop.run(_refine(loaded, queries, splits, judge, settings, access, ledger, note))
         stats = ledger.stats()
     made.write(out, loaded.name)
@@ -207,8 +237,18 @@ async def _refine(
 
     at_once = access.at_once(judge.model)
     settings = dataclasses.replace(settings, concurrency=at_once)
+
+    def watch(label: str, total: int) -> Progress:
+        return Progress(label, total, stats=ledger.stats)
+
     async with open_model(judge.model, ledger=ledger, base_url=access.base_url, concurrency=at_once) as llm:
-        return await refine_and_measure(task, llm, queries, splits, judge=judge, settings=settings, note=note)
+        made = await refine_and_measure(
+            task, llm, queries, splits, judge=judge, settings=settings, note=note, watch=watch
+        )
+        # Without examples: they cost the same whatever the rules are.
+        counted = await count_tokens(LogprobJudge(task, llm, made.refined.principles), splits.validation[0])
+    refined = dataclasses.replace(made.refined, principles=counted)
+    return dataclasses.replace(made, refined=refined, after=dataclasses.replace(made.after, principles=counted))
 
 
 def _shown(judge: SavedJudge) -> dict[str, Any]:

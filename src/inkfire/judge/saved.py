@@ -16,12 +16,13 @@ from inkfire.agents.debate import Debate
 from inkfire.errors import DataError, InputError
 from inkfire.judge.base import Judge
 from inkfire.judge.calibration import CalibratedJudge, Calibration
+from inkfire.judge.examples import NO_EXAMPLES, Examples, GoodExamples
 from inkfire.judge.judge import RubricJudge, VerdictJudge
 from inkfire.judge.logprob import LogprobJudge
-from inkfire.judge.principles import Principle, Principles
+from inkfire.judge.principles import Principles
+from inkfire.judge.votes import VotingJudge
 from inkfire.llm.base import LLM
 from inkfire.llm.ledger import Ledger
-from inkfire.records import Labelled, to_json
 from inkfire.tasks.task import Task, load_task
 from inkfire.workspace import parse_json, write_json
 
@@ -34,41 +35,61 @@ _FILE = "judge.json"
 class SavedJudge:
     """What judge.json holds.
 
-    ``task`` is a name or a folder; ``principles`` None judges by the task's own; ``calibration`` None: uncalibrated;
-    ``measured`` are its metrics on labelled texts (``measure.py``), which decide whether it may be a reward.
+    ``task`` is a name or a folder; ``principles`` None judges by the task's own; ``examples`` come with their pool, so
+    that the judge shows the same ones wherever it is used; ``calibration`` None: uncalibrated; ``measured`` are its
+    metrics on labelled texts (``measure.py``), which decide whether it may be a reward.
     """
 
     task: str
     model: str
     mode: Mode
     principles: Principles | None = None
-    examples: tuple[Labelled, ...] = ()
+    examples: Examples = NO_EXAMPLES
+    votes: int = 1
     calibration: Calibration | None = None
     measured: Mapping[str, Any] | None = None
 
     def build(self, llm: LLM, task: Task | None = None) -> Judge:
         """The judge, on a model that is already open."""
-        inner = build_judge(self.mode, task or load_task(self.task), llm, self.principles, self.examples)
+        inner = build_judge(self.mode, task or load_task(self.task), llm, self.principles, self.examples, self.votes)
         return inner if self.calibration is None else CalibratedJudge(inner, self.calibration)
 
 
 def build_judge(
-    mode: str, task: Task, llm: LLM, principles: Principles | None = None, examples: tuple[Labelled, ...] = ()
+    mode: str,
+    task: Task,
+    llm: LLM,
+    principles: Principles | None = None,
+    examples: Examples = NO_EXAMPLES,
+    votes: int = 1,
 ) -> Judge:
-    """An uncalibrated judge of one of the modes.
+    """An uncalibrated judge of one of the modes; several ``votes`` are samples at a temperature.
 
     Raises:
-        InputError: an unknown mode.
+        InputError: an unknown mode, or votes of a mode that does not vary.
+        TaskError: examples for a mode whose prompt shows none.
     """
+    if examples:
+        task.check_examples(prompt_of(mode))
+    judge = _build_one(mode, task, llm, principles, examples)
+    return judge if votes == 1 else VotingJudge.of(judge, votes)
+
+
+def _build_one(mode: str, task: Task, llm: LLM, principles: Principles | None, examples: Examples) -> Judge:
     if mode == "verdict":
         return VerdictJudge(task, llm, principles, examples)
     if mode == "logprob":
         return LogprobJudge(task, llm, principles, examples)
     if mode == "rubric":
-        return RubricJudge(task, llm)
+        return RubricJudge(task, llm, examples)
     if mode == "debate":
-        return Debate(task, llm)
+        return Debate(task, llm, retriever=GoodExamples(examples) if examples else None)
     raise InputError(f"unknown mode {mode!r}; the modes are {', '.join(MODES)}")
+
+
+def prompt_of(mode: str) -> str:
+    """The task's prompt that a mode shows its examples in."""
+    return "judge" if mode == "debate" else mode
 
 
 def save_judge(folder: Path, judge: SavedJudge) -> Path:
@@ -81,7 +102,8 @@ def save_judge(folder: Path, judge: SavedJudge) -> Path:
             "model": judge.model,
             "mode": judge.mode,
             "principles": judge.principles and judge.principles.to_json(),
-            "examples": [to_json(example) for example in judge.examples],
+            "examples": judge.examples.to_json() if judge.examples else None,
+            "votes": judge.votes,
             "calibration": judge.calibration and judge.calibration.to_json(),
             "measured": judge.measured and dict(judge.measured),
         },
@@ -103,7 +125,9 @@ def read_judge(folder: str | Path) -> SavedJudge:
         raise DataError("no such file; a judge's folder holds judge.json", path=path) from None
     try:
         return _from_json(data, path)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(f"not a saved judge ({type(error).__name__}: {error})", path=path) from None
 
 
@@ -121,19 +145,13 @@ def _from_json(data: Mapping[str, Any], path: Path) -> SavedJudge:
     if data["mode"] not in MODES:
         raise ValueError(f"unknown mode {data['mode']!r}")
     rules, calibration = data["principles"], data["calibration"]
-    principles = rules and Principles(
-        tuple(
-            Principle(rule["text"], rule["origin"], rule["round"], tuple(rule["because"]))
-            for rule in rules["principles"]
-        ),
-        parent=rules["parent"],
-    )
     return SavedJudge(
         task=data["task"],
         model=data["model"],
         mode=data["mode"],
-        principles=principles or None,
-        examples=tuple(Labelled(**example) for example in data["examples"]),
+        principles=Principles.from_json(rules) if rules else None,
+        examples=Examples.from_json(data["examples"]) if data["examples"] else NO_EXAMPLES,
+        votes=data.get("votes", 1),
         calibration=Calibration.from_json(calibration, path=path) if calibration else None,
         measured=data["measured"],
     )

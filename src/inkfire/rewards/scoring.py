@@ -8,11 +8,11 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
-from inkfire.datafiles import read_pairs
-from inkfire.judge.judging import read_data
+from inkfire.datafiles import read_pairs, read_texts_or_labelled
 from inkfire.llm.ledger import Ledger
 from inkfire.records import Candidate, Labelled, Preference
 from inkfire.rewards.base import Reward
+from inkfire.rewards.judge_reward import JudgeReward
 from inkfire.rewards.load import check_reward, load_reward, reward_folders
 from inkfire.statistics import binary_metrics, bootstrap_auc
 from inkfire.twins import length_auc, pair_slices, rate
@@ -44,7 +44,7 @@ def score_file(
     """
     check_reward(reward, force=force)
     pairs = read_pairs(path) if kind == "pairs" else []
-    texts = read_data(path) if kind == "data" else []
+    texts = read_texts_or_labelled(path) if kind == "data" else []
     folders = reward_folders(reward)
     run = None
     if out is not None:
@@ -55,7 +55,10 @@ def score_file(
         measured, rows = _pairs(scorer, pairs) if pairs else _texts(scorer, texts, seed)
     if run is not None:
         write_jsonl(run.path("scores.jsonl"), rows)
-    return {"reward": scorer.name, "threshold": scorer.threshold, **measured}
+    about: dict[str, Any] = {"reward": scorer.name, "threshold": scorer.threshold}
+    if isinstance(scorer, JudgeReward):
+        about["calibrated"] = scorer.cut is not None
+    return about | measured
 
 
 def rank(

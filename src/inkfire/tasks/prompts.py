@@ -16,21 +16,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
-from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError
+from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from inkfire.errors import TaskError
+from inkfire.records import Message
 
 _HEADER = re.compile(r"\[(system|user|assistant)\]\s*$")
-
-
-class Message(TypedDict):
-    """The same shape as ``inkfire.llm.base.Message``, which this room may not import."""
-
-    role: Literal["system", "user", "assistant"]
-    content: str
 
 
 def quote(text: str) -> str:
@@ -48,6 +42,7 @@ class Section:
     role: Literal["system", "user", "assistant"]
     template: Template
     line: int  # 1-based line of the file where the template's own line 1 stands
+    names: frozenset[str]  # the values that it looks at
 
 
 @dataclass(frozen=True)
@@ -56,6 +51,10 @@ class Prompt:
 
     path: str
     sections: tuple[Section, ...]
+
+    def looks_at(self, name: str) -> bool:
+        """Whether a value given under ``name`` can change what is rendered."""
+        return any(name in section.names for section in self.sections)
 
     def render(self, values: Mapping[str, Any]) -> list[Message]:
         """The conversation, outer whitespace of each message removed.
@@ -99,7 +98,8 @@ def _compile(role: Literal["system", "user", "assistant"], line: int, lines: lis
     if not source:
         raise TaskError(f"{path}:{line - 1}: the [{role}] section is empty")
     try:
-        return Section(role, _ENVIRONMENT.from_string(source), line)
+        names = meta.find_undeclared_variables(_ENVIRONMENT.parse(source))
+        return Section(role, _ENVIRONMENT.from_string(source), line, frozenset(names))
     except TemplateSyntaxError as error:
         raise TaskError(f"{path}:{line + error.lineno - 1}: {error.message}") from None
 

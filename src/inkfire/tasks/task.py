@@ -25,8 +25,8 @@ from pydantic import Field, model_validator
 from inkfire.datafiles import read_labelled, read_pairs, read_queries
 from inkfire.errors import TaskError
 from inkfire.recipe import Strict, load_toml, nearest
-from inkfire.records import Labelled, Preference, Query
-from inkfire.tasks.prompts import Message, Prompt, parse_prompt
+from inkfire.records import Labelled, Message, Preference, Query
+from inkfire.tasks.prompts import Prompt, parse_prompt
 from inkfire.workspace import atomic, sha256_file
 
 _HOME = Path(__file__).parent
@@ -102,7 +102,23 @@ class Task(TaskFile):
             "bad": self.bad,
             "rubric": [dimension.model_dump() for dimension in self.rubric],
         }
-        return _prompt(self.folder / "prompts" / f"{prompt}.jinja", self.version).render({"task": about, **values})
+        return self._prompt(prompt).render({"task": about, **values})
+
+    def check_examples(self, prompt: str) -> None:
+        """Whether a prompt shows labelled examples.
+
+        Raises:
+            TaskError: it does not; the message says what to add.
+        """
+        if not self._prompt(prompt).looks_at("examples"):
+            path = self.folder / "prompts" / f"{prompt}.jinja"
+            raise TaskError(
+                f"{path}: shows no examples; add {{% for example in examples %}} … {{{{ example.response | quote }}}} "
+                "… {% endfor %} where they shall stand, or judge without --examples"
+            )
+
+    def _prompt(self, name: str) -> Prompt:
+        return _prompt(self.folder / "prompts" / f"{name}.jinja", self.version)
 
     def queries(self) -> list[Query]:
         return read_queries(self.folder / "queries.jsonl")

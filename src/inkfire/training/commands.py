@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inkfire.datafiles import read_labelled, read_pairs, read_queries
-from inkfire.judge.judging import Access, read_data
+from inkfire.datafiles import read_labelled, read_pairs, read_queries, read_texts_or_labelled
+from inkfire.judge.judging import Access
 from inkfire.llm.ledger import Ledger
 from inkfire.records import Candidate, Labelled
 from inkfire.rewards.judge_reward import Value
@@ -33,7 +33,7 @@ def run_sft(*, task: str, base: str, out: Path, config: SftConfig, data: Path | 
     from inkfire.training.sft import train_sft
 
     loaded = load_task(task)
-    texts = loaded.labelled() if data is None else read_data(data)
+    texts = loaded.labelled() if data is None else read_texts_or_labelled(data)
     good = [Candidate(t.query, t.response) for t in texts if not isinstance(t, Labelled) or t.label == 1]
     find_model(base)
     inputs = {"task": loaded.folder} | ({} if data is None else {"data": data})
