@@ -133,7 +133,7 @@ def test_it_calibrates_on_other_queries_only(
 def test_texts_without_labels_have_verdicts_only(cli: Cli, judge: list[object], files: dict[str, Path]) -> None:
     code, result, _ = cli(*replace(judge, data=files["plain"]))
     assert code == 0
-    assert result.keys() == {"n", "scored", "unscored", "calls", "cached", "seconds"}
+    assert result.keys() == {"n", "scored", "unscored", "injections", "calls", "cached", "seconds"}
 
 
 @pytest.mark.parametrize("mode", ["verdict", "rubric", "debate"])

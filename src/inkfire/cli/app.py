@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 import inkfire
-from inkfire.cli import audit, curate, data, evaluate, judge, ledger, models, refine, score, tasks, train, write
+from inkfire.cli import attack, audit, curate, data, evaluate, judge, ledger, models, refine, score, tasks, train, write
 from inkfire.cli import run as experiments
 from inkfire.errors import InkfireError
 
@@ -59,7 +59,8 @@ app.add_typer(data.group, name="data")
 app.command("audit")(audit.audit)
 app.add_typer(curate.curate_app, name="curate")
 app.command("refine")(refine.refine)
-app.command("judge")(judge.judge)
+judge.judge_app.command("attack")(attack.attack)
+app.add_typer(judge.judge_app, name="judge")
 app.add_typer(train.group, name="train")
 app.command("score")(score.score)
 app.command("write")(write.write)

@@ -1,4 +1,4 @@
-"""``inkfire judge``: judge texts, and measure the judge where they are labelled."""
+"""``inkfire judge``: judge texts, and measure the judge where they are labelled; its other commands try it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,26 @@ from typing import Annotated, Any, Literal
 import typer
 
 from inkfire.cli import common
+from inkfire.errors import InputError
+
+judge_app = typer.Typer()
 
 Concurrency = Annotated[
     int | None, typer.Option("--concurrency", min=1, help="Texts at once; by default 4 embedded, 64 at an endpoint.")
 ]
 
 
+@judge_app.callback(invoke_without_command=True)
 def judge(
-    task: common.TaskName,
-    model: common.Model,
-    data: Annotated[Path, typer.Option("--data", help="The texts, in any format with responses; labels are used.")],
-    out: common.Out,
+    context: typer.Context,
+    task: Annotated[str | None, typer.Option("--task", help="A task's name or its folder.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="local/NAME or a .gguf: embedded; anything else goes to --base-url.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="The texts, in any format with responses; labels are used.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The run folder; the same command resumes.")] = None,
     mode: Annotated[
         Literal["verdict", "logprob", "rubric", "debate"],
         typer.Option("--mode", help="verdict: a reason, then 0/1; logprob: one token; rubric: five ratings; debate."),
@@ -44,6 +53,10 @@ def judge(
     Example: inkfire judge --task greetings-zh --model local/qwen2.5-coder-1.5b --data texts.jsonl
     --calibration labelled.jsonl --out runs/judge
     """
+    if context.invoked_subcommand is not None:
+        return
+    if task is None or model is None or data is None or out is None:
+        raise InputError("inkfire judge needs --task, --model, --data and --out")
     from inkfire.judge.judging import Access, judge_data
 
     result = judge_data(
@@ -65,6 +78,8 @@ def _show(result: Mapping[str, Any]) -> None:
     typer.echo(
         f"{result['n']} texts, {result['unscored']} unscored, {result['calls']} calls, {result['seconds']:.0f} s"
     )
+    if result["injections"]:
+        typer.echo(f"{result['injections']} texts are suspected of telling the judge what to answer (verdicts.jsonl)")
     if "auc" not in result:
         return
     if not result["calibrated"]:

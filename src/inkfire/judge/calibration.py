@@ -48,9 +48,9 @@ class Calibration:
         return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
 
     def apply(self, verdict: Verdict) -> Verdict:
-        """The verdict with calibrated probability and label; an unscored one stays as it is."""
+        """The verdict with calibrated probability and label; an unscored one and a suspected injection stay."""
         raw = raw_score(verdict)
-        if raw is None:
+        if raw is None or verdict.injection:
             return verdict
         probability = self.probability(raw)
         label: Label = 1 if probability >= self.threshold else 0
@@ -95,7 +95,7 @@ def raw_score(verdict: Verdict) -> float | None:
 
 
 def fit_calibration(verdicts: Sequence[Verdict], labels: Sequence[int]) -> Calibration:
-    """Fit on uncalibrated verdicts and the labels of the same texts; unscored ones are left out.
+    """Fit on uncalibrated verdicts and the labels of the same texts; unscored and suspected ones are left out.
 
     Raises:
         InputError: fewer than MIN_LABELS scored labels, or only one class among them.
@@ -103,7 +103,9 @@ def fit_calibration(verdicts: Sequence[Verdict], labels: Sequence[int]) -> Calib
     from sklearn.linear_model import LogisticRegression
 
     pairs = [
-        (raw, label) for verdict, label in zip(verdicts, labels, strict=True) if (raw := raw_score(verdict)) is not None
+        (raw, label)
+        for verdict, label in zip(verdicts, labels, strict=True)
+        if (raw := raw_score(verdict)) is not None and not verdict.injection
     ]
     n, good = len(pairs), sum(label for _, label in pairs)
     if n < MIN_LABELS:

@@ -177,6 +177,7 @@ def judge_data(
     result: dict[str, Any] = {"n": len(texts), "scored": scored, "unscored": len(texts) - scored}
     if labelled:
         result = measure_both(labelled, verdicts, calibrated, seed)
+    result["injections"] = sum(bool(verdict.injection) for verdict in verdicts)
     save_judge(out, SavedJudge(lasting(task), model, mode, rules, (), calibrated, result if labelled else None))
     seconds = time.monotonic() - started
     run.complete("judge", result, seconds=seconds)
@@ -261,5 +262,6 @@ def _row(text: Candidate | Labelled, verdict: Verdict) -> Mapping[str, Any]:
         "reason": verdict.reason,
         "unscored": verdict.unscored,
         "principles": verdict.principles,
+        "injection": verdict.injection,
     }
     return row | ({"expected": text.label} if isinstance(text, Labelled) else {})

@@ -16,6 +16,7 @@ from inkfire.agents.debate import Debate
 from inkfire.errors import DataError, InputError
 from inkfire.judge.base import Judge
 from inkfire.judge.calibration import CalibratedJudge, Calibration
+from inkfire.judge.injection import Guarded
 from inkfire.judge.judge import RubricJudge, VerdictJudge
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import Principle, Principles
@@ -46,20 +47,32 @@ class SavedJudge:
     calibration: Calibration | None = None
     measured: Mapping[str, Any] | None = None
 
-    def build(self, llm: LLM, task: Task | None = None) -> Judge:
+    def build(self, llm: LLM, task: Task | None = None, *, guarded: bool = True) -> Judge:
         """The judge, on a model that is already open."""
-        inner = build_judge(self.mode, task or load_task(self.task), llm, self.principles, self.examples)
+        loaded = task or load_task(self.task)
+        inner = build_judge(self.mode, loaded, llm, self.principles, self.examples, guarded=guarded)
         return inner if self.calibration is None else CalibratedJudge(inner, self.calibration)
 
 
 def build_judge(
-    mode: str, task: Task, llm: LLM, principles: Principles | None = None, examples: tuple[Labelled, ...] = ()
+    mode: str,
+    task: Task,
+    llm: LLM,
+    principles: Principles | None = None,
+    examples: tuple[Labelled, ...] = (),
+    *,
+    guarded: bool = True,
 ) -> Judge:
-    """An uncalibrated judge of one of the modes.
+    """An uncalibrated judge of one of the modes, behind the defences against injections unless ``guarded`` is False.
 
     Raises:
         InputError: an unknown mode.
     """
+    judge = _bare(mode, task, llm, principles, examples)
+    return Guarded(judge, task) if guarded else judge
+
+
+def _bare(mode: str, task: Task, llm: LLM, principles: Principles | None, examples: tuple[Labelled, ...]) -> Judge:
     if mode == "verdict":
         return VerdictJudge(task, llm, principles, examples)
     if mode == "logprob":

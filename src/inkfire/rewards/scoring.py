@@ -13,6 +13,7 @@ from inkfire.judge.judging import read_data
 from inkfire.llm.ledger import Ledger
 from inkfire.records import Candidate, Labelled, Preference
 from inkfire.rewards.base import Reward
+from inkfire.rewards.judge_reward import JudgeReward
 from inkfire.rewards.load import check_reward, load_reward, reward_folders
 from inkfire.statistics import binary_metrics, bootstrap_auc
 from inkfire.twins import length_auc, pair_slices, rate
@@ -55,6 +56,8 @@ def score_file(
         measured, rows = _pairs(scorer, pairs) if pairs else _texts(scorer, texts, seed)
     if run is not None:
         write_jsonl(run.path("scores.jsonl"), rows)
+    if isinstance(scorer, JudgeReward):
+        measured["injections"] = scorer.injections.total()
     return {"reward": scorer.name, "threshold": scorer.threshold, **measured}
 
 
