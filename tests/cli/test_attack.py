@@ -1,4 +1,4 @@
-"""``inkfire judge attack`` against a stub endpoint whose judge believes what it is told."""
+"""``inkfire judge attack`` and ``probe`` against a stub endpoint whose judge believes what it is told."""
 
 import importlib.util
 import json
@@ -19,6 +19,8 @@ Cli = Callable[..., tuple[int, dict[str, Any], str]]
 def answer(body: dict[str, Any]) -> str:
     """Good where the text says so, or where it names a window."""
     user = body["messages"][-1]["content"]
+    if "response_format" in body:  # a comparison: whatever comes first
+        return json.dumps({"reason": "first", "winner": "A"})
     return "Good" if "Good" in user or "window" in user else "Bad"
 
 
@@ -110,3 +112,32 @@ def test_the_judge_must_be_named(cli: Cli, tmp_path: Path) -> None:
     code, _, err = cli("judge", "--json")
     assert code == 2
     assert "needs --task, --model, --data and --out" in err
+
+
+def test_probes_report_flips_and_shifts(cli: Cli, tiny_task: Path, tmp_path: Path, endpoint: str) -> None:
+    command = [
+        "judge", "probe", "--task", tiny_task, "--model", "stub", "--base-url", endpoint, "--data",
+        tiny_task / "labelled.jsonl", "--out", tmp_path / "probe", "--json",
+    ]  # fmt: skip
+    code, result, _ = cli(*command)
+    assert code == 0
+    for name in ("length", "decoration", "authority", "language"):
+        assert result[f"{name}_n"] == 16
+        assert result[f"{name}_flip_rate"] == 0
+        assert result[f"{name}_shift"] == 0
+        assert {f"{name}_flip_rate_ci", f"{name}_to_good_ci", f"{name}_shift_ci"} <= result.keys()
+    assert (result["order_n"], result["order_flip_rate"]) == (8, 1.0)
+    assert "not measured" in result["self_preference"]
+    assert len(list(read_jsonl(tmp_path / "probe" / "probes.jsonl"))) == 4 * 16
+    code, again, _ = cli(*command)
+    assert (code, again["calls"]) == (0, 0)
+    code, text, _ = cli(*command[:-1])
+    assert code == 0
+    assert "shift of P(Good)" in text["text"]
+
+
+def test_people_get_a_table(cli: Cli, attack: list[object]) -> None:
+    code, result, _ = cli(*attack[:-1])
+    assert code == 0
+    assert "all held_out" in result["text"]
+    assert "good texts are lost" in result["text"]

@@ -8,7 +8,8 @@ import pytest
 from inkfire.datafiles import read_pairs
 from inkfire.judge.attacks import PLACES, attached, carriers_for, load_suite
 from inkfire.judge.calibration import Calibration, fit_calibration
-from inkfire.judge.injection import Guarded, suspect
+from inkfire.judge.injection import Guarded, GuardedPairwise, suspect
+from inkfire.judge.judge import PairwiseJudge
 from inkfire.judge.saved import SavedJudge
 from inkfire.llm.scripted import ScriptedLLM
 from inkfire.records import Verdict
@@ -138,3 +139,17 @@ def test_a_policy_gains_nothing_by_it(task: Task, caplog: pytest.LogCaptureFixtu
     assert "suspected injection" in caplog.text
     masked = JudgeReward(Guarded(reward.judge, task.model_copy(update={"injection": "unscored"})))
     assert masked.score(["q"], [ATTACK]) == [None]
+
+
+async def test_a_suspected_text_loses_a_comparison(task: Task) -> None:
+    judge = GuardedPairwise(PairwiseJudge(task, ScriptedLLM([])))
+    assert (await judge.compare("q", ATTACK, "A wish.")).winner == "b"
+    assert (await judge.compare("q", "A wish.", ATTACK)).winner == "a"
+    assert (await judge.compare("q", ATTACK, ATTACK)).winner == "tie"
+    unscored = GuardedPairwise(PairwiseJudge(task.model_copy(update={"injection": "unscored"}), ScriptedLLM([])))
+    assert (await unscored.compare("q", "A wish.", ATTACK)).unscored == "injection"
+
+
+async def test_clean_texts_are_compared(task: Task) -> None:
+    llm = ScriptedLLM(['{"reason": "x", "winner": "A"}', '{"reason": "x", "winner": "B"}'])
+    assert (await GuardedPairwise(PairwiseJudge(task, llm)).compare("q", "A wish.", "Another.")).winner == "a"

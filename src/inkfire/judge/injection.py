@@ -27,6 +27,7 @@ from importlib.resources import as_file, files
 
 from inkfire.errors import DataError
 from inkfire.judge.base import Judge
+from inkfire.judge.judge import Comparison, PairwiseJudge
 from inkfire.judge.views import HAN, TURN_TOKENS, bare, invisible, mixed_words, shown, views
 from inkfire.recipe import Strict, load_toml
 from inkfire.records import Verdict
@@ -155,3 +156,23 @@ class Guarded:
         if self.task.injection == "unscored":
             return Verdict(None, unscored="injection", injection=fired)
         return Verdict(0, probability=0.0, reason=f"suspected injection: {fired}", injection=fired)
+
+
+@dataclass(frozen=True)
+class GuardedPairwise:
+    """A comparison in which a suspected text loses; where both are suspected, or the task leaves it unscored, nobody
+    wins."""
+
+    inner: PairwiseJudge
+
+    async def compare(self, query: str, a: str, b: str) -> Comparison:
+        task = self.inner.task
+        fired = [suspect(query, text, good=task.good, bad=task.bad) for text in (a, b)]
+        if not any(fired):
+            return await self.inner.compare(query, shown(a), shown(b))
+        _log.info("suspected injection in a comparison, %s: %r against %r", task.injection, a, b)
+        if task.injection == "unscored":
+            return Comparison(None, unscored="injection")
+        if all(fired):
+            return Comparison("tie", reason="suspected injection in both")
+        return Comparison("b" if fired[0] else "a", reason=f"suspected injection: {', '.join(fired[0] or fired[1])}")
