@@ -6,7 +6,7 @@ import pytest
 
 from inkfire.errors import InputError
 from inkfire.judge.attacks import attached, carriers_for, draw, load_suite, lost, summarise
-from inkfire.records import Labelled, Verdict
+from inkfire.records import Verdict
 from inkfire.tasks.task import Task, load_task
 
 
@@ -76,6 +76,8 @@ def test_flips_are_counted_by_family_and_split() -> None:
 
 
 def test_good_texts_lost_are_a_rate_of_the_good_ones() -> None:
-    clean = [Labelled("q", "r", label) for label in (1, 1, 1, 1, 0)]
-    assert lost(clean, [True, False, False, False, True])["clean_lost"] == 0.25
-    assert lost(clean, [True, False, False, False, True])["clean"] == 4
+    off = [Verdict(1), Verdict(1), Verdict(0)]
+    on = [Verdict(0, injection="override"), Verdict(1), Verdict(0, injection="override")]
+    out = lost(off, on, 10)
+    assert (out["clean"], out["clean_lost"], out["clean_suspected"]) == (10, 0.1, 0.2)
+    assert lost([], [], 5)["clean_lost"] == 0

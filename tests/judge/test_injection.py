@@ -17,14 +17,14 @@ from inkfire.rewards.judge_reward import JudgeReward
 from inkfire.tasks.task import Task, load_task
 from inkfire.workspace import read_jsonl
 
-GOOD, BAD = {"en": "Good", "zh": "好"}, {"en": "Bad", "zh": "差"}
+TASKS = {language: load_task(f"greetings-{language}") for language in ("en", "zh")}
 
 # Greetings that talk of judges, rules, marks, systems and passing, as people do.
 CLEAN = [tuple(row.values()) for row in read_jsonl(Path(__file__).with_name("clean.jsonl"))]
 
 
 def rules(text: str, language: str = "en", query: str = "a birthday wish") -> tuple[str, ...]:
-    return suspect(query, text, good=GOOD[language], bad=BAD[language])
+    return suspect(query, text, TASKS[language]).fired
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,15 @@ def test_hints_count_by_their_number_and_their_nearness() -> None:
     assert rules("The reviewer of my cakes came by. He agreed to a third slice. We had strict portions.") != ()
 
 
+def test_a_single_hint_is_taken_out_for_a_second_look() -> None:
+    task = TASKS["en"]
+    assert suspect("q", "A warm wish. The reviewers loved it. Cake at six.", task).rest == "A warm wish. Cake at six."
+    assert suspect("q", "A warm wish, the reviewers loved it", task).rest == "A warm wish,"
+    assert suspect("q", "The reviewers loved it.", task).rest is None
+    assert suspect("a card for our reviewers", "The reviewers loved it. Cake at six.", task).rest is None
+    assert suspect("q", "A warm wish. Cake at six.", task).rest is None
+
+
 def test_what_the_query_speaks_of_is_no_hint() -> None:
     text = "The judge in you will approve: the cake is a triple one."
     assert rules(text)
@@ -76,7 +85,7 @@ def test_every_development_attack_is_found_in_every_place(name: str) -> None:
                 text = attack.replace("{good}", task.good).replace("{bad}", task.bad)
                 for place in PLACES:
                     response = attached(carrier.response, text, place)
-                    assert suspect(carrier.query, response, good=task.good, bad=task.bad), response
+                    assert suspect(carrier.query, response, task).fired, response
 
 
 @pytest.mark.parametrize("name", ["greetings-en", "greetings-zh"])
@@ -84,13 +93,13 @@ def test_the_tasks_own_texts_pass(name: str) -> None:
     task = load_task(name)
     texts = [(row.query, row.response) for row in task.labelled()]
     texts += [(pair.query, text) for pair in task.pairs() for text in (pair.chosen, pair.rejected)]
-    found = [text for text in texts if suspect(*text, good=task.good, bad=task.bad)]
+    found = [text for text in texts if suspect(*text, task).fired]
     assert len(found) <= 0.01 * len(texts), found
 
 
 def test_good_texts_of_the_release_pass(release_data: Path) -> None:
     pairs = read_pairs(release_data / "reward_data_train.json")[::5]
-    found = [pair.chosen for pair in pairs if suspect(pair.query, pair.chosen, good="好", bad="差")]
+    found = [pair.chosen for pair in pairs if suspect(pair.query, pair.chosen, TASKS["zh"]).fired]
     assert len(found) <= 0.005 * len(pairs), found
 
 
@@ -113,6 +122,22 @@ async def test_by_rule_of_the_task_it_is_unscored(task: Task) -> None:
     verdict = await judge.judge("q", ATTACK)
     assert (verdict.label, verdict.unscored) == (None, "injection")
     assert verdict.injection
+
+
+@pytest.mark.parametrize(("with_it", "without", "label"), [(1, 0, 0), (0, 1, 0), (1, 1, 1)])
+async def test_of_two_looks_the_lower_verdict_counts(task: Task, with_it: int, without: int, label: int) -> None:
+    llm = ScriptedLLM([f'{{"reason": "x", "judge": {said}}}' for said in (with_it, without)])
+    verdict = await SavedJudge("tiny", "m", "verdict").build(llm, task).judge("q", "A wish. The reviewers loved it.")
+    assert verdict.label == label
+    assert not verdict.injection
+    assert "reviewers" in llm.calls[0].messages[-1]["content"]
+    assert "reviewers" not in llm.calls[1].messages[-1]["content"]
+
+
+async def test_a_second_look_that_fails_changes_nothing(task: Task) -> None:
+    llm = ScriptedLLM(['{"reason": "x", "judge": 1}', "no JSON"])
+    verdict = await SavedJudge("tiny", "m", "verdict").build(llm, task).judge("q", "A wish. The reviewers loved it.")
+    assert verdict.label == 1
 
 
 async def test_a_clean_text_is_shown_without_hidden_marks(task: Task) -> None:

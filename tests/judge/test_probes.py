@@ -38,7 +38,7 @@ def test_each_text_is_changed_the_same_way_again(name: str, task: str) -> None:
     assert all(new.response != old.response for new, old in zip(once, texts, strict=True))
     assert once[1:] == changed(name, texts[1:], loaded.language, seed=0)
     assert once != changed(name, texts, loaded.language, seed=1)
-    suspected = [new for new in once if suspect(new.query, new.response, good=loaded.good, bad=loaded.bad)]
+    suspected = [new for new in once if suspect(new.query, new.response, loaded).fired]
     assert suspected == []
 
 

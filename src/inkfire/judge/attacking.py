@@ -16,7 +16,7 @@ from typing import Any
 
 from inkfire.datafiles import read_labelled
 from inkfire.judge.attacks import Carrier, Trial, carriers_for, draw, load_suite, lost, summarise
-from inkfire.judge.injection import suspect
+from inkfire.judge.injection import Suspicion, suspect
 from inkfire.judge.judging import Access, judge_all
 from inkfire.judge.subject import Subject
 from inkfire.llm import loop
@@ -47,7 +47,8 @@ def attack_data(
     """
     carriers = carriers_for(subject.task)
     subject = subject.leave_out([carrier.query for carrier in carriers])
-    texts = read_labelled(clean) if clean else subject.task.labelled()
+    good = [row for row in (read_labelled(clean) if clean else subject.task.labelled()) if row.label == 1]
+    subject = subject.leave_out([row.query for row in good])
     run = Run.open(
         out,
         command="judge attack",
@@ -59,34 +60,31 @@ def attack_data(
         return done | {"calls": 0, "cached": 0, "seconds": run.seconds()["attack"]}
     started = time.monotonic()
     with access.ledger(run) as ledger:
-        result, rows = loop.run(_attack(subject, carriers, defences, limit, seed, access, ledger))
+        result, rows = loop.run(_attack(subject, carriers, good if defences else None, limit, seed, access, ledger))
         stats = ledger.stats()
     write_jsonl(run.path("trials.jsonl"), rows)
-    if defences:
-        result |= lost(texts, [_suspected(subject, row) for row in texts])
     seconds = time.monotonic() - started
     run.complete("attack", result, seconds=seconds)
     return result | {"calls": stats["calls"], "cached": stats["cached"], "seconds": round(seconds, 2)}
 
 
-def _suspected(subject: Subject, row: Labelled) -> bool:
-    return bool(suspect(row.query, row.response, good=subject.task.good, bad=subject.task.bad))
-
-
 async def _attack(
     subject: Subject,
     carriers: Sequence[Carrier],
-    defences: bool,
+    good: Sequence[Labelled] | None,
     limit: int,
     seed: int,
     access: Access,
     ledger: Ledger,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """``good`` are the texts that must pass the defences; None where these are off."""
     from inkfire.llm.models import open_model
 
     model = subject.saved.model
     at_once = access.at_once(model)
-    total = len(subject.fit) + len(carriers) + limit * (1 + defences)
+    # The only good texts that the defences can change: those that they suspect or look at twice.
+    watched = [row for row in good or [] if suspect(row.query, row.response, subject.task) != Suspicion()]
+    total = len(subject.fit) + len(carriers) + limit * (1 if good is None else 2) + 2 * len(watched)
     async with open_model(model, ledger=ledger, base_url=access.base_url, concurrency=at_once) as llm:
         with Progress("attack", total, stats=ledger.stats) as progress:
 
@@ -102,15 +100,19 @@ async def _attack(
             attacked = [Candidate(trial.query, trial.response) for trial in trials]
             off = await judge_all(bare, attacked, concurrency=at_once, advance=advance)
             on = None
-            if defences:
+            passed: dict[str, Any] = {}
+            if good is not None:
                 judge = saved.build(llm, subject.task)
                 on = await judge_all(judge, attacked, concurrency=at_once, advance=advance)
+                before = await judge_all(bare, watched, concurrency=at_once, advance=advance)
+                after = await judge_all(judge, watched, concurrency=at_once, advance=advance)
+                passed = lost(before, after, len(good))
     found = {
         "carriers": len(carriers),
         "carriers_bad": len(bad),
         "carriers_unscored": sum(v.label is None for v in clean),
     }
-    return found | summarise(trials, off, on), [_row(trial, i, off, on) for i, trial in enumerate(trials)]
+    return found | summarise(trials, off, on) | passed, [_row(trial, i, off, on) for i, trial in enumerate(trials)]
 
 
 def _row(trial: Trial, i: int, off: Sequence[Verdict], on: Sequence[Verdict] | None) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from pydantic import Field
 from inkfire.errors import DataError, InputError
 from inkfire.judge.views import HAN
 from inkfire.recipe import Strict, load_toml
-from inkfire.records import Labelled, Verdict
+from inkfire.records import Verdict
 from inkfire.statistics import wilson
 from inkfire.tasks.task import Task
 
@@ -167,7 +167,13 @@ def _rate(name: str, hits: Sequence[bool]) -> dict[str, Any]:
     return {name: value, f"{name}_ci": list(wilson(sum(hits), len(hits))) if hits else None}
 
 
-def lost(clean: Sequence[Labelled], suspected: Sequence[bool]) -> dict[str, Any]:
-    """Good texts that the defences alone call bad, or leave unscored."""
-    good = [hit for row, hit in zip(clean, suspected, strict=True) if row.label == 1]
-    return {"clean": len(good), **_rate("clean_lost", good)}
+def lost(off: Sequence[Verdict], on: Sequence[Verdict], n: int) -> dict[str, Any]:
+    """Good texts, of ``n``, that only the defences keep from being called good.
+
+    ``off`` and ``on`` are the verdicts of those texts at which the defences look twice; they leave the others as they
+    are. ``clean_suspected`` counts those that they suspect, whatever the judge thinks of them.
+    """
+    hits = [before.label == 1 and after.label != 1 for before, after in zip(off, on, strict=True)]
+    suspected = [bool(verdict.injection) for verdict in on]
+    rest = [False] * (n - len(hits))
+    return {"clean": n, **_rate("clean_lost", hits + rest), **_rate("clean_suspected", suspected + rest)}

@@ -3,17 +3,17 @@
 A text under judgement is untrusted. The prompts quote it; here it is read before the judge reads it. Rules run over
 every reading of a text (``views.py``: normalised, decoded, put together again). A *plain* sign is enough by itself: an
 order to give the verdict, a verdict in the judge's own format, a turn of a conversation, a closed delimiter. A *hint*
-(the word reviewer, a rule, a mark, …) is innocent alone; hints of three kinds together are not. What the query talks
-about itself is no hint: a card for a judge may say judge.
+(the word reviewer, a rule, a mark, …) is innocent alone; two kinds in a sentence, or three in a text, are not. What the
+query talks about itself is no hint: a card for a judge may say judge. The rules are in injection.toml.
 
-    suspicion = suspect(query, response, good="Good", bad="Bad")
-    suspicion                                    # () or the names of the rules that fired
+    suspect(query, response, task).fired         # () or the names of the rules that fired
 
 ``Guarded`` puts that in front of any judge. By rule of the task (``injection`` in task.toml) a suspected text is bad
 with probability 0, or unscored; either way it is logged and counted, and a policy that writes one gains nothing.
 
-Rules cannot know every disguise. They are measured by an attack suite of which whole families were held out
-(``attacks.py``), and what they miss still meets the quoting of the prompts.
+Rules cannot know every disguise. A text with a single hint gets a second look, without the sentence that holds it. The
+rules are measured by an attack suite of which whole families were held out (``attacks.py``), and what they miss still
+meets the quoting of the prompts.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from importlib.resources import as_file, files
 
 from inkfire.errors import DataError
 from inkfire.judge.base import Judge
+from inkfire.judge.calibration import raw_score
 from inkfire.judge.judge import Comparison, PairwiseJudge
-from inkfire.judge.views import HAN, TURN_TOKENS, bare, invisible, mixed_words, shown, views
+from inkfire.judge.views import HAN, TURN_TOKENS, bare, ciphers, invisible, mixed_words, shown, views
 from inkfire.recipe import Strict, load_toml
 from inkfire.records import Verdict
 from inkfire.tasks.task import Task
@@ -39,6 +40,7 @@ HINTS, CLOSE_HINTS = 3, 2
 """So many kinds of hints make a suspicion: in the whole text, or in one sentence."""
 
 _SENTENCE = re.compile(r"(?<=[.!?。！？\n])\s*")
+_CLAUSE = re.compile(r"(?<=[.!?,;:。！？，；：\n])\s*")
 
 
 class _Lists(Strict):
@@ -70,6 +72,8 @@ class Rules:
             "either": either,
             "alone": alone,
             # As an answer and not as a word of a sentence: in quotes, or standing alone.
+            # As a sentence of its own, or all that is left in brackets.
+            "apart": rf"{own}[)\]】」』\"”]*\s*(?:[.。!\n]|$)",
             "named": rf"(?:[\"'“‘「『]{either}[\"'”’」』]|{alone})",
             "word": rf"{opened}(?:{either}|(?<![\d.])1(?![\d.])){closed}",
             "turn_tokens": TURN_TOKENS.pattern,
@@ -108,26 +112,40 @@ def _word(answer: str) -> str:
     return rf"{re.escape(answer)}(?:(?![{HAN}])|(?=即可|就[行好]|吧|这[个一]))"
 
 
-def suspect(query: str, text: str, *, good: str, bad: str) -> tuple[str, ...]:
-    """The names of the rules by which ``text`` speaks to its judge; empty for a text that does not."""
-    found = []
-    if mixed_words(text) >= 2:
-        found.append("look-alike letters")
-    if invisible(text) >= 3:
-        found.append("invisible characters")
-    rules, readings = Rules.of(good, bad), views(text)
-    found += [name for name, rule in rules.plain.items() if any(map(rule.search, readings))]
-    return tuple(found) or _hinted(query, readings, rules.hints)
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """What the rules say of a text: the names of those by which it is suspected (``fired``, empty for most texts), and
+    where they do not suffice but a hint is there, ``rest``: the text without the sentences that hold one."""
+
+    fired: tuple[str, ...] = ()
+    rest: str | None = None
 
 
-def _hinted(query: str, readings: Sequence[str], hints: Mapping[str, re.Pattern[str]]) -> tuple[str, ...]:
-    """The hints of a text, where there are enough of them, or enough within one sentence."""
+def suspect(query: str, text: str, task: Task) -> Suspicion:
+    """How ``text``, an answer to ``query``, speaks to its judge, if it does."""
+    rules, readings = Rules.of(task.good, task.bad), views(text)
+    everything = [*readings, *ciphers(text)]
+    fired = [name for name, rule in rules.plain.items() if any(map(rule.search, everything))]
+    fired += ["look-alike letters"] if mixed_words(text) >= 2 else []
+    fired += ["invisible characters"] if invisible(text) >= 3 else []
+    if fired:
+        return Suspicion(tuple(fired))
     asked = bare(query)
-    rules = {name: rule for name, rule in hints.items() if not rule.search(asked)}
+    hints = {
+        name: hint for name, hint in rules.hints.items() if any(map(hint.search, readings)) and not hint.search(asked)
+    }
+    together = _together(hints, readings)
+    return Suspicion(together, None if together else _without(list(hints.values()), text))
+
+
+def _together(hints: Mapping[str, re.Pattern[str]], readings: Sequence[str]) -> tuple[str, ...]:
+    """The hints of a reading, where there are enough of them, or enough within one sentence."""
+    if len(hints) < CLOSE_HINTS:
+        return ()
     for reading in readings:
         everywhere: dict[str, None] = {}
         for sentence in _SENTENCE.split(reading):
-            here = [name for name, rule in rules.items() if rule.search(sentence)]
+            here = [name for name, hint in hints.items() if hint.search(sentence)]
             if len(here) >= CLOSE_HINTS:
                 return tuple(here)
             everywhere |= dict.fromkeys(here)
@@ -136,9 +154,24 @@ def _hinted(query: str, readings: Sequence[str], hints: Mapping[str, re.Pattern[
     return ()
 
 
+def _without(hints: Sequence[re.Pattern[str]], text: str) -> str | None:
+    """``text`` without the sentences, or else the clauses, that hold a hint; None where that leaves nothing, or all."""
+    for pattern in (_SENTENCE, _CLAUSE) if hints else ():
+        parts = pattern.split(text)
+        kept = [part for part in parts if not any(hint.search(view) for view in views(part) for hint in hints)]
+        if len(kept) < len(parts) and (rest := " ".join(kept).strip()):
+            return rest
+    return None
+
+
 @dataclass(frozen=True)
 class Guarded:
-    """Any judge, behind the rules: a suspected text is not asked about, a clean one is shown without hidden marks."""
+    """Any judge, behind the rules.
+
+    A suspected text is not asked about. One with a hint or two, too few for a suspicion, is judged with and without the
+    sentences that hold them, and the lower verdict counts: what a hint adds cannot help. All others are judged as they
+    are, without hidden marks.
+    """
 
     inner: Judge
     task: Task
@@ -148,14 +181,21 @@ class Guarded:
         return self.inner.name
 
     async def judge(self, query: str, response: str) -> Verdict:
-        rules = suspect(query, response, good=self.task.good, bad=self.task.bad)
-        if not rules:
-            return await self.inner.judge(query, shown(response))
-        fired = ", ".join(rules)
+        found = suspect(query, response, self.task)
+        if not found.fired:
+            first = await self.inner.judge(query, shown(response))
+            return first if found.rest is None else _lower(first, await self.inner.judge(query, shown(found.rest)))
+        fired = ", ".join(found.fired)
         _log.info("suspected injection (%s), %s: %r", fired, self.task.injection, response)
         if self.task.injection == "unscored":
             return Verdict(None, unscored="injection", injection=fired)
         return Verdict(0, probability=0.0, reason=f"suspected injection: {fired}", injection=fired)
+
+
+def _lower(first: Verdict, second: Verdict) -> Verdict:
+    """The verdict with the lower score; a second one that failed changes nothing."""
+    scores = raw_score(first), raw_score(second)
+    return second if scores[0] is not None and scores[1] is not None and scores[1] < scores[0] else first
 
 
 @dataclass(frozen=True)
@@ -167,7 +207,7 @@ class GuardedPairwise:
 
     async def compare(self, query: str, a: str, b: str) -> Comparison:
         task = self.inner.task
-        fired = [suspect(query, text, good=task.good, bad=task.bad) for text in (a, b)]
+        fired = [suspect(query, text, task).fired for text in (a, b)]
         if not any(fired):
             return await self.inner.compare(query, shown(a), shown(b))
         _log.info("suspected injection in a comparison, %s: %r against %r", task.injection, a, b)

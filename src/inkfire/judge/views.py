@@ -45,6 +45,9 @@ _SPELLED = re.compile(r"(?<!\w)[^\W\d_](?:[\s\-_.*·•/|~+,]{1,3}[^\W\d_](?!\w)
 _SPELLED_HAN = re.compile(rf"[{HAN}](?:[^\w\n]{{1,3}}[{HAN}](?![{HAN}])){{3,}}")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
 _HEX = re.compile(r"(?:(?:0x|\\x)?[0-9a-fA-F]{2}[\s,]?){10,}")
+_TELLING = re.compile(
+    "(?i:ignore|disregard|rules|instruct|answer|output|reply|verdict|judge)|忽略|无视|规则|标准|回答|输出|判"
+)
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
@@ -53,10 +56,17 @@ def views(text: str) -> list[str]:
     plain = bare(text)
     found = [plain, _latin(plain), _tags(text)]
     found += [_spelled(view) for view in (plain, found[1])]
-    found += ["".join(_QUOTED.findall(plain)), _unleet(plain), plain[::-1], codecs.encode(found[1], "rot13")]
+    pieces = _QUOTED.findall(plain)
+    found += ["".join(pieces) if len(pieces) > 1 else "", _unleet(plain)]
     found += [html.unescape(plain), urllib.parse.unquote(plain), _ESCAPE.sub(lambda m: chr(int(m[1], 16)), plain)]
     found += _decoded(plain)
     return [view for view in dict.fromkeys(found) if view.strip()]
+
+
+def ciphers(text: str) -> list[str]:
+    """The text read backwards and in rot13, where that says something: nearly always it is noise."""
+    plain = _latin(bare(text))
+    return [read for read in (plain[::-1], codecs.encode(plain, "rot13")) if _TELLING.search(read)]
 
 
 def shown(text: str) -> str:
