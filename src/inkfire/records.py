@@ -73,7 +73,8 @@ class Verdict:
 
     ``label`` is 1 (good), 0 (bad) or None when the text could not be scored; ``unscored`` then says why.
     ``probability`` is P(good) where the judge gives one. ``principles`` is the version of the principle
-    set the judge used (empty where it used none).
+    set the judge used (empty where it used none). ``injection`` names the rules by which the text was suspected of
+    telling the judge what to answer (empty for all others).
     """
 
     label: Label | None
@@ -81,6 +82,7 @@ class Verdict:
     reason: str = ""
     unscored: str | None = None
     principles: str = ""
+    injection: str = ""
 
     def __post_init__(self) -> None:
         if (self.label is None) != (self.unscored is not None):

@@ -289,7 +289,7 @@ def test_examples_that_cannot_be_shown_exit_2(
 def test_texts_without_labels_have_verdicts_only(cli: Cli, judge: list[object], files: dict[str, Path]) -> None:
     code, result, _ = cli(*replace(judge, data=files["plain"]))
     assert code == 0
-    assert result.keys() == {"n", "scored", "unscored", "calibrated", "calls", "cached", "seconds"}
+    assert result.keys() == {"n", "scored", "unscored", "injections", "calibrated", "calls", "cached", "seconds"}
     assert result["calibrated"] is False
 
 

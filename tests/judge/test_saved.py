@@ -10,6 +10,7 @@ from inkfire.agents.debate import Debate
 from inkfire.errors import DataError, InputError
 from inkfire.judge.calibration import CalibratedJudge, Calibration
 from inkfire.judge.examples import Examples
+from inkfire.judge.injection import Guarded
 from inkfire.judge.judge import RubricJudge, VerdictJudge
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import Principle, Principles
@@ -42,8 +43,9 @@ def test_it_survives_the_file(tmp_path: Path, judge: SavedJudge) -> None:
 def test_it_builds_the_same_judge(task: Task, word: Any) -> None:
     built = FULL.build(ScriptedLLM([]), task)
     assert isinstance(built, CalibratedJudge)
-    assert isinstance(built.inner, LogprobJudge)
-    assert built.inner.principles == FULL.principles
+    assert isinstance(built.inner, Guarded)
+    assert isinstance(built.inner.inner, LogprobJudge)
+    assert built.inner.inner.principles == FULL.principles
     assert built.calibration == FULL.calibration
 
 
@@ -52,7 +54,10 @@ def test_it_builds_the_same_judge(task: Task, word: Any) -> None:
     [("verdict", VerdictJudge), ("logprob", LogprobJudge), ("rubric", RubricJudge), ("debate", Debate)],
 )
 def test_every_mode_is_built(task: Task, mode: str, kind: type) -> None:
-    assert isinstance(build_judge(mode, task, ScriptedLLM([])), kind)
+    guarded = build_judge(mode, task, ScriptedLLM([]))
+    assert isinstance(guarded, Guarded)
+    assert isinstance(guarded.inner, kind)
+    assert isinstance(build_judge(mode, task, ScriptedLLM([]), guarded=False), kind)
 
 
 def test_an_unknown_mode_is_named(task: Task) -> None:

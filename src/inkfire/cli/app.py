@@ -13,7 +13,22 @@ from typing import Annotated
 import typer
 
 import inkfire
-from inkfire.cli import audit, curate, data, evaluate, judge, ledger, models, refine, score, tasks, train, write
+from inkfire.cli import (
+    attack,
+    audit,
+    curate,
+    data,
+    evaluate,
+    judge,
+    ledger,
+    models,
+    probe,
+    refine,
+    score,
+    tasks,
+    train,
+    write,
+)
 from inkfire.cli import run as experiments
 from inkfire.errors import InkfireError
 
@@ -59,6 +74,8 @@ app.add_typer(data.group, name="data")
 app.command("audit")(audit.audit)
 app.add_typer(curate.curate_app, name="curate")
 app.add_typer(refine.refine_app, name="refine")
+judge.judge_app.command("attack")(attack.attack)
+judge.judge_app.command("probe")(probe.probe)
 app.add_typer(judge.judge_app, name="judge")
 app.add_typer(train.group, name="train")
 app.command("score")(score.score)

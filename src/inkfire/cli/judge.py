@@ -204,6 +204,8 @@ def _show(result: Mapping[str, Any]) -> None:
     typer.echo(
         f"{result['n']} texts, {result['unscored']} unscored, {result['calls']} calls, {result['seconds']:.0f} s"
     )
+    if result["injections"]:
+        typer.echo(f"{result['injections']} texts are suspected of telling the judge what to answer (verdicts.jsonl)")
     if not result["calibrated"]:
         typer.echo("uncalibrated: the labels carry the model's own bias (--calibration F fits a threshold)")
     if "auc" not in result:

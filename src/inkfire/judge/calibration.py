@@ -66,9 +66,9 @@ class Calibration:
         return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
 
     def apply(self, verdict: Verdict) -> Verdict:
-        """The verdict with calibrated probability and label; an unscored one stays as it is."""
+        """The verdict with calibrated probability and label; an unscored one and a suspected injection stay."""
         raw = raw_score(verdict)
-        if raw is None:
+        if raw is None or verdict.injection:
             return verdict
         probability = self.probability(raw)
         label: Label = 1 if probability >= self.threshold else 0
@@ -124,7 +124,7 @@ def fit_calibration(
     method: Method = "platt",
     cost_false_good: float | None = None,
 ) -> Calibration:
-    """Fit on uncalibrated verdicts and the labels of the same texts; unscored ones are left out.
+    """Fit on uncalibrated verdicts and the labels of the same texts; unscored and suspected ones are left out.
 
     Args:
         cost_false_good: what calling a bad text good costs, where calling a good one bad costs 1; it moves the
@@ -136,7 +136,9 @@ def fit_calibration(
     if cost_false_good is not None and not 0 < cost_false_good < math.inf:
         raise InputError(f"the cost of a bad text called good must be above 0, not {cost_false_good:g}")
     pairs = [
-        (raw, label) for verdict, label in zip(verdicts, labels, strict=True) if (raw := raw_score(verdict)) is not None
+        (raw, label)
+        for verdict, label in zip(verdicts, labels, strict=True)
+        if (raw := raw_score(verdict)) is not None and not verdict.injection
     ]
     n, good = len(pairs), sum(label for _, label in pairs)
     if n < MIN_LABELS:

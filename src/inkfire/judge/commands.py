@@ -130,6 +130,7 @@ def judge_data(
     result["calibrated"] = calibrated is not None
     if labelled:
         result = measure_both(labelled, verdicts, calibrated, seed)
+    result["injections"] = sum(bool(verdict.injection) for verdict in verdicts)
     save_judge(out, dataclasses.replace(judge, calibration=calibrated, measured=result if labelled else None))
     seconds = time.monotonic() - started
     run.complete("judge", result, seconds=seconds)
@@ -224,5 +225,6 @@ def _row(text: Candidate | Labelled, verdict: Verdict) -> Mapping[str, Any]:
         "reason": verdict.reason,
         "unscored": verdict.unscored,
         "principles": verdict.principles,
+        "injection": verdict.injection,
     }
     return row | ({"expected": text.label} if isinstance(text, Labelled) else {})

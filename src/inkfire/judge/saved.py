@@ -17,6 +17,7 @@ from inkfire.errors import DataError, InputError
 from inkfire.judge.base import Judge
 from inkfire.judge.calibration import CalibratedJudge, Calibration
 from inkfire.judge.examples import NO_EXAMPLES, Examples, GoodExamples
+from inkfire.judge.injection import Guarded
 from inkfire.judge.judge import RubricJudge, VerdictJudge
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import Principles
@@ -49,9 +50,10 @@ class SavedJudge:
     calibration: Calibration | None = None
     measured: Mapping[str, Any] | None = None
 
-    def build(self, llm: LLM, task: Task | None = None) -> Judge:
+    def build(self, llm: LLM, task: Task | None = None, *, guarded: bool = True) -> Judge:
         """The judge, on a model that is already open."""
-        inner = build_judge(self.mode, task or load_task(self.task), llm, self.principles, self.examples, self.votes)
+        loaded = task or load_task(self.task)
+        inner = build_judge(self.mode, loaded, llm, self.principles, self.examples, self.votes, guarded=guarded)
         return inner if self.calibration is None else CalibratedJudge(inner, self.calibration)
 
 
@@ -62,8 +64,11 @@ def build_judge(
     principles: Principles | None = None,
     examples: Examples = NO_EXAMPLES,
     votes: int = 1,
+    *,
+    guarded: bool = True,
 ) -> Judge:
-    """An uncalibrated judge of one of the modes; several ``votes`` are samples at a temperature.
+    """An uncalibrated judge of one of the modes; several ``votes`` are samples at a temperature. It stands behind the
+    defences against injections unless ``guarded`` is False.
 
     Raises:
         InputError: an unknown mode, or votes of a mode that does not vary.
@@ -72,7 +77,8 @@ def build_judge(
     if examples:
         task.check_examples(prompt_of(mode))
     judge = _build_one(mode, task, llm, principles, examples)
-    return judge if votes == 1 else VotingJudge.of(judge, votes)
+    voting = judge if votes == 1 else VotingJudge.of(judge, votes)
+    return Guarded(voting, task) if guarded else voting
 
 
 def _build_one(mode: str, task: Task, llm: LLM, principles: Principles | None, examples: Examples) -> Judge:

@@ -8,8 +8,10 @@ Groups of four completions often all get the same 0/1, and then teach nothing; a
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +23,8 @@ from inkfire.judge.saved import load_judge, read_judge
 from inkfire.llm import loop, stream
 from inkfire.llm.ledger import Ledger
 
+_log = logging.getLogger(__name__)
+
 Value = Literal["probability", "label"]
 
 
@@ -29,13 +33,15 @@ class JudgeReward:
     """Scores texts with a judge, ``concurrency`` at once, blocking the caller.
 
     ``threshold`` is the P(Good) from which the judge says Good; None where it is not calibrated. With ``value``
-    ``"label"`` the scores are 0 and 1.
+    ``"label"`` the scores are 0 and 1. A text that is suspected of telling the judge what to answer scores 0, or is
+    missing, by rule of the task: a policy gains nothing by one. ``injections`` counts them by the rules that fired.
     """
 
     judge: Judge
     value: Value = "probability"
     cut: float | None = None
     concurrency: int = 4
+    injections: Counter[str] = field(default_factory=Counter, compare=False)
 
     @property
     def name(self) -> str:
@@ -56,6 +62,9 @@ class JudgeReward:
             verdict = await self.judge.judge(*item)
         except ModelCallError:
             return None
+        if verdict.injection:
+            self.injections[verdict.injection] += 1
+            _log.warning("suspected injection (%s) in a text to be rewarded: %r", verdict.injection, item[1])
         if verdict.label is None or self.value == "label":
             return None if verdict.label is None else float(verdict.label)
         return raw_score(verdict)

@@ -57,7 +57,7 @@ def score_file(
         write_jsonl(run.path("scores.jsonl"), rows)
     about: dict[str, Any] = {"reward": scorer.name, "threshold": scorer.threshold}
     if isinstance(scorer, JudgeReward):
-        about["calibrated"] = scorer.cut is not None
+        about |= {"calibrated": scorer.cut is not None, "injections": scorer.injections.total()}
     return about | measured
 
 

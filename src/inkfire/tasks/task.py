@@ -62,6 +62,7 @@ class TaskFile(Strict):
     principles: Annotated[tuple[Text, ...], Field(min_length=1, max_length=10)]
     flaws: Annotated[tuple[Text, ...], Field(min_length=1, max_length=10)]
     slices: Annotated[dict[str, Text], Field(min_length=1)]
+    injection: Literal["bad", "unscored"] = "bad"
     rubric: tuple[Dimension, ...]
 
     @model_validator(mode="after")

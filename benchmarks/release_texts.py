@@ -1,0 +1,40 @@
+"""Labelled texts of the paper's data release, split by query: what the judge benchmarks judge.
+
+The release is the folder that INKFIRE_RELEASE_DATA names (``inkfire data pull greetings-zh`` fetches it). A chosen text
+is labelled good, a rejected one bad; one pair a query is taken, so that no query is in two parts.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from pathlib import Path
+
+from inkfire.datafiles import read_pairs
+from inkfire.records import Labelled, Preference
+from inkfire.twins import LENGTH_MATCHED
+
+
+def release_pairs(seed: int) -> list[Preference]:
+    """One pair a query, in an order that the seed decides. Leaves the process where there is no release."""
+    folder = os.environ.get("INKFIRE_RELEASE_DATA")
+    if not folder:
+        print("skipped: INKFIRE_RELEASE_DATA does not name the folder of the paper's data release")
+        sys.exit(0)
+    by_query = {pair.query: pair for pair in read_pairs(Path(folder) / "reward_data_train.json")}
+    pairs = sorted(by_query.values(), key=lambda pair: pair.query)
+    random.Random(seed).shuffle(pairs)
+    return pairs
+
+
+def matched(pair: Preference) -> bool:
+    """Whether its texts are about equally long, so that length says nothing."""
+    low, high = LENGTH_MATCHED
+    return low * len(pair.rejected) <= len(pair.chosen) <= high * len(pair.rejected)
+
+
+def texts_of(pairs: list[Preference]) -> list[Labelled]:
+    return [
+        Labelled(pair.query, text, label) for pair in pairs for text, label in ((pair.chosen, 1), (pair.rejected, 0))
+    ]
