@@ -23,7 +23,7 @@ import numpy as np
 
 from inkfire.agents.curate import Advances, RejectionSampler, Sampled, distinct
 from inkfire.llm.client import Client
-from inkfire.llm.ledger import Entry
+from inkfire.llm.entry import Entry
 from inkfire.llm.stream import ordered
 from inkfire.llm.watch import watch
 from inkfire.records import Query

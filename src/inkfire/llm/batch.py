@@ -29,10 +29,11 @@ from typing import Any, Self
 from inkfire.errors import BudgetExceeded, DataError, EndpointDown, ModelCallError
 from inkfire.llm import wire
 from inkfire.llm.base import Reply, Usage
-from inkfire.llm.client import Client, Shared
+from inkfire.llm.client import Client
 from inkfire.llm.ledger import Ledger
 from inkfire.llm.prices import Amount, estimate_tokens
 from inkfire.llm.retry import FIXES, REJECTED, RETRIED, Fault
+from inkfire.llm.shared import Shared
 from inkfire.workspace import JsonlWriter, open_input, parse_json
 
 URL = "/v1/chat/completions"
