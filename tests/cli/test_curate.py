@@ -68,12 +68,12 @@ def test_it_makes_pairs_and_resumes_without_a_request(cli: Cli, command: list[ob
 
     code, again, _ = cli(*command)
     assert code == 0
-    assert (again["pairs"], again["calls"]) == (result["pairs"], 0)
+    assert again == {**result, "cached": result["calls"], "tokens": 0, "cost": 0.0}
 
     code, other, _ = cli(*[tmp_path / "other" if arg == tmp_path / "run" else arg for arg in command])
     assert code == 0
     assert other["calls"] == other["cached"] == result["calls"]
-    for name in ("pairs.jsonl", "transcripts.jsonl", "stages/curate.json"):
+    for name in ("pairs.jsonl", "transcripts.jsonl", "outcomes.jsonl", "README.md", "stages/curate.json"):
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
 
 
@@ -119,6 +119,9 @@ def test_an_estimate_writes_no_pairs_and_is_not_paid_twice(cli: Cli, command: li
     assert code == 0
     assert run["calls"] == run["cached"] == result["calls"]
     assert run["pair_share"] == result["estimate_pair_share"]
+    parts = [cli(*command, "--estimate", "--shard", f"{i}/3") for i in (1, 2, 3)]
+    assert sum(part["queries"] for code, part, _ in parts if code == 0) == 3
+    assert all("nothing can be estimated" in err for code, _, err in parts if code != 0)
 
     code, shown, _ = cli(*[arg for arg in command if arg != "--json"], "--estimate")
     assert code == 0
@@ -281,3 +284,37 @@ def test_a_conversation_reads_from_top_to_bottom() -> None:
     assert positions == sorted(positions)
     assert "Negative" not in text
     assert "Unscored  judge: empty" in conversation({**row, "judge": None, "reflect": None, "unscored": "judge: empty"})
+
+
+def test_shards_are_merged_into_the_run_that_was_not_divided(cli: Cli, command: list[object], tmp_path: Path) -> None:
+    whole = cli(*command)[1]
+    parts = [tmp_path / f"{i}-of-2" for i in (1, 2)]
+    for i, part in enumerate(parts, 1):
+        code, _, _ = cli(*[part if arg == tmp_path / "run" else arg for arg in command], "--shard", f"{i}/2")
+        assert code == 0
+    code, _, err = cli("curate", "merge", parts[0], "--out", tmp_path / "merged")
+    assert code == 2
+    assert "shards are missing: 2/2" in err
+    code, merged, _ = cli("curate", "merge", *parts, "--out", tmp_path / "merged", "--json")
+    assert code == 0
+    assert merged["shards"] == 2
+    assert {name: merged[name] for name in ("queries", "pairs", "calls")} == {
+        name: whole[name] for name in ("queries", "pairs", "calls")
+    }
+    for name in ("pairs.jsonl", "transcripts.jsonl", "outcomes.jsonl", "README.md", "stages/curate.json"):
+        assert (tmp_path / "merged" / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
+    again = [tmp_path / "merged" if arg == tmp_path / "run" else arg for arg in command]
+    assert cli(*again)[1]["calls"] == whole["calls"]  # the merged folder is the undivided run's
+
+
+def test_ray_is_named_when_it_is_missing(
+    cli: Cli, command: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    code, _, err = cli(*command, "--engine", "ray")
+    assert code == 2
+    assert "pip install 'inkfire[ray]'" in err
+    assert not (tmp_path / "run").exists()
+    code, _, err = cli(*command, "--shards", 2)
+    assert code == 2
+    assert "--engine is local" in err

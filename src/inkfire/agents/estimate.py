@@ -21,7 +21,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from inkfire.agents.curate import Advances, RejectionSampler, Sampled, distinct
+from inkfire.agents.curate import Advances, RejectionSampler, Sampled
+from inkfire.agents.shards import distinct
+from inkfire.errors import InputError
 from inkfire.llm.client import Client
 from inkfire.llm.entry import Entry
 from inkfire.llm.stream import ordered
@@ -80,13 +82,16 @@ async def estimate(
         ``estimate_pair_share`` is the share of queries that make a pair, with Wilson's interval.
 
     Raises:
+        InputError: there are no queries (a shard may have none).
         BudgetExceeded, EndpointDown: the models failed as they would fail the run.
     """
     chosen, total = draw(queries, sample, seed)
+    if not chosen:
+        raise InputError("there is no query to try: nothing can be estimated")
 
     async def curated(query: Query) -> tuple[Sampled, list[Entry]]:
         with watch() as seen:
-            sampled = await sampler.sample(query)
+            sampled = await sampler.sample((0, query))
         return sampled, list(seen.values())
 
     tried: list[tuple[Sampled, list[Entry]]] = []
@@ -103,7 +108,7 @@ def draw(queries: Iterable[Query], n: int, seed: int) -> tuple[list[Query], int]
     rng = random.Random(seed)
 
     def ranked() -> Iterable[tuple[float, int, Query]]:
-        for place, query in enumerate(distinct(queries, count)):
+        for place, query in enumerate(distinct(queries)):
             count["queries"] += 1
             yield rng.random(), place, query
 

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from inkfire.cli import common
+from inkfire.cli.curation import Settings, run_curation
+from inkfire.cli.shards import curate_on_ray, merge
 from inkfire.errors import DataError, InputError
 
-if TYPE_CHECKING:
-    from inkfire.agents.curate import Advances
-    from inkfire.judge.judging import Access
-    from inkfire.llm.batch import Batch
-    from inkfire.llm.ledger import Ledger
-    from inkfire.records import Query
-    from inkfire.tasks.task import Task
-    from inkfire.workspace import Run
-
-_CONCURRENCY = 16  # calls in flight that are fed with work where --concurrency says nothing
-
 curate_app = typer.Typer()
-
-Settings = dict[str, Any]
 
 
 @curate_app.callback(invoke_without_command=True)
@@ -70,8 +56,13 @@ def curate(
     ] = 1.25,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Fresh candidates until a pair, this often.")] = 2,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Use the first N queries.")] = None,
+    shard: Annotated[
+        str | None, typer.Option("--shard", help="i/n: only the i-th of n parts; join them with inkfire curate merge.")
+    ] = None,
+    engine: Annotated[str, typer.Option("--engine", help="local, or ray: shards as tasks of a Ray cluster.")] = "local",
+    shards: Annotated[int | None, typer.Option("--shards", min=1, help="With --engine ray; default: its CPUs.")] = None,
     concurrency: Annotated[
-        int | None, typer.Option("--concurrency", min=1, help="Calls in flight at once, per model.")
+        int | None, typer.Option("--concurrency", min=1, help="Calls in flight at once, per model (and shard).")
     ] = None,
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Try a few queries, and say what all of them will take; no pairs.")
@@ -94,6 +85,7 @@ def curate(
     Example: inkfire curate --task greetings-zh --prompts queries.txt --model local/qwen2.5-coder-1.5b --out runs/pairs
 
     What will it take? The same with --estimate. At a batch service's price, over days: with --batch-dir runs/batch.
+    In parts: the same with --shard 1/4 --out runs/1-of-4, …; then inkfire curate merge runs/*-of-4 --out runs/pairs
     """
     if context.invoked_subcommand is not None:
         return
@@ -115,18 +107,21 @@ def curate(
         "max_length_ratio": max_length_ratio,
         "rounds": rounds,
         "limit": limit,
+        "shard": shard,
     }
     files = {"prompts": prompts, "candidates": candidates_from, "corpus": corpus}
-    result = run_curation(
-        task,
-        {name: path for name, path in files.items() if path is not None},
-        out,
-        settings,
-        access=Access(base_url, budget, budget_tokens, retry_unscored, concurrency, rpm, tpm),
-        seed=seed,
-        estimate=estimate,
-        batch_dir=batch_dir,
-    )
+    if engine not in ("local", "ray") or (shards is not None and engine != "ray") or (shard and engine == "ray"):
+        raise InputError("--engine is local (with --shard i/n for one part) or ray (with --shards N for all of them)")
+    if engine == "ray" and (estimate or batch_dir is not None):
+        raise InputError("--estimate and --batch-dir need no cluster: leave --engine ray out")
+    access = Access(base_url, budget, budget_tokens, retry_unscored, concurrency, rpm, tpm)
+    given = {name: path for name, path in files.items() if path is not None}
+    if engine == "ray":
+        result = curate_on_ray(shards, task, given, out, settings, access=access, seed=seed)
+    else:
+        result = run_curation(
+            task, given, out, settings, access=access, seed=seed, estimate=estimate, batch_dir=batch_dir
+        )
     common.emit(result, as_json=json, show=_show_estimate if estimate else _show_next if "next" in result else None)
 
 
@@ -169,159 +164,7 @@ def parse_agents(specs: list[str], model: str) -> dict[str, str]:
     return {name: value for name, value in agents.items() if value != "off"}
 
 
-def run_curation(
-    task_name: str,
-    files: Mapping[str, Path],
-    out: Path,
-    settings: Settings,
-    *,
-    access: Access,
-    seed: int,
-    estimate: bool = False,
-    batch_dir: Path | None = None,
-) -> dict[str, Any]:
-    """Open the run folder and the ledger, curate, record the result. A finished run is read back.
-
-    An estimate leaves no folder behind, so that other settings can be tried under the same name; its replies are kept.
-    With a folder for batches a run that waits for replies says so in ``waiting``, and what to do in ``next``.
-    """
-    from inkfire.agents.estimate import SAMPLE
-    from inkfire.agents.pairs import PAIR_POLICIES
-    from inkfire.agents.retrieve import check_retrieval
-    from inkfire.llm import loop
-    from inkfire.llm.batch import Batch, Waiting
-    from inkfire.llm.progress import Progress
-    from inkfire.tasks.task import load_task
-    from inkfire.workspace import Run
-
-    if settings["pairs"] not in PAIR_POLICIES:
-        raise InputError(f"--pairs {settings['pairs']!r}: use {', '.join(PAIR_POLICIES)}")
-    check_retrieval(settings["retrieval"], corpus="corpus" in files, embedder=settings["embedder"])
-    task = load_task(task_name)
-    total = _count(files, settings["limit"])  # reads every row once: a bad one is found before anything is paid for
-    described = {**settings, "task": task.name, "task_version": task.version}
-    if estimate:
-        run = Run(out, described)
-    else:
-        run = Run.open(out, command="curate", settings=described, inputs=files, seed=seed)
-        finished = None if access.retry_unscored else run.done("curate")
-        if finished is not None:
-            return {**finished, "calls": 0, "cached": 0, "tokens": 0, "cost": 0.0, "waiting": 0}
-    started = time.monotonic()
-    with ExitStack() as stack:
-        batch = stack.enter_context(Batch(batch_dir)) if batch_dir is not None else None
-        ledger = stack.enter_context(access.ledger(run))
-        label, n = ("estimate", min(SAMPLE, total)) if estimate else ("curate", total)
-        progress = stack.enter_context(Progress(label, n, stats=ledger.stats))
-        try:
-            result = loop.run(
-                _curate(task, files, run, settings, seed, ledger, progress, access.concurrency, estimate, batch)
-            )
-        except Waiting as waiting:
-            result = {"queries": total, "queries_waiting": waiting.queries}
-        stats = {key: ledger.stats()[key] for key in ("calls", "cached", "tokens", "cost")}
-    if batch is not None and batch.pending:
-        return result | batch.report(result["queries_waiting"]) | stats
-    if not estimate:
-        run.complete("curate", result, seconds=time.monotonic() - started)
-    return result | stats | ({} if estimate else {"waiting": 0})
-
-
-async def _curate(
-    task: Task,
-    files: Mapping[str, Path],
-    run: Run,
-    settings: Settings,
-    seed: int,
-    ledger: Ledger,
-    progress: Advances,
-    concurrency: int | None,
-    estimate: bool,
-    batch: Batch | None,
-) -> dict[str, Any]:
-    """The models of the run, opened once each and closed at the end, around ``agents.curate.curate``."""
-    from inkfire.agents.curate import RejectionSampler, curate
-    from inkfire.agents.debate import Debate
-    from inkfire.agents.estimate import Capacity
-    from inkfire.agents.estimate import estimate as estimate_curation
-    from inkfire.agents.retrieve import Retriever
-    from inkfire.agents.writers import GivenWriter, ModelWriter, Writer
-    from inkfire.datafiles import iter_queries, read_examples, read_texts
-    from inkfire.llm.models import open_embedder, open_model
-
-    specs = settings["writers"]
-    names = [settings["model"], *settings["agents"].values(), *(spec["model"] for spec in specs)]
-    async with AsyncExitStack() as stack:
-        models = {}
-        for name in dict.fromkeys(names):
-            client = open_model(
-                name, ledger=ledger, base_url=settings["base_url"], concurrency=concurrency, batch=batch
-            )
-            models[name] = await stack.enter_async_context(client)
-        writers: Sequence[Writer]
-        queries: Iterable[Query]
-        candidates = settings["candidates"]
-        if "candidates" in files:
-            writers, queries = GivenWriter.of(read_texts(files["candidates"]))
-            candidates = len(writers)
-        else:
-            queries = iter_queries(files["prompts"])
-            writers = [
-                ModelWriter(task, models[spec["model"]], variant=spec["prompt"], temperature=spec["temperature"])
-                for spec in specs
-            ]
-        retriever = embedder = None
-        if settings["embedder"] is not None:
-            embedder = open_embedder(
-                settings["embedder"], ledger=ledger, base_url=settings["base_url"], concurrency=concurrency
-            )
-            stack.push_async_callback(embedder.aclose)
-        if "corpus" in files:
-            retriever = await Retriever.of(read_examples(files["corpus"]), settings["retrieval"], embedder)
-        debate = Debate(
-            task,
-            models[settings["model"]],
-            retriever=retriever,
-            agents=list(settings["agents"]),
-            per_agent={agent: models[name] for agent, name in settings["agents"].items()},
-            seed=seed,
-        )
-        queries = itertools.islice(queries, settings["limit"])
-        rounds = 1 if "candidates" in files else settings["rounds"]
-        limit = max(4, 2 * (concurrency or _CONCURRENCY) // candidates)
-        if estimate:
-            pairs, ratio = settings["pairs"], settings["max_length_ratio"]
-            return await estimate_curation(
-                queries,
-                RejectionSampler(writers, debate, candidates, pairs, ratio, rounds, seed),
-                capacity={name: Capacity.of(model) for name, model in models.items()},
-                seed=seed,
-                limit=limit,
-                progress=progress,
-            )
-        return await curate(
-            task,
-            queries,
-            writers,
-            debate,
-            pairs_path=run.path("pairs.jsonl"),
-            transcripts_path=run.path("transcripts.jsonl"),
-            candidates_per_query=candidates,
-            pair_policy=settings["pairs"],
-            max_length_ratio=settings["max_length_ratio"],
-            rounds=rounds,
-            seed=seed,
-            limit=limit,
-            progress=progress,
-        )
-
-
-def _count(files: Mapping[str, Path], limit: int | None) -> int:
-    """How many queries there will be, repeats included."""
-    from inkfire.datafiles import iter_queries
-
-    n = sum(1 for _ in iter_queries(files.get("prompts") or files["candidates"]))
-    return n if limit is None else min(n, limit)
+curate_app.command("merge")(merge)
 
 
 @curate_app.command("show")

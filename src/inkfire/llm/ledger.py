@@ -108,6 +108,8 @@ class Ledger:
         self._tokens = 0
         self._cost = 0.0
         self._recalled: set[int] = set()
+        self._recalled_tokens = 0
+        self._recalled_cost = 0.0
         self._connections: list[sqlite3.Connection] = []
         with contextlib.ExitStack() as undo:
             undo.callback(self._disconnect)
@@ -140,8 +142,10 @@ class Ledger:
         if row is None:
             return None
         entry = Entry(*row)
-        if entry.time < self.opened:
+        if entry.time < self.opened and hash(key) not in self._recalled:
             self._recalled.add(hash(key))
+            self._recalled_tokens += entry.prompt_tokens + entry.completion_tokens
+            self._recalled_cost += entry.cost or 0.0
         note(entry)
         return entry
 
@@ -210,12 +214,14 @@ class Ledger:
 
     def stats(self) -> dict[str, Any]:
         """What this process did: ``calls`` answered, ``cached`` of them from the ledger, ``tokens`` and ``cost`` of the
-        others, ``recalled`` distinct replies of earlier processes, ``unparsed`` replies, ``failures`` (calls given up),
-        ``faults`` (failed requests by kind)."""
+        others, ``recalled`` distinct replies of earlier processes, ``total_tokens`` and ``total_cost`` of both kinds,
+        ``unparsed`` replies, ``failures`` (calls given up), ``faults`` (failed requests by kind)."""
         names = ("calls", "cached", "failures", "unparsed")
         counts = {name: self._counts[name] for name in names}
         counts["recalled"] = len(self._recalled)
-        return {**counts, "tokens": self._tokens, "cost": self._cost, "faults": dict(sorted(self._faults.items()))}
+        counts["total_tokens"] = self._tokens + self._recalled_tokens
+        money = {"cost": self._cost, "total_cost": self._cost + self._recalled_cost}
+        return {**counts, "tokens": self._tokens, **money, "faults": dict(sorted(self._faults.items()))}
 
     def close(self) -> None:
         """Write what is pending and close the file. Idempotent."""
