@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from stub_endpoint import Body, Stub, default_reply
 
 from inkfire.agents.curate import RejectionSampler, curate
 from inkfire.agents.debate import Debate
-from inkfire.agents.estimate import Capacity, describe, draw, estimate
+from inkfire.agents.estimate import Capacity, describe, draw, estimate, project
 from inkfire.agents.writers import ModelWriter
 from inkfire.llm.client import Client
 from inkfire.llm.ledger import Ledger
@@ -105,6 +106,32 @@ async def test_time_is_that_of_the_narrowest_limit(task: Task, ledger: Ledger) -
     assert narrow["estimate_seconds"] == pytest.approx(4 * wide["estimate_seconds"], abs=0.5)
     assert slow["estimate_seconds"] == pytest.approx(6 * slow["estimate_calls"])
     assert tokens["estimate_seconds"] == tokens["estimate_prompt_tokens"] + tokens["estimate_completion_tokens"]
+
+
+@pytest.mark.parametrize(("chance", "most"), [(0.0, 1), (0.03, 2), (0.1, 2), (0.3, 2), (0.5, 3), (0.9, 4)])
+def test_the_range_covers_the_total_as_often_as_it_says(chance: float, most: int) -> None:
+    random = np.random.default_rng(1)
+    covered = 0
+    for seed in range(400):
+        tries = random.random((150, most)) >= chance
+        paired = tries.any(axis=1)
+        rounds = np.where(paired, tries.argmax(axis=1) + 1, most)
+        took = rounds * random.gamma(16.0, 1.25, 150)  # 20 calls a round, more or less
+        ends = project(took[:8], rounds[:8], paired[:8], total=150, most=most, seed=seed)
+        assert ends is not None
+        assert took[:8].sum() <= ends[0] <= ends[1]
+        covered += ends[0] <= took.sum() <= ends[1]
+    assert covered >= 0.92 * 400
+
+
+def test_what_was_not_seen_may_still_come() -> None:
+    ends = project([20.0] * 8, [1] * 8, [True] * 8, total=1000, most=2)
+    assert ends is not None
+    assert 20_000 <= ends[0] < 20_500
+    assert 24_000 < ends[1] < 28_000  # one round in ten may fail, though none of eight did
+    assert project([20.0] * 8, [1] * 8, [True] * 8, total=1000, most=1) == pytest.approx((20_000, 20_000))
+    assert project([20.0, 21.0], [1, 1], [True, True], total=2, most=5) == (41.0, 41.0)
+    assert project([20.0], [1], [True], total=2, most=5) is None
 
 
 def test_queries_are_drawn_evenly_once_each_and_in_order() -> None:

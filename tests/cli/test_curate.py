@@ -119,6 +119,9 @@ def test_an_estimate_writes_no_pairs_and_is_not_paid_twice(cli: Cli, command: li
     assert code == 0
     assert run["calls"] == run["cached"] == result["calls"]
     assert run["pair_share"] == result["estimate_pair_share"]
+    parts = [cli(*command, "--estimate", "--shard", f"{i}/3") for i in (1, 2, 3)]
+    assert sum(part["queries"] for code, part, _ in parts if code == 0) == 3
+    assert all("nothing can be estimated" in err for code, _, err in parts if code != 0)
 
     code, shown, _ = cli(*[arg for arg in command if arg != "--json"], "--estimate")
     assert code == 0

@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from inkfire.cli.app import app
 from inkfire.errors import InputError
-from inkfire.llm.ledger import Entry, Ledger
+from inkfire.llm.entry import Entry
+from inkfire.llm.ledger import Ledger
 
 
 @pytest.fixture

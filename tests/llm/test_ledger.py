@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from inkfire.errors import BudgetExceeded, InputError
-from inkfire.llm.ledger import Entry, Ledger
+from inkfire.llm.entry import Entry
+from inkfire.llm.ledger import Ledger
 from inkfire.llm.prices import Amount, Budget, Price
 from inkfire.llm.totals import summarise
 
@@ -168,7 +169,8 @@ def test_a_ledger_of_the_future_is_left_alone(path: Path) -> None:
 
 _WRITER = """
 import asyncio, dataclasses, sys
-from inkfire.llm.ledger import Entry, Ledger
+from inkfire.llm.entry import Entry
+from inkfire.llm.ledger import Ledger
 async def write(path, start):
     with Ledger(path) as ledger:
         for n in range(start, start + 50):

@@ -1,10 +1,10 @@
 """What a curation will take, from a sample of it: calls, tokens, money, time and pairs, each with its range.
 
 A few queries, drawn at random, go through the real flow. Their calls are real and kept in the ledger, so the run that
-follows does not pay for them again; no pairs are written. What they took is projected to all queries
-(``statistics.projected_total``), and the range is that of the draw: another sample of this size would have said
-something within it 19 times out of 20. What the sample cannot know is not in it: an endpoint that is slower under the
-whole run than under the sample, requests that fail and are sent again, a prefix cache that fills.
+follows does not pay for them again; no pairs are written. What they took is projected to all queries (``project``)
+with a range that holds 19 times out of 20, and that knows what a small sample may not have seen: queries that need
+another round. Not in it: an endpoint that is slower under the whole run than under the sample, requests that fail and
+are sent again, a prefix cache that fills.
 
     result = await estimate(iter_queries("prompts.txt"), sampler, capacity={"gpt-5-mini": Capacity(16)})
     result["estimate_cost"], result["estimate_cost_ci"], result["n"]      # 41.2, [35.0, 47.3], 8
@@ -19,15 +19,19 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
+
 from inkfire.agents.curate import Advances, RejectionSampler, Sampled
 from inkfire.agents.shards import distinct
+from inkfire.errors import InputError
 from inkfire.llm.client import Client
-from inkfire.llm.ledger import Entry
+from inkfire.llm.entry import Entry
 from inkfire.llm.stream import ordered
 from inkfire.llm.watch import watch
 from inkfire.records import Query
-from inkfire.statistics import projected_total, wilson
+from inkfire.statistics import wilson
 
+_DRAWS = 4000
 SAMPLE = 8
 """Queries that are tried: enough that the range says something, few enough to wait for."""
 
@@ -78,9 +82,12 @@ async def estimate(
         ``estimate_pair_share`` is the share of queries that make a pair, with Wilson's interval.
 
     Raises:
+        InputError: there are no queries (a shard may have none).
         BudgetExceeded, EndpointDown: the models failed as they would fail the run.
     """
     chosen, total = draw(queries, sample, seed)
+    if not chosen:
+        raise InputError("there is no query to try: nothing can be estimated")
 
     async def curated(query: Query) -> tuple[Sampled, list[Entry]]:
         with watch() as seen:
@@ -92,7 +99,7 @@ async def estimate(
         tried.append((sampled, entries))
         if progress is not None:
             progress.advance(1, failed=sum(not t.verdict.scored for t in sampled.transcripts))
-    return _projected(tried, total, capacity)
+    return _projected(tried, total, sampler.rounds, capacity, seed)
 
 
 def draw(queries: Iterable[Query], n: int, seed: int) -> tuple[list[Query], int]:
@@ -110,7 +117,7 @@ def draw(queries: Iterable[Query], n: int, seed: int) -> tuple[list[Query], int]
 
 
 def _projected(
-    tried: Sequence[tuple[Sampled, list[Entry]]], total: int, capacity: Mapping[str, Capacity]
+    tried: Sequence[tuple[Sampled, list[Entry]]], total: int, rounds: int, capacity: Mapping[str, Capacity], seed: int
 ) -> dict[str, Any]:
     unpriced = sorted({entry.model for _, entries in tried for entry in entries if entry.cost is None})
     took: dict[str, Sequence[float] | None] = {
@@ -120,16 +127,56 @@ def _projected(
         "cost": None if unpriced else [sum(entry.cost or 0.0 for entry in entries) for _, entries in tried],
         "seconds": _slowest([entries for _, entries in tried], capacity),
     }
+    paired = [bool(sampled.pairs) for sampled, _ in tried]
+    needed = [sampled.rounds for sampled, _ in tried]
     result: dict[str, Any] = {"queries": total, "n": len(tried), "unpriced": unpriced}
     for name, values in took.items():
-        interval = None if values is None else projected_total(values, total)
-        result |= {f"estimate_{name}": interval and _round(interval.estimate, name), f"estimate_{name}_ci": None}
-        if interval is not None and len(tried) >= min(2, total):
-            result[f"estimate_{name}_ci"] = [_round(interval.low, name), _round(interval.high, name)]
-    paired = sum(bool(sampled.pairs) for sampled, _ in tried)
-    result["estimate_pair_share"] = paired / len(tried) if tried else None
-    result["estimate_pair_share_ci"] = list(wilson(paired, len(tried)))
+        ends = None
+        if values is not None:
+            ends = project(values, needed, paired, total=total, most=rounds, seed=seed)
+        result[f"estimate_{name}"] = None if values is None else _round(total * sum(values) / len(tried), name)
+        result[f"estimate_{name}_ci"] = ends and [_round(end, name) for end in ends]
+    result["estimate_pair_share"] = sum(paired) / len(tried)
+    result["estimate_pair_share_ci"] = list(wilson(sum(paired), len(tried)))
     return result
+
+
+def project(
+    took: Sequence[float], rounds: Sequence[int], paired: Sequence[bool], *, total: int, most: int, seed: int = 0
+) -> tuple[float, float] | None:
+    """The 95 % range of what ``total`` queries take, from a sample of them: a posterior predictive interval.
+
+    A round leaves a query without a pair with the same chance each time, of which the sample says Beta(½ + rounds that
+    did, ½ + rounds that did not) (Jeffreys' prior): none among eight does not mean never. What a round takes is
+    Student's t about the sample's mean. Both are drawn, the queries that were not tried are played through up to
+    ``most`` rounds, and what the sample took is added.
+
+    Args:
+        took: of each query that was tried.
+        rounds: that it needed.
+        paired: whether it made a pair.
+
+    Returns:
+        None where one query of several was tried: it does not say how queries differ.
+    """
+    n, known, left = len(took), sum(took), total - len(took)
+    if left == 0:
+        return known, known
+    if n < 2:
+        return None
+    rng = np.random.default_rng(seed)
+    failed = sum(rounds) - sum(paired)
+    chance = rng.beta(failed + 0.5, sum(paired) + 0.5, _DRAWS)
+    going = np.full(_DRAWS, left)
+    played = going.copy()
+    for _ in range(most - 1):
+        going = rng.binomial(going, chance)
+        played += going
+    a_round = np.asarray(took, float) / rounds
+    spread = a_round.std(ddof=1) * np.sqrt(1 / n + 1 / left)
+    mean = np.maximum(0.0, a_round.mean() + spread * rng.standard_t(n - 1, _DRAWS))
+    low, high = np.quantile(known + mean * played, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def _slowest(tried: Sequence[list[Entry]], capacity: Mapping[str, Capacity]) -> Sequence[float]:
@@ -174,8 +221,8 @@ def describe(result: Mapping[str, Any]) -> str:
     spent = f", {result['cost']:.4f} in money" if result["cost"] else ""
     lines.append(f"The sample took {result['calls'] - result['cached']} new calls, {result['tokens']} tokens{spent}.")
     lines.append(
-        f"Ranges: 95 % (Student's t, Wilson for the share) over the {n} queries, which were drawn at random. The time "
-        "holds if the endpoint stays as fast as it was. The sample is kept: the run does not ask for it again."
+        f"Ranges: 95 %, from {n} queries that were drawn at random; they allow for more rounds than these needed. The "
+        "time holds if the endpoint stays as fast as it was. The sample is kept: the run does not ask for it again."
     )
     return "\n".join(lines)
 

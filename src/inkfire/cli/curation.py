@@ -164,7 +164,7 @@ async def _curate(
         if estimate:
             pairs, ratio = settings["pairs"], settings["max_length_ratio"]
             return await estimate_curation(
-                queries,
+                filter(shard.owns, queries),
                 RejectionSampler(writers, debate, candidates, pairs, ratio, rounds, seed),
                 capacity={name: Capacity.of(model) for name, model in models.items()},
                 seed=seed,

@@ -29,10 +29,11 @@ from typing import Any, Self
 from inkfire.errors import BudgetExceeded, DataError, EndpointDown, ModelCallError
 from inkfire.llm import wire
 from inkfire.llm.base import Reply, Usage
-from inkfire.llm.client import Client, Shared
+from inkfire.llm.client import Client
 from inkfire.llm.ledger import Ledger
 from inkfire.llm.prices import Amount, estimate_tokens
 from inkfire.llm.retry import FIXES, REJECTED, RETRIED, Fault
+from inkfire.llm.shared import Shared
 from inkfire.workspace import JsonlWriter, open_input, parse_json
 
 URL = "/v1/chat/completions"
@@ -63,7 +64,8 @@ class Failure:
     @property
     def is_passing(self) -> bool:
         """Whether another wave may go better. Without a status the request never reached a model."""
-        return self.status is None or self.status in RETRIED or self.status >= 500 or self.lacking is not None
+        busy = self.status is None or self.status in RETRIED or (self.status >= 500 and self.status not in REJECTED)
+        return busy or self.lacking is not None
 
 
 @dataclass(slots=True)
@@ -143,9 +145,9 @@ class Batch:
         self._writers[model] = writer, size + len(body) + 200
 
     def _begin(self, model: str) -> JsonlWriter:
-        self._parts[model] += 1
-        part = f"-{self._parts[model]}" if self._parts[model] > 1 else ""
         name = re.sub(r"[^\w.-]+", "_", model)
+        self._parts[name] += 1
+        part = f"-{self._parts[name]}" if self._parts[name] > 1 else ""
         return JsonlWriter(self.folder / f"wave-{self._wave:03}-{name}{part}.jsonl")
 
     def __enter__(self) -> Self:

@@ -20,15 +20,17 @@ import time
 import urllib.parse
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from inkfire.errors import EndpointDown, InputError, ModelCallError
 from inkfire.llm import structured, wire
 from inkfire.llm.base import JsonSchema, Message, Reply, Sampling, Usage
-from inkfire.llm.ledger import Entry, Ledger
+from inkfire.llm.entry import Entry
+from inkfire.llm.ledger import Ledger
 from inkfire.llm.pace import Pace, Sent
 from inkfire.llm.prices import Amount, Price, estimate_tokens
 from inkfire.llm.retry import Fault, Gate, Rejected, Retry, diagnose
+from inkfire.llm.shared import Shared
 
 if TYPE_CHECKING:
     import openai
@@ -379,27 +381,3 @@ class Client:
         if fault.kind == "429" or fault.retry_after is not None:
             self._gate.throttled(pause)
         return pause
-
-
-class Shared(Generic[T]):
-    """One call in flight and everybody who waits for it.
-
-    When all of them were cancelled it is ``abandoned``: a request that is on its way is still stored (it is paid for),
-    a new one is not sent.
-    """
-
-    task: asyncio.Task[T]
-
-    def __init__(self) -> None:
-        self._waiting = 0
-
-    @property
-    def abandoned(self) -> bool:
-        return self._waiting == 0
-
-    async def result(self) -> T:
-        self._waiting += 1
-        try:
-            return await asyncio.shield(self.task)
-        finally:
-            self._waiting -= 1

@@ -29,10 +29,11 @@ from numpy.typing import NDArray
 from inkfire.errors import MissingExtraError, ModelCallError, ModelNameError
 from inkfire.llm import registry, structured
 from inkfire.llm.base import Usage
-from inkfire.llm.client import Client, Shared
-from inkfire.llm.ledger import Entry
+from inkfire.llm.client import Client
+from inkfire.llm.entry import Entry
 from inkfire.llm.prices import text_tokens
 from inkfire.llm.retry import Fault, Rejected
+from inkfire.llm.shared import Shared
 from inkfire.llm.wire import Completion, read_usage
 from inkfire.workspace import atomic
 

@@ -21,21 +21,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import operator
 import os
 import queue
 import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from inkfire.errors import InkfireError, InputError
-from inkfire.llm.base import Usage
+from inkfire.llm.entry import Entry
 from inkfire.llm.pace import Pace
 from inkfire.llm.prices import Amount, Budget, Price, Purse, read_prices
 from inkfire.llm.watch import note
@@ -51,41 +50,8 @@ CREATE TABLE IF NOT EXISTS faults (run TEXT, model TEXT, kind TEXT, n INTEGER, P
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One reply as it is stored; the fields are the columns.
-
-    ``text`` is what the model wrote, thinking included. ``unparsed`` says why no object could be read from it.
-    ``estimated`` marks token counts that the endpoint did not report. ``cost`` is None where no price is known.
-    ``latency`` is in seconds, ``time`` in seconds since the epoch, ``logprobs`` JSON (``wire.logprobs_json``) or None.
-    """
-
-    key: bytes
-    run: str
-    model: str
-    time: float
-    attempt: int
-    text: str
-    finish_reason: str
-    unparsed: str | None
-    prompt_tokens: int
-    completion_tokens: int
-    cached_tokens: int
-    estimated: bool
-    cost: float | None
-    latency: float
-    logprobs: str | None
-
-    @property
-    def usage(self) -> Usage:
-        return Usage(self.prompt_tokens, self.completion_tokens, self.cached_tokens)
-
-
 _COLUMNS = ", ".join(field.name for field in fields(Entry))
 _INSERT = f"INSERT OR {{}} INTO replies ({_COLUMNS}) VALUES ({', '.join('?' for _ in fields(Entry))})"
-
-
-_row: Callable[[Entry], tuple[Any, ...]] = operator.attrgetter(*(field.name for field in fields(Entry)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +263,7 @@ class Ledger:
             db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT")
         for file in sorted(self.path.parent.glob(f"{self.path.name}.unwritten-*.jsonl")):
             with contextlib.suppress(FileNotFoundError):  # another process was faster
-                entries = [_from_line(line) for line in file.read_text(encoding="utf-8").splitlines()]
+                entries = [Entry.from_line(line) for line in file.read_text(encoding="utf-8").splitlines()]
                 self._transact(entries, "IGNORE")
                 file.unlink()
 
@@ -351,7 +317,7 @@ class Ledger:
         db = self._writer
         try:
             db.execute("BEGIN IMMEDIATE")
-            db.executemany(_INSERT.format(conflict), map(_row, entries))
+            db.executemany(_INSERT.format(conflict), (entry.row() for entry in entries))
             db.executemany(
                 "INSERT INTO faults VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET n = n + 1",
                 [(fault.run, fault.model, fault.kind) for fault in faults],
@@ -370,7 +336,7 @@ class Ledger:
         partial = file.with_suffix(".partial")
         try:
             with partial.open("w", encoding="utf-8") as out:
-                out.writelines(_to_line(entry) for entry in entries)
+                out.writelines(entry.to_line() for entry in entries)
                 out.flush()
                 os.fsync(out.fileno())
             partial.rename(file)
@@ -398,13 +364,3 @@ def _tell(committed: asyncio.Future[None], problem: InkfireError | None) -> None
     else:
         committed.set_exception(problem)
         committed.exception()  # a cancelled caller never looks: that is not a warning
-
-
-def _to_line(entry: Entry) -> str:
-    values = [value.hex() if isinstance(value, bytes) else value for value in _row(entry)]
-    return json.dumps(values) + "\n"
-
-
-def _from_line(line: str) -> Entry:
-    key, *values = json.loads(line)
-    return Entry(bytes.fromhex(key), *values)

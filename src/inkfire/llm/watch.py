@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from inkfire.llm.ledger import Entry
+    from inkfire.llm.entry import Entry
 
 _seen: ContextVar[dict[bytes, Entry] | None] = ContextVar("_seen", default=None)
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from inkfire.llm import structured
 from inkfire.llm.base import JsonSchema, Message, Reply, Sampling, TokenLogprob, Usage
-from inkfire.llm.ledger import Entry
+from inkfire.llm.entry import Entry
 from inkfire.llm.prices import text_tokens
 from inkfire.llm.retry import Fault
 
