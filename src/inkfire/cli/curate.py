@@ -83,7 +83,10 @@ def curate(
     """Write candidates for queries, debate each, and make preference pairs: pairs.jsonl and transcripts.jsonl.
 
     Example: inkfire curate --task greetings-zh --prompts queries.txt --model local/qwen2.5-coder-1.5b --out runs/pairs
+
     In parts: the same with --shard 1/4 --out runs/1-of-4, …; then inkfire curate merge runs/*-of-4 --out runs/pairs
+
+    On Ray: the same with --engine ray --shards 4
     """
     if context.invoked_subcommand is not None:
         return
