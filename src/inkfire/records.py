@@ -40,6 +40,11 @@ class Query:
     def of(cls, query: str, tags: tuple[str, ...] = ()) -> Query:
         return cls(id=text_id(query), query=query, tags=tags)
 
+    @property
+    def number(self) -> int:
+        """The id as a number: what a query is told apart and shared out by."""
+        return int(self.id, 16)
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:

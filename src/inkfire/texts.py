@@ -15,6 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from difflib import SequenceMatcher
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -93,8 +94,13 @@ def script_mix(text: str) -> dict[str, float]:
     letters = [char for char in text if char.isalpha()]
     if not letters:
         return {}
-    names = [next((name for name, chars in _SCRIPTS.items() if chars.match(char)), "other") for char in letters]
+    names = [_script(letter) for letter in letters]
     return {name: names.count(name) / len(letters) for name in (*_SCRIPTS, "other") if name in names}
+
+
+@lru_cache(maxsize=1 << 16)
+def _script(letter: str) -> str:
+    return next((name for name, chars in _SCRIPTS.items() if chars.match(letter)), "other")
 
 
 def main_script(texts: Sequence[str]) -> str | None:

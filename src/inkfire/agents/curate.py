@@ -26,12 +26,13 @@ from typing import Any, Protocol
 from inkfire.agents.debate import Debate, Transcript
 from inkfire.agents.pairs import MAX_LENGTH_RATIO, PairPolicy, choose_pairs
 from inkfire.agents.retrieve import near_duplicate
-from inkfire.agents.shards import Seen, Shard
+from inkfire.agents.shards import Shard
 from inkfire.agents.writers import Writer
 from inkfire.datafiles import pair_row
 from inkfire.llm.batch import Waiting
 from inkfire.llm.stream import ordered
 from inkfire.records import Preference, Query
+from inkfire.seen import Seen
 from inkfire.statistics import wilson
 from inkfire.tasks.task import Task
 from inkfire.workspace import JsonlWriter
@@ -204,7 +205,7 @@ def _own(queries: Iterable[Query], shard: Shard, count: Counter[str]) -> Iterato
     seen = Seen()
     for position, query in enumerate(queries):
         if shard.owns(query):
-            if seen.add(query):
+            if seen.add(query.number):
                 yield position, query
             else:
                 count["repeated_queries"] += 1

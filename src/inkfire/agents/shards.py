@@ -21,10 +21,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Self
 
-import numpy as np
-
 from inkfire.errors import InputError, RunFolderError
 from inkfire.records import Query
+from inkfire.seen import Seen
 from inkfire.workspace import Run, atomic, open_input, parse_json
 
 OUTPUTS = ("outcomes.jsonl", "transcripts.jsonl", "pairs.jsonl")
@@ -51,39 +50,16 @@ class Shard:
         return cls(index, of)
 
     def owns(self, query: Query) -> bool:
-        return int(query.id, 16) % self.of == self.index - 1
+        return query.number % self.of == self.index - 1
 
     def __str__(self) -> str:
         return f"{self.index}/{self.of}"
 
 
-class Seen:
-    """Which hashes of queries were there before, in eight bytes each: a million queries are eight megabytes."""
-
-    _RECENT = 1 << 16
-
-    def __init__(self) -> None:
-        self._recent: set[int] = set()
-        self._older = np.empty(0, np.uint64)
-
-    def add(self, query: Query) -> bool:
-        """Whether the query is new."""
-        key = int(query.id, 16)
-        place = int(np.searchsorted(self._older, np.uint64(key)))
-        if key in self._recent or (place < len(self._older) and int(self._older[place]) == key):
-            return False
-        self._recent.add(key)
-        if len(self._recent) == self._RECENT:
-            recent = np.fromiter(self._recent, np.uint64, len(self._recent))
-            self._older = np.sort(np.concatenate([self._older, recent]))
-            self._recent.clear()
-        return True
-
-
 def distinct(queries: Iterable[Query]) -> Iterator[Query]:
     """Each query once, where it comes first."""
     seen = Seen()
-    return (query for query in queries if seen.add(query))
+    return (query for query in queries if seen.add(query.number))
 
 
 # ---- putting together ----------------------------------------------------------------------------------------------

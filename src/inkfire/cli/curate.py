@@ -86,6 +86,8 @@ def curate(
 
     What will it take? The same with --estimate. At a batch service's price, over days: with --batch-dir runs/batch.
     In parts: the same with --shard 1/4 --out runs/1-of-4, …; then inkfire curate merge runs/*-of-4 --out runs/pairs
+
+    On Ray: the same with --engine ray --shards 4
     """
     if context.invoked_subcommand is not None:
         return

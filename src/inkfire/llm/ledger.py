@@ -38,6 +38,7 @@ from inkfire.llm.entry import Entry
 from inkfire.llm.pace import Pace
 from inkfire.llm.prices import Amount, Budget, Price, Purse, read_prices
 from inkfire.llm.watch import note
+from inkfire.seen import Seen
 
 _VERSION = 1
 _SCHEMA = """
@@ -107,7 +108,7 @@ class Ledger:
         self._faults: Counter[str] = Counter()
         self._tokens = 0
         self._cost = 0.0
-        self._recalled: set[int] = set()
+        self._recalled = Seen()
         self._recalled_tokens = 0
         self._recalled_cost = 0.0
         self._connections: list[sqlite3.Connection] = []
@@ -142,8 +143,7 @@ class Ledger:
         if row is None:
             return None
         entry = Entry(*row)
-        if entry.time < self.opened and hash(key) not in self._recalled:
-            self._recalled.add(hash(key))
+        if entry.time < self.opened and self._recalled.add(int.from_bytes(key[:8])):
             self._recalled_tokens += entry.prompt_tokens + entry.completion_tokens
             self._recalled_cost += entry.cost or 0.0
         note(entry)
