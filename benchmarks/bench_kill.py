@@ -168,11 +168,12 @@ def locked(bench: Bench) -> str:
         lock = sqlite3.connect(out.parent / ".inkfire" / "ledger.sqlite", isolation_level=None, timeout=30)
         lock.execute("BEGIN IMMEDIATE")
         since = time.time()
-        said = process.communicate()[1].strip().splitlines()[-1]
+        complaint = process.communicate()[1].strip()
+        said = complaint.splitlines()[-1]
         lock.execute("ROLLBACK")
         lock.close()
-        if process.returncode != 2 or "locked" not in said:
-            raise Lost(f"exit {process.returncode}: {said}")
+        if process.returncode != 2 or "locked" not in said or "Traceback" in complaint:
+            raise Lost(f"exit {process.returncode}: {complaint[-2000:]}")
         bench.run(out, served)
         again = bench.twice(served, [since, time.time()])
     bench.compare(out)

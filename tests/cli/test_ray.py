@@ -34,7 +34,8 @@ def test_shards_on_ray_give_the_bytes_of_one_process(tmp_path: Path) -> None:
         alone = curate(prompts, tmp_path / "alone" / "run", "--base-url", url)
         ray = curate(prompts, tmp_path / "ray" / "run", "--base-url", url, "--engine", "ray", "--shards", "2")
         server.communicate()
-    again = curate(prompts, tmp_path / "ray" / "run", "--base-url", url, "--engine", "ray")  # nobody answers any more
+    ours = ["--base-url", url, "--engine", "ray"]
+    again = curate(prompts, tmp_path / "ray" / "run", *ours)  # nobody answers any more
     for name in ("pairs.jsonl", "transcripts.jsonl", "outcomes.jsonl", "README.md", "stages/curate.json"):
         assert (tmp_path / "ray" / "run" / name).read_bytes() == (tmp_path / "alone" / "run" / name).read_bytes()
     assert (ray["shards"], ray["calls"], ray["cached"]) == (2, alone["calls"], 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -141,6 +142,22 @@ async def test_a_cancelled_call_that_is_being_paid_for_is_kept(ledger: Ledger) -
         assert ledger.stats()["calls"] == 2
         async with client(stub, ledger) as llm:
             assert (await llm.chat(ask("0"))).cached
+
+
+async def test_a_failure_that_nobody_waits_for_any_more_is_not_complained_about(ledger: Ledger) -> None:
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    async with Stub(latency=0.05, api_key="right") as stub, client(stub, ledger) as llm:
+        call = asyncio.ensure_future(llm.chat(ask()))
+        await asyncio.sleep(0.02)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        while llm._in_flight:  # noqa: ASYNC110  # the 401 comes before the client is closed; nothing may look at it
+            await asyncio.sleep(0.01)
+    assert len(stub.log) == 1
+    del call
+    gc.collect()
+    assert complaints == []
 
 
 async def test_without_a_ledger_nothing_is_kept() -> None:

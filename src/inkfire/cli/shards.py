@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,7 +34,7 @@ def merge(
 
 
 def merge_shards(folders: Sequence[Path], out: Path) -> dict[str, Any]:
-    """The result of the whole. A folder that was merged before is read back.
+    """The result of the whole. Merging again takes what the shards hold by then.
 
     Raises:
         InputError: the shards are not those of one run, complete and disjoint.
@@ -43,16 +45,14 @@ def merge_shards(folders: Sequence[Path], out: Path) -> dict[str, Any]:
 
     runs = open_shards(folders)
     run = open_merged(runs, out)
-    result = run.done("curate")
-    if result is None:
-        started = time.monotonic()
-        merge_outputs(runs, out)
-        results = [part for part in (shard.done("curate") for shard in runs) if part is not None]
-        result = add_up(results)
-        result |= {name: sum(part[name] for part in results) for name in ("calls", "total_tokens", "total_cost")}
-        result["total_cost"] = round(result["total_cost"], 6)
-        write_card(run, result)
-        run.complete("curate", result, seconds=time.monotonic() - started)
+    started = time.monotonic()
+    merge_outputs(runs, out)
+    results = [part for part in (shard.done("curate") for shard in runs) if part is not None]
+    result = add_up(results)
+    result |= {name: sum(part[name] for part in results) for name in ("calls", "total_tokens", "total_cost")}
+    result["total_cost"] = round(result["total_cost"], 6)
+    write_card(run, result)
+    run.complete("curate", result, seconds=time.monotonic() - started)
     return {**result, "shards": len(runs)}
 
 
@@ -92,31 +92,35 @@ def curate_on_ray(
     place = str(Path(task).absolute()) if Path(task).is_dir() else task
     files = {name: path.absolute() for name, path in files.items()}
     run = open_run(load_task(task), files, out.absolute(), settings, seed)
-    ray.init(ignore_reinit_error=True)
-    try:
-        n = shards or _earlier(run.out) or max(1, int(ray.cluster_resources().get("CPU", 1)))
-        share = dataclasses.replace(
-            access,
-            budget=None if access.budget is None else access.budget / n,
-            budget_tokens=None if access.budget_tokens is None else access.budget_tokens // n,
-            rpm=None if access.rpm is None else max(1, access.rpm // n),
-            tpm=None if access.tpm is None else max(1, access.tpm // n),
-        )
+    finished = None if access.retry_unscored else run.done("curate")
+    if finished is not None:
+        return {**finished, "cached": finished["calls"], "tokens": 0, "cost": 0.0}
+    with redirect_stdout(sys.stderr):  # Ray prints what it has to say about workers; stdout is the result's
+        ray.init(ignore_reinit_error=True)
+        try:
+            n = shards or _earlier(run.out) or max(1, int(ray.cluster_resources().get("CPU", 1)))
+            share = dataclasses.replace(
+                access,
+                budget=None if access.budget is None else access.budget / n,
+                budget_tokens=None if access.budget_tokens is None else access.budget_tokens // n,
+                rpm=None if access.rpm is None else max(1, access.rpm // n),
+                tpm=None if access.tpm is None else max(1, access.tpm // n),
+            )
 
-        def curate_shard(name: str, folder: Path) -> dict[str, Any]:
-            try:
-                part = {**settings, "shard": name}
-                return {"result": run_curation(place, files, folder, part, access=share, seed=seed)}
-            except InkfireError as error:  # taken apart: not every error survives being sent
-                return {"error": str(error), "exit_code": error.exit_code}
+            def curate_shard(name: str, folder: Path) -> dict[str, Any]:
+                try:
+                    part = {**settings, "shard": name}
+                    return {"result": run_curation(place, files, folder, part, access=share, seed=seed)}
+                except InkfireError as error:  # taken apart: not every error survives being sent
+                    return {"error": str(error), "exit_code": error.exit_code}
 
-        folders = [run.out / "shards" / f"{i}-of-{n}" / "run" for i in range(1, n + 1)]
-        for folder in folders:
-            _lend_prices(run.ledger_path, folder)
-        task_of = ray.remote(num_cpus=1, max_retries=2)(curate_shard)  # a worker that died is replaced and resumes
-        ended = ray.get([task_of.remote(f"{i}/{n}", folder) for i, folder in enumerate(folders, 1)])
-    finally:
-        ray.shutdown()
+            folders = [run.out / "shards" / f"{i}-of-{n}" / "run" for i in range(1, n + 1)]
+            for folder in folders:
+                _lend_prices(run.ledger_path, folder)
+            task_of = ray.remote(num_cpus=1, max_retries=2)(curate_shard)  # a worker that died is replaced and resumes
+            ended = ray.get([task_of.remote(f"{i}/{n}", folder) for i, folder in enumerate(folders, 1)])
+        finally:
+            ray.shutdown()
     for i, end in enumerate(ended, 1):
         if "error" in end:
             raise _FAILURES.get(end["exit_code"], InkfireError)(f"shard {i}/{n}: {end['error']}")

@@ -135,9 +135,11 @@ class Client:
         shared.task.add_done_callback(functools.partial(self._over, digest, shared))
         return await shared.result()
 
-    def _over(self, digest: bytes, shared: Shared[Any], _: asyncio.Task[Any]) -> None:
+    def _over(self, digest: bytes, shared: Shared[Any], task: asyncio.Task[Any]) -> None:
         if self._in_flight.get(digest) is shared:
             del self._in_flight[digest]
+        if not task.cancelled():
+            task.exception()  # when all who waited were cancelled nobody looks at it, and asyncio would complain
 
     async def aclose(self) -> None:
         """Let the requests in flight end and be stored (for a few seconds), then close the connections."""
