@@ -1,6 +1,7 @@
 """A stand-in for a paid OpenAI-compatible endpoint: slow, busy, faulty in measured doses, and always the same.
 
 - Replies are a function of the request alone: with a JSON schema, an object that satisfies it; else a short text.
+- Embeddings count the character pairs of a text, so that texts alike have vectors alike.
 - Latency is log-normal with a fixed seed per request; at most ``capacity`` requests are served at once, the others
   queue (or get a 429 when more than ``queue`` wait).
 - Faults come in the given rates, decided by the request and by how often it was asked: a retry meets its own fate.
@@ -168,7 +169,7 @@ class Stub:
     async def _answer(self, connection: _Connection, request: Request, path: str, headers: dict[str, str]) -> None:
         if self.api_key is not None and headers.get("authorization") != f"Bearer {self.api_key}":
             return self._send(connection, request, *_error(401, "Incorrect API key provided"))
-        if not path.endswith("/chat/completions"):
+        if not path.endswith(("/chat/completions", "/embeddings")):
             return self._send(connection, request, *_error(404, f"no such path: {path}"))
         for name in self.unsupported:
             if name in request.body:
@@ -188,6 +189,8 @@ class Stub:
             case "malformed":
                 content = b'{"choices": [{"mess' if int(request.key, 16) % 2 else b'{"object": "error"}'
                 return self._send(connection, request, 200, content, {})
+        if path.endswith("/embeddings"):
+            return self._send(connection, request, 200, self._embeddings(request.body), {})
         answer = self.reply(request.body)
         if isinstance(answer, tuple):
             status, body, *extra = answer
@@ -211,6 +214,13 @@ class Stub:
             }
         return json.dumps(out).encode()
 
+    def _embeddings(self, body: Body) -> bytes:
+        rows = [{"object": "embedding", "index": i, "embedding": vector(text)} for i, text in enumerate(body["input"])]
+        out: Body = {"object": "list", "model": body.get("model"), "data": rows[::-1]}  # no order is promised
+        if self.usage:
+            out["usage"] = {"prompt_tokens": sum(len(text) // 4 + 1 for text in body["input"])}
+        return json.dumps(out).encode()
+
     def _send(
         self, connection: _Connection, request: Request, status: int, content: bytes, headers: dict[str, str]
     ) -> None:
@@ -229,6 +239,14 @@ class Stub:
 
 def _error(status: int, message: str, headers: dict[str, str] | None = None) -> tuple[int, bytes, dict[str, str]]:
     return status, json.dumps({"error": {"message": message, "type": "stub", "code": None}}).encode(), headers or {}
+
+
+def vector(text: str, dimensions: int = 64) -> list[float]:
+    """How often each pair of characters (hashed) is in a text."""
+    counts = [0.0] * dimensions
+    for pair in (text[i : i + 2] for i in range(len(text))):
+        counts[hashlib.sha256(pair.encode()).digest()[0] % dimensions] += 1.0
+    return counts
 
 
 def default_reply(body: Body) -> str:

@@ -103,3 +103,82 @@ def test_the_release(release_data: Path) -> None:
     assert found["ngram_accuracy_length_matched"] >= 0.90
     assert found["ngram_auc"] >= 0.99
     assert "Length is a shortcut: in 96.1 % of pairs" in found["findings"][0]
+
+
+def test_overlap_also_counts_what_is_nearly_the_same() -> None:
+    theirs = [("祝外婆八十大寿生日快乐", ("愿您的新一岁如星辰般闪耀，每一天都被甜蜜和惊喜填满",))]
+    rows = [
+        Labelled("祝外婆八十大寿，生日快乐", "愿您的新一岁如星辰般闪耀，每一天都被甜蜜和惊喜填满！", 1),
+        Labelled("乔迁之喜", "推开窗就是山，愿新家的灯火照着每一次归来", 0),
+    ]
+    found = audit(labelled=rows, against=[theirs])
+    assert (found["overlap_exact"], found["overlap_query"]) == (0, 0)
+    assert (found["overlap_near"], found["overlap_query_near"]) == (1, 0)
+    assert "1 of 2 rows (50.0 %) have a text that exactly or nearly repeats" in say(found, "nearly repeats")
+    ours_only = audit(labelled=[*rows, *rows], against=[[("x", ("something else entirely",))]])
+    assert ours_only["overlap_near"] == 0  # repeats among ourselves are another matter
+    assert audit(labelled=rows)["overlap_near"] is None
+
+
+def test_a_text_with_both_labels_is_a_contradiction() -> None:
+    rows = [Labelled("a", "x", 1), Labelled("a", "x", 0), Labelled("b", "x", 1), Labelled("b", "y", 0)]
+    found = audit(labelled=rows)
+    assert found["contradictions"] == 1
+    assert "1 texts are labelled good and bad" in say(found, "labelled good and bad")
+    assert audit(pairs=[Preference("a", "x", "y"), Preference("a", "y", "x")])["contradictions"] == 2
+
+
+def test_mixed_languages_are_counted_by_label() -> None:
+    clean = [Labelled(f"q{i}", f"愿你在第{i}个春天里慢慢走，风会把好消息带来", 1) for i in range(30)]
+    mixed = [Labelled(f"q{i}", f"愿你的第{i}个 awakening 充满 sunshine 和好消息", 0) for i in range(30)]
+    found = audit(labelled=[*clean, *mixed])
+    assert (found["script"], found["mixed_share"], found["mixed_share_good"], found["mixed_share_bad"]) == (
+        "han",
+        0.5,
+        0,
+        1,
+    )
+    assert found["mixed_share_bad_ci"][0] > 0.85
+    assert "gives labels away" in say(found, "mix other scripts")
+    english = audit(labelled=[Labelled("q", "A quiet year and a loud kitchen.", 1), Labelled("q", "All the best!", 0)])
+    assert (english["script"], english["mixed_share"]) == ("latin", 0)
+    assert not any("scripts" in sentence for sentence in english["findings"])
+
+
+def test_refusals_are_counted_by_label() -> None:
+    pairs = [
+        Preference(f"q{i}", f"May day {i} be kind to you.", "I'm sorry, but I can't help with that.") for i in range(4)
+    ]
+    found = audit(pairs=pairs)
+    assert (found["refusal_share"], found["refusal_share_good"], found["refusal_share_bad"]) == (0.5, 0, 1)
+    assert "a model's refusal to write, none of the good ones" in say(found, "refusal")
+
+
+def test_an_unbalanced_slice_is_said() -> None:
+    rows = [Labelled(f"spring {i}", f"text {i} {'abc'[i % 3]}", int(i < 36)) for i in range(40)]  # type: ignore[arg-type]
+    rows += [Labelled(f"work {i}", f"words {i} {'xyz'[i % 3]}", int(i < 4)) for i in range(40)]  # type: ignore[arg-type]
+    tags = {row.query: (row.query.split()[0],) for row in rows}
+    found = audit(labelled=rows, tags=tags)
+    assert found["slices"]["spring"] == {
+        "n_pairs": 0, "n_labelled": 40, "longer_wins": None, "longer_wins_ci": None,
+        "good_share": 0.9, "good_share_ci": found["slices"]["spring"]["good_share_ci"],
+    }  # fmt: skip
+    assert "In slice spring 90.0 % of 40 texts are good" in say(found, "slice spring")
+    assert not any("slice" in sentence for sentence in audit(labelled=rows[30:50], tags=tags)["findings"])
+    pairs = audit(pairs=[Preference("spring 0", "longer text", "short")], tags=tags)
+    assert pairs["slices"] == {
+        "spring": {
+            "n_pairs": 1, "n_labelled": 0, "longer_wins": 1, "longer_wins_ci": pairs["longer_wins_ci"],
+            "good_share": None, "good_share_ci": None,
+        }
+    }  # fmt: skip
+
+
+def test_the_length_cut_is_cross_validated() -> None:
+    found = audit(pairs=LONGER)
+    assert found["length_cv_accuracy"] == 1
+    assert found["length_cv_accuracy_ci"][0] > 0.9
+    noise = [Labelled(f"q{i}", "x" * (1 + i * 37 % 50), i % 2) for i in range(50)]  # type: ignore[arg-type]
+    flat = audit(labelled=noise)
+    assert flat["length_cv_accuracy"] < flat["length_best_accuracy"]  # what is fitted on the same texts flatters
+    assert audit(labelled=[Labelled("a", "x", 1)])["length_cv_accuracy"] is None

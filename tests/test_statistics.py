@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from inkfire.statistics import (
+    Interval,
     auc,
     binary_metrics,
     bootstrap_auc,
     bootstrap_mean_difference,
     kappa,
     krippendorff_alpha,
+    projected_total,
     wilson,
 )
 
@@ -139,3 +141,23 @@ def test_krippendorff_alpha() -> None:
     assert krippendorff_alpha(table, level="interval") == pytest.approx(0.849, abs=5e-4)
     assert math.isnan(krippendorff_alpha([[1, 1], [1, 1]]))
     assert math.isnan(krippendorff_alpha([[1, None], [None, 2]]))
+
+
+def test_a_total_is_projected_with_its_range() -> None:
+    interval = projected_total([18.0, 22.0, 20.0, 20.0], 100)
+    assert interval.estimate == 2000
+    half = 3.182446 * 100 * math.sqrt(8 / 3) / 2 * math.sqrt(0.96)  # t of 3 degrees × N s / √n × the correction
+    assert (interval.low, interval.high) == pytest.approx((2000 - half, 2000 + half))
+    assert projected_total([1.0, 2.0], 2) == Interval(3.0, 3.0, 3.0, 2)
+    assert projected_total([0.0, 10.0], 3).low == 10.0  # what is known already is not in doubt
+    alone = projected_total([5.0], 3)
+    assert (alone.estimate, alone.low, math.isnan(alone.high)) == (15.0, 5.0, True)
+    assert math.isnan(projected_total([], 3).estimate)
+
+
+def test_the_range_of_a_total_covers_it_as_often_as_it_says() -> None:
+    random = np.random.default_rng(0)
+    population = random.choice([20.0, 40.0], p=[0.6, 0.4], size=1000) + random.poisson(1.0, 1000)
+    intervals = [projected_total(random.choice(population, 8, replace=False), 1000) for _ in range(1000)]
+    covered = np.mean([interval.low <= population.sum() <= interval.high for interval in intervals])
+    assert 0.92 < covered < 0.98

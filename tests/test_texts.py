@@ -14,7 +14,10 @@ from sklearn.metrics.pairwise import cosine_similarity
 from inkfire.texts import (
     copied_share,
     distinct,
+    is_mixed,
+    is_refusal,
     longest_common_substring,
+    main_script,
     mean_similarity,
     near_duplicates,
     script_mix,
@@ -131,3 +134,55 @@ def test_near_duplicates_scale() -> None:
     texts = [opening + "".join(draw.choices(syllables, k=50)) for _ in range(5000)]
     texts += [text + "！" for text in texts[:100]]
     assert near_duplicates(texts) == [(i, 5000 + i) for i in range(100)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'm sorry, but I can't help with that.",
+        "I’m sorry, I cannot write this greeting.",
+        "Sorry, I am unable to generate such content.",
+        "Unfortunately, I won't provide a text on this.",
+        "I cannot assist with this request.",
+        "As an AI language model, I have no birthday.",
+        "作为一个人工智能助手，我不会写这个。",
+        "作为AI，我没有感情，但祝你快乐",
+        "抱歉，我无法生成这样的内容。",
+        "很抱歉，我不能满足这个要求",
+        "对不起，我没办法为您写这段话。",
+        "无法提供相关内容",
+    ],
+)
+def test_refusals(text: str) -> None:
+    assert is_refusal(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Sorry I can't be there on Saturday; dance twice for me.",
+        "I'm sorry for your loss, and I can help with the garden.",
+        "I cannot believe you are forty. Happy birthday!",
+        "抱歉，我不能来参加你的婚礼，祝你们白头偕老。",
+        "对不起，那天没能陪你，愿你原谅我。",
+        "作为一个老朋友，我想说，一路平安。",
+        "无法用言语表达我的感激",
+        "",
+    ],
+)
+def test_texts_that_only_sound_like_refusals(text: str) -> None:
+    assert not is_refusal(text)
+
+
+def test_the_main_script_and_what_is_mixed_into_it() -> None:
+    assert main_script(["祝你生日快乐", "happy"]) == "han"
+    assert main_script(["おめでとうございます新年", "今年もよろしく"]) == "kana"
+    assert main_script(["123 !"]) is None
+    assert is_mixed("愿你的 awakening 到来", "han")
+    assert not is_mixed(
+        "愿你新家的WiFi永远满格，愿每一个晚归的夜里都有一盏灯在窗口等着你，也愿厨房里的汤一直是热的，愿楼下的花开了又开",
+        "han",
+        0.1,
+    )
+    assert not is_mixed("新年おめでとう", "kana")
+    assert not is_mixed("2024!", "latin")

@@ -45,7 +45,12 @@ def iter_queries(path: str | Path) -> Iterator[Query]:
 
 def read_texts(path: str | Path) -> list[Candidate]:
     """Responses with their queries; labels are ignored."""
-    return list(_convert(path, lambda row: [Candidate(_query(row), _response(row), _text(row, "source", ""))]))
+    return list(iter_texts(path))
+
+
+def iter_texts(path: str | Path) -> Iterator[Candidate]:
+    """Like :func:`read_texts`, one at a time."""
+    return _convert(path, lambda row: [Candidate(_query(row), _response(row), _text(row, "source", ""))])
 
 
 def read_labelled(path: str | Path) -> list[Labelled]:
@@ -61,7 +66,12 @@ def read_texts_or_labelled(path: str | Path) -> list[Candidate] | list[Labelled]
 
 def read_pairs(path: str | Path) -> list[Preference]:
     """Preference pairs: bare, sharegpt or TRL conversational."""
-    return list(_convert(path, lambda row: [_pair(row)]))
+    return list(iter_pairs(path))
+
+
+def iter_pairs(path: str | Path) -> Iterator[Preference]:
+    """Like :func:`read_pairs`, one at a time."""
+    return _convert(path, lambda row: [_pair(row)])
 
 
 def read_examples(path: str | Path) -> list[Example]:

@@ -58,6 +58,28 @@ def bootstrap_mean_difference(
     return _percentiles(float(difference.mean()), np.concatenate(means), len(a))
 
 
+def projected_total(values: Sequence[float], population: int) -> Interval:
+    """The total of ``population`` values of which ``values`` (≥ 0) are a simple random sample without replacement.
+
+    N × mean with Student's t and the finite population correction (Cochran, Sampling Techniques, 1977, chapter 2);
+    never below what the sample alone has. The interval of a single value out of several is (its sum, NaN).
+    """
+    sample = np.asarray(values, float)
+    n = len(sample)
+    if n == 0:
+        return Interval(math.nan, math.nan, math.nan, 0)
+    known, total = float(sample.sum()), population * float(sample.mean())
+    if n >= population:
+        return Interval(known, known, known, n)
+    if n == 1:
+        return Interval(total, known, math.nan, n)
+    from scipy.stats import t
+
+    error = population * float(sample.std(ddof=1)) * math.sqrt((1 - n / population) / n)
+    half = float(t.ppf(0.975, n - 1)) * error
+    return Interval(total, max(known, total - half), total + half, n)
+
+
 def auc(labels: Sequence[int], scores: Sequence[float]) -> float:
     """Area under the ROC curve: P(a good text scores above a bad one), ties half; NaN with one class only."""
     from sklearn.metrics import roc_auc_score

@@ -12,6 +12,7 @@ Chinese and an English task mean the same.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 from itertools import pairwise
@@ -94,6 +95,53 @@ def script_mix(text: str) -> dict[str, float]:
         return {}
     names = [next((name for name, chars in _SCRIPTS.items() if chars.match(char)), "other") for char in letters]
     return {name: names.count(name) / len(letters) for name in (*_SCRIPTS, "other") if name in names}
+
+
+def main_script(texts: Sequence[str]) -> str | None:
+    """The script of most letters of a set of texts; None without letters. Japanese, which has two, counts as kana."""
+    total: Counter[str] = Counter()
+    for text in texts:
+        for name, share in script_mix(text).items():
+            total[name] += round(share * len(text))
+    if total["kana"] > 0.1 * total.total():
+        return "kana"
+    return max(total, key=lambda name: total[name]) if total else None
+
+
+def is_mixed(text: str, script: str, share: float = 0.05) -> bool:
+    """Whether more than ``share`` of a text's letters are of another script than ``script``.
+
+    A brand or a name in a text of some length stays below; an English word in the place of a Chinese one does not.
+    """
+    own = ("kana", "han") if script == "kana" else (script,)
+    mix = script_mix(text)
+    return bool(mix) and 1 - sum(mix.get(name, 0.0) for name in own) > share
+
+
+_REFUSAL = re.compile(
+    r"""
+    \bas\ an?\ (?:ai\b|artificial\ intelligence|(?:large\ )?language\ model)
+    | ^\W*(?:(?:i['’]m|i\ am)\ (?:very\ |so\ )?sorry|sorry|unfortunately|i\ apologi[sz]e)\b.{0,40}
+      \b(?:can(?:no|['’])?t|can\ not|won['’]t|unable\ to|not\ able\ to)\s+
+      (?:help|assist|provide|generate|create|write|produce|fulfil|comply|answer|do\ that|continue)
+    | ^\W*i\ (?:can(?:no|['’])?t|can\ not|won['’]t|am\ unable\ to|am\ not\ able\ to)\s+
+      (?:help|assist|provide|generate|create|write|produce|fulfil|comply|answer|do\ that)
+    | 作为(?:一[个名款])?(?:ai|人工智能|大?语言模型|大模型|智能助手)
+    | ^.{0,6}(?:抱歉|对不起|不好意思).{0,8}(?:无法|不能|不便|没法|没办法).{0,6}
+      (?:提供|生成|回答|满足|协助|帮助|完成|处理|撰写|创作|回复|帮[你您]写|为[你您]写)
+    | ^我?(?:无法|不能)(?:提供|生成|回答|满足|协助|撰写|创作)
+    """,
+    re.IGNORECASE | re.VERBOSE | re.DOTALL,
+)
+
+
+def is_refusal(text: str) -> bool:
+    """Whether a text begins as a model does that declines to write it (English and Chinese).
+
+    >>> is_refusal("抱歉，我无法生成这样的内容。"), is_refusal("抱歉，我不能来参加你的婚礼，祝你们幸福。")
+    (True, False)
+    """
+    return _REFUSAL.search(text.strip()[:200]) is not None
 
 
 def near_duplicates(texts: Sequence[str], threshold: float = 0.8) -> list[tuple[int, int]]:

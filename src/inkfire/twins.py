@@ -226,14 +226,38 @@ def length_best_accuracy(labelled: Sequence[Labelled]) -> float:
     texts: an upper bound of what one cut explains). NaN without texts."""
     if len(labelled) == 0:
         return math.nan
+    cut, longer_is_good = _best_cut(labelled)
+    return sum((len(row.response) >= cut) == (bool(row.label) == longer_is_good) for row in labelled) / len(labelled)
+
+
+def _best_cut(labelled: Sequence[Labelled]) -> tuple[float, bool]:
+    """The length from which on texts are best called good (True) or bad (False)."""
     order = sorted(labelled, key=lambda row: len(row.response))
     lengths = np.array([len(row.response) for row in order])
     good = np.array([row.label for row in order])
     # right[k]: the first k texts called bad, the others good; a cut cannot part texts of one length.
     right = np.concatenate([[0], np.cumsum(1 - good)]) + good.sum() - np.concatenate([[0], np.cumsum(good)])
-    cuts = np.concatenate([[True], np.diff(lengths) > 0, [True]])
-    best = max(right[cuts].max(), len(order) - right[cuts].min())
-    return float(best / len(order))
+    cuts = np.flatnonzero(np.concatenate([[True], np.diff(lengths) > 0, [True]]))
+    up, down = cuts[right[cuts].argmax()], cuts[right[cuts].argmin()]
+    longer_is_good = bool(right[up] >= len(order) - right[down])
+    at = up if longer_is_good else down
+    return (float(lengths[at]) if at < len(order) else math.inf), longer_is_good
+
+
+def length_cv_hits(labelled: Sequence[Labelled], folds: int = 5, seed: int = 0) -> list[bool] | None:
+    """Whether each label is that of the best single cut in length on the texts of other queries.
+
+    None where that cannot be done: fewer than two queries, or fewer than two texts of a class.
+    """
+    labels = [row.label for row in labelled]
+    if min(labels.count(0), labels.count(1)) < 2 or len({row.query for row in labelled}) < 2:
+        return None
+    hits = [False] * len(labelled)
+    for train, test in _folds([row.query for row in labelled], labels, folds, seed):
+        cut, longer_is_good = _best_cut([labelled[i] for i in train])
+        for i in test:
+            hits[i] = (len(labelled[i].response) >= cut) == (bool(labels[i]) == longer_is_good)
+    return hits
 
 
 def ngram_cv_scores(labelled: Sequence[Labelled], folds: int = 5, seed: int = 0) -> list[float] | None:

@@ -257,13 +257,38 @@ class Run:
             "seed": seed,
             "inputs": {name: _input(Path(path)) for name, path in inputs.items()},
         }
+        return cls._agree(out, wanted, _environment())
+
+    @classmethod
+    def open_as(cls, out: Path, manifest: Mapping[str, Any]) -> Run:
+        """Like :meth:`open`, for a run that ``manifest`` describes: one that was made in parts elsewhere."""
+        return cls._agree(out, manifest, {})
+
+    @classmethod
+    def _agree(cls, out: Path, wanted: Mapping[str, Any], beside: Mapping[str, Any]) -> Run:
         present = _read_manifest(out)
         if present is None:
-            present = wanted | _environment()
+            present = {**wanted, **beside}
             write_json(out / _MANIFEST, present)
         elif difference := _first_difference(present, wanted):
             raise RunFolderError(f"{out} holds another run: {difference}; use another --out")
         return cls(out, present)
+
+    @classmethod
+    def read(cls, out: Path) -> Run:
+        """The run that is in ``out``.
+
+        Raises:
+            RunFolderError: there is none.
+        """
+        manifest = _read_manifest(out)
+        if manifest is None:
+            raise RunFolderError(f"{out} holds no run of inkfire")
+        return cls(out, manifest)
+
+    def difference(self, other: Mapping[str, Any]) -> str | None:
+        """The first thing that decides the result and is not the same in ``other``'s manifest, in words."""
+        return _first_difference(self.manifest, other)
 
     def path(self, *parts: str) -> Path:
         """A path inside the run folder; its parent folder exists when this returns."""

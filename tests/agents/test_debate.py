@@ -182,3 +182,14 @@ async def test_a_verdict_carries_the_probability_of_its_own_label(task: Task, pa
     assert verdict.label == 0
     assert verdict.probability == pytest.approx(0.3)
     assert [call.sampling.top_logprobs > 0 for call in llm.calls] == [False, False, True, True]
+
+
+async def test_a_text_whose_examples_cannot_be_found_is_unscored(task: Task, panel: Any) -> None:
+    class Broken:
+        async def rank(self, query: str, k: int) -> list[int]:
+            raise ModelCallError("no vectors today")
+
+    llm = panel()
+    transcript = await Debate(task, llm, retriever=Retriever([Example("a", "b")], rankers=[Broken()])).run(QUERY, TEXT)
+    assert transcript.verdict.unscored == "retrieval: no vectors today"
+    assert (transcript.examples, llm.asked) == ((), [])

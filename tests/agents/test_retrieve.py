@@ -1,11 +1,25 @@
 """Retrieval: nearest first, clicks decide among them, and never the text itself."""
 
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from stub_endpoint import vector
 
-from inkfire.agents.retrieve import BM25Ranker, Retriever, merge_rankings, near_duplicate
+from inkfire.agents.retrieve import (
+    BM25Ranker,
+    DenseRanker,
+    Retriever,
+    check_retrieval,
+    merge_rankings,
+    near_duplicate,
+)
+from inkfire.errors import InputError, ModelCallError
+from inkfire.llm.embeddings import Vectors, unit
 from inkfire.records import Example
 
 CORPUS = [
@@ -78,3 +92,81 @@ async def test_25_000_texts_are_indexed_and_searched_quickly() -> None:
     for i in range(20):
         await retriever.retrieve(f"给老师的{i}岁生日祝福", exclude="文字")
     assert (time.perf_counter() - started) / 20 < 0.05
+
+
+class Pairs:
+    """Embeds by the pairs of characters; no model, no endpoint."""
+
+    key = "pairs"
+
+    def __init__(self) -> None:
+        self.embedded = 0
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        self.embedded += len(texts)
+        return unit(np.array([vector(text) for text in texts], np.float32).reshape(len(texts), -1))
+
+    async def aclose(self) -> None: ...
+
+
+@pytest.fixture
+def embedder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pairs:
+    monkeypatch.setenv("INKFIRE_CACHE", str(tmp_path))
+    return Pairs()
+
+
+async def test_dense_finds_the_nearest_and_clicks_decide_among_them(embedder: Pairs) -> None:
+    retriever = await Retriever.of(CORPUS, "dense", embedder)
+    retriever.k_search, retriever.k_final = 2, 2
+    found = await retriever.retrieve("外婆八十大寿的祝福")
+    assert {example.clicks for example in found} == {9, 3}
+    assert found[0].clicks == 9
+    assert embedder.embedded == len(CORPUS) + 1
+    await Retriever.of(CORPUS, "dense", embedder)
+    assert embedder.embedded == len(CORPUS) + 1  # kept by the contents of the corpus
+
+
+async def test_dense_never_shows_the_text_itself_nor_a_near_duplicate(embedder: Pairs) -> None:
+    retriever = await Retriever.of(CORPUS, "dense", embedder)
+    found = await retriever.retrieve("祝外婆八十大寿", exclude="外婆，院子里的石榴又红了！您尝第一颗")
+    assert CORPUS[0] not in found
+    assert CORPUS[1] in found
+
+
+async def test_hybrid_merges_both_by_rank(embedder: Pairs) -> None:
+    retriever = await Retriever.of(CORPUS, "hybrid", embedder)
+    assert [type(ranker) for ranker in retriever.rankers] == [BM25Ranker, DenseRanker]
+    assert CORPUS[0] in await retriever.retrieve("祝外婆八十大寿")
+    assert [type(ranker) for ranker in (await Retriever.of(CORPUS, "bm25")).rankers] == [BM25Ranker]
+
+
+async def test_dense_ranks_as_sorting_all_cosines_does(embedder: Pairs) -> None:
+    texts = [f"给第{i % 50}位{'亲友同事老师'[i % 6]}的祝福" for i in range(400)]
+    ranker = await DenseRanker.of(texts, embedder)
+    [query] = await embedder.embed(["给老师的祝福"])
+    cosines = (await embedder.embed(texts)) @ query
+    for k in (1, 7, 399, 400, 1000):
+        ranked = await ranker.rank("给老师的祝福", k)
+        assert len(ranked) == min(k, 400)
+        assert np.allclose(cosines[ranked], np.sort(cosines)[::-1][:k])
+    assert await (await DenseRanker.of([], embedder)).rank("x", 3) == []
+
+
+async def test_vectors_of_another_length_are_an_error(embedder: Pairs) -> None:
+    ranker = DenseRanker(embedder, np.ones((2, 3), np.float32))
+    with pytest.raises(ModelCallError, match="a vector of 64 numbers, where the corpus has 3"):
+        await ranker.rank("x", 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "corpus", "name", "message"),
+    [
+        ("cosine", True, "e", "use bm25, dense, hybrid"),
+        ("dense", False, "e", "dense needs --corpus FILE and --embedder MODEL"),
+        ("hybrid", True, None, "hybrid needs --corpus FILE and --embedder MODEL"),
+        ("bm25", True, "e", "--embedder is used with"),
+    ],
+)
+def test_what_cannot_work_is_refused(kind: str, corpus: bool, name: str | None, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        check_retrieval(kind, corpus=corpus, embedder=name)

@@ -5,9 +5,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from stub_endpoint import Stub, default_reply
 
 from inkfire.cli.app import run
 from inkfire.cli.curate import conversation, parse_agents, parse_writers
@@ -66,12 +68,12 @@ def test_it_makes_pairs_and_resumes_without_a_request(cli: Cli, command: list[ob
 
     code, again, _ = cli(*command)
     assert code == 0
-    assert (again["pairs"], again["calls"]) == (result["pairs"], 0)
+    assert again == {**result, "cached": result["calls"], "tokens": 0, "cost": 0.0}
 
     code, other, _ = cli(*[tmp_path / "other" if arg == tmp_path / "run" else arg for arg in command])
     assert code == 0
     assert other["calls"] == other["cached"] == result["calls"]
-    for name in ("pairs.jsonl", "transcripts.jsonl", "stages/curate.json"):
+    for name in ("pairs.jsonl", "transcripts.jsonl", "outcomes.jsonl", "README.md", "stages/curate.json"):
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
 
 
@@ -105,6 +107,114 @@ def test_the_spend_limit_exits_3_and_a_higher_one_resumes(cli: Cli, command: lis
     code, result, _ = cli(*command, "--budget-tokens", 10_000_000)
     assert code == 0
     assert result["cached"] > 0
+
+
+def test_an_estimate_writes_no_pairs_and_is_not_paid_twice(cli: Cli, command: list[object], tmp_path: Path) -> None:
+    code, result, _ = cli(*command, "--estimate")
+    assert code == 0
+    assert not (tmp_path / "run").exists()
+    assert (result["n"], result["queries"], result["estimate_cost"], result["unpriced"]) == (3, 3, None, ["stub"])
+    assert result["estimate_calls"] == result["calls"] == result["estimate_calls_ci"][1] > 0
+    code, run, _ = cli(*command)
+    assert code == 0
+    assert run["calls"] == run["cached"] == result["calls"]
+    assert run["pair_share"] == result["estimate_pair_share"]
+
+    code, shown, _ = cli(*[arg for arg in command if arg != "--json"], "--estimate")
+    assert code == 0
+    assert "3 of 3 queries were tried" in shown["text"]
+    assert "unknown: no price of stub" in shown["text"]
+
+
+@pytest.mark.parametrize("kind", ["dense", "hybrid"])
+def test_agents_are_shown_what_embeddings_find(
+    cli: Cli, command: list[object], tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INKFIRE_CACHE", str(tmp_path / "cache"))
+    corpus = tmp_path / "corpus.jsonl"
+    texts = [("a wish for Easter", "Bells."), ("a wish for a wedding", "Rings."), ("a bill", "Pay up.")]
+    write_jsonl(corpus, ({"query": query, "response": text, "clicks": 1} for query, text in texts))
+    dense = [*command, "--corpus", corpus, "--retrieval", kind, "--embedder", "e"]
+    code, result, _ = cli(*dense)
+    assert code == 0
+    # 1 request for the corpus and 1 for each of 3 queries, which is asked for by every candidate
+    assert result["calls"] - result["cached"] == 5 * result["candidates"] + 4
+    for row in read_jsonl(tmp_path / "run" / "transcripts.jsonl"):
+        assert row["query"] in {example["query"] for example in row["examples"]} or "exam" in row["query"]
+    assert len(list((tmp_path / "cache" / "vectors").glob("*.npy"))) == 1
+    code, _, err = cli(*command, "--retrieval", kind)
+    assert code == 2
+    assert f"--retrieval {kind} needs --corpus FILE and --embedder MODEL" in err
+
+
+def test_curated_by_batch_is_curated_live(cli: Cli, command: list[object], tmp_path: Path) -> None:
+    assert cli(*command, "--rounds", 3)[0] == 0
+    folder = tmp_path / "batch"
+    offline = [tmp_path / "apart" / "run" if arg == tmp_path / "run" else arg for arg in command]
+    offline += ["--rounds", 3, "--batch-dir", folder]
+    paid = waves = 0
+    served: set[Path] = set()
+    while True:
+        code, result, _ = cli(*offline)
+        assert code == 0
+        paid += result["calls"] - result["cached"]
+        if not result["waiting"]:
+            break
+        waves += 1
+        assert {"queries_waiting", "files", "next"} <= result.keys()
+        assert not (tmp_path / "apart" / "run" / "pairs.jsonl").exists()
+        sent = set(folder.glob("wave-*.jsonl")) - served
+        assert {str(path) for path in sent} == result["files"].keys()
+        for wave in sent:
+            rows = [
+                {"custom_id": row["custom_id"], "response": {"status_code": 200, "body": answered(row["body"])}}
+                for row in read_jsonl(wave)
+            ]
+            write_jsonl(folder / f"output-of-{wave.name}", reversed(rows))  # a batch keeps no order
+        served |= sent
+    assert waves >= 4  # write, both critiques, judge, reflect
+    for name in ("pairs.jsonl", "transcripts.jsonl", "stages/curate.json"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "apart" / "run" / name).read_bytes()
+    assert result["waiting"] == 0
+
+    live = [tmp_path / "apart" / "live" if arg == tmp_path / "run" else arg for arg in command]
+    code, again, _ = cli(*live, "--rounds", 3)
+    assert code == 0
+    assert again["calls"] == again["cached"] == paid
+    code, done, _ = cli(*offline)
+    assert (code, done["waiting"], done["pairs"]) == (0, 0, result["pairs"])
+
+
+def answered(body: dict[str, Any]) -> dict[str, Any]:
+    completion: dict[str, Any] = json.loads(Stub()._completion(body, default_reply(body)))
+    return completion
+
+
+def test_what_to_do_with_a_batch_is_said_in_words(cli: Cli, command: list[object], tmp_path: Path) -> None:
+    words = [arg for arg in command if arg != "--json"]
+    code, shown, _ = cli(*words, "--batch-dir", tmp_path / "batch")
+    assert code == 0
+    assert "12 calls wait for their replies, for 3 queries." in shown["text"]
+    assert "wave-001-stub.jsonl: 12 requests to send" in shown["text"]
+    assert "Then run the same command again." in shown["text"]
+    code, _, err = cli(*command, "--batch-dir", tmp_path / "batch", "--estimate")
+    assert code == 2
+    assert "leave --batch-dir out" in err
+
+
+def test_a_model_on_this_machine_needs_no_price(
+    cli: Cli, command: list[object], endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = SimpleNamespace(base_url=endpoint, api_key="key", model_key="sha:1", release=lambda: None)
+    monkeypatch.setattr("inkfire.llm.registry.pull", Path)
+    monkeypatch.setattr("inkfire.llm.engine.acquire", lambda weights: served)
+    code, _, err = cli(*command, "--budget", "5.00")
+    assert code == 2
+    assert "needs the price of 'stub'" in err
+    local = ["local/own.gguf" if arg == "stub" else f"{arg}-local" if "run" in str(arg) else arg for arg in command]
+    code, result, _ = cli(*local, "--budget", "5.00", "--rpm", "1", "--tpm", "1")  # and is not held up by limits
+    assert code == 0
+    assert (result["cost"], result["calls"]) == (0.0, 5 * result["candidates"])
 
 
 @pytest.mark.parametrize(
@@ -171,3 +281,37 @@ def test_a_conversation_reads_from_top_to_bottom() -> None:
     assert positions == sorted(positions)
     assert "Negative" not in text
     assert "Unscored  judge: empty" in conversation({**row, "judge": None, "reflect": None, "unscored": "judge: empty"})
+
+
+def test_shards_are_merged_into_the_run_that_was_not_divided(cli: Cli, command: list[object], tmp_path: Path) -> None:
+    whole = cli(*command)[1]
+    parts = [tmp_path / f"{i}-of-2" for i in (1, 2)]
+    for i, part in enumerate(parts, 1):
+        code, _, _ = cli(*[part if arg == tmp_path / "run" else arg for arg in command], "--shard", f"{i}/2")
+        assert code == 0
+    code, _, err = cli("curate", "merge", parts[0], "--out", tmp_path / "merged")
+    assert code == 2
+    assert "shards are missing: 2/2" in err
+    code, merged, _ = cli("curate", "merge", *parts, "--out", tmp_path / "merged", "--json")
+    assert code == 0
+    assert merged["shards"] == 2
+    assert {name: merged[name] for name in ("queries", "pairs", "calls")} == {
+        name: whole[name] for name in ("queries", "pairs", "calls")
+    }
+    for name in ("pairs.jsonl", "transcripts.jsonl", "outcomes.jsonl", "README.md", "stages/curate.json"):
+        assert (tmp_path / "merged" / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
+    again = [tmp_path / "merged" if arg == tmp_path / "run" else arg for arg in command]
+    assert cli(*again)[1]["calls"] == whole["calls"]  # the merged folder is the undivided run's
+
+
+def test_ray_is_named_when_it_is_missing(
+    cli: Cli, command: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    code, _, err = cli(*command, "--engine", "ray")
+    assert code == 2
+    assert "pip install 'inkfire[ray]'" in err
+    assert not (tmp_path / "run").exists()
+    code, _, err = cli(*command, "--shards", 2)
+    assert code == 2
+    assert "--engine is local" in err

@@ -9,6 +9,7 @@ import pytest
 
 from inkfire.datafiles import split_by_query
 from inkfire.errors import InputError, ModelCallError
+from inkfire.judge.bars import Bar
 from inkfire.judge.contribution import count_tokens
 from inkfire.judge.examples import Examples
 from inkfire.judge.hard_negatives import HardNegative, best
@@ -18,7 +19,6 @@ from inkfire.judge.proposals import worst_errors
 from inkfire.judge.refine import Refined, RefineSettings, refine
 from inkfire.judge.refining import refine_and_measure, split_labelled
 from inkfire.judge.saved import SavedJudge
-from inkfire.judge.watch import Bar
 from inkfire.llm.base import Reply, Usage
 from inkfire.llm.scripted import ScriptedLLM
 from inkfire.records import Labelled, Verdict, text_id
@@ -248,7 +248,7 @@ async def test_it_tells_how_far_it_is(task: Task, model: Model, texts: list[Labe
     seen: dict[str, list[int]] = {}
 
     @contextmanager
-    def watch(label: str, total: int) -> Iterator[Bar]:
+    def bars(label: str, total: int) -> Iterator[Bar]:
         class Counting:
             def advance(self, n: int = 1, failed: int = 0) -> None:
                 seen[label][1] += n
@@ -257,7 +257,7 @@ async def test_it_tells_how_far_it_is(task: Task, model: Model, texts: list[Labe
         yield Counting()
 
     training, validation = split_by_query(texts, fraction=0.5, seed=0)
-    await refine(task, model(), QUERIES, training, validation, watch=watch)
+    await refine(task, model(), QUERIES, training, validation, bars=bars)
     assert {label.partition(": ")[2] for label in seen} == {
         "training texts",
         "attacks",

@@ -12,6 +12,8 @@ from inkfire.llm import engine, registry
 from inkfire.llm.base import Message, Sampling
 from inkfire.llm.ledger import Ledger
 from inkfire.llm.models import is_local, open_model
+from inkfire.llm.pace import Pace
+from inkfire.llm.prices import FREE, Budget
 
 VERDICT = {
     "type": "object",
@@ -85,3 +87,21 @@ async def test_the_engine_answers_through_the_client(qwen_coder: Path, tmp_path:
             assert again.logprobs == word.logprobs
             assert llm.lacking == frozenset()
     assert not engine._running
+
+
+class _Engine:
+    base_url, api_key, model_key = "http://127.0.0.1:9/v1", "key", "sha:1:ctx=4096"
+
+    def release(self) -> None:
+        pass
+
+
+async def test_a_model_on_this_machine_is_free_and_unhurried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "pull", lambda name: Path(name))
+    monkeypatch.setattr(engine, "acquire", lambda weights: _Engine())
+    with Ledger(tmp_path / "ledger.sqlite", budget=Budget(money=5.0), pace=Pace(rpm=1)) as ledger:
+        async with open_model("local/own.gguf", ledger=ledger) as llm:
+            assert llm._price == FREE
+            assert llm._gate._minute is None
+        with pytest.raises(InputError, match="--budget needs the price of 'gpt-5-mini'"):
+            open_model("gpt-5-mini", ledger=ledger, base_url="http://localhost:9/v1")

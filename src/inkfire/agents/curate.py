@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,8 +26,10 @@ from typing import Any, Protocol
 from inkfire.agents.debate import Debate, Transcript
 from inkfire.agents.pairs import MAX_LENGTH_RATIO, PairPolicy, choose_pairs
 from inkfire.agents.retrieve import near_duplicate
+from inkfire.agents.shards import Seen, Shard
 from inkfire.agents.writers import Writer
 from inkfire.datafiles import pair_row
+from inkfire.llm.batch import Waiting
 from inkfire.llm.stream import ordered
 from inkfire.records import Preference, Query
 from inkfire.statistics import wilson
@@ -44,15 +47,31 @@ class Advances(Protocol):
 
 @dataclass(slots=True)
 class Sampled:
-    """What became of one query."""
+    """What became of one query, the ``position``-th of the input."""
 
     query: Query
+    position: int
     transcripts: list[Transcript] = field(default_factory=list)
     pairs: list[tuple[Transcript, Transcript]] = field(default_factory=list)
     no_pair: str | None = None
     rounds: int = 0
     not_written: int = 0
     duplicates: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """One line of outcomes.jsonl."""
+        return {
+            "position": self.position,
+            "query": self.query.query,
+            "candidates": len(self.transcripts),
+            "good": sum(transcript.verdict.label == 1 for transcript in self.transcripts),
+            "unscored": sum(not transcript.verdict.scored for transcript in self.transcripts),
+            "pairs": len(self.pairs),
+            "no_pair": self.no_pair,
+            "rounds": self.rounds,
+            "not_written": self.not_written,
+            "duplicates": self.duplicates,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +86,8 @@ class RejectionSampler:
     rounds: int
     seed: int
 
-    async def sample(self, query: Query) -> Sampled:
-        out = Sampled(query)
+    async def sample(self, item: tuple[int, Query]) -> Sampled:
+        out = Sampled(item[1], item[0])
         while not out.pairs and out.rounds < self.rounds:
             await self._round(out)
             chosen = choose_pairs(out.transcripts, self.policy, max_length_ratio=self.max_length_ratio)
@@ -114,6 +133,8 @@ async def curate(
     *,
     pairs_path: Path,
     transcripts_path: Path,
+    outcomes_path: Path | None = None,
+    shard: Shard = Shard(1, 1),
     candidates_per_query: int = 4,
     pair_policy: PairPolicy = "length-matched",
     max_length_ratio: float = MAX_LENGTH_RATIO,
@@ -126,6 +147,8 @@ async def curate(
 
     Args:
         queries: read lazily; one that repeats is curated once.
+        outcomes_path: for a line a query: its candidates and pairs, or why it made none.
+        shard: the part of ``queries`` that is curated.
         candidates_per_query: candidates a round, shared out among the writers.
         max_length_ratio: bound of the ``length-matched`` policy.
         rounds: how often at most a query is given fresh candidates.
@@ -139,6 +162,7 @@ async def curate(
 
     Raises:
         BudgetExceeded, EndpointDown: the run stops; the same call resumes it from the ledger.
+        Waiting: replies of so many queries are still to come by batch; the files are not complete.
     """
     sampler = RejectionSampler(
         writers, debate, candidates_per_query, pair_policy, max_length_ratio, rounds=rounds, seed=seed
@@ -146,8 +170,22 @@ async def curate(
     count: Counter[str] = Counter()
     no_pair: Counter[str] = Counter()
     unscored_by: Counter[str] = Counter()
-    with JsonlWriter(pairs_path) as pairs, JsonlWriter(transcripts_path) as transcripts:
-        async for sampled in ordered(sampler.sample, _distinct(queries, count), limit=limit):
+
+    async def sample(item: tuple[int, Query]) -> Sampled | None:
+        try:
+            return await sampler.sample(item)
+        except Waiting:
+            return None
+
+    with ExitStack() as stack:
+        pairs, transcripts = (stack.enter_context(JsonlWriter(path)) for path in (pairs_path, transcripts_path))
+        outcomes = stack.enter_context(JsonlWriter(outcomes_path)) if outcomes_path else None
+        async for sampled in ordered(sample, _own(queries, shard, count), limit=limit):
+            if sampled is None:
+                count["waiting"] += 1
+                continue
+            if outcomes is not None:
+                outcomes.write(sampled.to_json())
             for transcript in sampled.transcripts:
                 transcripts.write(transcript.to_json())
             for chosen, rejected in sampled.pairs:
@@ -156,19 +194,20 @@ async def curate(
             _tally(sampled, count, no_pair, unscored_by)
             if progress is not None:
                 progress.advance(1, failed=sum(not t.verdict.scored for t in sampled.transcripts))
+        if count["waiting"]:
+            raise Waiting(count["waiting"])
     return _summary(count, no_pair, unscored_by)
 
 
-def _distinct(queries: Iterable[Query], count: Counter[str]) -> Iterator[Query]:
-    """Each query once. 64 bits of its hash are kept: about 70 bytes a query."""
-    seen: set[int] = set()
-    for query in queries:
-        key = int(query.id, 16)
-        if key in seen:
-            count["repeated_queries"] += 1
-        else:
-            seen.add(key)
-            yield query
+def _own(queries: Iterable[Query], shard: Shard, count: Counter[str]) -> Iterator[tuple[int, Query]]:
+    """The shard's queries, each once, with their places in the input."""
+    seen = Seen()
+    for position, query in enumerate(queries):
+        if shard.owns(query):
+            if seen.add(query):
+                yield position, query
+            else:
+                count["repeated_queries"] += 1
 
 
 def _shares(total: int, parts: int) -> list[int]:
@@ -210,6 +249,25 @@ def _tally(sampled: Sampled, count: Counter[str], no_pair: Counter[str], unscore
         count["flips_to_good"] += transcript.flipped and verdict.label == 1
         if verdict.unscored is not None:
             unscored_by[verdict.unscored.partition(":")[0]] += 1
+
+
+_ADDED = (
+    *("queries", "repeated_queries", "candidates", "not_written", "duplicates", "labelled", "good"),
+    *("reflect_flips", "flips_to_good", "pairs", "queries_with_pair"),
+)
+
+
+def add_up(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The result of the whole from those of its shards."""
+    count: Counter[str] = Counter()
+    no_pair: Counter[str] = Counter()
+    unscored_by: Counter[str] = Counter()
+    for result in results:
+        count.update({name: result[name] for name in _ADDED})
+        count["longer_wins"] += round((result["longer_wins"] or 0) * result["pairs"])
+        no_pair.update(result["no_pair"])
+        unscored_by.update(result["unscored_by"])
+    return _summary(count, no_pair, unscored_by)
 
 
 def _summary(count: Counter[str], no_pair: Counter[str], unscored_by: Counter[str]) -> dict[str, Any]:

@@ -175,14 +175,12 @@ class Debate:
 
     async def run(self, query: str, response: str, source: str = "") -> Transcript:
         """Debate one text. Fails only as the models do for the whole run (BudgetExceeded, EndpointDown)."""
-        examples = await self.retriever.retrieve(query, exclude=response) if self.retriever else []
-        item = {
-            "query": query,
-            "response": response,
-            "examples": [{"query": example.query, "response": example.response} for example in examples],
-        }
+        examples: list[Example] = []
         said: dict[str, Any] = {}
         try:
+            examples = await self._examples(query, response)
+            shown = [{"query": example.query, "response": example.response} for example in examples]
+            item = {"query": query, "response": response, "examples": shown}
             await self._critiques(item, said)
             if "judge" in self.models:
                 said["judge"] = await self._verdict("judge", item, said)
@@ -198,6 +196,12 @@ class Debate:
             models={agent: model.name for agent, model in self.models.items()},
             **said,
         )
+
+    async def _examples(self, query: str, response: str) -> list[Example]:
+        try:
+            return await self.retriever.retrieve(query, exclude=response) if self.retriever else []
+        except ModelCallError as error:
+            raise AgentFailed(f"retrieval: {error}") from error
 
     async def _critiques(self, item: Mapping[str, Any], said: dict[str, Any]) -> None:
         """Both sides at once. What one side said is kept when the other failed."""

@@ -11,7 +11,7 @@ in training is adapted by who trains it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from inkfire.errors import ModelCallError
@@ -86,14 +86,23 @@ class GivenWriter:
         self._texts: dict[str, list[str]] = {}
 
     @classmethod
-    def of(cls, candidates: Iterable[Candidate]) -> tuple[list[GivenWriter], list[Query]]:
-        """The writers and the distinct queries of some candidates, both in order of appearance."""
+    def of(
+        cls, candidates: Iterable[Candidate], owns: Callable[[Query], bool] = lambda query: True
+    ) -> tuple[list[GivenWriter], list[Query]]:
+        """The writers and the distinct queries of some candidates, both in order of appearance.
+
+        Args:
+            owns: whether a query's texts are kept. A shard has all of the writers and its own texts, so that its
+                writers come in the order that the whole would have.
+        """
         writers: dict[str, GivenWriter] = {}
         queries: dict[str, Query] = {}
         for candidate in candidates:
             writer = writers.setdefault(candidate.source, cls(candidate.source))
-            writer._texts.setdefault(candidate.query, []).append(candidate.response)
-            queries.setdefault(candidate.query, Query.of(candidate.query))
+            query = queries.get(candidate.query) or Query.of(candidate.query)
+            if owns(query):
+                writer._texts.setdefault(candidate.query, []).append(candidate.response)
+                queries.setdefault(candidate.query, query)
         return list(writers.values()), list(queries.values())
 
     async def write(self, query: str, n: int, seed: int) -> list[str]:

@@ -74,6 +74,8 @@ ExamplesFrom = Annotated[
 Concurrency = Annotated[
     int | None, typer.Option("--concurrency", min=1, help="Texts at once; by default 4 embedded, 64 at an endpoint.")
 ]
+Rpm = Annotated[int | None, typer.Option("--rpm", min=1, help="Requests a minute, at most, to each remote model.")]
+Tpm = Annotated[int | None, typer.Option("--tpm", min=1, help="Tokens a minute, at most, to each remote model.")]
 RetryUnscored = Annotated[
     bool, typer.Option("--retry-unscored", help="Ask again for replies that could not be parsed before.")
 ]

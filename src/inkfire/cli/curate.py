@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from inkfire.cli import common
+from inkfire.cli.curation import Settings, run_curation
+from inkfire.cli.shards import curate_on_ray, merge
 from inkfire.errors import DataError, InputError
 
-if TYPE_CHECKING:
-    from inkfire.agents.curate import Advances
-    from inkfire.llm.ledger import Ledger
-    from inkfire.records import Query
-    from inkfire.tasks.task import Task
-    from inkfire.workspace import Run
-
-_CONCURRENCY = 16  # calls in flight that are fed with work where --concurrency says nothing
-
 curate_app = typer.Typer()
-
-Settings = dict[str, Any]
 
 
 @curate_app.callback(invoke_without_command=True)
@@ -56,18 +44,38 @@ def curate(
     corpus: Annotated[
         Path | None, typer.Option("--corpus", help="Good {query, response, clicks} that agents are shown, by nearness.")
     ] = None,
+    retrieval: Annotated[
+        str, typer.Option("--retrieval", help="bm25, dense (by --embedder), or hybrid: both, merged by rank.")
+    ] = "bm25",
+    embedder: Annotated[
+        str | None, typer.Option("--embedder", help="Model of the endpoint's embeddings, or st/NAME on this machine.")
+    ] = None,
     pairs: Annotated[str, typer.Option("--pairs", help="length-matched, best-worst or all.")] = "length-matched",
     max_length_ratio: Annotated[
         float, typer.Option("--max-length-ratio", min=1, help="Bound of length-matched: longer text over shorter.")
     ] = 1.25,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Fresh candidates until a pair, this often.")] = 2,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Use the first N queries.")] = None,
+    shard: Annotated[
+        str | None, typer.Option("--shard", help="i/n: only the i-th of n parts; join them with inkfire curate merge.")
+    ] = None,
+    engine: Annotated[str, typer.Option("--engine", help="local, or ray: shards as tasks of a Ray cluster.")] = "local",
+    shards: Annotated[int | None, typer.Option("--shards", min=1, help="With --engine ray; default: its CPUs.")] = None,
     concurrency: Annotated[
-        int | None, typer.Option("--concurrency", min=1, help="Calls in flight at once, per model.")
+        int | None, typer.Option("--concurrency", min=1, help="Calls in flight at once, per model (and shard).")
+    ] = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Try a few queries, and say what all of them will take; no pairs.")
+    ] = False,
+    batch_dir: Annotated[
+        Path | None,
+        typer.Option("--batch-dir", help="Write calls of remote models as OpenAI batch files there; take replies in."),
     ] = None,
     base_url: common.BaseUrl = None,
     budget: common.BudgetMoney = None,
     budget_tokens: common.BudgetTokens = None,
+    rpm: common.Rpm = None,
+    tpm: common.Tpm = None,
     retry_unscored: common.RetryUnscored = False,
     seed: common.Seed = 0,
     json: common.Json = False,
@@ -75,34 +83,56 @@ def curate(
     """Write candidates for queries, debate each, and make preference pairs: pairs.jsonl and transcripts.jsonl.
 
     Example: inkfire curate --task greetings-zh --prompts queries.txt --model local/qwen2.5-coder-1.5b --out runs/pairs
+
+    What will it take? The same with --estimate. At a batch service's price, over days: with --batch-dir runs/batch.
+    In parts: the same with --shard 1/4 --out runs/1-of-4, …; then inkfire curate merge runs/*-of-4 --out runs/pairs
     """
     if context.invoked_subcommand is not None:
         return
     if task is None or model is None or out is None or (prompts is None) == (candidates_from is None):
         raise InputError("inkfire curate needs --task, --model, --out, and --prompts or else --candidates-from")
+    if estimate and batch_dir is not None:
+        raise InputError("--estimate asks a few queries now: leave --batch-dir out of it")
+    from inkfire.judge.judging import Access
+
     settings: Settings = {
         "model": model,
         "base_url": base_url,
         "writers": [] if candidates_from else parse_writers(writer or [model, f"{model},prompt=writer_alt"]),
         "agents": parse_agents(agent or [], model),
         "candidates": candidates,
+        "retrieval": retrieval,
+        "embedder": embedder,
         "pairs": pairs,
         "max_length_ratio": max_length_ratio,
         "rounds": rounds,
         "limit": limit,
+        "shard": shard,
     }
     files = {"prompts": prompts, "candidates": candidates_from, "corpus": corpus}
-    result = run_curation(
-        task,
-        {name: path for name, path in files.items() if path is not None},
-        out,
-        settings,
-        seed=seed,
-        budget=(budget, budget_tokens),
-        retry_unscored=retry_unscored,
-        concurrency=concurrency,
-    )
-    common.emit(result, as_json=json)
+    if engine not in ("local", "ray") or (shards is not None and engine != "ray") or (shard and engine == "ray"):
+        raise InputError("--engine is local (with --shard i/n for one part) or ray (with --shards N for all of them)")
+    if engine == "ray" and (estimate or batch_dir is not None):
+        raise InputError("--estimate and --batch-dir need no cluster: leave --engine ray out")
+    access = Access(base_url, budget, budget_tokens, retry_unscored, concurrency, rpm, tpm)
+    given = {name: path for name, path in files.items() if path is not None}
+    if engine == "ray":
+        result = curate_on_ray(shards, task, given, out, settings, access=access, seed=seed)
+    else:
+        result = run_curation(
+            task, given, out, settings, access=access, seed=seed, estimate=estimate, batch_dir=batch_dir
+        )
+    common.emit(result, as_json=json, show=_show_estimate if estimate else _show_next if "next" in result else None)
+
+
+def _show_estimate(result: Mapping[str, Any]) -> None:
+    from inkfire.agents.estimate import describe
+
+    typer.echo(describe(result))
+
+
+def _show_next(result: Mapping[str, Any]) -> None:
+    typer.echo(result["next"])
 
 
 def parse_writers(specs: list[str]) -> list[Settings]:
@@ -134,115 +164,7 @@ def parse_agents(specs: list[str], model: str) -> dict[str, str]:
     return {name: value for name, value in agents.items() if value != "off"}
 
 
-def run_curation(
-    task_name: str,
-    files: Mapping[str, Path],
-    out: Path,
-    settings: Settings,
-    *,
-    seed: int,
-    budget: tuple[float | None, int | None],
-    retry_unscored: bool,
-    concurrency: int | None,
-) -> dict[str, Any]:
-    """Open the run folder and the ledger, curate, record the result. A finished run is read back."""
-    from inkfire.agents.pairs import PAIR_POLICIES
-    from inkfire.llm import loop
-    from inkfire.llm.ledger import Ledger
-    from inkfire.llm.prices import Budget
-    from inkfire.llm.progress import Progress
-    from inkfire.tasks.task import load_task
-    from inkfire.workspace import Run
-
-    if settings["pairs"] not in PAIR_POLICIES:
-        raise InputError(f"--pairs {settings['pairs']!r}: use {', '.join(PAIR_POLICIES)}")
-    task = load_task(task_name)
-    total = _count(files, settings["limit"])  # reads every row once: a bad one is found before anything is paid for
-    described = {**settings, "task": task.name, "task_version": task.version}
-    run = Run.open(out, command="curate", settings=described, inputs=files, seed=seed)
-    finished = None if retry_unscored else run.done("curate")
-    if finished is not None:
-        return {**finished, "calls": 0, "cached": 0, "tokens": 0, "cost": 0.0}
-    started = time.monotonic()
-    spend = Budget(*budget) if any(bound is not None for bound in budget) else None
-    with (
-        Ledger(run.ledger_path, budget=spend, retry_unscored=retry_unscored, run=out.name) as ledger,
-        Progress("curate", total, stats=ledger.stats) as progress,
-    ):
-        result = loop.run(_curate(task, files, run, settings, seed, ledger, progress, concurrency))
-        stats = ledger.stats()
-    run.complete("curate", result, seconds=time.monotonic() - started)
-    return result | {key: stats[key] for key in ("calls", "cached", "tokens", "cost")}
-
-
-async def _curate(
-    task: Task,
-    files: Mapping[str, Path],
-    run: Run,
-    settings: Settings,
-    seed: int,
-    ledger: Ledger,
-    progress: Advances,
-    concurrency: int | None,
-) -> dict[str, Any]:
-    """The models of the run, opened once each and closed at the end, around ``agents.curate.curate``."""
-    from inkfire.agents.curate import curate
-    from inkfire.agents.debate import Debate
-    from inkfire.agents.retrieve import Retriever
-    from inkfire.agents.writers import GivenWriter, ModelWriter, Writer
-    from inkfire.datafiles import iter_queries, read_examples, read_texts
-    from inkfire.llm.models import open_model
-
-    specs = settings["writers"]
-    names = [settings["model"], *settings["agents"].values(), *(spec["model"] for spec in specs)]
-    async with AsyncExitStack() as stack:
-        models = {}
-        for name in dict.fromkeys(names):
-            client = open_model(name, ledger=ledger, base_url=settings["base_url"], concurrency=concurrency)
-            models[name] = await stack.enter_async_context(client)
-        writers: Sequence[Writer]
-        queries: Iterable[Query]
-        candidates = settings["candidates"]
-        if "candidates" in files:
-            writers, queries = GivenWriter.of(read_texts(files["candidates"]))
-            candidates = len(writers)
-        else:
-            queries = iter_queries(files["prompts"])
-            writers = [
-                ModelWriter(task, models[spec["model"]], variant=spec["prompt"], temperature=spec["temperature"])
-                for spec in specs
-            ]
-        debate = Debate(
-            task,
-            models[settings["model"]],
-            retriever=Retriever(read_examples(files["corpus"])) if "corpus" in files else None,
-            agents=list(settings["agents"]),
-            per_agent={agent: models[name] for agent, name in settings["agents"].items()},
-            seed=seed,
-        )
-        return await curate(
-            task,
-            itertools.islice(queries, settings["limit"]),
-            writers,
-            debate,
-            pairs_path=run.path("pairs.jsonl"),
-            transcripts_path=run.path("transcripts.jsonl"),
-            candidates_per_query=candidates,
-            pair_policy=settings["pairs"],
-            max_length_ratio=settings["max_length_ratio"],
-            rounds=1 if "candidates" in files else settings["rounds"],
-            seed=seed,
-            limit=max(4, 2 * (concurrency or _CONCURRENCY) // candidates),
-            progress=progress,
-        )
-
-
-def _count(files: Mapping[str, Path], limit: int | None) -> int:
-    """How many queries there will be, repeats included."""
-    from inkfire.datafiles import iter_queries
-
-    n = sum(1 for _ in iter_queries(files.get("prompts") or files["candidates"]))
-    return n if limit is None else min(n, limit)
+curate_app.command("merge")(merge)
 
 
 @curate_app.command("show")

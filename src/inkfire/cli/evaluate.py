@@ -36,6 +36,8 @@ def evaluate(
     temperature: Annotated[float, typer.Option("--temperature", help="Sampling temperature of the policies.")] = 0.7,
     budget: common.BudgetMoney = None,
     budget_tokens: common.BudgetTokens = None,
+    rpm: common.Rpm = None,
+    tpm: common.Tpm = None,
     retry_unscored: common.RetryUnscored = False,
     seed: common.Seed = 0,
     json: common.Json = False,
@@ -58,7 +60,7 @@ def evaluate(
         train=train or [],
         limit=limit,
         temperature=temperature,
-        access=Access(base_url, budget, budget_tokens, retry_unscored),
+        access=Access(base_url, budget, budget_tokens, retry_unscored, rpm=rpm, tpm=tpm),
         seed=seed,
     )
     common.emit(result, as_json=json, show=show_comparison)

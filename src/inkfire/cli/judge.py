@@ -46,6 +46,8 @@ def judge(
     concurrency: common.Concurrency = None,
     budget: common.BudgetMoney = None,
     budget_tokens: common.BudgetTokens = None,
+    rpm: common.Rpm = None,
+    tpm: common.Tpm = None,
     retry_unscored: common.RetryUnscored = False,
     seed: common.Seed = 0,
     json: common.Json = False,
@@ -66,7 +68,7 @@ def judge(
     from inkfire.judge.comparing import compare_data
     from inkfire.judge.judging import Access
 
-    access = Access(base_url, budget, budget_tokens, retry_unscored, concurrency)
+    access = Access(base_url, budget, budget_tokens, retry_unscored, concurrency, rpm, tpm)
     if mode == "pairwise":
         if calibration is not None or cost_false_good is not None or votes > 1:
             raise InputError("--mode pairwise has nothing to calibrate and no votes: leave these options out")
@@ -122,6 +124,8 @@ def curve(
     concurrency: common.Concurrency = None,
     budget: common.BudgetMoney = None,
     budget_tokens: common.BudgetTokens = None,
+    rpm: common.Rpm = None,
+    tpm: common.Tpm = None,
     retry_unscored: common.RetryUnscored = False,
     seed: common.Seed = 0,
     json: common.Json = False,
@@ -145,7 +149,7 @@ def curve(
         draws=draws,
         principles=principles,
         examples_from=examples_from,
-        access=Access(base_url, budget, budget_tokens, retry_unscored, concurrency),
+        access=Access(base_url, budget, budget_tokens, retry_unscored, concurrency, rpm, tpm),
         seed=seed,
         note=common.note,
     )

@@ -57,6 +57,8 @@ def refine(
     concurrency: common.Concurrency = None,
     budget: common.BudgetMoney = None,
     budget_tokens: common.BudgetTokens = None,
+    rpm: common.Rpm = None,
+    tpm: common.Tpm = None,
     retry_unscored: common.RetryUnscored = False,
     seed: common.Seed = 0,
     json: common.Json = False,
@@ -95,7 +97,7 @@ def refine(
             shorten=shorten,
             seed=seed,
         ),
-        access=Access(base_url, budget, budget_tokens, retry_unscored, concurrency),
+        access=Access(base_url, budget, budget_tokens, retry_unscored, concurrency, rpm, tpm),
         note=common.note,
     )
     common.emit(result, as_json=json, show=_show)

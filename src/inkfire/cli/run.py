@@ -19,6 +19,8 @@ def run(
     base_url: common.BaseUrl = None,
     budget: common.BudgetMoney = None,
     budget_tokens: common.BudgetTokens = None,
+    rpm: common.Rpm = None,
+    tpm: common.Tpm = None,
     retry_unscored: common.RetryUnscored = False,
     seed: common.Seed = 0,
     json: common.Json = False,
@@ -38,7 +40,7 @@ def run(
         load_recipe(recipe),
         out,
         seed=seed,
-        access=Access(base_url, budget, budget_tokens, retry_unscored),
+        access=Access(base_url, budget, budget_tokens, retry_unscored, rpm=rpm, tpm=tpm),
     )
     common.emit(result, as_json=json, show=_show)
 

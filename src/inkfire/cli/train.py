@@ -123,6 +123,8 @@ def grpo(
     base_url: common.BaseUrl = None,
     budget: common.BudgetMoney = None,
     budget_tokens: common.BudgetTokens = None,
+    rpm: common.Rpm = None,
+    tpm: common.Tpm = None,
     retry_unscored: common.RetryUnscored = False,
     seed: common.Seed = 0,
     json: common.Json = False,
@@ -159,7 +161,7 @@ def grpo(
         prompts=prompts,
         value=value,
         force=force,
-        access=Access(base_url, budget, budget_tokens, retry_unscored),
+        access=Access(base_url, budget, budget_tokens, retry_unscored, rpm=rpm, tpm=tpm),
     )
     common.emit(result, as_json=json, show=_show_grpo)
 

@@ -20,6 +20,7 @@ from inkfire.judge.saved import SavedJudge
 from inkfire.llm import stream
 from inkfire.llm.base import LLM
 from inkfire.llm.ledger import Ledger
+from inkfire.llm.pace import Pace
 from inkfire.llm.prices import Budget
 from inkfire.records import Candidate, Labelled, Verdict
 from inkfire.tasks.task import Task, task_names
@@ -101,12 +102,15 @@ class Access:
     budget_tokens: int | None = None
     retry_unscored: bool = False
     concurrency: int | None = None
+    rpm: int | None = None
+    tpm: int | None = None
 
     def ledger(self, run: Run) -> Ledger:
         limited = self.budget is not None or self.budget_tokens is not None
         return Ledger(
             run.ledger_path,
             budget=Budget(money=self.budget, tokens=self.budget_tokens) if limited else None,
+            pace=Pace(self.rpm, self.tpm),
             retry_unscored=self.retry_unscored,
             run=run.out.name,
         )

@@ -34,6 +34,7 @@ from inkfire.datafiles import split_by_query
 from inkfire.errors import InputError
 from inkfire.judge.acceptance import Acceptance, BetterRanking, Decision, NoWorse
 from inkfire.judge.adversary import Attack, attack
+from inkfire.judge.bars import Bars, no_bars
 from inkfire.judge.calibration import MIN_LABELS, CalibratedJudge, fit_calibration, raw_score
 from inkfire.judge.contribution import leave_one_out, with_effect
 from inkfire.judge.examples import NO_EXAMPLES, Examples
@@ -42,7 +43,6 @@ from inkfire.judge.judging import judge_all
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import LIMIT, Principles
 from inkfire.judge.proposals import Proposal, merge, reflect, refused_rule, revise, worst_errors
-from inkfire.judge.watch import Watch, unwatched
 from inkfire.llm import stream
 from inkfire.llm.base import LLM
 from inkfire.records import Labelled, Verdict, text_id, to_json
@@ -107,7 +107,7 @@ async def refine(
     examples: Examples = NO_EXAMPLES,
     acceptance: Acceptance | None = None,
     note: Note = lambda message: None,
-    watch: Watch = unwatched,
+    bars: Bars = no_bars,
 ) -> Refined:
     """Refine the task's principles (or ``start``) over ``settings.rounds`` rounds.
 
@@ -118,7 +118,7 @@ async def refine(
         examples: labelled texts shown to the judge, of queries that ``validation`` has not.
         acceptance: the test, by default ``BetterRanking`` with ``settings.alpha`` shared by the rounds.
         note: told what happens, a line at a time.
-        watch: opens a bar of progress for each part of the work.
+        bars: opens a bar of progress for each part of the work.
 
     Raises:
         InputError: no queries, too few training texts, or splits that share a query.
@@ -132,7 +132,7 @@ async def refine(
     if shared := {row.query for row in training} & {row.query for row in validation}:
         raise InputError(f"training and validation share the query {min(shared)!r}; split them by query")
     rule = acceptance or BetterRanking(settings.alpha, tests=max(settings.rounds, 1), seed=settings.seed)
-    run = _Refinement(task, llm, queries, training, validation, settings, examples, rule, note, watch)
+    run = _Refinement(task, llm, queries, training, validation, settings, examples, rule, note, bars)
     run.principles = start or Principles.of(task.principles)
     run.flaws = Principles.of(task.flaws)
     stopped = ""
@@ -177,7 +177,7 @@ class _Refinement:
     examples: Examples
     acceptance: Acceptance
     note: Note
-    watch: Watch
+    bars: Bars
     principles: Principles = field(init=False)
     flaws: Principles = field(init=False)
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -267,7 +267,7 @@ class _Refinement:
         return await self._watched(f"round {number}: reflections", one, errors)
 
     async def _watched(self, label: str, fn: Callable[[T], Awaitable[R]], items: Sequence[T]) -> list[R]:
-        with self.watch(label, len(items)) as bar:
+        with self.bars(label, len(items)) as bar:
             out = []
             async for made in stream.ordered(fn, items, limit=self.settings.concurrency):
                 out.append(made)
@@ -360,7 +360,7 @@ class _Refinement:
         return LogprobJudge(self.task, self.llm, principles, self.examples, seed=self.settings.seed)
 
     async def judge(self, principles: Principles, texts: Sequence[Labelled], label: str) -> list[Verdict]:
-        with self.watch(label, len(texts)) as bar:
+        with self.bars(label, len(texts)) as bar:
             return await judge_all(
                 self._judge_by(principles),
                 texts,

@@ -20,17 +20,22 @@ import time
 import urllib.parse
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from inkfire.errors import EndpointDown, InputError, ModelCallError
 from inkfire.llm import structured, wire
 from inkfire.llm.base import JsonSchema, Message, Reply, Sampling, Usage
 from inkfire.llm.ledger import Entry, Ledger
+from inkfire.llm.pace import Pace, Sent
 from inkfire.llm.prices import Amount, Price, estimate_tokens
 from inkfire.llm.retry import Fault, Gate, Rejected, Retry, diagnose
 
 if TYPE_CHECKING:
     import openai
+
+T = TypeVar("T")
+Keep = Callable[[bytes, float], tuple[Entry, T]]
+"""A response's body and the seconds it took → what the ledger keeps of it, and what the caller gets."""
 
 _log = logging.getLogger(__name__)
 _CONNECT = 10.0  # seconds to connect
@@ -50,6 +55,7 @@ class Client:
         model_key: identifies the model in the ledger; base URL and model by default.
         ledger: where replies are kept; None keeps nothing.
         concurrency: requests in flight at once, at most.
+        pace: requests and tokens a minute, at most.
         deadline: seconds that a request may take.
         reasks: how often a reply that does not satisfy its schema is asked again.
         retry: what happens when a request fails.
@@ -67,6 +73,7 @@ class Client:
         model_key: str | None = None,
         ledger: Ledger | None = None,
         concurrency: int = 16,
+        pace: Pace = Pace(),
         deadline: float = 120.0,
         reasks: int = 2,
         retry: Retry = Retry(),
@@ -81,6 +88,8 @@ class Client:
         self.name = name
         self.base_url = base_url.rstrip("/")
         self.model = model or name
+        self.concurrency = concurrency
+        self.pace = pace
         # Credentials that are part of the URL must not reach the ledger's keys or a message.
         self._where = urllib.parse.urlunsplit(url._replace(netloc=url.netloc.rpartition("@")[2])).rstrip("/")
         self.model_key = model_key or f"{self._where} {self.model}"
@@ -93,9 +102,9 @@ class Client:
         self._retry = retry
         self._price = price if price is not None or ledger is None else ledger.price(self.model)
         self._on_close = on_close
-        self._gate = Gate(concurrency)
+        self._gate = Gate(concurrency, pace.of(self.model_key))
         self._capabilities = wire.Capabilities()
-        self._in_flight: dict[bytes, _Shared] = {}
+        self._in_flight: dict[bytes, Shared[Any]] = {}
         self._http: openai.AsyncOpenAI | None = None
         self._failures_in_row = 0
         self._succeeded = 0
@@ -111,7 +120,7 @@ class Client:
         """Ask the model. See ``base.LLM`` for what is raised."""
         question = wire.Question(tuple(messages), schema, sampling)
         digest = question.digest(self.model_key)
-        shared = self._in_flight.get(digest)
+        shared: Shared[Reply] | None = self._in_flight.get(digest)
         if shared is not None and not shared.task.cancelled():
             reply = dataclasses.replace(await shared.result(), cached=True)
             self._count(cached=1)
@@ -119,17 +128,18 @@ class Client:
         recalled = self._recall(question, digest)
         if recalled is not None:
             return self._usable(question, recalled)
-        shared = self._in_flight[digest] = _Shared()
+        shared = self._in_flight[digest] = Shared()
         shared.task = asyncio.ensure_future(self._ask(question, digest, shared))
         shared.task.add_done_callback(functools.partial(self._over, digest, shared))
         return await shared.result()
 
-    def _over(self, digest: bytes, shared: _Shared, _: asyncio.Task[Reply]) -> None:
+    def _over(self, digest: bytes, shared: Shared[Any], _: asyncio.Task[Any]) -> None:
         if self._in_flight.get(digest) is shared:
             del self._in_flight[digest]
 
     async def aclose(self) -> None:
         """Let the requests in flight end and be stored (for a few seconds), then close the connections."""
+        self._gate.close()  # what was not sent yet will not be
         tasks = [shared.task for shared in self._in_flight.values()]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=_GRACE)
@@ -170,7 +180,7 @@ class Client:
         self._count(cached=attempt + 1)
         return reply
 
-    async def _ask(self, question: wire.Question, digest: bytes, shared: _Shared) -> Reply:
+    async def _ask(self, question: wire.Question, digest: bytes, shared: Shared[Reply]) -> Reply:
         asked = question
         for attempt in range(self._attempts(question)):
             key = wire.attempt_key(digest, attempt)
@@ -205,54 +215,78 @@ class Client:
 
     # ---- one reply: requested within bounds, stored ----------------------------------------------------------------
 
-    async def _draw(self, question: wire.Question, key: bytes, attempt: int, shared: _Shared) -> Reply:
+    async def _draw(self, question: wire.Question, key: bytes, attempt: int, shared: Shared[Reply]) -> Reply:
         wanted = wire.features(question)
         dropped: set[str] = set()
-        failures = 0
-        succeeded = self._succeeded
+        prompt_tokens = estimate_tokens(question.messages)
+        worst = Usage(prompt_tokens, question.sampling.max_tokens)
         while True:
             sent = self._capabilities.usable(wanted, dropped)
-            await self._gate.enter(first=failures > 0 or bool(dropped))
+
+            def keep(content: bytes, latency: float) -> tuple[Entry, Reply]:
+                completion = wire.read_completion(content, prompt_tokens=prompt_tokens)
+                return self._read(completion, question, key, attempt, latency)
+
+            body = wire.request_body(self.model, question, sent)
             try:
-                if shared.abandoned:
-                    raise asyncio.CancelledError
-                reply = await self._request(question, sent, key, attempt)
+                reply = await self._persist("/chat/completions", body, worst, keep, shared, first=bool(dropped))
             except Rejected as rejected:
                 suspect = None if rejected.content_filter else self._capabilities.suspect(sent, rejected.message)
                 if suspect is None:
                     self._count(failures=1)
                     raise ModelCallError(f"{self.name} refused the request ({rejected})") from rejected
                 dropped.add(suspect)
-                continue
+            else:
+                self._learn(sent, dropped)
+                return reply
+
+    async def _persist(
+        self, path: str, body: bytes, worst: Usage, keep: Keep[T], shared: Shared[T], *, first: bool = False
+    ) -> T:
+        """A request once there is a place for it, and again while it fails in a way that may pass."""
+        failures = 0
+        succeeded = self._succeeded
+        while True:
+            place = await self._gate.enter(worst.prompt_tokens + worst.completion_tokens, first=first or failures > 0)
+            try:
+                if shared.abandoned:
+                    raise asyncio.CancelledError
+                kept = await self._request(path, body, worst, keep, place)
             except Fault as fault:
                 failures += 1
                 pause = self._after(fault, failures, progress=self._succeeded > succeeded)
             else:
-                self._succeed(sent, dropped)
-                return reply
+                self._succeeded += 1
+                self._failures_in_row = 0
+                self._gate.succeeded()
+                return kept
             finally:
                 self._gate.leave()
             await asyncio.sleep(pause)
 
-    async def _request(self, question: wire.Question, sent: Sequence[str], key: bytes, attempt: int) -> Reply:
+    async def _request(self, path: str, body: bytes, worst: Usage, keep: Keep[T], place: Sent | None) -> T:
         """One request: its worst case reserved before, its reply committed after."""
-        prompt_tokens = estimate_tokens(question.messages)
-        worst = Usage(prompt_tokens, question.sampling.max_tokens)
         promised, spent = Amount.of(worst, self._price), Amount()
         if self._ledger is not None:
             await self._ledger.reserve(promised)
         try:
-            content, latency = await self._post(wire.request_body(self.model, question, sent))
-            completion = wire.read_completion(content, prompt_tokens=prompt_tokens)
-            spent = Amount.of(completion.usage, self._price)
-            entry = self._entry(completion, key, attempt, latency)
-            reply = wire.read_reply(entry, question.schema)
+            entry, kept = keep(*await self._post(path, body))
+            spent = Amount.of(entry.usage, self._price)
+            self._gate.correct(place, spent.tokens)
             if self._ledger is not None:
-                await self._ledger.record(dataclasses.replace(entry, unparsed=reply.unparsed))
-            return reply
+                await self._ledger.record(entry)
+            return kept
         finally:
             if self._ledger is not None:
                 self._ledger.settle(promised, spent)
+
+    def _read(
+        self, completion: wire.Completion, question: wire.Question, key: bytes, attempt: int, latency: float
+    ) -> tuple[Entry, Reply]:
+        """What the ledger keeps, and what the caller gets."""
+        entry = self._entry(completion, key, attempt, latency)
+        reply = wire.read_reply(entry, question.schema)
+        return dataclasses.replace(entry, unparsed=reply.unparsed), reply
 
     def _entry(self, completion: wire.Completion, key: bytes, attempt: int, latency: float) -> Entry:
         usage = completion.usage
@@ -274,7 +308,7 @@ class Client:
             logprobs=completion.logprobs,
         )
 
-    async def _post(self, body: bytes) -> tuple[bytes, float]:
+    async def _post(self, path: str, body: bytes) -> tuple[bytes, float]:
         """The response's body and the seconds it took."""
         import httpx2
 
@@ -282,7 +316,7 @@ class Client:
         start = time.perf_counter()
         try:
             async with asyncio.timeout(self._deadline):
-                response = await http.post("/chat/completions", cast_to=httpx2.Response, content=body)
+                response = await http.post(path, cast_to=httpx2.Response, content=body)
         except Exception as error:
             raise diagnose(error, where=f"{self.model} at {self._where}") from error
         return response.content, time.perf_counter() - start
@@ -309,10 +343,7 @@ class Client:
 
     # ---- what success and failure mean for the calls to come -------------------------------------------------------
 
-    def _succeed(self, sent: Sequence[str], dropped: set[str]) -> None:
-        self._succeeded += 1
-        self._failures_in_row = 0
-        self._gate.succeeded()
+    def _learn(self, sent: Sequence[str], dropped: set[str]) -> None:
         lacking = self._capabilities.learn(sent, dropped)
         if lacking:
             _log.warning("%s at %s has no %s: going on without", self.model, self._where, ", ".join(sorted(lacking)))
@@ -350,14 +381,14 @@ class Client:
         return pause
 
 
-class _Shared:
+class Shared(Generic[T]):
     """One call in flight and everybody who waits for it.
 
     When all of them were cancelled it is ``abandoned``: a request that is on its way is still stored (it is paid for),
     a new one is not sent.
     """
 
-    task: asyncio.Task[Reply]
+    task: asyncio.Task[T]
 
     def __init__(self) -> None:
         self._waiting = 0
@@ -366,7 +397,7 @@ class _Shared:
     def abandoned(self) -> bool:
         return self._waiting == 0
 
-    async def result(self) -> Reply:
+    async def result(self) -> T:
         self._waiting += 1
         try:
             return await asyncio.shield(self.task)

@@ -36,7 +36,9 @@ from typing import Any, Self
 
 from inkfire.errors import InkfireError, InputError
 from inkfire.llm.base import Usage
+from inkfire.llm.pace import Pace
 from inkfire.llm.prices import Amount, Budget, Price, Purse, read_prices
+from inkfire.llm.watch import note
 
 _VERSION = 1
 _SCHEMA = """
@@ -106,6 +108,7 @@ class Ledger:
     Args:
         path: the SQLite file; it and its folder are made when they do not exist.
         budget: the spend limit of ``run``: what earlier processes spent under the same name counts.
+        pace: how fast its clients of remote models may ask.
         retry_unscored: ask anew where the stored reply could not be parsed.
         run: a name for the spending, usually that of the run folder.
         prices: by model name; otherwise ``prices.toml`` beside the ledger, where there is one.
@@ -120,12 +123,14 @@ class Ledger:
         path: Path | str,
         *,
         budget: Budget | None = None,
+        pace: Pace = Pace(),
         retry_unscored: bool = False,
         run: str = "",
         prices: Mapping[str, Price] | None = None,
         patience: float = 30.0,
     ) -> None:
         self.path = Path(path)
+        self.pace = pace
         self.retry_unscored = retry_unscored
         self.run = run
         self.opened = time.time()
@@ -137,6 +142,8 @@ class Ledger:
         self._tokens = 0
         self._cost = 0.0
         self._recalled: set[int] = set()
+        self._recalled_tokens = 0
+        self._recalled_cost = 0.0
         self._connections: list[sqlite3.Connection] = []
         with contextlib.ExitStack() as undo:
             undo.callback(self._disconnect)
@@ -169,8 +176,11 @@ class Ledger:
         if row is None:
             return None
         entry = Entry(*row)
-        if entry.time < self.opened:
+        if entry.time < self.opened and hash(key) not in self._recalled:
             self._recalled.add(hash(key))
+            self._recalled_tokens += entry.prompt_tokens + entry.completion_tokens
+            self._recalled_cost += entry.cost or 0.0
+        note(entry)
         return entry
 
     async def record(self, entry: Entry) -> None:
@@ -181,6 +191,7 @@ class Ledger:
         """
         if self._closed:
             raise RuntimeError(f"{self.path} is closed")
+        note(entry)
         self._counts["calls"] += 1
         self._counts["unparsed"] += entry.unparsed is not None
         self._tokens += entry.prompt_tokens + entry.completion_tokens
@@ -205,6 +216,11 @@ class Ledger:
     def settle(self, promised: Amount, spent: Amount) -> None:
         if self._purse is not None:
             self._purse.settle(promised, spent)
+
+    def take(self, spent: Amount) -> None:
+        """Count a reply that was paid for in another way than by a call of this process."""
+        if self._purse is not None:
+            self._purse.take(spent)
 
     def price(self, model: str) -> Price | None:
         """The price of a remote model, None where the user gave none.
@@ -232,12 +248,14 @@ class Ledger:
 
     def stats(self) -> dict[str, Any]:
         """What this process did: ``calls`` answered, ``cached`` of them from the ledger, ``tokens`` and ``cost`` of the
-        others, ``recalled`` distinct replies of earlier processes, ``unparsed`` replies, ``failures`` (calls given up),
-        ``faults`` (failed requests by kind)."""
+        others, ``recalled`` distinct replies of earlier processes, ``total_tokens`` and ``total_cost`` of both kinds,
+        ``unparsed`` replies, ``failures`` (calls given up), ``faults`` (failed requests by kind)."""
         names = ("calls", "cached", "failures", "unparsed")
         counts = {name: self._counts[name] for name in names}
         counts["recalled"] = len(self._recalled)
-        return {**counts, "tokens": self._tokens, "cost": self._cost, "faults": dict(sorted(self._faults.items()))}
+        counts["total_tokens"] = self._tokens + self._recalled_tokens
+        money = {"cost": self._cost, "total_cost": self._cost + self._recalled_cost}
+        return {**counts, "tokens": self._tokens, **money, "faults": dict(sorted(self._faults.items()))}
 
     def close(self) -> None:
         """Write what is pending and close the file. Idempotent."""

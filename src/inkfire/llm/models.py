@@ -14,8 +14,12 @@ import urllib.parse
 
 from inkfire.errors import InputError
 from inkfire.llm import engine, registry
+from inkfire.llm.batch import Batch, BatchClient
 from inkfire.llm.client import Client
+from inkfire.llm.embeddings import Embedder, EmbeddingClient, SentenceEmbedder
 from inkfire.llm.ledger import Ledger
+from inkfire.llm.pace import Pace
+from inkfire.llm.prices import FREE
 
 _OPENAI = "https://api.openai.com/v1"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -27,7 +31,12 @@ def is_local(name: str) -> bool:
 
 
 def open_model(
-    name: str, *, ledger: Ledger | None, base_url: str | None = None, concurrency: int | None = None
+    name: str,
+    *,
+    ledger: Ledger | None,
+    base_url: str | None = None,
+    concurrency: int | None = None,
+    batch: Batch | None = None,
 ) -> Client:
     """A client of the model; weights that are not on this machine yet are downloaded first.
 
@@ -38,6 +47,7 @@ def open_model(
         ledger: where every reply is kept; None keeps nothing.
         base_url: of the endpoint; by default OPENAI_BASE_URL, then OpenAI's. The key is OPENAI_API_KEY.
         concurrency: requests in flight at once; by default 16, or the engine's slots.
+        batch: where the calls of a remote model go instead of to its endpoint; needs a ledger.
 
     Raises:
         ModelNameError: no such model, or weights that cannot be loaded.
@@ -47,12 +57,51 @@ def open_model(
     """
     if is_local(name):
         return _embedded(name, ledger, concurrency)
-    url = base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI
+    if batch is not None and ledger is not None:
+        return BatchClient(name, base_url=base_url or _default_url(), ledger=ledger, batch=batch)
+    url, key = _endpoint(name, base_url)
+    pace = Pace() if ledger is None else ledger.pace
+    return Client(name, base_url=url, api_key=key, ledger=ledger, concurrency=concurrency or 16, pace=pace)
+
+
+def open_embedder(
+    name: str, *, ledger: Ledger, base_url: str | None = None, concurrency: int | None = None
+) -> Embedder:
+    """A model that makes vectors of texts. Close it.
+
+    Args:
+        name: what the endpoint calls the model, or ``st/NAME`` for sentence-transformers on this machine.
+        ledger, base_url, concurrency: as for ``open_model``.
+
+    Raises:
+        InputError: an embedded model, which makes no vectors; an endpoint that is not on this machine, and no key.
+        ModelNameError, MissingExtraError: sentence-transformers has no such model, or is not installed.
+    """
+    if is_local(name):
+        raise InputError(
+            f"--embedder {name}: the embedded engine writes texts, not vectors; name a model of an embeddings "
+            "endpoint, or st/NAME for one of sentence-transformers"
+        )
+    if name.startswith("st/"):
+        return SentenceEmbedder(name.removeprefix("st/"))
+    url, key = _endpoint(name, base_url)
+    return EmbeddingClient(
+        name, base_url=url, api_key=key, ledger=ledger, concurrency=concurrency or 16, pace=ledger.pace
+    )
+
+
+def _default_url() -> str:
+    return os.environ.get("OPENAI_BASE_URL") or _OPENAI
+
+
+def _endpoint(name: str, base_url: str | None) -> tuple[str, str | None]:
+    """Where a remote model is, and the key for it."""
+    url = base_url or _default_url()
     key = os.environ.get("OPENAI_API_KEY")
     if not key and urllib.parse.urlsplit(url).hostname not in _LOOPBACK:
         near = f"; for the embedded engine write local/{name}" if name in registry.names() else ""
         raise InputError(f"{name} is asked for at {url}, which needs a key: set OPENAI_API_KEY{near}")
-    return Client(name, base_url=url, api_key=key, ledger=ledger, concurrency=concurrency or 16)
+    return url, key
 
 
 def _embedded(name: str, ledger: Ledger | None, concurrency: int | None) -> Client:
@@ -64,6 +113,7 @@ def _embedded(name: str, ledger: Ledger | None, concurrency: int | None) -> Clie
         model_key=running.model_key,
         ledger=ledger,
         concurrency=concurrency or engine.SLOTS,
+        price=FREE,
         deadline=900.0,  # a busy laptop is slow, not broken
         on_close=running.release,
     )

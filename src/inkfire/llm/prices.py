@@ -146,6 +146,10 @@ class Purse:
             self._settled.set()
             self._settled = None
 
+    def take(self, spent: Amount) -> None:
+        """Spent without having been promised."""
+        self._spent += spent
+
     def _fits(self, total: Amount) -> bool:
         money, tokens = self._budget.money, self._budget.tokens
         return (money is None or total.money <= money) and (tokens is None or total.tokens <= tokens)

@@ -4,8 +4,9 @@
   time-out, a body that is no completion), a ``Rejected`` asks for something this endpoint will not do (400, 413, 422,
   501), and ``EndpointDown`` (401, 402, 403, 404, no quota) says what the user must change.
 - ``Retry`` is how often and after how long: exponential with jitter, never before the server's Retry-After.
-- ``Gate`` bounds the requests in flight on one endpoint. When 429s are more than isolated events it closes for
-  Retry-After and becomes narrower; every success makes it a little wider again, up to its limit.
+- ``Gate`` bounds the requests in flight on one endpoint, and those sent in a minute (``pace.py``). When 429s are more
+  than isolated events it closes for Retry-After and becomes narrower; every success makes it a little wider again, up
+  to its limit.
 
 The loop that ties them together is ``client.Client._draw``; it waits on the gate between tries, which is why this is
 not a retry library's decorator.
@@ -23,10 +24,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from inkfire.errors import EndpointDown
+from inkfire.llm.pace import Minute, Sent
 
-_RETRIED = frozenset({408, 409, 429})
-_REJECTED = frozenset({400, 413, 422, 501})
-_FIXES = {
+RETRIED = frozenset({408, 409, 429})
+REJECTED = frozenset({400, 413, 422, 501})
+FIXES = {
     401: "it does not accept the API key: set OPENAI_API_KEY",
     402: "it wants to be paid: check the account's billing",
     403: "the API key may not use this model: check its permissions",
@@ -76,11 +78,11 @@ def diagnose(error: Exception, *, where: str) -> Exception:
         return EndpointDown(
             f"{where}: the account has no quota left ({message}): check its billing, then run this again"
         )
-    if status in _FIXES:
-        return EndpointDown(f"{where}: {_FIXES[status]} (HTTP {status}: {message})")
-    if status in _REJECTED:
+    if status in FIXES:
+        return EndpointDown(f"{where}: {FIXES[status]} (HTTP {status}: {message})")
+    if status in REJECTED:
         return Rejected(status, message, content_filter="content_filter" in f"{error.code} {error.type} {message}")
-    if status in _RETRIED or status >= 500:
+    if status in RETRIED or status >= 500:
         return Fault(str(status), retry_after(error.response.headers))
     return EndpointDown(f"{where}: unexpected answer (HTTP {status}: {message}): check --base-url")
 
@@ -127,29 +129,43 @@ class Retry:
 
 
 class Gate:
-    """At most ``limit`` requests in flight, fewer while the endpoint complains; first come, first served."""
+    """At most ``limit`` requests in flight, fewer while the endpoint complains; first come, first served.
+
+    Args:
+        minute: what may be sent a minute; None: whatever fits.
+    """
 
     _RECENT = 32  # answers remembered
     _STRAINED = 0.25  # share of 429s among them from which everybody waits; below it only the refused request does
     _NARROWER = 0.7
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, minute: Minute | None = None) -> None:
         self.limit = limit
         self.active = 0
+        self._minute = minute
+        self._due: asyncio.TimerHandle | None = None  # when the minute has room for the first that waits
         self._width = float(limit)
         self._opens = 0.0  # loop time at which a closed gate opens; 0 when it is open
         self._recent: deque[bool] = deque(maxlen=self._RECENT)  # True: a 429
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[Sent | None], int]] = deque()
 
-    async def enter(self, *, first: bool = False) -> None:
-        """Wait for a place. ``first``: before everybody else that waits (a request that is tried again)."""
-        if not self._waiting and self._has_room():
-            self.active += 1
-            return
-        place = asyncio.get_running_loop().create_future()
-        (self._waiting.appendleft if first else self._waiting.append)(place)
+    async def enter(self, tokens: int = 0, *, first: bool = False) -> Sent | None:
+        """Wait for a place.
+
+        Args:
+            tokens: what the request may take, for the limit of tokens a minute.
+            first: before everybody else that waits (a request that is tried again).
+
+        Returns:
+            The request's part of the minute, for ``correct``.
+        """
+        if not self._waiting and self._has_room() and self._pause(tokens) <= 0:
+            return self._admitted(tokens)
+        place: asyncio.Future[Sent | None] = asyncio.get_running_loop().create_future()
+        (self._waiting.appendleft if first else self._waiting.append)((place, tokens))
+        self._admit()
         try:
-            await place
+            return await place
         except asyncio.CancelledError:
             if place.done() and not place.cancelled():  # given at the moment of being cancelled: pass it on
                 self.leave()
@@ -158,6 +174,16 @@ class Gate:
     def leave(self) -> None:
         self.active -= 1
         self._admit()
+
+    def close(self) -> None:
+        """Nobody who still waits gets in."""
+        for place, _ in self._waiting:
+            place.cancel()
+
+    def correct(self, sent: Sent | None, tokens: int) -> None:
+        """A request took so many tokens, not those it came with."""
+        if sent is not None and self._minute is not None:
+            self._minute.correct(sent, tokens)
 
     def succeeded(self) -> None:
         """A request went through."""
@@ -187,9 +213,25 @@ class Gate:
     def _has_room(self) -> bool:
         return self.active < int(self._width) and not self._opens
 
+    def _pause(self, tokens: int) -> float:
+        """Seconds until the minute may have room for a request."""
+        return 0.0 if self._minute is None else self._minute.wait(tokens, asyncio.get_running_loop().time())
+
+    def _admitted(self, tokens: int) -> Sent | None:
+        self.active += 1
+        return None if self._minute is None else self._minute.add(tokens, asyncio.get_running_loop().time())
+
     def _admit(self) -> None:
         while self._waiting and self._has_room():
-            place = self._waiting.popleft()
+            place, tokens = self._waiting[0]
             if not place.done():
-                self.active += 1
-                place.set_result(None)
+                if (pause := self._pause(tokens)) > 0:
+                    self._look_again(pause)
+                    return
+                place.set_result(self._admitted(tokens))
+            self._waiting.popleft()
+
+    def _look_again(self, seconds: float) -> None:
+        if self._due is not None:
+            self._due.cancel()
+        self._due = asyncio.get_running_loop().call_later(seconds, self._admit)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,7 +158,7 @@ def read_completion(content: bytes, *, prompt_tokens: int) -> Completion:
         if not isinstance(text or "", str) or not isinstance(refusal or "", str):
             raise TypeError
         reason = str(choice.get("finish_reason") or "stop")
-        reported = _usage(body.get("usage"))
+        reported = read_usage(body.get("usage"))
         logprobs = _logprobs_json(choice.get("logprobs"))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         raise Fault("malformed") from error
@@ -167,7 +167,8 @@ def read_completion(content: bytes, *, prompt_tokens: int) -> Completion:
     return Completion(text, "refusal" if refusal else reason, usage, reported is None, logprobs)
 
 
-def _usage(reported: Any) -> Usage | None:
+def read_usage(reported: Any) -> Usage | None:
+    """What the endpoint reports; None where it reports nothing that can be read."""
     if not isinstance(reported, Mapping) or not _count(reported.get("prompt_tokens")):
         return None
     details = reported.get("prompt_tokens_details")
@@ -222,6 +223,12 @@ _NAMED_AS = {  # what a refusal calls a feature
 }
 
 
+def named_feature(message: str, among: Iterable[str] = tuple(_NAMED_AS)) -> str | None:
+    """The first feature that a refusal speaks of."""
+    lowered = message.lower()
+    return next((feature for feature in among if any(name in lowered for name in _NAMED_AS[feature])), None)
+
+
 _DROPPED_WHEN_NAMED = ("max_tokens", "temperature")
 
 
@@ -242,11 +249,9 @@ class Capabilities:
 
     def suspect(self, sent: Sequence[str], message: str) -> str | None:
         """The feature to do without after a refusal; None when the refusal is about the request itself."""
-        lowered = message.lower()
         unproven = [feature for feature in sent if feature not in self._works or feature == "json_schema"]
-        for feature in unproven:
-            if any(name in lowered for name in _NAMED_AS[feature]):
-                return feature
+        if (named := named_feature(message, unproven)) is not None:
+            return named
         unnamed = (f for f in unproven if f not in self._works and f not in _DROPPED_WHEN_NAMED)
         return next(unnamed, None)
 

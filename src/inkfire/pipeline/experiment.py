@@ -33,9 +33,16 @@ class Data(Strict):
 
 
 class Sft(Strict):
+    """``micro_batch_size`` rows of a step's ``batch_size`` go through the model at once: fewer need less memory.
+
+    A checkpoint every ``save_steps``: what a kill can lose.
+    """
+
     epochs: float = Field(default=2.0, gt=0)
     learning_rate: float = Field(default=2e-4, gt=0)
     batch_size: int = Field(default=8, ge=1)
+    micro_batch_size: int = Field(default=8, ge=1)
+    save_steps: int = Field(default=10, ge=1)
 
 
 class Curate(Strict):
