@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from inkfire.errors import InputError
-from inkfire.judge.acceptance import BetterRanking, auc_difference
+from inkfire.judge.acceptance import BetterRanking, NoWorse, auc_difference
 from inkfire.statistics import auc
 
 LABELS = [1, 0] * 30
@@ -64,3 +64,34 @@ def test_what_one_of_them_could_not_score_is_left_out() -> None:
 def test_one_class_has_no_auc() -> None:
     with pytest.raises(InputError, match="good and bad"):
         auc_difference([1, 1], [0.1, 0.2], [0.1, 0.2], ["a", "b"])
+
+
+def many(seed: int, skill: float) -> list[float]:
+    rng = random.Random(seed)
+    return [skill * (n % 2) + rng.gauss(0, 1) for n in range(300)]
+
+
+def test_a_shorter_set_is_taken_when_it_is_no_worse_and_not_when_it_is() -> None:
+    labels, queries = [n % 2 for n in range(300)], [f"q{n // 2}" for n in range(300)]
+    current = many(1, 2.0)
+    jitter = random.Random(2)
+    same = [score + jitter.gauss(0, 0.05) for score in current]
+    taken = NoWorse(margin=0.02).decide(labels, current, same, clusters=queries)
+    assert taken.accepted
+    assert taken.effect_ci[0] > -0.02
+    assert taken.why.endswith("shorter and no worse")
+    assert not BetterRanking().decide(labels, current, same, clusters=queries).accepted
+    worse = NoWorse(margin=0.02).decide(labels, current, many(1, 1.2), clusters=queries)
+    assert not worse.accepted
+    assert "not shown to lose less than 0.02" in worse.why
+    assert not NoWorse().decide([1, 1], [0.5, 0.5], [0.5, 0.5], clusters=["a", "b"]).accepted
+
+
+def test_a_shorter_set_that_loses_more_than_the_margin_is_rarely_taken() -> None:
+    """Sets whose true loss is the margin itself: the error rate of the rule at its worst."""
+    labels, queries = [n % 2 for n in range(300)], [f"q{n}" for n in range(300)]
+    taken, runs = 0, 40
+    for seed in range(runs):
+        # P(good beats bad) = Phi(skill / sqrt 2): 0.8550 at 1.4964, 0.8350 at 1.3776
+        taken += NoWorse(0.02).decide(labels, many(seed, 1.4964), many(1000 + seed, 1.3776), clusters=queries).accepted
+    assert taken <= 6

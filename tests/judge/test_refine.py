@@ -9,15 +9,16 @@ import pytest
 
 from inkfire.datafiles import split_by_query
 from inkfire.errors import InputError, ModelCallError
+from inkfire.judge.bars import Bar
 from inkfire.judge.contribution import count_tokens
 from inkfire.judge.examples import Examples
 from inkfire.judge.hard_negatives import HardNegative, best
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import Principles, read_principles
-from inkfire.judge.refine import Refined, RefineSettings, refine, worst_errors
+from inkfire.judge.proposals import worst_errors
+from inkfire.judge.refine import Refined, RefineSettings, refine
 from inkfire.judge.refining import refine_and_measure, split_labelled
 from inkfire.judge.saved import SavedJudge
-from inkfire.judge.watch import Bar
 from inkfire.llm.base import Reply, Usage
 from inkfire.llm.scripted import ScriptedLLM
 from inkfire.records import Labelled, Verdict, text_id
@@ -229,11 +230,25 @@ async def test_leave_one_out_finds_the_rule_that_matters(task: Task, model: Mode
     assert other.estimate == 0
 
 
+async def test_rules_that_add_nothing_are_dropped_when_that_is_no_worse(
+    task: Task, model: Model, texts: list[Labelled]
+) -> None:
+    made = await refined(task, model(), texts, shorten=True)
+    assert made.principles.texts == (RULE,)
+    row = made.history[-1]
+    assert (row["round"], row["shortens"], row["accepted"], row["effect"]) == (2, True, True, 0)
+    assert "no worse" in row["why"]
+    assert made.principles.items[0].contribution is not None
+    alone = await refined(task, model("A text has words in it."), texts, shorten=True)
+    assert [row.get("shortens") for row in alone.history] == [None]
+    assert alone.principles.texts == task.principles
+
+
 async def test_it_tells_how_far_it_is(task: Task, model: Model, texts: list[Labelled]) -> None:
     seen: dict[str, list[int]] = {}
 
     @contextmanager
-    def watch(label: str, total: int) -> Iterator[Bar]:
+    def bars(label: str, total: int) -> Iterator[Bar]:
         class Counting:
             def advance(self, n: int = 1, failed: int = 0) -> None:
                 seen[label][1] += n
@@ -242,7 +257,7 @@ async def test_it_tells_how_far_it_is(task: Task, model: Model, texts: list[Labe
         yield Counting()
 
     training, validation = split_by_query(texts, fraction=0.5, seed=0)
-    await refine(task, model(), QUERIES, training, validation, watch=watch)
+    await refine(task, model(), QUERIES, training, validation, bars=bars)
     assert {label.partition(": ")[2] for label in seen} == {
         "training texts",
         "attacks",

@@ -44,6 +44,10 @@ def refine(
         bool,
         typer.Option("--leave-one-out", help="Measure each rule in the end: one judging of the validation texts each."),
     ] = False,
+    shorten: Annotated[
+        bool,
+        typer.Option("--shorten", help="Measure each rule, and drop those that add nothing if that is no worse."),
+    ] = False,
     examples: common.ExamplesShown = 0,
     examples_choice: common.ExamplesChoice = "nearest",
     principles: Annotated[
@@ -90,6 +94,7 @@ def refine(
             screen=screen,
             patience=patience,
             leave_one_out=leave_one_out,
+            shorten=shorten,
             seed=seed,
         ),
         access=Access(base_url, budget, budget_tokens, retry_unscored, concurrency, rpm, tpm),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from inkfire.datafiles import read_pairs
 from inkfire.errors import ModelCallError
@@ -43,9 +43,10 @@ def measure_pairs(pairs: Sequence[Preference], comparisons: Sequence[Comparison]
     matched = [row for row in rows if low * len(row[0].rejected) <= len(row[0].chosen) <= high * len(row[0].rejected)]
     out: dict[str, Any] = {"n": len(pairs), "scored": len(rows), "unscored": len(pairs) - len(rows)}
     out |= _accuracies(rows, "", seed)
-    flips = [said.winner == "tie" for _, said in rows]
-    out |= {"ties": sum(flips)} | rate("order_flip_rate", flips)
-    out |= rate("first_place_rate", [said.place == 1 for _, said in rows if said.winner == "tie"])
+    places = [said.place for _, said in rows]
+    out |= {"ties": sum(said.winner == "tie" for _, said in rows)}
+    out |= rate("order_flip_rate", [place is not None for place in places])
+    out |= rate("first_place_rate", [place == 1 for place in places if place is not None])
     out |= {"n_length_matched": len(matched)} | _accuracies(matched, "_length_matched", seed)
     return out | rate("longer_wins", [len(pair.chosen) > len(pair.rejected) for pair, _ in rows])
 
@@ -118,8 +119,14 @@ def compare_data(
     return result | {"calls": stats["calls"], "cached": stats["cached"], "seconds": round(seconds, 2)}
 
 
+class Compares(Protocol):
+    """A judge of two texts: ``PairwiseJudge``, or what stands before one."""
+
+    async def compare(self, query: str, a: str, b: str) -> Comparison: ...
+
+
 async def compare_all(
-    judge: PairwiseJudge,
+    judge: Compares,
     pairs: Sequence[Preference],
     *,
     concurrency: int,

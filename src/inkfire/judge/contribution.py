@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import numpy as np
 
 from inkfire.errors import ModelCallError
-from inkfire.judge.acceptance import auc_difference
+from inkfire.judge.acceptance import Decision, auc_difference
 from inkfire.judge.calibration import raw_score
 from inkfire.judge.logprob import TOP_LOGPROBS, LogprobJudge
 from inkfire.judge.principles import Principle, Principles
@@ -64,6 +64,16 @@ def _contribution(
     estimate, resampled = auc_difference(labels, lacking, full, queries, seed=seed)
     low, high = np.quantile(resampled, (0.025, 0.975))
     return Interval(round(estimate, 4), round(float(low), 4), round(float(high), 4), len(rows))
+
+
+def with_effect(candidate: Principles, before: Principles, decision: Decision) -> Principles:
+    """An accepted set: the rules that are new in it carry the effect of the whole change."""
+    low, high = decision.effect_ci
+    effect = Interval(round(decision.effect, 4), round(low, 4), round(high, 4), decision.n)
+    items = [
+        item if item.text in before.texts else dataclasses.replace(item, effect=effect) for item in candidate.items
+    ]
+    return dataclasses.replace(candidate, items=tuple(items))
 
 
 async def count_tokens(judge: LogprobJudge, text: Labelled) -> Principles:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from inkfire.agents.retrieve import near_duplicate
+from inkfire.judge.calibration import raw_score
 from inkfire.judge.judge import NoAnswer, ask
 from inkfire.judge.principles import LIMIT, Origin, Principle, Principles
 from inkfire.llm.base import LLM, JsonSchema
@@ -56,6 +57,19 @@ class Proposal:
             "because": list(self.because),
             "why": self.why,
         }
+
+
+def worst_errors(texts: Sequence[Labelled], verdicts: Sequence[Verdict], count: int) -> list[tuple[Labelled, Verdict]]:
+    """The ``count`` errors that the judge was surest of, bad texts called good and good ones called bad in turn."""
+    wrong = [
+        (abs(score - text.label), text, verdict)
+        for text, verdict in zip(texts, verdicts, strict=True)
+        if (score := raw_score(verdict)) is not None and verdict.label != text.label
+    ]
+    wrong.sort(key=lambda error: (-error[0], error[1].query, error[1].response))
+    kinds = [[error for error in wrong if error[1].label == label] for label in (0, 1)]
+    taken = [error for rank in range(len(wrong)) for kind in kinds for error in kind[rank : rank + 1]]
+    return [(text, verdict) for _, text, verdict in taken[:count]]
 
 
 async def reflect(

@@ -24,7 +24,6 @@ so a run that was stopped repeats itself up to that point without a call.
 
 from __future__ import annotations
 
-import dataclasses
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -33,21 +32,20 @@ from typing import Any, TypeVar
 from inkfire.agents.retrieve import near_duplicate
 from inkfire.datafiles import split_by_query
 from inkfire.errors import InputError
-from inkfire.judge.acceptance import Acceptance, BetterRanking, Decision
+from inkfire.judge.acceptance import Acceptance, BetterRanking, Decision, NoWorse
 from inkfire.judge.adversary import Attack, attack
+from inkfire.judge.bars import Bars, no_bars
 from inkfire.judge.calibration import MIN_LABELS, CalibratedJudge, fit_calibration, raw_score
-from inkfire.judge.contribution import leave_one_out
+from inkfire.judge.contribution import leave_one_out, with_effect
 from inkfire.judge.examples import NO_EXAMPLES, Examples
 from inkfire.judge.hard_negatives import HardNegative, best
 from inkfire.judge.judging import judge_all
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import LIMIT, Principles
-from inkfire.judge.proposals import Proposal, merge, reflect, refused_rule, revise
-from inkfire.judge.watch import Watch, unwatched
+from inkfire.judge.proposals import Proposal, merge, reflect, refused_rule, revise, worst_errors
 from inkfire.llm import stream
 from inkfire.llm.base import LLM
 from inkfire.records import Labelled, Verdict, text_id, to_json
-from inkfire.statistics import Interval
 from inkfire.tasks.task import Task
 
 Note = Callable[[str], None]
@@ -59,7 +57,8 @@ R = TypeVar("R")
 class RefineSettings:
     """``attacks`` queries and ``errors`` labelled errors a round; ``alpha`` is the chance, over the whole run, of
     taking a candidate that is no better; ``screen`` validation texts decide whether the others are judged (0: always);
-    the run stops after ``patience`` rounds in a row without a gain; ``leave_one_out`` measures each rule in the end."""
+    the run stops after ``patience`` rounds in a row without a gain; ``leave_one_out`` measures each rule in the end;
+    ``shorten`` does so too, and drops the rules that add nothing where that is shown to be no worse."""
 
     rounds: int = 1
     attacks: int = 4
@@ -68,6 +67,7 @@ class RefineSettings:
     screen: int = 0
     patience: int = 2
     leave_one_out: bool = False
+    shorten: bool = False
     concurrency: int = 4
     seed: int = 0
 
@@ -107,7 +107,7 @@ async def refine(
     examples: Examples = NO_EXAMPLES,
     acceptance: Acceptance | None = None,
     note: Note = lambda message: None,
-    watch: Watch = unwatched,
+    bars: Bars = no_bars,
 ) -> Refined:
     """Refine the task's principles (or ``start``) over ``settings.rounds`` rounds.
 
@@ -118,7 +118,7 @@ async def refine(
         examples: labelled texts shown to the judge, of queries that ``validation`` has not.
         acceptance: the test, by default ``BetterRanking`` with ``settings.alpha`` shared by the rounds.
         note: told what happens, a line at a time.
-        watch: opens a bar of progress for each part of the work.
+        bars: opens a bar of progress for each part of the work.
 
     Raises:
         InputError: no queries, too few training texts, or splits that share a query.
@@ -132,7 +132,7 @@ async def refine(
     if shared := {row.query for row in training} & {row.query for row in validation}:
         raise InputError(f"training and validation share the query {min(shared)!r}; split them by query")
     rule = acceptance or BetterRanking(settings.alpha, tests=max(settings.rounds, 1), seed=settings.seed)
-    run = _Refinement(task, llm, queries, training, validation, settings, examples, rule, note, watch)
+    run = _Refinement(task, llm, queries, training, validation, settings, examples, rule, note, bars)
     run.principles = start or Principles.of(task.principles)
     run.flaws = Principles.of(task.flaws)
     stopped = ""
@@ -143,7 +143,7 @@ async def refine(
             stopped = f"no gain in {idle} rounds"
             note(f"stopped after round {number}: {stopped}")
             break
-    if settings.leave_one_out:
+    if settings.leave_one_out or settings.shorten:
         note(f"leave-one-out: {len(run.principles.items)} rules on {len(validation)} validation texts")
         run.principles = await leave_one_out(
             run.principles,
@@ -151,6 +151,8 @@ async def refine(
             lambda rules: run.judge(rules, validation, "leave-one-out"),
             seed=settings.seed,
         )
+    if settings.shorten:
+        await run.shorten()
     return Refined(
         run.principles,
         run.flaws,
@@ -175,7 +177,7 @@ class _Refinement:
     examples: Examples
     acceptance: Acceptance
     note: Note
-    watch: Watch
+    bars: Bars
     principles: Principles = field(init=False)
     flaws: Principles = field(init=False)
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -265,7 +267,7 @@ class _Refinement:
         return await self._watched(f"round {number}: reflections", one, errors)
 
     async def _watched(self, label: str, fn: Callable[[T], Awaitable[R]], items: Sequence[T]) -> list[R]:
-        with self.watch(label, len(items)) as bar:
+        with self.bars(label, len(items)) as bar:
             out = []
             async for made in stream.ordered(fn, items, limit=self.settings.concurrency):
                 out.append(made)
@@ -316,6 +318,21 @@ class _Refinement:
             self.tried += texts
         return row | decided
 
+    async def shorten(self) -> None:
+        """Drop the rules without a contribution of their own, if the judge is no worse without them."""
+        kept = tuple(item for item in self.principles.items if not item.contribution or item.contribution.estimate > 0)
+        if not 0 < len(kept) < len(self.principles.items):
+            return self.note("shortening: no rule to drop")
+        candidate = Principles(kept, parent=self.principles.version)
+        rule = NoWorse(alpha=self.settings.alpha, seed=self.settings.seed)
+        decision = await self._decide(candidate, self.validation, "shortening", rule)
+        row = {"round": len(self.history) + 1, "shortens": True, "proposals": [], "from": self.principles.version}
+        self.history.append(row | {"candidate": candidate.to_json()} | decision.to_json())
+        self.note(f"shortening to {len(kept)} rules: {'accepted' if decision.accepted else 'rejected'}: {decision.why}")
+        if decision.accepted:
+            self.principles = candidate
+        return None
+
     async def _screened(self, candidate: Principles, number: int) -> dict[str, Any] | None:
         """What a part of the validation texts says of a candidate; None where it is not asked."""
         if not 0 < self.settings.screen < len(self.validation):
@@ -327,10 +344,12 @@ class _Refinement:
         why = f"AUC changes by {decision.effect:+.3f} on the {decision.n} texts of the screening: no gain"
         return {"n": decision.n, "effect": decision.effect, "passed": passed, "why": "" if passed else why}
 
-    async def _decide(self, candidate: Principles, texts: Sequence[Labelled], label: str) -> Decision:
+    async def _decide(
+        self, candidate: Principles, texts: Sequence[Labelled], label: str, rule: Acceptance | None = None
+    ) -> Decision:
         current = await self.judge(self.principles, texts, f"{label}, current")
         proposed = await self.judge(candidate, texts, f"{label}, candidate")
-        return self.acceptance.decide(
+        return (rule or self.acceptance).decide(
             [text.label for text in texts],
             [raw_score(verdict) for verdict in current],
             [raw_score(verdict) for verdict in proposed],
@@ -341,33 +360,10 @@ class _Refinement:
         return LogprobJudge(self.task, self.llm, principles, self.examples, seed=self.settings.seed)
 
     async def judge(self, principles: Principles, texts: Sequence[Labelled], label: str) -> list[Verdict]:
-        with self.watch(label, len(texts)) as bar:
+        with self.bars(label, len(texts)) as bar:
             return await judge_all(
                 self._judge_by(principles),
                 texts,
                 concurrency=self.settings.concurrency,
                 advance=lambda verdict: bar.advance(failed=not verdict.scored),
             )
-
-
-def with_effect(candidate: Principles, before: Principles, decision: Decision) -> Principles:
-    """An accepted set: the rules that are new in it carry the effect of the whole change."""
-    low, high = decision.effect_ci
-    effect = Interval(round(decision.effect, 4), round(low, 4), round(high, 4), decision.n)
-    items = [
-        item if item.text in before.texts else dataclasses.replace(item, effect=effect) for item in candidate.items
-    ]
-    return dataclasses.replace(candidate, items=tuple(items))
-
-
-def worst_errors(texts: Sequence[Labelled], verdicts: Sequence[Verdict], count: int) -> list[tuple[Labelled, Verdict]]:
-    """The ``count`` errors that the judge was surest of, bad texts called good and good ones called bad in turn."""
-    wrong = [
-        (abs(score - text.label), text, verdict)
-        for text, verdict in zip(texts, verdicts, strict=True)
-        if (score := raw_score(verdict)) is not None and verdict.label != text.label
-    ]
-    wrong.sort(key=lambda error: (-error[0], error[1].query, error[1].response))
-    kinds = [[error for error in wrong if error[1].label == label] for label in (0, 1)]
-    taken = [error for rank in range(len(wrong)) for kind in kinds for error in kind[rank : rank + 1]]
-    return [(text, verdict) for _, text, verdict in taken[:count]]

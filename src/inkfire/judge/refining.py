@@ -21,6 +21,7 @@ from typing import Any
 
 from inkfire.datafiles import read_labelled, read_queries, split_by_query
 from inkfire.errors import InputError
+from inkfire.judge.bars import Bars, no_bars
 from inkfire.judge.contribution import count_tokens
 from inkfire.judge.examples import NO_EXAMPLES, Choice, Examples
 from inkfire.judge.judging import Access, fit_judge, lasting
@@ -28,7 +29,6 @@ from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import Principles, read_principles
 from inkfire.judge.refine import Note, Refined, RefineSettings, refine
 from inkfire.judge.saved import SavedJudge, save_judge
-from inkfire.judge.watch import Watch, unwatched
 from inkfire.llm import loop
 from inkfire.llm.base import LLM
 from inkfire.llm.ledger import Ledger
@@ -126,7 +126,7 @@ async def refine_and_measure(
     judge: SavedJudge,
     settings: RefineSettings = RefineSettings(),
     note: Note = lambda message: None,
-    watch: Watch = unwatched,
+    bars: Bars = no_bars,
 ) -> Refinement:
     """Refine the principles of ``judge`` (the task's own, when it has none) and measure it before and after.
 
@@ -146,11 +146,11 @@ async def refine_and_measure(
         start=judge.principles,
         examples=judge.examples.without({row.query for row in splits.validation}),
         note=note,
-        watch=watch,
+        bars=bars,
     )
 
     async def measured(principles: Principles) -> SavedJudge:
-        with watch("measuring", len(splits.fit) + len(splits.test)) as bar:
+        with bars("measuring", len(splits.fit) + len(splits.test)) as bar:
             return await fit_judge(
                 dataclasses.replace(judge, mode="logprob", principles=principles),
                 task,
@@ -238,12 +238,12 @@ async def _refine(
     at_once = access.at_once(judge.model)
     settings = dataclasses.replace(settings, concurrency=at_once)
 
-    def watch(label: str, total: int) -> Progress:
+    def bars(label: str, total: int) -> Progress:
         return Progress(label, total, stats=ledger.stats)
 
     async with open_model(judge.model, ledger=ledger, base_url=access.base_url, concurrency=at_once) as llm:
         made = await refine_and_measure(
-            task, llm, queries, splits, judge=judge, settings=settings, note=note, watch=watch
+            task, llm, queries, splits, judge=judge, settings=settings, note=note, bars=bars
         )
         # Without examples: they cost the same whatever the rules are.
         counted = await count_tokens(LogprobJudge(task, llm, made.refined.principles), splits.validation[0])

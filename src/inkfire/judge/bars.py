@@ -13,7 +13,7 @@ class Bar(Protocol):
     def advance(self, n: int = 1, failed: int = 0) -> None: ...
 
 
-Watch = Callable[[str, int], AbstractContextManager[Bar]]
+Bars = Callable[[str, int], AbstractContextManager[Bar]]
 """(what is done, how many items) → a bar for it."""
 
 
@@ -23,6 +23,6 @@ class _NoBar:
 
 
 @contextmanager
-def unwatched(label: str, total: int) -> Iterator[Bar]:
+def no_bars(label: str, total: int) -> Iterator[Bar]:
     """Where nobody looks."""
     yield _NoBar()
