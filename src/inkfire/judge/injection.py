@@ -39,6 +39,7 @@ _log = logging.getLogger(__name__)
 HINTS, CLOSE_HINTS = 3, 2
 """So many kinds of hints make a suspicion: in the whole text, or in one sentence."""
 
+_DIGITS = {"o": "[o0]", "a": "[a4@]", "e": "[e3]", "i": "[i1]", "s": "[s5$]"}
 _SENTENCE = re.compile(r"(?<=[.!?。！？\n])\s*")
 _CLAUSE = re.compile(r"(?<=[.!?,;:。！？，；：\n])\s*")
 
@@ -108,7 +109,8 @@ def _alone(answer: str) -> str:
 def _word(answer: str) -> str:
     """A verdict word that is not part of another one."""
     if answer.isascii():
-        return rf"(?<![A-Za-z0-9]){re.escape(answer)}(?![A-Za-z0-9])"
+        letters = "".join(_DIGITS.get(letter.lower(), re.escape(letter)) for letter in answer)
+        return rf"(?<![A-Za-z0-9]){letters}(?![A-Za-z0-9])"
     return rf"{re.escape(answer)}(?:(?![{HAN}])|(?=即可|就[行好]|吧|这[个一]))"
 
 

@@ -39,16 +39,22 @@ _ALIKE = str.maketrans(
     "aaabbccdeegghhiiijjkklmnnnnooooppqqrsttuuuvvwwwxxyyyyzzAAABB"
     "BCCCDDDDEEEFFFFGGHHHIIIJJKKKLLLLMMMNNNOOOPPPQQRRRRSSSTTTUUUUVVVWWXXYYYZZ",
 )
+# Traditional characters of the words that the rules look for.
+_SIMPLIFIED = str.maketrans(
+    "評審規則標準請覆無視輸結論籤滿專認機統測應從寬嚴過質檢達條這點斷個為給說寫選對優獎類別發關問題該試驗號據讓幫當處數據裁編輯員經總開閉設擬扮從現變務須許給謝",
+    "评审规则标准请复无视输结论签满专认机统测应从宽严过质检达条这点断个为给说写选对优奖类别发关问题该试验号据让帮当处数据裁编辑员经总开闭设拟扮从现变务须许给谢",
+)
 _LEET = str.maketrans("013457@$", "oieastas")
 _QUOTED = re.compile(r"['\"“”‘’「」『』«»]([^'\"“”‘’「」『』«»\n]{1,40})['\"“”‘’「」『』«»]")
 _SPELLED = re.compile(r"(?<!\w)[^\W\d_](?:[\s\-_.*·•/|~+,]{1,3}[^\W\d_](?!\w)){3,}")
 _SPELLED_HAN = re.compile(rf"[{HAN}](?:[^\w\n]{{1,3}}[{HAN}](?![{HAN}])){{3,}}")
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{6,}={1,2}|[A-Za-z0-9+/_-]{12,}")
+_BINARY = re.compile(r"(?:[01]{8}\s*){3,}")
 _HEX = re.compile(r"(?:(?:0x|\\x)?[0-9a-fA-F]{2}[\s,]?){10,}")
 _TELLING = re.compile(
     "(?i:ignore|disregard|rules|instruct|answer|output|reply|verdict|judge)|忽略|无视|规则|标准|回答|输出|判"
 )
-_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))")
 
 
 def views(text: str) -> list[str]:
@@ -58,7 +64,11 @@ def views(text: str) -> list[str]:
     found += [_spelled(view) for view in (plain, found[1])]
     pieces = _QUOTED.findall(plain)
     found += ["".join(pieces) if len(pieces) > 1 else "", _unleet(plain)]
-    found += [html.unescape(plain), urllib.parse.unquote(plain), _ESCAPE.sub(lambda m: chr(int(m[1], 16)), plain)]
+    found += [
+        html.unescape(plain),
+        urllib.parse.unquote(plain),
+        _ESCAPE.sub(lambda m: chr(int(m[1] or m[2], 16)), plain),
+    ]
     found += _decoded(plain)
     return [view for view in dict.fromkeys(found) if view.strip()]
 
@@ -115,11 +125,14 @@ def _pictorial(char: str) -> bool:
 
 
 def _latin(text: str) -> str:
-    """Look-alikes and small capitals as the Latin letters that they look like."""
-    return "".join(map(_capital, text.translate(_ALIKE)))
+    """Look-alikes, small capitals and boxed letters as plain letters; some traditional Chinese as simplified."""
+    return "".join(map(_capital, text.translate(_ALIKE).translate(_SIMPLIFIED)))
 
 
 def _capital(char: str) -> str:
+    for first in (0x1F150, 0x1F170, 0x1F1E6):  # negative circled, negative squared, regional indicators
+        if first <= ord(char) < first + 26:
+            return chr(ord("A") + ord(char) - first)
     if char.isascii() or not char.isalpha():
         return char
     name = unicodedata.name(char, "")
@@ -161,6 +174,9 @@ def _decoded(text: str) -> list[str]:
     for run in _HEX.findall(text):
         digits = re.sub(r"0x|\\x|[\s,]", "", run)
         raw.append(bytes.fromhex(digits[: len(digits) // 2 * 2]))
+    for run in _BINARY.findall(text):
+        bits = re.sub(r"\s", "", run)
+        raw.append(bytes(int(bits[i : i + 8], 2) for i in range(0, len(bits), 8)))
     return [read for some in raw if (read := some.decode("utf-8", "replace")) and _readable(read)]
 
 
