@@ -81,7 +81,7 @@ def test_a_large_file_is_sampled_evenly(make: Make, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("inkfire.agents.card.AUDITED", 10)
     card = make([], [(f"good text number {i} here", f"a bad one {i}") for i in range(95)])
     assert "(10 pairs, each 10th, stand for all)" in card
-    assert AUDITED > 1000
+    assert AUDITED >= 1000
 
 
 def test_the_hub_can_read_it(make: Make, tmp_path: Path) -> None:

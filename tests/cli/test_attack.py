@@ -66,6 +66,7 @@ def test_flips_with_and_without_the_defences(cli: Cli, attack: list[object], tmp
     assert result["flips_development"] == 0
     assert result["flips"] <= result["flips_off"]
     assert (result["clean"], result["clean_lost"]) == (8, 0)
+    assert result["clean_suspected"] == 0
     assert {"flips_ci", "flips_off_ci", "flips_held_out_ci", "detected_held_out", "clean_lost_ci"} <= result.keys()
     assert sum(row["n"] for row in result["families"].values()) == 56
     rows = list(read_jsonl(tmp_path / "attack" / "trials.jsonl"))
@@ -134,6 +135,9 @@ def test_probes_report_flips_and_shifts(cli: Cli, tiny_task: Path, tmp_path: Pat
     code, text, _ = cli(*command[:-1])
     assert code == 0
     assert "shift of P(Good)" in text["text"]
+    code, _, err = cli(*command, "--calibration", tiny_task / "labelled.jsonl")
+    assert code == 2
+    assert "0 of 16 calibration texts have other queries" in err
 
 
 def test_people_get_a_table(cli: Cli, attack: list[object]) -> None:

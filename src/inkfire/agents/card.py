@@ -19,7 +19,7 @@ from inkfire.records import Preference
 from inkfire.workspace import Run, atomic, read_jsonl
 
 CARD = "README.md"
-AUDITED = 5000
+AUDITED = 2000
 """Pairs that are audited at most, spread evenly over the file: the audit holds them in memory."""
 
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))

@@ -48,7 +48,6 @@ def attack_data(
     carriers = carriers_for(subject.task)
     subject = subject.leave_out([carrier.query for carrier in carriers])
     good = [row for row in (read_labelled(clean) if clean else subject.task.labelled()) if row.label == 1]
-    subject = subject.leave_out([row.query for row in good])
     run = Run.open(
         out,
         command="judge attack",

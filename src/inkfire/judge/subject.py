@@ -14,7 +14,7 @@ from pathlib import Path
 from inkfire.datafiles import read_labelled
 from inkfire.errors import InputError
 from inkfire.judge.base import Judge
-from inkfire.judge.calibration import fit_calibration
+from inkfire.judge.calibration import MIN_LABELS, fit_calibration
 from inkfire.judge.judging import CONCURRENCY, judge_all, lasting
 from inkfire.judge.principles import read_principles
 from inkfire.judge.saved import Mode, SavedJudge, build_judge, read_judge
@@ -78,9 +78,19 @@ class Subject:
         }
 
     def leave_out(self, queries: Sequence[str]) -> Subject:
-        """Without the texts to fit on that share a query with what is tried."""
+        """Without the texts to fit on that share a query with what is tried.
+
+        Raises:
+            InputError: too few others are left.
+        """
         known = set(queries)
-        return dataclasses.replace(self, fit=tuple(row for row in self.fit if row.query not in known))
+        fit = tuple(row for row in self.fit if row.query not in known)
+        if self.fit and len(fit) < MIN_LABELS:
+            raise InputError(
+                f"only {len(fit)} of {len(self.fit)} calibration texts have other queries than the texts to try; "
+                f"{MIN_LABELS} are needed"
+            )
+        return dataclasses.replace(self, fit=fit)
 
     async def calibrated(
         self, llm: LLM, *, concurrency: int = CONCURRENCY, advance: Callable[[Verdict], None] = lambda verdict: None
