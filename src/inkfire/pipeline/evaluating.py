@@ -5,7 +5,6 @@ out/responses-NAME.jsonl   what each policy wrote      out/evaluation.json   the
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from inkfire.judge.judging import Access
 from inkfire.llm import loop
 from inkfire.llm.client import Client
 from inkfire.llm.ledger import Ledger
+from inkfire.pipeline.memory import give_back
 from inkfire.records import Query
 from inkfire.tasks.task import Task, load_task
 from inkfire.workspace import Run, read_jsonl, write_json, write_jsonl
@@ -43,7 +43,7 @@ def generate_once(
             max_new_tokens=task.max_tokens,
             seed=seed,
         )
-        gc.collect()  # the model is gone before the next one is loaded
+        give_back()  # the model is gone before the next one is loaded
         write_jsonl(path, ({"query": q.query, "responses": t} for q, t in zip(queries, texts, strict=True)))
     return [row["responses"] for row in read_jsonl(path)]
 

@@ -9,7 +9,6 @@ checkpoint (a training) or its replies (the ledger). The plan is data: ``plan(re
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable
 from functools import partial
@@ -20,6 +19,7 @@ from inkfire.judge.judging import Access
 from inkfire.pipeline import stages
 from inkfire.pipeline.context import Context
 from inkfire.pipeline.experiment import Recipe
+from inkfire.pipeline.memory import give_back
 from inkfire.tasks.task import load_task
 from inkfire.workspace import Run
 
@@ -75,7 +75,7 @@ def run_recipe(
                 context.say(f"[{number}/{len(steps)}] {name}")
                 started, before = time.monotonic(), ledger.stats()
                 result = stage(context)
-                gc.collect()  # trainers and models hold each other; the next stage needs their gigabytes
+                give_back()  # the next stage needs what this one's models took
                 used = _used(before, ledger.stats())
                 run.complete(name, result | used, seconds=time.monotonic() - started)
             sent = ledger.stats()["calls"] - ledger.stats()["cached"]
