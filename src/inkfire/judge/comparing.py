@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from inkfire.datafiles import read_pairs
 from inkfire.errors import ModelCallError
 from inkfire.judge.commands import JudgeSettings, choose_examples
+from inkfire.judge.injection import GuardedPairwise
 from inkfire.judge.judge import Comparison, PairwiseJudge
 from inkfire.judge.judging import Access
 from inkfire.judge.principles import read_principles
@@ -103,7 +104,7 @@ def compare_data(
 
         at_once = access.at_once(model)
         async with open_model(model, ledger=ledger, base_url=access.base_url, concurrency=at_once) as llm:
-            judge = PairwiseJudge(loaded, llm, rules, examples)
+            judge = GuardedPairwise(PairwiseJudge(loaded, llm, rules, examples))
             with Progress("compare", len(pairs), stats=ledger.stats) as progress:
                 return await compare_all(
                     judge, pairs, concurrency=at_once, advance=lambda said: progress.advance(failed=said.winner is None)
