@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 TORCH  := $(shell sed -n 's/^torch==//p' constraints.txt)
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: help env demo test test-fast check bench clean
+.PHONY: help env demo test test-fast check bench bench-judge clean
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -43,8 +43,11 @@ check: env       ## format, lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: env       ## every benchmark; each prints a ratio against a named peer measured in the same run
-	@set -e; for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script; done
+bench: env       ## the benchmarks against a stub endpoint (half an hour); each prints a ratio against a named peer of the same run
+	@set -e; for name in client curate memory kill distilabel; do echo "== $$name"; $(BIN)/python benchmarks/bench_$$name.py; done
+
+bench-judge: env ## the judge against the field, on an embedded model (hours; resumes) and the data of INKFIRE_RELEASE_DATA
+	@set -e; for name in judge judge_modes; do echo "== $$name"; $(BIN)/python benchmarks/bench_$$name.py; done
 
 clean:           ## remove what make made (not the runs, not the weights)
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache
