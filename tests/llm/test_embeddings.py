@@ -150,9 +150,20 @@ async def test_a_corpus_is_kept_by_its_contents(ledger: Ledger, tmp_path: Path, 
 # ---- models on this machine ------------------------------------------------------------------------------------------
 
 
-def test_the_embedded_engine_makes_no_vectors(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match="writes texts, not vectors"):
-        open_embedder("local/smollm2-135m", ledger=ledger)
+@pytest.mark.model
+async def test_the_embedded_engine_puts_like_texts_near_each_other(ledger: Ledger, smollm2: Path) -> None:
+    embedder = open_embedder(str(smollm2), ledger=ledger)
+    try:
+        texts = ["Happy birthday to my dear grandmother!", "Grandmother, a very happy birthday!", "The train is late."]
+        grandmother, again, train = await embedder.embed(texts)
+        assert np.isclose(np.linalg.norm(grandmother), 1, atol=1e-4)
+        assert grandmother @ again > grandmother @ train
+        assert ledger.stats()["cost"] == 0
+    finally:
+        await embedder.aclose()
+
+
+def test_an_endpoint_elsewhere_needs_a_key(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(InputError, match="set OPENAI_API_KEY"):
         open_embedder("text-embedding-3-small", ledger=ledger, base_url="https://api.example.com/v1")

@@ -55,7 +55,7 @@ def test_weights_that_cannot_be_loaded_are_the_users_error(tmp_path: Path) -> No
     broken.write_bytes(b"GGUF" + bytes(1000))
     with pytest.raises(ModelNameError, match=r"broken\.gguf: llama\.cpp cannot load"):
         engine.acquire(broken)
-    assert broken not in engine._running
+    assert (broken, False) not in engine._running
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ def curate(
         str, typer.Option("--retrieval", help="bm25, dense (by --embedder), or hybrid: both, merged by rank.")
     ] = "bm25",
     embedder: Annotated[
-        str | None, typer.Option("--embedder", help="Model of the endpoint's embeddings, or st/NAME on this machine.")
+        str | None, typer.Option("--embedder", help="An endpoint's model; on this machine local/NAME or st/NAME.")
     ] = None,
     pairs: Annotated[str, typer.Option("--pairs", help="length-matched, best-worst or all.")] = "length-matched",
     max_length_ratio: Annotated[

@@ -37,7 +37,7 @@ SLOTS = 4
 CONTEXT = 4096
 """Tokens of prompt and reply together, for each slot."""
 
-_running: dict[Path, Engine] = {}
+_running: dict[tuple[Path, bool], Engine] = {}
 _lock = threading.Lock()
 
 
@@ -50,12 +50,15 @@ class Engine:
         model_key: identifies weights, engine version and settings in the ledger.
     """
 
-    def __init__(self, weights: Path, process: subprocess.Popen[str], address: str, api_key: str):
+    def __init__(
+        self, weights: Path, process: subprocess.Popen[str], address: str, api_key: str, embedding: bool = False
+    ):
         self.weights = weights
+        self.embedding = embedding
         self.base_url = f"{address}/v1"
         self.api_key = api_key
         version = importlib.metadata.version("xllamacpp")
-        self.model_key = f"{registry.digest(weights)}:{version}:ctx={CONTEXT},top_k=0,min_p=0"
+        self.model_key = f"{registry.digest(weights)}:{version}:ctx={CONTEXT},top_k=0,min_p=0" + ",mean" * embedding
         self._process = process
         self._users = 0
 
@@ -71,8 +74,11 @@ class Engine:
                 _stop(self)
 
 
-def acquire(weights: Path) -> Engine:
+def acquire(weights: Path, *, embedding: bool = False) -> Engine:
     """The engine of a .gguf file, started when none is running for this process (one or two seconds).
+
+    Args:
+        embedding: serve /v1/embeddings (the mean of the last layer over a text's tokens) instead of chat.
 
     Raises:
         MissingExtraError: xllamacpp is not installed.
@@ -80,18 +86,25 @@ def acquire(weights: Path) -> Engine:
     """
     weights = weights.resolve()
     with _lock:
-        engine = _running.get(weights)
+        engine = _running.get((weights, embedding))
         if engine is None or not engine.is_alive:
-            engine = _running[weights] = _start(weights)
+            engine = _running[weights, embedding] = _start(weights, embedding)
         engine._users += 1
         return engine
 
 
-def _start(weights: Path) -> Engine:
+def _start(weights: Path, embedding: bool) -> Engine:
     if importlib.util.find_spec("xllamacpp") is None:
         raise MissingExtraError("xllamacpp", "local")
     api_key = secrets.token_urlsafe(24)
-    asked = {"weights": str(weights), "api_key": api_key, "slots": SLOTS, "context": CONTEXT, "threads": cores()}
+    asked = {
+        "weights": str(weights),
+        "api_key": api_key,
+        "slots": SLOTS,
+        "context": CONTEXT,
+        "threads": cores(),
+        "embedding": embedding,
+    }
     # OpenMP threads that spin between two steps would take the cores from torch and from every other process.
     environment = {"OMP_WAIT_POLICY": "passive", **os.environ}
     with tempfile.TemporaryFile("w+", errors="replace") as complaints:
@@ -116,12 +129,13 @@ def _start(weights: Path) -> Engine:
         except BaseException:
             _end(process)
             raise
-    return Engine(weights, process, told["address"], api_key)
+    return Engine(weights, process, told["address"], api_key, embedding)
 
 
 def _stop(engine: Engine) -> None:
-    if _running.get(engine.weights) is engine:
-        del _running[engine.weights]
+    place = engine.weights, engine.embedding
+    if _running.get(place) is engine:
+        del _running[place]
     _end(engine._process)
 
 

@@ -70,17 +70,26 @@ def open_embedder(
     """A model that makes vectors of texts. Close it.
 
     Args:
-        name: what the endpoint calls the model, or ``st/NAME`` for sentence-transformers on this machine.
+        name: ``local/NAME`` or a .gguf (the mean of a writer's last layer: slower and rougher than a model made for
+            it), what the endpoint calls the model, or ``st/NAME`` for sentence-transformers on this machine.
         ledger, base_url, concurrency: as for ``open_model``.
 
     Raises:
-        InputError: an embedded model, which makes no vectors; an endpoint that is not on this machine, and no key.
-        ModelNameError, MissingExtraError: sentence-transformers has no such model, or is not installed.
+        InputError: an endpoint that is not on this machine, and no key for it.
+        ModelNameError, MissingExtraError: no such model; xllamacpp or sentence-transformers is not installed.
     """
     if is_local(name):
-        raise InputError(
-            f"--embedder {name}: the embedded engine writes texts, not vectors; name a model of an embeddings "
-            "endpoint, or st/NAME for one of sentence-transformers"
+        running = engine.acquire(registry.pull(name), embedding=True)
+        return EmbeddingClient(
+            name,
+            base_url=running.base_url,
+            api_key=running.api_key,
+            model_key=running.model_key,
+            ledger=ledger,
+            concurrency=concurrency or engine.SLOTS,
+            deadline=900.0,
+            price=FREE,
+            on_close=running.release,
         )
     if name.startswith("st/"):
         return SentenceEmbedder(name.removeprefix("st/"))

@@ -49,6 +49,10 @@ def _start(asked: dict[str, object]) -> object:
     params.cache_ram_mib = 0  # prefixes stay in the slots; llama.cpp's second cache would grow to 8 GiB
     params.sampling.top_k = 0  # temperature and top-p mean what they say: no other cut
     params.sampling.min_p = 0.0
+    if asked["embedding"]:
+        params.embedding = True
+        params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+        params.n_ubatch = params.n_batch = asked["context"]  # a text is pooled within one physical batch
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = asked["threads"]
     return xllamacpp.Server(params)
 
