@@ -67,14 +67,15 @@ def critique_schema(text_length: int) -> JsonSchema:
 
 
 def verdict_schema(text_length: int) -> JsonSchema:
-    """What Judge and Reflect answer: ``{"judge": 0 or 1, "reason": …}``."""
+    """What Judge and Reflect answer: ``{"reason": …, "judge": 0 or 1}``. The reason comes first, so that the label
+    follows from it: with the label first a 1.5B model flipped verdicts and gave the reason against the flip."""
     return {
         "type": "object",
         "properties": {
-            "judge": {"type": "integer", "enum": [0, 1]},
             "reason": {"type": "string", "maxLength": text_length},
+            "judge": {"type": "integer", "enum": [0, 1]},
         },
-        "required": ["judge", "reason"],
+        "required": ["reason", "judge"],
         "additionalProperties": False,
     }
 

@@ -74,6 +74,8 @@ class JudgeSection(Strict):
 
 
 class Grpo(Strict):
+    """``micro_batch_size`` completions go through the model at once (all, when None): less needs less memory."""
+
     max_steps: int = Field(default=6, ge=1)
     batch_size: int = Field(default=2, ge=1)
     num_generations: int = Field(default=4, ge=2)
@@ -81,6 +83,7 @@ class Grpo(Strict):
     learning_rate: float = Field(default=1e-4, gt=0)
     beta: float = Field(default=0.0, ge=0)
     temperature: float = Field(default=1.0, gt=0)
+    micro_batch_size: int | None = Field(default=None, ge=1)
 
 
 class PolicySpec(Strict):
