@@ -30,12 +30,13 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: env        ## the whole pipeline on embedded models; the last line printed is the report's path (English: make demo ARGS='--lang en' OUT=runs/demo-en)
 	@$(BIN)/inkfire demo --out $(OUT) $(ARGS)
 
-test: env        ## all tests: the fast ones, then those that run real models
-	$(BIN)/pytest -q -m "not model"
+test: env        ## all tests: the fast ones, the slow ones, then those that run real models
+	$(BIN)/pytest -q -m "not model and not slow"
+	$(BIN)/pytest -q -m slow
 	$(BIN)/pytest -q -m model --durations=15
 
-test-fast: env   ## the tests that need no model
-	$(BIN)/pytest -q -m "not model"
+test-fast: env   ## the tests that need neither a model nor patience
+	$(BIN)/pytest -q -m "not model and not slow"
 
 check: env       ## format, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -95,6 +95,7 @@ def test_tasks_that_come_with_inkfire_have_no_shortcut(name: str) -> None:
     assert together["near_duplicates"] == 0
 
 
+@pytest.mark.slow
 def test_the_release(release_data: Path) -> None:
     found = audit(pairs=read_pairs(release_data / "reward_data_train.json"))
     assert found["n"] == 6310

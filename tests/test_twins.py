@@ -132,6 +132,7 @@ def test_a_query_is_never_in_both_folds() -> None:
     assert ngram_cv_auc(leaky).estimate < 0.75
 
 
+@pytest.mark.slow
 def test_on_the_release(release_data: Path) -> None:
     began = time.perf_counter()
     pairs = read_pairs(release_data / "reward_data_train.json")

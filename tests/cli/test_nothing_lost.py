@@ -4,9 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 BENCH = Path(__file__).parents[2] / "benchmarks" / "bench_kill.py"
 
 
+@pytest.mark.slow
 def test_a_disturbed_run_ends_with_the_bytes_of_an_undisturbed_one() -> None:
     command = [sys.executable, str(BENCH), "--queries", "4", "--kills", "3", "--only", "kills,full,readonly"]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 STUB = Path(__file__).parents[1] / "stub_endpoint.py"
 
 # Forty candidates, each a chain of three calls, the first two of them at once: what a debate does.
@@ -70,6 +72,7 @@ def answered(log: Path) -> list[dict[str, float | str]]:
     return [row for row in map(json.loads, log.read_text().splitlines()) if row["status"] == 200 and not row["fault"]]
 
 
+@pytest.mark.slow
 def test_kills_lose_nothing(tmp_path: Path) -> None:
     rng = random.Random(20)
     kills: list[float] = []
