@@ -1,15 +1,13 @@
 """``inkfire judge attack`` and ``probe`` against a stub endpoint whose judge believes what it is told."""
 
-import importlib.util
 import json
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from stub_endpoint import Stub
 
-from inkfire.cli.app import run
 from inkfire.llm import loop
 from inkfire.workspace import read_jsonl, write_jsonl
 
@@ -26,27 +24,10 @@ def answer(body: dict[str, Any]) -> str:
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    path = Path(__file__).parents[1] / "stub_endpoint.py"
-    spec = importlib.util.spec_from_file_location("stub_endpoint_for_attacks", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    stub = module.Stub(reply=answer)
+    stub = Stub(reply=answer)
     loop.run(stub.__aenter__())
     yield stub.url
     loop.run(stub.__aexit__(None, None, None))
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    def call(*args: object) -> tuple[int, dict[str, Any], str]:
-        monkeypatch.setattr(sys, "argv", ["inkfire", *map(str, args)])
-        code = run()
-        out, err = capsys.readouterr()
-        return code, json.loads(out) if out.startswith("{") else {"text": out}, err
-
-    return call
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from stub_endpoint import Stub, default_reply
 
-from inkfire.cli.app import run
 from inkfire.cli.curate import conversation, parse_agents, parse_writers
 from inkfire.errors import InputError
 from inkfire.workspace import read_jsonl, write_jsonl
@@ -28,17 +27,6 @@ def endpoint() -> Iterator[str]:
         assert server.stdout is not None
         yield server.stdout.readline().strip()
         server.communicate()
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    def call(*args: object) -> tuple[int, dict[str, Any], str]:
-        monkeypatch.setattr(sys, "argv", ["inkfire", *map(str, args)])
-        code = run()
-        out, err = capsys.readouterr()
-        return code, json.loads(out) if out.startswith("{") else {"text": out}, err
-
-    return call
 
 
 @pytest.fixture

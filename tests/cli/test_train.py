@@ -1,6 +1,5 @@
 """``inkfire train``, ``score`` and ``write`` on a tiny model, and what they say when the input is wrong."""
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,22 +7,10 @@ from typing import Any
 
 import pytest
 
-from inkfire.cli.app import run
 from inkfire.judge.saved import SavedJudge, save_judge
 from inkfire.workspace import read_jsonl, write_jsonl
 
 Cli = Callable[..., tuple[int, dict[str, Any], str]]
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    def call(*args: object) -> tuple[int, dict[str, Any], str]:
-        monkeypatch.setattr(sys, "argv", ["inkfire", *map(str, args)])
-        code = run()
-        out, err = capsys.readouterr()
-        return code, json.loads(out) if out.startswith("{") else {"text": out}, err
-
-    return call
 
 
 @pytest.fixture(scope="module")
