@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -13,22 +13,16 @@ from inkfire.cli import common
 JudgeFolder = Annotated[
     Path | None, typer.Option("--judge", help="A saved judge's folder, in place of the options that describe one.")
 ]
-Task = Annotated[str | None, typer.Option("--task", help="A task's name or its folder.")]
-Model = Annotated[
-    str | None, typer.Option("--model", help="local/NAME or a .gguf: embedded; anything else goes to --base-url.")
-]
-Mode = Annotated[Literal["verdict", "logprob", "rubric", "debate"], typer.Option("--mode", help="How it judges.")]
-Rules = Annotated[Path | None, typer.Option("--principles", help="A principles.toml; the task's own by default.")]
 Calibration = Annotated[Path | None, typer.Option("--calibration", help="Labelled texts that fit its threshold.")]
 
 
 def attack(
     out: common.Out,
     judge: JudgeFolder = None,
-    task: Task = None,
-    model: Model = None,
-    mode: Mode = "logprob",
-    principles: Rules = None,
+    task: common.GroupTask = None,
+    model: common.GroupModel = None,
+    mode: common.JudgeMode = "logprob",
+    principles: common.PrinciplesFile = None,
     calibration: Calibration = None,
     clean: Annotated[
         Path | None,

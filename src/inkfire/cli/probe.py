@@ -9,17 +9,17 @@ from typing import Annotated, Any
 import typer
 
 from inkfire.cli import common
-from inkfire.cli.attack import Calibration, JudgeFolder, Mode, Model, Rules, Task
+from inkfire.cli.attack import Calibration, JudgeFolder
 
 
 def probe(
     data: Annotated[Path, typer.Option("--data", help="Texts to change; with source fields, also self-preference.")],
     out: common.Out,
     judge: JudgeFolder = None,
-    task: Task = None,
-    model: Model = None,
-    mode: Mode = "logprob",
-    principles: Rules = None,
+    task: common.GroupTask = None,
+    model: common.GroupModel = None,
+    mode: common.JudgeMode = "logprob",
+    principles: common.PrinciplesFile = None,
     calibration: Calibration = None,
     limit: Annotated[int | None, typer.Option("--limit", min=2, help="Use the first N texts.")] = None,
     base_url: common.BaseUrl = None,

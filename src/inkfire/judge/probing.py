@@ -6,11 +6,12 @@ out/probes.jsonl   every text under every probe, the verdict before and after
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from inkfire.datafiles import read_texts, read_texts_or_labelled
+from inkfire.judge.comparing import compare_all
 from inkfire.judge.injection import GuardedPairwise
 from inkfire.judge.judge import Comparison, PairwiseJudge
 from inkfire.judge.judging import Access, judge_all
@@ -23,11 +24,10 @@ from inkfire.judge.probes import (
     order_pairs,
 )
 from inkfire.judge.subject import Subject
-from inkfire.llm import loop, stream
-from inkfire.llm.base import LLM
+from inkfire.llm import loop
 from inkfire.llm.ledger import Ledger
 from inkfire.llm.progress import Progress
-from inkfire.records import Candidate, Labelled, Verdict
+from inkfire.records import Candidate, Labelled, Preference, Verdict
 from inkfire.workspace import Run, write_jsonl
 
 Texts = Sequence[Candidate | Labelled]
@@ -97,25 +97,13 @@ async def _probe(
                 after = await judge_all(judge, candidates, concurrency=at_once, advance=advance)
                 result |= measure_probe(name, [text.query for text in texts], before, after, seed)
                 rows += map(_row, [name] * len(texts), candidates, before, after)
-            comparisons = await _compare(subject, llm, pairs, seed, at_once, advance)
+            pairwise = GuardedPairwise(
+                PairwiseJudge(subject.task, llm, subject.saved.principles, subject.saved.examples, seed)
+            )
+            neighbours = [Preference(query, one, other) for query, one, other in pairs]
+            comparisons = await compare_all(pairwise, neighbours, concurrency=at_once, advance=advance)
     result |= measure_order(comparisons)
     return result | measure_self_preference(texts, sources, before, model, seed), rows
-
-
-async def _compare(
-    subject: Subject,
-    llm: LLM,
-    pairs: Sequence[tuple[str, str, str]],
-    seed: int,
-    concurrency: int,
-    advance: Callable[[Comparison], None],
-) -> list[Comparison]:
-    judge = GuardedPairwise(PairwiseJudge(subject.task, llm, subject.saved.principles, subject.saved.examples, seed))
-    found = []
-    async for comparison in stream.ordered(lambda pair: judge.compare(*pair), pairs, limit=concurrency):
-        found.append(comparison)
-        advance(comparison)
-    return found
 
 
 def _row(name: str, text: Candidate, before: Verdict, after: Verdict) -> dict[str, Any]:
