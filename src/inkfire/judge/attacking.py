@@ -17,7 +17,7 @@ from typing import Any
 from inkfire.datafiles import read_labelled
 from inkfire.judge.attacks import Carrier, Trial, carriers_for, draw, load_suite, lost, summarise
 from inkfire.judge.injection import Suspicion, suspect
-from inkfire.judge.judging import Access, judge_all
+from inkfire.judge.judging import Access, finish, judge_all, read_back
 from inkfire.judge.subject import Subject
 from inkfire.llm import loop
 from inkfire.llm.ledger import Ledger
@@ -55,16 +55,14 @@ def attack_data(
         inputs=(inputs or {}) | ({"clean": clean} if clean else {}),
         seed=seed,
     )
-    if (done := run.done("attack")) is not None and not access.retry_unscored:
-        return done | {"calls": 0, "cached": 0, "seconds": run.seconds()["attack"]}
+    if (done := read_back(run, "attack", access)) is not None:
+        return done
     started = time.monotonic()
     with access.ledger(run) as ledger:
         result, rows = loop.run(_attack(subject, carriers, good if defences else None, limit, seed, access, ledger))
         stats = ledger.stats()
     write_jsonl(run.path("trials.jsonl"), rows)
-    seconds = time.monotonic() - started
-    run.complete("attack", result, seconds=seconds)
-    return result | {"calls": stats["calls"], "cached": stats["cached"], "seconds": round(seconds, 2)}
+    return finish(run, "attack", result, stats, started)
 
 
 async def _attack(

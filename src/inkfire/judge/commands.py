@@ -16,7 +16,7 @@ from inkfire.datafiles import read_labelled, read_texts_or_labelled
 from inkfire.errors import DataError, InputError
 from inkfire.judge.calibration import MIN_LABELS, Method, fit_calibration
 from inkfire.judge.examples import NO_EXAMPLES, Choice, Examples
-from inkfire.judge.judging import Access, judge_all, lasting, measure_both
+from inkfire.judge.judging import Access, finish, judge_all, lasting, measure_both, read_back
 from inkfire.judge.principles import Principles, read_principles
 from inkfire.judge.saved import Mode, SavedJudge, prompt_of, read_judge, save_judge
 from inkfire.llm import loop
@@ -106,8 +106,8 @@ def judge_data(
         inputs={name: path for name, path in inputs.items() if path is not None},
         seed=seed,
     )
-    if (done := run.done("judge")) is not None and not access.retry_unscored:
-        return done | {"calls": 0, "cached": 0, "seconds": run.seconds()["judge"]}
+    if (done := read_back(run, "judge", access)) is not None:
+        return done
     if calibration is None:
         note("uncalibrated: labels come from the model's own bias; fit a threshold with --calibration F")
     started = time.monotonic()
@@ -132,9 +132,7 @@ def judge_data(
         result = measure_both(labelled, verdicts, calibrated, seed)
     result["injections"] = sum(bool(verdict.injection) for verdict in verdicts)
     save_judge(out, dataclasses.replace(judge, calibration=calibrated, measured=result if labelled else None))
-    seconds = time.monotonic() - started
-    run.complete("judge", result, seconds=seconds)
-    return result | {"calls": stats["calls"], "cached": stats["cached"], "seconds": round(seconds, 2)}
+    return finish(run, "judge", result, stats, started)
 
 
 def _calibration(

@@ -18,7 +18,7 @@ from inkfire.errors import ModelCallError
 from inkfire.judge.commands import JudgeSettings, choose_examples
 from inkfire.judge.injection import GuardedPairwise
 from inkfire.judge.judge import Comparison, PairwiseJudge
-from inkfire.judge.judging import Access
+from inkfire.judge.judging import Access, finish, read_back
 from inkfire.judge.principles import read_principles
 from inkfire.llm import loop, stream
 from inkfire.llm.ledger import Ledger
@@ -95,8 +95,8 @@ def compare_data(
         inputs={name: path for name, path in inputs.items() if path is not None},
         seed=seed,
     )
-    if (done := run.done("pairwise")) is not None and not access.retry_unscored:
-        return done | {"calls": 0, "cached": 0, "seconds": run.seconds()["pairwise"]}
+    if (done := read_back(run, "pairwise", access)) is not None:
+        return done
     started = time.monotonic()
 
     async def compared(ledger: Ledger) -> list[Comparison]:
@@ -115,9 +115,7 @@ def compare_data(
         stats = ledger.stats()
     write_jsonl(run.path("comparisons.jsonl"), map(_row, pairs, comparisons))
     result = measure_pairs(pairs, comparisons, seed=seed)
-    seconds = time.monotonic() - started
-    run.complete("pairwise", result, seconds=seconds)
-    return result | {"calls": stats["calls"], "cached": stats["cached"], "seconds": round(seconds, 2)}
+    return finish(run, "pairwise", result, stats, started)
 
 
 class Compares(Protocol):

@@ -24,7 +24,7 @@ from inkfire.datafiles import read_labelled, split_by_query
 from inkfire.errors import InputError
 from inkfire.judge.calibration import MIN_LABELS, Method, fit_calibration, raw_score
 from inkfire.judge.commands import JudgeSettings, choose_examples, judge_parts
-from inkfire.judge.judging import Access, lasting
+from inkfire.judge.judging import Access, finish, lasting, read_back
 from inkfire.judge.measure import resampled_rates
 from inkfire.judge.principles import read_principles
 from inkfire.judge.saved import SavedJudge
@@ -158,8 +158,8 @@ def curve_data(
         inputs={name: path for name, path in inputs.items() if path is not None},
         seed=seed,
     )
-    if (done := run.done("curve")) is not None and not access.retry_unscored:
-        return done | {"calls": 0, "cached": 0, "seconds": run.seconds()["curve"]}
+    if (done := read_back(run, "curve", access)) is not None:
+        return done
     if left_out := [size for size in sizes if size > len(fit)]:
         note(f"{len(fit)} labels are there to draw from: no row for {', '.join(map(str, left_out))}")
     started = time.monotonic()
@@ -189,6 +189,4 @@ def curve_data(
     for row in rows:
         result |= {f"{name}_{row['labels']}": row[name] for name in METRICS}
         result |= {f"{name}_{row['labels']}_ci": row[f"{name}_ci"] for name in METRICS}
-    seconds = time.monotonic() - started
-    run.complete("curve", result, seconds=seconds)
-    return result | {"calls": stats["calls"], "cached": stats["cached"], "seconds": round(seconds, 2)}
+    return finish(run, "curve", result, stats, started)

@@ -8,7 +8,8 @@ verdicts = await judge_all(saved.build(llm, task), texts)
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,21 @@ class Access:
         from inkfire.llm.models import is_local
 
         return self.concurrency or (CONCURRENCY if is_local(model) else 64)
+
+
+def read_back(run: Run, stage: str, access: Access) -> dict[str, Any] | None:
+    """What a stage that is done reports when its command is typed again; None where there is work to do."""
+    done = run.done(stage)
+    if done is None or access.retry_unscored:
+        return None
+    return done | {"calls": 0, "cached": 0, "seconds": run.seconds()[stage]}
+
+
+def finish(run: Run, stage: str, result: Mapping[str, Any], stats: Mapping[str, Any], started: float) -> dict[str, Any]:
+    """Record a stage's result, and return it with what it took since ``started`` (monotonic seconds)."""
+    seconds = time.monotonic() - started
+    run.complete(stage, dict(result), seconds=seconds)
+    return {**result, "calls": stats["calls"], "cached": stats["cached"], "seconds": round(seconds, 2)}
 
 
 def lasting(task: str) -> str:

@@ -14,7 +14,7 @@ from inkfire.datafiles import read_texts, read_texts_or_labelled
 from inkfire.judge.comparing import compare_all
 from inkfire.judge.injection import GuardedPairwise
 from inkfire.judge.judge import Comparison, PairwiseJudge
-from inkfire.judge.judging import Access, judge_all
+from inkfire.judge.judging import Access, finish, judge_all, read_back
 from inkfire.judge.probes import (
     PROBES,
     changed,
@@ -60,16 +60,14 @@ def probe_data(
         inputs=(inputs or {}) | {"data": data},
         seed=seed,
     )
-    if (done := run.done("probe")) is not None and not access.retry_unscored:
-        return done | {"calls": 0, "cached": 0, "seconds": run.seconds()["probe"]}
+    if (done := read_back(run, "probe", access)) is not None:
+        return done
     started = time.monotonic()
     with access.ledger(run) as ledger:
         result, rows = loop.run(_probe(subject, texts, sources, seed, access, ledger))
         stats = ledger.stats()
     write_jsonl(run.path("probes.jsonl"), rows)
-    seconds = time.monotonic() - started
-    run.complete("probe", result, seconds=seconds)
-    return result | {"calls": stats["calls"], "cached": stats["cached"], "seconds": round(seconds, 2)}
+    return finish(run, "probe", result, stats, started)
 
 
 async def _probe(

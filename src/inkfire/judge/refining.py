@@ -24,7 +24,7 @@ from inkfire.errors import InputError
 from inkfire.judge.bars import Bars, no_bars
 from inkfire.judge.contribution import count_tokens
 from inkfire.judge.examples import NO_EXAMPLES, Choice, Examples
-from inkfire.judge.judging import Access, fit_judge, lasting
+from inkfire.judge.judging import Access, finish, fit_judge, lasting, read_back
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import Principles, read_principles
 from inkfire.judge.refine import Note, Refined, RefineSettings, refine
@@ -209,8 +209,8 @@ def refine_data(
         inputs={name: path for name, path in inputs.items() if path is not None},
         seed=settings.seed,
     )
-    if (done := run.done("refine")) is not None and not access.retry_unscored:
-        return done | {"calls": 0, "cached": 0, "seconds": run.seconds()["refine"]}
+    if (done := read_back(run, "refine", access)) is not None:
+        return done
     started = time.monotonic()
     with access.ledger(run) as ledger:
         judge = SavedJudge(lasting(task), model, "logprob", start, shown)
@@ -218,9 +218,7 @@ def refine_data(
         stats = ledger.stats()
     made.write(out, loaded.name)
     save_judge(out, made.after)
-    seconds = time.monotonic() - started
-    run.complete("refine", made.to_json(), seconds=seconds)
-    return made.to_json() | {"calls": stats["calls"], "cached": stats["cached"], "seconds": round(seconds, 2)}
+    return finish(run, "refine", made.to_json(), stats, started)
 
 
 async def _refine(
