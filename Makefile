@@ -6,6 +6,8 @@ OUT    ?= runs/demo
 ARGS   ?=
 MAKEFLAGS += --no-print-directory
 TORCH  := $(shell sed -n 's/^torch==//p' constraints.txt)
+# tests/training is all slow or model; to look into it takes importing torch and TRL, in every process.
+FAST   := -n auto -m "not model and not slow" --ignore=tests/training
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
 .PHONY: help env demo test test-fast check bench bench-judge clean
@@ -31,12 +33,12 @@ demo: env        ## the whole pipeline on embedded models; the last line printed
 	@$(BIN)/inkfire demo --out $(OUT) $(ARGS)
 
 test: env        ## all tests: the fast ones, the slow ones, then those that run real models
-	$(BIN)/pytest -q -m "not model and not slow"
+	$(BIN)/pytest -q $(FAST)
 	$(BIN)/pytest -q -m slow
 	$(BIN)/pytest -q -m model --durations=15
 
 test-fast: env   ## the tests that need neither a model nor patience
-	$(BIN)/pytest -q -m "not model and not slow"
+	$(BIN)/pytest -q $(FAST)
 
 check: env       ## format, lint, types, layers
 	$(BIN)/ruff format --check .

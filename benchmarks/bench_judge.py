@@ -38,7 +38,7 @@ from release_texts import matched, release_pairs, texts_of
 from inkfire.judge.acceptance import Decision, auc_difference
 from inkfire.judge.base import Judge
 from inkfire.judge.calibration import fit_calibration, raw_score
-from inkfire.judge.judging import CONCURRENCY, judge_all
+from inkfire.judge.judging import at_once, judge_all
 from inkfire.judge.logprob import LogprobJudge, read_answer
 from inkfire.judge.measure import measure
 from inkfire.judge.refine import RefineSettings, refine
@@ -139,16 +139,16 @@ class Bench:
         if arm == "ngram":
             return self._twin()
         with Ledger(self.ledger_path(arm), run=arm) as ledger:
-            at_once = self.options.concurrency
+            concurrency = self.options.concurrency
             async with open_model(
-                self.options.model, ledger=ledger, base_url=self.options.base_url, concurrency=at_once
+                self.options.model, ledger=ledger, base_url=self.options.base_url, concurrency=concurrency
             ) as llm:
                 judge, made = await self._judge(arm, llm, ledger)
                 built = ledger.stats()["calls"]
                 texts = [*self.parts.fit, *self.parts.test, *self.parts.matched]
-                verdicts = await judge_all(judge, texts, concurrency=at_once)
+                verdicts = await judge_all(judge, texts, concurrency=concurrency)
         totals = summarise(self.ledger_path(arm))
-        seconds = sum(row["latency_total"] for row in totals) / at_once + made.pop("seconds", 0.0)
+        seconds = sum(row["latency_total"] for row in totals) / concurrency + made.pop("seconds", 0.0)
         made = {"build_calls": built} | made
         return made | {"verdicts": verdicts, "calls": made["build_calls"] + len(texts), "seconds": seconds}
 
@@ -321,11 +321,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/bench-judge"))
     parser.add_argument("--arms", type=lambda text: text.split(","), default=list(ARMS), help=",".join(ARMS))
     sizes = {"fit": 100, "training": 60, "validation": 120, "test": 400, "matched": 200}
-    sizes |= {"rounds": 2, "attacks": 4, "errors": 6, "concurrency": CONCURRENCY, "seed": 0}
+    sizes |= {"rounds": 2, "attacks": 4, "errors": 6, "seed": 0}
     for name, size in sizes.items():
         parser.add_argument(f"--{name}", type=int, default=size)
+    parser.add_argument("--concurrency", type=int, help="calls in flight, of every arm")
     parser.add_argument("--gepa-calls", type=int, help="model calls of GEPA; by default those of the inkfire arm")
     options = parser.parse_args()
+    options.concurrency = options.concurrency or at_once(options.model, "logprob")
     results = asyncio.run(compare(Bench(options, load_task(options.task), Parts.of(options))))
     write_json(options.out / "results.json", results)
     show(results)

@@ -30,7 +30,7 @@ from release_texts import release_pairs, texts_of
 from inkfire.errors import ModelCallError
 from inkfire.judge.acceptance import auc_difference
 from inkfire.judge.judge import VERDICT_SCHEMA
-from inkfire.judge.judging import CONCURRENCY, judge_all
+from inkfire.judge.judging import at_once, judge_all
 from inkfire.judge.logprob import TOP_LOGPROBS, LogprobJudge
 from inkfire.judge.principles import Principles
 from inkfire.llm import stream, wire
@@ -81,19 +81,18 @@ async def modes(
     scores: dict[str, list[float | None]] = {}
     out: dict[str, Any] = {"n": len(texts)}
     with Ledger(run.path("ledger.sqlite"), run="modes") as ledger:
-        async with open_model(
-            options.model, ledger=ledger, base_url=options.base_url, concurrency=options.concurrency
-        ) as llm:
+        async with open_model(options.model, ledger=ledger, base_url=options.base_url) as llm:
             judges = {"logprob": LogprobJudge(task, llm), "verdict": ShortVerdictJudge(task, llm)}
             for name, judge in judges.items():
                 rows: list[dict[str, Any]] = []
-                await judge_all(judge, warm, concurrency=options.concurrency)
+                concurrency = at_once(options.model, name)
+                await judge_all(judge, warm, concurrency=concurrency)
                 for start in range(0, len(texts), options.block):
                     block, stage = texts[start : start + options.block], f"{name}-{start}"
                     done = run.done(stage)
                     if done is None:
                         started = time.monotonic()
-                        verdicts = await judge_all(judge, block, concurrency=options.concurrency)
+                        verdicts = await judge_all(judge, block, concurrency=concurrency)
                         done = {"rows": [_row(verdict) for verdict in verdicts]}
                         run.complete(stage, done, seconds=time.monotonic() - started)
                     rows += done["rows"]
@@ -137,9 +136,10 @@ async def throughput(options: argparse.Namespace, task: Task, texts: Sequence[La
     ours: list[float] = []
     bare: list[float] = []
     timings: list[dict[str, Any]] = []
+    concurrency = at_once(options.model, "logprob")
     try:
         async with (
-            open_model(options.model, ledger=None, base_url=options.base_url, concurrency=options.concurrency) as llm,
+            open_model(options.model, ledger=None, base_url=options.base_url, concurrency=concurrency) as llm,
             httpx2.AsyncClient(headers={"Authorization": f"Bearer {key or 'none'}"}, timeout=600) as http,
         ):
             judge = LogprobJudge(task, llm)
@@ -157,16 +157,16 @@ async def throughput(options: argparse.Namespace, task: Task, texts: Sequence[La
                 found: dict[str, Any] = json.loads(reply.content)
                 return found
 
-            await judge_all(judge, texts[: options.concurrency], concurrency=options.concurrency)  # fills the prefixes
-            rest = texts[options.concurrency :]
+            await judge_all(judge, texts[:2], concurrency=concurrency)  # fills the prefix
+            rest = texts[2:]
             for number, start in enumerate(range(0, len(rest) - options.block + 1, options.block)):
                 block = rest[start : start + options.block]
                 started = time.monotonic()
                 if number % 4 in (0, 3):
-                    await judge_all(judge, block, concurrency=options.concurrency)
+                    await judge_all(judge, block, concurrency=concurrency)
                     ours.append(time.monotonic() - started)
                 else:
-                    replies = [one async for one in stream.ordered(post, block, limit=options.concurrency)]
+                    replies = [one async for one in stream.ordered(post, block, limit=concurrency)]
                     bare.append(time.monotonic() - started)
                     timings += [one.get("timings") or {} for one in replies]
     finally:
@@ -199,14 +199,13 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=100, help="texts that both modes judge")
     parser.add_argument("--blocks", type=int, default=8, help="blocks of the throughput comparison")
     parser.add_argument("--block", type=int, default=16, help="texts of a block")
-    parser.add_argument("--concurrency", type=int, default=CONCURRENCY)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     pairs, task = release_pairs(options.seed), load_task(options.task)
     cut = options.texts // 2
-    more = (options.blocks * options.block + options.concurrency + 1) // 2
+    more = (options.blocks * options.block + 3) // 2
     texts, further = texts_of(pairs[:cut]), texts_of(pairs[cut : cut + more])
-    result = asyncio.run(modes(options, task, texts, texts_of(pairs[-options.concurrency :])))
+    result = asyncio.run(modes(options, task, texts, texts_of(pairs[-2:])))
     result |= asyncio.run(throughput(options, task, further))
     low, high = result["auc_difference_ci"]
     print(

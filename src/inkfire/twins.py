@@ -53,8 +53,6 @@ class NgramPairModel:
         Raises:
             DataError: fewer than two pairs, or texts without a character n-gram in common.
         """
-        from sklearn.linear_model import LogisticRegression
-
         if len(pairs) < 2:
             raise DataError(f"{len(pairs)} pairs are too few to fit a model; at least two are needed")
         chosen, rejected = [p.chosen for p in pairs], [p.rejected for p in pairs]
@@ -63,12 +61,7 @@ class NgramPairModel:
             vectors = self._vectorizer.fit_transform([*chosen, *rejected])
         except ValueError:  # scikit-learn's "empty vocabulary"
             raise DataError("the texts of the pairs are empty; nothing can be learnt from them") from None
-        differences = vectors[: len(pairs)] - vectors[len(pairs) :]
-        # A classifier needs both classes: every other pair is turned around, which changes nothing without intercept.
-        signs = np.where(np.arange(len(pairs)) % 2, 1, -1)
-        model = LogisticRegression(C=_PENALTY, fit_intercept=False, solver="liblinear", max_iter=1000, random_state=0)
-        model.fit(differences.multiply(signs[:, None]).tocsr(), signs)
-        self._weights = model.coef_[0]
+        self._weights = _bradley_terry(vectors[: len(pairs)] - vectors[len(pairs) :])
         return self
 
     def score(self, queries: Sequence[str], responses: Sequence[str]) -> list[float]:
@@ -120,16 +113,55 @@ class NgramPairModel:
         Raises:
             DataError: pairs of fewer than two queries.
         """
-        scores: list[tuple[float, float]] = [(math.nan, math.nan)] * len(pairs)
+        n = len(pairs)
+        scores = np.full((n, 2), math.nan)
+        counts = _counts([*(p.chosen for p in pairs), *(p.rejected for p in pairs)])
         for train, test in _folds([p.query for p in pairs], None, folds, seed):
-            model = cls().fit([pairs[i] for i in train])
-            held_out = [pairs[i] for i in test]
-            queries = [p.query for p in held_out]
-            chosen = model.score(queries, [p.chosen for p in held_out])
-            rejected = model.score(queries, [p.rejected for p in held_out])
-            for i, pair in zip(test, zip(chosen, rejected, strict=True), strict=True):
-                scores[i] = pair
-        return pair_slices(pairs, scores)
+            seen, new = _fold_vectors(counts, [*train, *(n + i for i in train)], [*test, *(n + i for i in test)])
+            weights = _bradley_terry(seen[: len(train)] - seen[len(train) :])
+            scores[test] = (new @ weights).reshape(2, -1).T
+        return pair_slices(pairs, [(float(chosen), float(rejected)) for chosen, rejected in scores])
+
+
+def _bradley_terry(differences: Any) -> Any:
+    """Weights of a logistic regression without intercept on (pairs, n-grams) differences, chosen minus rejected."""
+    from sklearn.linear_model import LogisticRegression
+
+    # A classifier needs both classes: every other pair is turned around, which changes nothing without intercept.
+    signs = np.where(np.arange(differences.shape[0]) % 2, 1, -1)
+    model = LogisticRegression(C=_PENALTY, fit_intercept=False, solver="liblinear", max_iter=1000, random_state=0)
+    model.fit(differences.multiply(signs[:, None]).tocsr(), signs)
+    return model.coef_[0]
+
+
+def _counts(texts: Sequence[str]) -> Any:
+    """How often each n-gram stands in each text: (texts, n-grams), sparse. Cut once, whatever the number of folds.
+
+    Raises:
+        DataError: nothing but empty texts.
+    """
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    try:
+        return CountVectorizer(analyzer="char", ngram_range=(1, 3)).fit_transform(texts)
+    except ValueError:  # scikit-learn's "empty vocabulary"
+        raise DataError("the texts are empty; nothing can be learnt from them") from None
+
+
+def _fold_vectors(counts: Any, train: Sequence[int], test: Sequence[int]) -> tuple[Any, Any]:
+    """TF-IDF vectors of the texts of a fold, by the n-grams and weights of its training texts alone.
+
+    Raises:
+        DataError: nothing but empty texts to train on.
+    """
+    from sklearn.feature_extraction.text import TfidfTransformer
+
+    seen = counts[train]
+    known = np.flatnonzero(seen.getnnz(axis=0))
+    if not len(known):
+        raise DataError("the texts are empty; nothing can be learnt from them")
+    weighted = TfidfTransformer()
+    return weighted.fit_transform(seen[:, known]), weighted.transform(counts[test][:, known])
 
 
 def _vectorizer(vocabulary: Sequence[str] | None = None) -> Any:
@@ -272,18 +304,17 @@ def ngram_cv_scores(labelled: Sequence[Labelled], folds: int = 5, seed: int = 0)
     if min(labels.count(0), labels.count(1)) < 2 or len({row.query for row in labelled}) < 2:
         return None
     scores = np.zeros(len(labelled))
-    for train, test in _folds([row.query for row in labelled], labels, folds, seed):
-        seen = [labels[i] for i in train]
-        if len(set(seen)) < 2:
-            return None
-        try:
-            vectorizer = _vectorizer()
-            vectors = vectorizer.fit_transform([labelled[i].response for i in train])
-        except ValueError:  # nothing but empty texts
-            return None
-        model = LogisticRegression(C=_PENALTY, solver="liblinear", random_state=0)
-        model.fit(vectors, seen)
-        scores[test] = model.decision_function(vectorizer.transform([labelled[i].response for i in test]))
+    try:
+        counts = _counts([row.response for row in labelled])
+        for train, test in _folds([row.query for row in labelled], labels, folds, seed):
+            classes = [labels[i] for i in train]
+            if len(set(classes)) < 2:
+                return None
+            seen, new = _fold_vectors(counts, train, test)
+            model = LogisticRegression(C=_PENALTY, solver="liblinear", random_state=0).fit(seen, classes)
+            scores[test] = model.decision_function(new)
+    except DataError:  # nothing but empty texts
+        return None
     out: list[float] = scores.tolist()
     return out
 

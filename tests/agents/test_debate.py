@@ -158,9 +158,11 @@ ONE_OR_ZERO = {"1": 0.6, "0": 0.2, " ": 0.2}
         ('{"judge": 1, "reason": "r"}', ('{"judge"', ":", " ", ONE_OR_ZERO, ", "), 0.75),
         (
             '{"reason": "10 of 10", "judge":0}',
-            ('{"reason": "', {"1": 0.9, "0": 0.1}, '0 of 10", "judge":', ONE_OR_ZERO),
+            ('{"reason": "', {"1": 0.9, "0": 0.1}, '0 of 10", "judge":', {"0": 0.2, "1": 0.6}),
             0.75,
         ),
+        ('{"reason": "对", "judge":1}', ('{"reason": "', "\ufffd", "\ufffd", '", "judge":', ONE_OR_ZERO), 0.75),
+        ('{"reason": "1", "judge":1, "mark": 1}', ('{"reason": "', "1", '", "judge":', ONE_OR_ZERO, "1"), None),
         ('{"judge": 1}', ('{"judge":', {" 1": 0.5, " 0": 0.5}), 0.5),
         ('{"judge": 1}', ('{"judge":', {" ": 1.0}, {"x": 1.0}), None),
         ('{"judge": 1}', ({"[": 1.0},), None),

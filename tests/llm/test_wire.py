@@ -120,6 +120,16 @@ def test_odd_logprobs_are_none(logprobs: Any) -> None:
     assert read_completion(completion(logprobs=logprobs), prompt_tokens=1).logprobs is None
 
 
+def test_the_token_that_was_written_comes_first_likely_or_not() -> None:
+    others = [{"token": "a", "logprob": -0.1}, {"token": "b", "logprob": -3.0}]
+    for token, logprob, kept in (
+        ("b", -3.0, '[["b",-3.0],["a",-0.1]]'),
+        ("}", -9.0, '[["}",-9.0],["a",-0.1],["b",-3.0]]'),
+    ):
+        positions = {"content": [{"token": token, "logprob": logprob, "top_logprobs": others}]}
+        assert read_completion(completion(logprobs=positions), prompt_tokens=1).logprobs == f"[{kept}]"
+
+
 def test_logprobs_without_alternatives_are_those_of_the_token() -> None:
     positions = {"content": [{"token": "好", "logprob": -0.5, "top_logprobs": []}]}
     assert read_completion(completion(logprobs=positions), prompt_tokens=1).logprobs == '[[["好",-0.5]]]'

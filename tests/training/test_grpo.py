@@ -18,6 +18,8 @@ from inkfire.training.grpo import GrpoConfig, train_grpo
 from inkfire.training.sft import SftConfig, train_sft
 from inkfire.workspace import sha256_file
 
+pytestmark = pytest.mark.slow
+
 CONFIG = GrpoConfig(max_steps=4, max_completion_length=8, learning_rate=1e-2, num_generations=4, batch_size=2)
 
 

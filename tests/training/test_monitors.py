@@ -4,6 +4,8 @@ import pytest
 
 from inkfire.training.monitors import Monitor, summary, within_groups
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_step_in_numbers() -> None:
     monitor = Monitor(num_generations=2)

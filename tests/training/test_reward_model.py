@@ -14,6 +14,8 @@ from inkfire.tasks.task import load_task
 from inkfire.training import loop
 from inkfire.training.reward_model import RewardModelConfig, train_reward_model
 
+pytestmark = pytest.mark.slow
+
 WORDS = ["rain", "moon", "lamp", "song", "bird", "snow", "road", "door", "wind", "fire"]  # as long as "kite"
 
 

@@ -15,6 +15,8 @@ from inkfire.tasks.task import Task, load_task
 from inkfire.training import loop, sft
 from inkfire.training.sft import SftConfig, train_sft
 
+pytestmark = pytest.mark.slow
+
 CONFIG = SftConfig(epochs=2, batch_size=4, learning_rate=1e-2, save_steps=1)
 
 

@@ -47,6 +47,7 @@ TOP_LOGPROBS = 10
 """Alternatives asked for at each token of a verdict; two would do were it not for the variants of a tokeniser."""
 
 _LABEL = re.compile(r'(?<!\\)"judge"\s*:\s*([01])')
+_DIGIT = re.compile("[01]")
 
 
 def critique_schema(text_length: int) -> JsonSchema:
@@ -245,10 +246,11 @@ class Debate:
 
 
 def label_probability(reply: Reply) -> float | None:
-    """P(1) at the position where the reply states its label, from that token's log-probabilities.
+    """P(1) where the reply states its label, from that token's log-probabilities.
 
-    The tokens are followed along the text to the label's place, so that a digit in a reason is not taken for it.
-    None where the endpoint gave no log-probabilities, or neither label is among the alternatives.
+    The label is the first token written that is a 0 or a 1, or the last one: whichever the text says. (Tokens cannot be
+    followed along the text, since one may hold a part of a character.) None where there are such digits before and
+    behind it, or the endpoint gave no log-probabilities.
 
     >>> from inkfire.llm.base import TokenLogprob
     >>> position = (TokenLogprob("1", -0.2), TokenLogprob("0", -1.7))
@@ -259,17 +261,13 @@ def label_probability(reply: Reply) -> float | None:
     label = _LABEL.search(reply.text)
     if label is None:
         return None
-    offset = 0
-    for alternatives in reply.logprobs:
-        if offset <= label.start(1) and (offset == label.start(1) or not reply.text[offset : label.start(1)].strip()):
-            mass = {digit: sum(math.exp(a.logprob) for a in alternatives if a.token.strip() == digit) for digit in "01"}
-            if sum(mass.values()) > 0:
-                return mass["1"] / sum(mass.values())
-        written = next((a.token for a in alternatives if a.token and reply.text.startswith(a.token, offset)), None)
-        if written is None:
-            return None
-        offset += len(written)
-    return None
+    digits = [position for position in reply.logprobs if position and position[0].token.strip() in ("0", "1")]
+    if _DIGIT.search(reply.text[: label.start(1)]):
+        digits = [] if _DIGIT.search(reply.text[label.end(1) :]) else digits[-1:]
+    if not digits or digits[0][0].token.strip() != label[1]:
+        return None
+    mass = {digit: sum(math.exp(a.logprob) for a in digits[0] if a.token.strip() == digit) for digit in "01"}
+    return mass["1"] / sum(mass.values())
 
 
 def _points(said: Mapping[str, Any], stance: str) -> dict[str, str] | None:

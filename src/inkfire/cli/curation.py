@@ -121,7 +121,7 @@ async def _curate(
     from inkfire.agents.retrieve import Retriever
     from inkfire.agents.writers import GivenWriter, ModelWriter, Writer
     from inkfire.datafiles import iter_texts, read_examples
-    from inkfire.llm.models import open_embedder, open_model
+    from inkfire.llm.models import is_local, open_embedder, open_model
 
     specs = settings["writers"]
     names = [settings["model"], *settings["agents"].values(), *(spec["model"] for spec in specs)]
@@ -160,7 +160,10 @@ async def _curate(
         )
         queries = _queries(files, settings["limit"])
         rounds = 1 if "candidates" in files else settings["rounds"]
-        limit = max(4, 4 * (concurrency or _CONCURRENCY) // candidates)  # one slow debate holds its query's place
+        # One slow debate holds its query's place. An embedded engine's slots keep the beginning that a debate's four
+        # calls share only as long as few debates are under way.
+        remote = max(4, 4 * (concurrency or _CONCURRENCY) // candidates)
+        limit = 2 if all(map(is_local, names)) else remote
         if estimate:
             pairs, ratio = settings["pairs"], settings["max_length_ratio"]
             return await estimate_curation(

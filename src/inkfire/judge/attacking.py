@@ -78,7 +78,7 @@ async def _attack(
     from inkfire.llm.models import open_model
 
     model = subject.saved.model
-    at_once = access.at_once(model)
+    at_once = access.at_once(model, subject.saved.mode)
     # The only good texts that the defences can change: those that they suspect or look at twice.
     watched = [row for row in good or [] if suspect(row.query, row.response, subject.task) != Suspicion()]
     total = len(subject.fit) + len(carriers) + limit * (1 if good is None else 2) + 2 * len(watched)

@@ -201,7 +201,7 @@ async def judge_parts(
     """The verdicts of ``fit`` and of ``texts``, on the judge's own model, under one bar of progress."""
     from inkfire.llm.models import open_model
 
-    at_once = access.at_once(judge.model)
+    at_once = access.at_once(judge.model, judge.mode)
     async with open_model(judge.model, ledger=ledger, base_url=access.base_url, concurrency=at_once) as llm:
         raw = judge.build(llm, task)
         with Progress("judge", len(fit) + len(texts), stats=ledger.stats) as progress:

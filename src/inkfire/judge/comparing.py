@@ -102,7 +102,7 @@ def compare_data(
     async def compared(ledger: Ledger) -> list[Comparison]:
         from inkfire.llm.models import open_model
 
-        at_once = access.at_once(model)
+        at_once = access.at_once(model, "pairwise")
         async with open_model(model, ledger=ledger, base_url=access.base_url, concurrency=at_once) as llm:
             judge = GuardedPairwise(PairwiseJudge(loaded, llm, rules, examples))
             with Progress("compare", len(pairs), stats=ledger.stats) as progress:

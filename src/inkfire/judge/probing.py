@@ -76,7 +76,7 @@ async def _probe(
     from inkfire.llm.models import open_model
 
     model = subject.saved.model
-    at_once = access.at_once(model)
+    at_once = access.at_once(model, subject.saved.mode)
     pairs = order_pairs(texts, max(1, len(texts) // 2))
     total = len(subject.fit) + len(texts) * (1 + len(PROBES)) + len(pairs)
     async with open_model(model, ledger=ledger, base_url=access.base_url, concurrency=at_once) as llm:

@@ -39,7 +39,7 @@ from inkfire.judge.calibration import MIN_LABELS, CalibratedJudge, fit_calibrati
 from inkfire.judge.contribution import leave_one_out, with_effect
 from inkfire.judge.examples import NO_EXAMPLES, Examples
 from inkfire.judge.hard_negatives import HardNegative, best
-from inkfire.judge.judging import judge_all
+from inkfire.judge.judging import at_once, judge_all
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import LIMIT, Principles
 from inkfire.judge.proposals import Proposal, merge, reflect, refused_rule, revise, worst_errors
@@ -230,7 +230,7 @@ class _Refinement:
     async def _still_fooled(self, detector: CalibratedJudge) -> list[tuple[Labelled, Verdict]]:
         """Hard negatives of earlier rounds that this judge calls good, the surest first."""
         texts = [one.labelled() for one in best(self.hard)]
-        verdicts = await judge_all(detector, texts, concurrency=self.settings.concurrency)
+        verdicts = await judge_all(detector, texts, concurrency=self._judged_at_once)
         fooled = [(text, verdict) for text, verdict in zip(texts, verdicts, strict=True) if verdict.label == 1]
         return sorted(fooled, key=lambda error: -(error[1].probability or 0))
 
@@ -356,6 +356,10 @@ class _Refinement:
             clusters=[text.query for text in texts],
         )
 
+    @property
+    def _judged_at_once(self) -> int:
+        return min(self.settings.concurrency, at_once(self.llm.name, "logprob"))
+
     def _judge_by(self, principles: Principles) -> LogprobJudge:
         return LogprobJudge(self.task, self.llm, principles, self.examples, seed=self.settings.seed)
 
@@ -364,6 +368,6 @@ class _Refinement:
             return await judge_all(
                 self._judge_by(principles),
                 texts,
-                concurrency=self.settings.concurrency,
+                concurrency=self._judged_at_once,
                 advance=lambda verdict: bar.advance(failed=not verdict.scored),
             )

@@ -24,7 +24,7 @@ from inkfire.errors import InputError
 from inkfire.judge.bars import Bars, no_bars
 from inkfire.judge.contribution import count_tokens
 from inkfire.judge.examples import NO_EXAMPLES, Choice, Examples
-from inkfire.judge.judging import Access, finish, fit_judge, lasting, read_back
+from inkfire.judge.judging import Access, at_once, finish, fit_judge, lasting, read_back
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import Principles, read_principles
 from inkfire.judge.refine import Note, Refined, RefineSettings, refine
@@ -158,7 +158,7 @@ async def refine_and_measure(
                 fit=splits.fit,
                 test=splits.test,
                 seed=settings.seed,
-                concurrency=settings.concurrency,
+                concurrency=min(settings.concurrency, at_once(judge.model, "logprob")),
                 advance=lambda verdict: bar.advance(failed=not verdict.scored),
             )
 
@@ -233,13 +233,13 @@ async def _refine(
 ) -> Refinement:
     from inkfire.llm.models import open_model
 
-    at_once = access.at_once(judge.model)
-    settings = dataclasses.replace(settings, concurrency=at_once)
+    concurrency = access.at_once(judge.model, "verdict")  # attacks and proposals are written
+    settings = dataclasses.replace(settings, concurrency=concurrency)
 
     def bars(label: str, total: int) -> Progress:
         return Progress(label, total, stats=ledger.stats)
 
-    async with open_model(judge.model, ledger=ledger, base_url=access.base_url, concurrency=at_once) as llm:
+    async with open_model(judge.model, ledger=ledger, base_url=access.base_url, concurrency=concurrency) as llm:
         made = await refine_and_measure(
             task, llm, queries, splits, judge=judge, settings=settings, note=note, bars=bars
         )

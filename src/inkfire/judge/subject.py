@@ -15,7 +15,7 @@ from inkfire.datafiles import read_labelled
 from inkfire.errors import InputError
 from inkfire.judge.base import Judge
 from inkfire.judge.calibration import MIN_LABELS, fit_calibration
-from inkfire.judge.judging import CONCURRENCY, judge_all, lasting
+from inkfire.judge.judging import judge_all, lasting
 from inkfire.judge.principles import read_principles
 from inkfire.judge.saved import Mode, SavedJudge, build_judge, read_judge
 from inkfire.llm.base import LLM
@@ -93,7 +93,7 @@ class Subject:
         return dataclasses.replace(self, fit=fit)
 
     async def calibrated(
-        self, llm: LLM, *, concurrency: int = CONCURRENCY, advance: Callable[[Verdict], None] = lambda verdict: None
+        self, llm: LLM, *, concurrency: int, advance: Callable[[Verdict], None] = lambda verdict: None
     ) -> SavedJudge:
         """The judge with its calibration, fitted now where there are texts for it."""
         if not self.fit:

@@ -31,9 +31,6 @@ from pathlib import Path
 from inkfire.errors import MissingExtraError, ModelNameError
 from inkfire.llm import registry
 
-SLOTS = 4
-"""Requests that are computed together; more only wait their turn (measured: more slots are no faster on a CPU)."""
-
 CONTEXT = 4096
 """Tokens of prompt and reply together, for each slot."""
 
@@ -100,7 +97,7 @@ def _start(weights: Path, embedding: bool) -> Engine:
     asked = {
         "weights": str(weights),
         "api_key": api_key,
-        "slots": SLOTS,
+        "slots": slots(),
         "context": CONTEXT,
         "threads": cores(),
         "embedding": embedding,
@@ -152,6 +149,12 @@ def stop_all() -> None:
     with _lock:
         for engine in list(_running.values()):
             _stop(engine)
+
+
+def slots() -> int:
+    """Requests that are computed together; more only wait their turn. Two cores write no faster with four slots than
+    with two (measured), and every slot computes the beginning that prompts share for itself."""
+    return max(2, min(4, cores()))
 
 
 def cores() -> int:

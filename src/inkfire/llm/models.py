@@ -86,7 +86,7 @@ def open_embedder(
             api_key=running.api_key,
             model_key=running.model_key,
             ledger=ledger,
-            concurrency=concurrency or engine.SLOTS,
+            concurrency=concurrency or engine.slots(),
             deadline=900.0,
             price=FREE,
             on_close=running.release,
@@ -121,7 +121,7 @@ def _embedded(name: str, ledger: Ledger | None, concurrency: int | None) -> Clie
         api_key=running.api_key,
         model_key=running.model_key,
         ledger=ledger,
-        concurrency=concurrency or engine.SLOTS,
+        concurrency=concurrency or engine.slots(),
         price=FREE,
         deadline=900.0,  # a busy laptop is slow, not broken
         on_close=running.release,

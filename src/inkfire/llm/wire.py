@@ -182,12 +182,15 @@ def _count(value: Any) -> int:
 
 
 def _logprobs_json(logprobs: Any) -> str | None:
-    """``[[[token, logprob], …] per position]`` as JSON, None where the endpoint gave none (or nothing readable)."""
+    """``[[[token, logprob], …] per position]`` as JSON, None where the endpoint gave none (or nothing readable).
+
+    The token that was written comes first: a grammar may have chosen one that is not among the likeliest.
+    """
     try:
         positions = [
             [
                 [structured.well_formed(str(alternative["token"])), float(alternative["logprob"])]
-                for alternative in position.get("top_logprobs") or [position]
+                for alternative in [position, *_others(position)]
                 if math.isfinite(alternative["logprob"])
             ]
             for position in logprobs["content"]
@@ -195,6 +198,10 @@ def _logprobs_json(logprobs: Any) -> str | None:
     except (KeyError, TypeError, AttributeError):
         return None
     return json.dumps(positions, ensure_ascii=False, separators=(",", ":"))
+
+
+def _others(position: Any) -> list[Any]:
+    return [other for other in position.get("top_logprobs") or [] if other["token"] != position["token"]]
 
 
 def read_reply(entry: Entry, schema: JsonSchema | None, *, cached: bool = False) -> Reply:

@@ -5,12 +5,14 @@ Heavy imports are inside the stages: a stage that is done already loads nothing.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 from inkfire import datafiles
 from inkfire.errors import RefusedReward
-from inkfire.judge.judging import lasting
+from inkfire.judge.examples import NO_EXAMPLES, Examples
+from inkfire.judge.judging import at_once, lasting
 from inkfire.judge.saved import SavedJudge, save_judge
 from inkfire.llm import loop
 from inkfire.llm.progress import Progress
@@ -76,7 +78,7 @@ def curate_pairs(context: Context) -> dict[str, Any]:
                 candidates_per_query=len(writers) * section.candidates,
                 pair_policy=section.pair_policy,
                 seed=context.seed,
-                limit=4,
+                limit=2,  # a debate's four calls share their beginning: few at once, and a slot still has it
                 progress=progress,
             )
         )
@@ -108,7 +110,7 @@ def refine_principles(context: Context) -> dict[str, Any]:
             context.model(context.recipe.models.agents),
             [query.query for query in splits.train],
             Splits(training, validation, splits.test),
-            judge=SavedJudge(lasting(context.recipe.task), context.recipe.models.agents, "logprob"),
+            judge=_blank_judge(context),
             settings=RefineSettings(section.rounds, section.attacks, section.errors, seed=context.seed),
             note=lambda message: context.say(f"  {message}"),
         )
@@ -124,7 +126,7 @@ def fit_judge(context: Context) -> dict[str, Any]:
 
     recipe, splits = context.recipe, context.splits
     principles = read_principles(context.run.path("refine", "principles.toml"))
-    blank = SavedJudge(lasting(recipe.task), recipe.models.agents, recipe.judge.mode, principles)
+    blank = dataclasses.replace(_blank_judge(context), mode=recipe.judge.mode, principles=principles)
     total = len(splits.fit) + len(splits.test)
     with Progress("judge", total, stats=context.ledger.stats) as progress:
         saved = loop.run(
@@ -135,12 +137,20 @@ def fit_judge(context: Context) -> dict[str, Any]:
                 fit=splits.fit,
                 test=splits.test,
                 seed=context.seed,
+                concurrency=at_once(recipe.models.agents, recipe.judge.mode),
                 advance=lambda verdict: progress.advance(failed=not verdict.scored),
             )
         )
     save_judge(context.folder("judge"), saved)
     measured = dict(saved.measured or {})
     return measured | {"model": saved.model, "mode": saved.mode, "n_fit": len(splits.fit)}
+
+
+def _blank_judge(context: Context) -> SavedJudge:
+    """The recipe's judge before anything is fitted, by the task's own principles."""
+    recipe, fit = context.recipe, tuple(context.splits.fit)
+    shown = Examples(fit, recipe.judge.examples, "fixed", context.seed) if recipe.judge.examples else NO_EXAMPLES
+    return SavedJudge(lasting(recipe.task), recipe.models.agents, "logprob", examples=shown)
 
 
 def grpo(context: Context, policy: PolicySpec) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from typing import Literal
 from inkfire.errors import ModelCallError, RefusedReward
 from inkfire.judge.base import Judge
 from inkfire.judge.calibration import raw_score
+from inkfire.judge.judging import at_once
 from inkfire.judge.measure import why_refused
 from inkfire.judge.saved import load_judge, read_judge
 from inkfire.llm import loop, stream
@@ -92,4 +93,5 @@ def load_judge_reward(
     if why is not None and not force:
         raise RefusedReward(f"{folder}: this judge is refused as a reward: {why}; --force takes it all the same")
     judge = load_judge(folder, ledger=ledger, model=model, base_url=base_url)
-    return JudgeReward(judge, value, saved.calibration.threshold if saved.calibration else None)
+    cut = saved.calibration.threshold if saved.calibration else None
+    return JudgeReward(judge, value, cut, at_once(model or saved.model, saved.mode))
