@@ -152,6 +152,24 @@ async def test_dense_ranks_as_sorting_all_cosines_does(embedder: Pairs) -> None:
     assert await (await DenseRanker.of([], embedder)).rank("x", 3) == []
 
 
+async def test_a_large_corpus_is_searched_by_inverted_lists(embedder: Pairs, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("faiss")
+    texts = [
+        f"给{'亲友同事老师邻居'[i % 8]}的第{i}句祝福，愿{chr(0x4E00 + i)}{chr(0x5E00 + 7 * i)}常在" for i in range(1200)
+    ]
+    exact = await DenseRanker.of(texts, embedder)
+    monkeypatch.setattr("inkfire.agents.retrieve.LARGE", 1000)
+    lists = await DenseRanker.of(texts, embedder)
+    vectors = await embedder.embed(texts)
+    for query in ("给老师的祝福", "给邻居的第7句祝福"):
+        best, found = await exact.rank(query, 20), await lists.rank(query, 20)
+        [asked] = await embedder.embed([query])
+        assert len(set(found)) == len(found) == 20
+        assert (vectors[found] @ asked).mean() > 0.95 * (vectors[best] @ asked).mean()  # nearly as near
+    assert await lists.rank(texts[17], 5) == await lists.rank(texts[17], 5)
+    assert (await lists.rank(texts[17], 1))[0] == (await exact.rank(texts[17], 1))[0]
+
+
 async def test_vectors_of_another_length_are_an_error(embedder: Pairs) -> None:
     ranker = DenseRanker(embedder, np.ones((2, 3), np.float32))
     with pytest.raises(ModelCallError, match="a vector of 64 numbers, where the corpus has 3"):
