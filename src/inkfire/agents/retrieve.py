@@ -119,7 +119,7 @@ class DenseRanker:
 
 
 def _inverted_lists(vectors: Vectors) -> Any:
-    """faiss's IVF index of √n lists (Jégou, Douze and Schmid 2011), of which an eighth is looked into."""
+    """faiss's IVF index of √n lists (Jégou, Douze and Schmid 2011), of which a quarter is looked into."""
     import faiss
 
     n, dimensions = vectors.shape
@@ -127,7 +127,7 @@ def _inverted_lists(vectors: Vectors) -> Any:
     index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dimensions), dimensions, lists, faiss.METRIC_INNER_PRODUCT)
     index.train(vectors)
     index.add(vectors)
-    index.nprobe = lists // 8
+    index.nprobe = lists // 4
     return index
 
 
