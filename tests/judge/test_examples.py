@@ -32,6 +32,18 @@ REPLIES = {
 }
 
 
+def test_texts_to_fit_on_meet_the_fixed_examples_as_they_are() -> None:
+    rng = random.Random(0)
+    pool = tuple(Labelled(f"query {i // 2}", "".join(rng.choices("abcdefgh", k=30)), i % 2) for i in range(40))
+    examples = Examples(pool, 4, "fixed", seed=3)
+    shown = loop.run(examples.pick("a query of nobody's", "A text."))
+    left = examples.unshown(pool)
+    assert {row.query for row in shown}.isdisjoint(row.query for row in left)
+    assert {row.query for row in (*shown, *left)} == {row.query for row in pool}
+    assert all(loop.run(examples.pick(row.query, row.response)) == shown for row in left)
+    assert Examples(pool, 4, "nearest").unshown(pool) == Examples().unshown(pool) == list(pool)
+
+
 async def test_the_nearest_come_last_and_both_classes_in_turn() -> None:
     picked = await Examples(POOL, 4).pick("something for the winter solstice", "The winter solstice is long.")
     assert [row.label for row in picked] == [1, 0, 1, 0]

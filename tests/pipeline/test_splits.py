@@ -27,6 +27,21 @@ def test_no_query_is_on_two_sides(name, seed):
     assert abs(slices.count("festival") - slices.count("general")) <= 1
 
 
+def test_a_bound_on_the_judged_texts_keeps_whole_queries():
+    recipe = load_recipe("demo-zh")
+    task = load_task(recipe.task)
+    splits = make_splits(recipe, task, 0)
+    unbounded = make_splits(
+        recipe.model_copy(update={"judge": recipe.judge.model_copy(update={"labelled": None})}), task, 0
+    )
+    judged = {row.query for row in (*splits.fit, *splits.test)}
+    assert len([*splits.fit, *splits.test]) == recipe.judge.labelled
+    assert [row for row in task.labelled() if row.query in judged] == [
+        row for row in task.labelled() if row in splits.fit or row in splits.test
+    ]
+    assert len([*unbounded.fit, *unbounded.test]) == len(task.labelled())
+
+
 def test_the_seed_decides_the_split():
     recipe = load_recipe("demo-en")
     task = load_task(recipe.task)

@@ -82,8 +82,8 @@ def verdict_schema(text_length: int) -> JsonSchema:
 
 
 def text_length(language: str) -> int:
-    """Characters allowed for a point or a reason: about forty tokens. Prompts ask for fewer; it stops a runaway."""
-    return 40 if language in ("zh", "ja", "ko") else 160
+    """Characters allowed for a point or a reason: about twice what prompts ask for. It stops a runaway."""
+    return 24 if language in ("zh", "ja", "ko") else 100
 
 
 @dataclass(frozen=True, slots=True)

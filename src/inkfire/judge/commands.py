@@ -95,6 +95,7 @@ def judge_data(
         examples = fixed.examples
     else:
         examples = choose_examples(settings, examples_from, fit, known, seed, note)
+        fit = _without_examples(fit, examples, note)
     judge = SavedJudge(lasting(task), model, settings.mode, rules, examples, settings.votes)
     if fixed is not None and (why := _foreign(fixed, judge, loaded)):
         raise InputError(f"{calibration}: its calibration is of another {why}; fit anew: --calibration LABELLED")
@@ -169,6 +170,19 @@ def choose_examples(
     if path is None and not fit:
         raise InputError("--examples needs labelled texts to choose from: --examples-from F or --calibration F")
     return Examples(tuple(pool), settings.examples, settings.examples_choice, seed)
+
+
+def _without_examples(fit: list[Labelled], examples: Examples, note: Note) -> list[Labelled]:
+    """The texts to fit on that share no query with fixed examples."""
+    left = examples.unshown(fit)
+    if len(left) < len(fit):
+        note(f"the calibration is fitted on the {len(left)} texts of other queries than the examples'")
+        if len(left) < MIN_LABELS:
+            raise InputError(
+                f"{len(examples)} examples leave {len(left)} texts to fit on and {MIN_LABELS} are needed: show fewer, "
+                "or take them from another file (--examples-from)"
+            )
+    return left
 
 
 def _of_other_queries(path: Path, known: set[str], what: str, note: Note) -> list[Labelled]:

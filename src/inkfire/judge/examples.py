@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -77,6 +77,19 @@ class Examples:
             {"query": row.query, "response": row.response, "label": row.label}
             for row in await self.pick(query, *responses)
         ]
+
+    def unshown(self, texts: Sequence[Labelled]) -> list[Labelled]:
+        """``texts`` that meet a fixed choice as it is: those of other queries than its examples'.
+
+        A calibration is fitted on these, so on the very prompt that is used later; and a server's prefix cache is not
+        spoilt by texts that must not see an example. Where examples are chosen for each text, all of them.
+        """
+        if not self.n or self.choice != "fixed":
+            return list(texts)
+        shown: set[str] = set()
+        for label in (0, 1):
+            shown.update([row.query for row in self._shuffled if row.label == label][: self.n // 2])
+        return [row for row in texts if row.query not in shown]
 
     async def _in_order(self, query: str, *responses: str) -> list[Labelled]:
         if self.choice == "fixed":

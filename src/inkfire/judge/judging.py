@@ -86,6 +86,7 @@ async def fit_judge(
     if shared := {row.query for row in fit} & {row.query for row in test}:
         raise InputError(f"texts to fit on and to test on share the query {min(shared)!r}; split them by query")
     raw = dataclasses.replace(saved, calibration=None).build(llm, task)
+    fit = saved.examples.unshown(fit)
     fitted = await judge_all(raw, fit, concurrency=concurrency, advance=advance)
     labels = [row.label for row in fit]
     calibration = fit_calibration(fitted, labels, method=method, cost_false_good=cost_false_good)

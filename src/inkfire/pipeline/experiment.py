@@ -68,11 +68,13 @@ class Refine(Strict):
 class JudgeSection(Strict):
     """``fit_fraction`` of the labelled queries refine and calibrate the judge; the others measure it.
 
+    ``labelled`` bounds the texts that are judged for it (all, when None): on a CPU each takes a second or two.
     ``examples`` of the former, the same for every text, half of them good, are shown to it before each text.
     """
 
     mode: Literal["verdict", "logprob", "rubric", "debate"] = "logprob"
     fit_fraction: float = Field(default=0.5, gt=0, lt=1)
+    labelled: int | None = Field(default=None, ge=20)
     examples: int = Field(default=0, ge=0, multiple_of=2)
     value: Literal["probability", "label"] = "probability"
 

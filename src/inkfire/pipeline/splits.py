@@ -43,7 +43,9 @@ def make_splits(recipe: Recipe, task: Task, seed: int) -> Splits:
     queries = datafiles.read_queries(data.queries) if data.queries else task.queries()
     labelled = datafiles.read_labelled(data.labelled) if data.labelled else task.labelled()
     pairs = datafiles.read_pairs(data.pairs) if data.pairs else task.pairs()
-    test, fit = datafiles.split_by_query(labelled, fraction=recipe.judge.fit_fraction, seed=seed)
+    share = min(1.0, (recipe.judge.labelled or len(labelled)) / len(labelled))
+    judged = datafiles.split_by_query(labelled, fraction=share, seed=seed)[1]
+    test, fit = datafiles.split_by_query(judged, fraction=recipe.judge.fit_fraction, seed=seed)
     for name, part in (("fit", fit), ("test", test)):
         if len({row.label for row in part}) < 2:
             raise InputError(f"the {name} half of the labelled texts has one class only; label more texts of both")

@@ -143,7 +143,7 @@ def fit_judge(context: Context) -> dict[str, Any]:
         )
     save_judge(context.folder("judge"), saved)
     measured = dict(saved.measured or {})
-    return measured | {"model": saved.model, "mode": saved.mode, "n_fit": len(splits.fit)}
+    return measured | {"model": saved.model, "mode": saved.mode, "n_fit": len(blank.examples.unshown(splits.fit))}
 
 
 def _blank_judge(context: Context) -> SavedJudge:
