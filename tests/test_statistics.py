@@ -18,6 +18,7 @@ from inkfire.statistics import (
     bootstrap_mean_difference,
     kappa,
     krippendorff_alpha,
+    sign_test,
     wilson,
 )
 
@@ -139,3 +140,13 @@ def test_krippendorff_alpha() -> None:
     assert krippendorff_alpha(table, level="interval") == pytest.approx(0.849, abs=5e-4)
     assert math.isnan(krippendorff_alpha([[1, 1], [1, 1]]))
     assert math.isnan(krippendorff_alpha([[1, None], [None, 2]]))
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "same", "p"), [(3, 0, 5, 0.25), (6, 0, 2, 0.03125), (5, 5, 0, 1.0), (0, 0, 4, 1.0)]
+)
+def test_sign_test_counts_queries_not_texts(better: int, worse: int, same: int, p: float) -> None:
+    queries = list(range(better + worse + same)) * 3  # three texts a query are no more evidence than one
+    new = ([1.0] * better + [0.0] * worse + [1.0] * same) * 3
+    old = ([0.0] * better + [1.0] * worse + [1.0] * same) * 3
+    assert sign_test(new, old, clusters=queries) == pytest.approx(p)

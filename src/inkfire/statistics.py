@@ -58,6 +58,21 @@ def bootstrap_mean_difference(
     return _percentiles(float(difference.mean()), np.concatenate(means), len(a))
 
 
+def sign_test(a: Sequence[float], b: Sequence[float], clusters: Sequence[Hashable]) -> float:
+    """Two-sided p of the exact sign test: of the clusters (queries) in which paired ``a`` and ``b`` differ, how many
+    favour ``a``. For 0/1 values this is McNemar's exact test (McNemar 1947). 1 where none differ.
+
+    >>> sign_test([1, 1, 1, 0], [0, 0, 0, 0], clusters="wxyz")
+    0.25
+    """
+    from scipy.stats import binomtest
+
+    difference = np.asarray(a, float) - np.asarray(b, float)
+    sums = np.bincount(_cluster_index(clusters), difference, minlength=1)
+    favour, against = int((sums > 0).sum()), int((sums < 0).sum())
+    return float(binomtest(favour, favour + against).pvalue) if favour + against else 1.0
+
+
 def auc(labels: Sequence[int], scores: Sequence[float]) -> float:
     """Area under the ROC curve: P(a good text scores above a bad one), ties half; NaN with one class only."""
     from sklearn.metrics import roc_auc_score

@@ -49,6 +49,7 @@ def test_rates_differences_and_slices(task):
     (row,) = result["differences"]
     assert (row["policy"], row["against"], row["difference"]) == ("sft", "base", 0.5)
     assert row["difference_ci"][0] > 0
+    assert row["difference_p"] == pytest.approx(2 * 0.5**10)  # ten of twenty queries differ, all one way
     assert sum(part["n"] for part in sft["slices"].values()) == 20
 
 

@@ -10,7 +10,7 @@ def evaluation(*rows, own=None):
     return {"n": 20, "policies": policies, "differences": list(rows)}
 
 
-def row(signal="judge", difference=0.3, ci=(0.1, 0.5), own=False, by_length=0.0):
+def row(signal="judge", difference=0.3, ci=(0.1, 0.5), own=False, by_length=0.0, p=0.01):
     return {
         "policy": "rl",
         "against": "base",
@@ -19,6 +19,7 @@ def row(signal="judge", difference=0.3, ci=(0.1, 0.5), own=False, by_length=0.0)
         "own_reward": own,
         "difference": difference,
         "difference_ci": list(ci),
+        "difference_p": p,
         "difference_by_length": by_length,
     }
 
@@ -39,6 +40,14 @@ def test_a_gain_that_sft_alone_may_explain_is_told():
 def test_an_interval_that_includes_zero_is_not():
     result = evaluation(row(ci=(-0.05, 0.5)))
     assert claims(result)[0]["kind"] == "open"
+    assert "no trained policy is shown to write better" in headline(result)
+
+
+def test_an_interval_of_too_few_queries_is_not():
+    result = evaluation(row(p=0.25), row("rm", ci=(-0.6, -0.1), p=0.06))
+    (claim,) = claims(result)
+    assert claim["kind"] == "open"
+    assert "(+10 to +50, n = 20; sign test p = 0.25)" in claim["text"]
     assert "no trained policy is shown to write better" in headline(result)
 
 

@@ -129,16 +129,14 @@ def _differences(
                 ]
                 row: dict[str, Any] = {"policy": policy, "against": against, "signal": signal, "n": len(paired)}
                 row["own_reward"] = signal in own[policy] or signal in own[against]
-                row["difference"] = row["difference_ci"] = row["difference_by_length"] = None
+                row["difference"] = row["difference_ci"] = row["difference_p"] = row["difference_by_length"] = None
                 if paired:
-                    interval = statistics.bootstrap_mean_difference(
-                        [float(p[0]) for p in paired],
-                        [float(p[1]) for p in paired],
-                        clusters=[p[2] for p in paired],
-                        seed=seed,
-                    )
+                    mine, theirs = [float(p[0]) for p in paired], [float(p[1]) for p in paired]
+                    clusters = [p[2] for p in paired]
+                    interval = statistics.bootstrap_mean_difference(mine, theirs, clusters=clusters, seed=seed)
                     row["difference"] = interval.estimate
                     row["difference_ci"] = [interval.low, interval.high]
+                    row["difference_p"] = statistics.sign_test(mine, theirs, clusters=clusters)
                     row["difference_by_length"] = _by_length(opinions, lengths, signal, policy, against)
                 rows.append(row)
     return rows
