@@ -74,7 +74,10 @@ ExamplesFrom = Annotated[
     typer.Option("--examples-from", help="Labelled texts to choose examples from; by default --calibration's."),
 ]
 Concurrency = Annotated[
-    int | None, typer.Option("--concurrency", min=1, help="Texts at once; by default 4 embedded, 64 at an endpoint.")
+    int | None,
+    typer.Option(
+        "--concurrency", min=1, help="Texts at once; default: 64 at an endpoint, embedded 1 (logprob) or 2 to 4."
+    ),
 ]
 RetryUnscored = Annotated[
     bool, typer.Option("--retry-unscored", help="Ask again for replies that could not be parsed before.")

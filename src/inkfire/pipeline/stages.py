@@ -78,7 +78,7 @@ def curate_pairs(context: Context) -> dict[str, Any]:
                 candidates_per_query=len(writers) * section.candidates,
                 pair_policy=section.pair_policy,
                 seed=context.seed,
-                limit=2,  # a debate's four calls share their beginning: few at once, and a slot still has it
+                limit=at_once(context.recipe.models.agents, "debate"),
                 progress=progress,
             )
         )
