@@ -172,3 +172,8 @@ def test_a_length_matched_slice_has_as_many_good_as_bad_texts_of_every_length(
 
     everything = counted(range(len(rows)))
     assert counted(kept) == {size: (min(n), min(n)) for size, n in everything.items() if min(n)}
+
+
+def test_a_fold_of_one_pair_is_too_few() -> None:
+    with pytest.raises(DataError, match="1 pairs are too few"):
+        NgramPairModel.cross_validate([Preference("q1", "good", "bad"), Preference("q2", "fine", "poor")])

@@ -53,8 +53,7 @@ class NgramPairModel:
         Raises:
             DataError: fewer than two pairs, or texts without a character n-gram in common.
         """
-        if len(pairs) < 2:
-            raise DataError(f"{len(pairs)} pairs are too few to fit a model; at least two are needed")
+        _enough(len(pairs))
         chosen, rejected = [p.chosen for p in pairs], [p.rejected for p in pairs]
         try:
             self._vectorizer = _vectorizer()
@@ -117,10 +116,16 @@ class NgramPairModel:
         scores = np.full((n, 2), math.nan)
         counts = _counts([*(p.chosen for p in pairs), *(p.rejected for p in pairs)])
         for train, test in _folds([p.query for p in pairs], None, folds, seed):
+            _enough(len(train))
             seen, new = _fold_vectors(counts, [*train, *(n + i for i in train)], [*test, *(n + i for i in test)])
             weights = _bradley_terry(seen[: len(train)] - seen[len(train) :])
             scores[test] = (new @ weights).reshape(2, -1).T
         return pair_slices(pairs, [(float(chosen), float(rejected)) for chosen, rejected in scores])
+
+
+def _enough(pairs: int) -> None:
+    if pairs < 2:
+        raise DataError(f"{pairs} pairs are too few to fit a model; at least two are needed")
 
 
 def _bradley_terry(differences: Any) -> Any:
