@@ -33,7 +33,7 @@ def answer(body: dict[str, Any]) -> str:
         return json.dumps({"reason": "x", "winner": winner})
     replies = {
         "flawed": {"flaw": "It hides the occasion.", "text": "A window that hides the occasion."},
-        "Merge": {"items": ["It fits the occasion.", "It says a thing of its own.", "It opens a window."]},
+        "Merge": {"drop": [], "add": ["It opens a window."]},
         "Rules": {"why": "It was not told.", "proposal": "It opens a window.", "reason": "It shows.", "judge": 1},
     }
     return json.dumps(next((reply for key, reply in replies.items() if key in system), {}))

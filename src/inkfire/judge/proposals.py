@@ -104,18 +104,18 @@ class Merged:
 async def merge(
     task: Task, llm: LLM, current: Principles, proposals: Sequence[str], *, kind: Kind, seed: int
 ) -> Merged:
-    """The current rules with the proposals worked in, at most ``LIMIT``."""
+    """The current rules with the proposals worked in, at most ``LIMIT``.
+
+    The Optimizer says which rules go, by number, and what is added: a rule that stays is not written again, so a small
+    model cannot garble it.
+    """
     schema: JsonSchema = {
         "type": "object",
         "properties": {
-            "items": {
-                "type": "array",
-                "minItems": 1,
-                "maxItems": LIMIT,
-                "items": {"type": "string", "maxLength": LONGEST},
-            }
+            "drop": {"type": "array", "maxItems": LIMIT, "items": {"type": "integer"}},
+            "add": {"type": "array", "maxItems": LIMIT, "items": {"type": "string", "maxLength": LONGEST}},
         },
-        "required": ["items"],
+        "required": ["drop", "add"],
         "additionalProperties": False,
     }
     messages = task.render("optimizer", current=current.texts, proposals=list(proposals), kind=kind, limit=LIMIT)
@@ -123,15 +123,19 @@ async def merge(
         said = await ask(llm, messages, schema, max_tokens=600, seed=seed)
     except NoAnswer as failure:
         return _appended(current, proposals, f"optimizer: {failure}")
-    items: list[str] = []
-    for item in said["items"]:
-        if refused_rule(item.strip(), task, items) is None:
-            items.append(item.strip())
-    if len(items) < len(current.items) / 2:
-        return _appended(current, proposals, f"optimizer: {len(items)} of its {len(said['items'])} rules were usable")
-    if tuple(items) == current.texts:
-        return _appended(current, proposals, "optimizer: it changed nothing")
-    return Merged(tuple(items), "optimizer")
+    restated = {_bare(text) for text in said["add"]}
+    kept = [
+        text for number, text in enumerate(current.texts, 1) if number not in said["drop"] or _bare(text) in restated
+    ]
+    added: list[str] = []
+    for text in said["add"]:
+        if refused_rule(text.strip(), task, [*kept, *added]) is None:
+            added.append(text.strip())
+    if not added:
+        return _appended(current, proposals, f"optimizer: none of its {len(said['add'])} new rules was usable")
+    if len(kept) < len(current.items) / 2:
+        return _appended(current, proposals, f"optimizer: it dropped {len(current.items) - len(kept)} rules")
+    return Merged((*kept[: LIMIT - len(added)], *added), "optimizer")
 
 
 def _appended(current: Principles, proposals: Sequence[str], why: str) -> Merged:

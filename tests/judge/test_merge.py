@@ -1,0 +1,51 @@
+"""The Optimizer's answer: which rules go, which are added, and what is done where it does not hold up."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from inkfire.judge.principles import LIMIT, Principles
+from inkfire.judge.proposals import Merged, merge
+from inkfire.llm.scripted import ScriptedLLM
+from inkfire.tasks.task import load_task
+
+NEW = "It names the day."
+
+
+async def merged(tiny_task: Path, answer: object, rules: int = 3) -> tuple[tuple[str, ...], Merged]:
+    task = load_task(tiny_task)
+    current = Principles.of([f"Rule number {number} of the set." for number in range(1, rules + 1)])
+    llm = ScriptedLLM(lambda messages: answer if isinstance(answer, str) else json.dumps(answer))
+    return current.texts, await merge(task, llm, current, [NEW], kind="principles", seed=0)
+
+
+async def test_rules_that_stay_are_not_written_again(tiny_task: Path) -> None:
+    before, made = await merged(tiny_task, {"drop": [2], "add": [NEW, "It is warm to whoever reads it."]})
+    assert made == Merged((before[0], before[2], NEW, "It is warm to whoever reads it."), "optimizer")
+
+
+async def test_a_rule_that_is_dropped_and_written_again_stays_in_its_place(tiny_task: Path) -> None:
+    before, made = await merged(tiny_task, {"drop": [1], "add": ["Rule number 1 of the set.", NEW]})
+    assert made.texts == (*before, NEW)
+
+
+async def test_what_is_added_finds_room(tiny_task: Path) -> None:
+    before, made = await merged(tiny_task, {"drop": [], "add": [NEW]}, rules=LIMIT)
+    assert made.texts == (*before[:-1], NEW)
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ({"drop": [], "add": []}, "none of its 0 new rules"),
+        ({"drop": [], "add": ["Rule number 1 of the set.", "no"]}, "none of its 2 new rules"),
+        ({"drop": [1, 2], "add": ["It is warm to whoever reads it."]}, "it dropped 2 rules"),
+        ("no JSON today", "optimizer: "),
+        ({"items": [NEW]}, "optimizer: "),
+    ],
+)
+async def test_an_answer_that_does_not_hold_up_appends_the_proposals(tiny_task: Path, answer: object, why: str) -> None:
+    before, made = await merged(tiny_task, answer)
+    assert (made.texts, made.how) == ((*before, NEW), "appended")
+    assert why in made.why
