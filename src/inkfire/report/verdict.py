@@ -36,8 +36,9 @@ def _claim(policy: str, against: str, rows: Sequence[Mapping[str, Any]]) -> dict
         why = "every signal was the policy's own reward or gave no score, so nothing is claimed"
         text = f"{policy} against {against}: {why}."
         return {"kind": "none", "policy": policy, "against": against, "text": text}
-    better = [row for row in independent if row["difference_ci"][0] > 0 and row["difference_p"] <= LEVEL]
-    worse = [row for row in independent if row["difference_ci"][1] < 0 and row["difference_p"] <= LEVEL]
+    shown = [row for row in independent if _excludes_zero(row) and row["difference_p"] <= LEVEL]
+    better = [row for row in shown if row["difference_ci"][0] > 0]
+    worse = [row for row in shown if row["difference_ci"][1] < 0]
     details = "; ".join(_detail(row) for row in independent)
     if better and worse:
         kind, head = "open", f"the signals disagree about {policy} against {against}"
@@ -61,9 +62,14 @@ def _claim(policy: str, against: str, rows: Sequence[Mapping[str, Any]]) -> dict
     }
 
 
+def _excludes_zero(row: Mapping[str, Any]) -> bool:
+    low, high = row["difference_ci"]
+    return not low <= 0 <= high
+
+
 def _detail(row: Mapping[str, Any]) -> str:
     low, high = row["difference_ci"]
-    few = "" if low <= 0 <= high or row["difference_p"] <= LEVEL else f"; sign test p = {row['difference_p']:.2f}"
+    few = f"; sign test p = {row['difference_p']:.2f}" if _excludes_zero(row) and row["difference_p"] > LEVEL else ""
     return f"{row['signal']} {points(row['difference'])} points ({points(low)} to {points(high)}, n = {row['n']}{few})"
 
 
