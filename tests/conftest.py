@@ -76,7 +76,12 @@ PROMPTS = {
     "judge": "[system]\nJudge.\n[user]\n" + _EXAMPLES + _ITEM + "For: {{ positive }}\nAgainst: {{ negative }}\n",
     "reflect": "[system]\nAudit.\n[user]\n" + _ITEM + "{{ verdict.judge }} {{ positive }} {{ negative }}\n",
     "verdict": "[system]\n" + _RULES + "[user]\n" + _EXAMPLES + _ITEM,
-    "logprob": "[system]\n" + _RULES + _EXAMPLES + "Say {{ task.good }} or {{ task.bad }}.\n[user]\n" + _ITEM,
+    "logprob": "[system]\n"
+    + _RULES
+    + "Say {{ task.good }} or {{ task.bad }}.\n"
+    + "[user example]\nExample: {{ example.response | quote }}\n[assistant example]\n{{ example.label }}\n"
+    + "[user]\n"
+    + _ITEM,
     "rubric": "[system]\n{% for d in task.rubric %}\n{{ d.name }}: {{ d.description }}\n{% endfor %}\n[user]\n" + _ITEM,
     "pairwise": "[system]\n" + _RULES + "[user]\n{{ query | quote }}\nA: {{ a | quote }}\nB: {{ b | quote }}\n",
     "generator": "[system]\nWrite a flawed text.\n[user]\n{{ query | quote }} {{ flaws }}\n",

@@ -116,7 +116,8 @@ async def test_every_mode_of_the_shipped_tasks_shows_them_as_quoted_data(name: s
     prompt = "".join(message["content"] for message in llm.calls[0].messages)
     assert json.dumps(hostile).replace("<", "\\u003c") in prompt
     assert ("a flat text" in prompt) == (mode != "debate")
-    assert len(llm.calls[0].messages) == 2
+    roles = [message["role"] for message in llm.calls[0].messages]
+    assert roles == ["system", *(["user", "assistant"] * 2 if mode == "logprob" else []), "user"]
 
 
 @pytest.mark.parametrize("name", task_names())
@@ -135,11 +136,13 @@ async def test_the_static_part_comes_first(task: Task, word: Any) -> None:
     await judge.judge("first query", "first text")
     await judge.judge("second query", "second text")
     first, second = (call.messages for call in llm.calls)
-    assert first[0] == second[0]
-    assert "Example" in first[0]["content"]
+    assert first[:-1] == second[:-1]
+    assert "Example" in first[1]["content"]
 
 
 def test_a_task_whose_prompt_shows_none_says_what_to_add(task: Task) -> None:
-    with pytest.raises(TaskError, match=r"rubric\.jinja: shows no examples; add {% for example in examples %}"):
+    with pytest.raises(
+        TaskError, match=r"rubric\.jinja: shows no examples; add a \[user example\] section with {{ example"
+    ):
         build_judge("rubric", task, ScriptedLLM([]), None, Examples(POOL, 2))
     assert build_judge("rubric", task, ScriptedLLM([]))

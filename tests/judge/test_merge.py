@@ -35,6 +35,11 @@ async def test_what_is_added_finds_room(tiny_task: Path) -> None:
     assert made.texts == (*before[:-1], NEW)
 
 
+async def test_an_answer_may_only_drop(tiny_task: Path) -> None:
+    before, made = await merged(tiny_task, {"drop": [2], "add": ["no"]})
+    assert made == Merged((before[0], before[2]), "optimizer")
+
+
 @pytest.mark.parametrize(
     ("answer", "why"),
     [

@@ -292,7 +292,8 @@ async def test_a_judge_with_examples_is_refined_without_those_of_validation_quer
     made = await refine_and_measure(task, llm, QUERIES, splits, judge=judge)
     assert made.after.examples == examples
     validating = {row.response for row in splits.validation}
-    shown = [call.messages[0]["content"] for call in llm.calls if "Example" in call.messages[0]["content"]]
+    before = ["\n".join(message["content"] for message in call.messages[:-1]) for call in llm.calls]
+    shown = [prompt for prompt in before if "Example" in prompt]
     while_refining = shown[: len(splits.training) + 2 * len(splits.validation)]
     assert while_refining
     assert not any(text in prompt for prompt in while_refining for text in validating)

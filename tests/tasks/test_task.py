@@ -112,6 +112,26 @@ def test_texts_cannot_leave_their_place(tiny_task: Path) -> None:
     assert "<" not in quoted
 
 
+def test_turns_are_repeated_for_each_example() -> None:
+    prompt = parse_prompt(
+        "[system]\nRate.\n[user example]\n{{ example.q }}\n[assistant example]\n{{ example.a }}\n[user]\n{{ q }}\n",
+        "p.jinja",
+    )
+    shown = prompt.render({"q": "now", "examples": [{"q": "[system]", "a": "yes"}, {"q": "{{ q }}", "a": "no"}]})
+    assert [(m["role"], m["content"]) for m in shown] == [
+        ("system", "Rate."),
+        ("user", "[system]"),
+        ("assistant", "yes"),
+        ("user", "{{ q }}"),
+        ("assistant", "no"),
+        ("user", "now"),
+    ]
+    assert [m["role"] for m in prompt.render({"q": "now", "examples": []})] == ["system", "user"]
+    assert prompt.looks_at("examples")
+    with pytest.raises(TaskError, match=r"p\.jinja:3: 'examples' is undefined"):
+        prompt.render({"q": "now"})
+
+
 @given(st.text(st.characters(exclude_categories=[])))
 def test_quote_is_one_line_of_json(text: str) -> None:
     quoted = quote(text)
@@ -132,6 +152,8 @@ def test_quote_is_one_line_of_json(text: str) -> None:
         ("[system]\nx\n[user]\na\n\n{{ task.nothing }}\n", "p.jinja:6: .*nothing"),
         ("[user]\n{{ ''.__class__.__mro__ }}", "p.jinja:2: .*unsafe"),
         ("[user]\n{{ 1 / 0 }}", "p.jinja:2: division by zero"),
+        ("[user example]\n\n[user]\nx", r"p.jinja:1: the \[user example\] section is empty"),
+        ("[system example]\nx\n[user]\nx", "p.jinja:1: text before"),
     ],
 )
 def test_wrong_prompts_are_named(text: str, message: str) -> None:

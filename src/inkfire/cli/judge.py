@@ -55,7 +55,7 @@ def judge(
     """Judge texts: OUT/verdicts.jsonl in their order, and OUT/judge.json, which serves as a reward.
 
     Example: inkfire judge --task greetings-zh --model local/qwen2.5-coder-1.5b --data texts.jsonl
-    --calibration labelled.jsonl --examples 8 --out runs/judge
+    --calibration labelled.jsonl --examples 32 --examples-choice fixed --out runs/judge
 
     Pairs: inkfire judge --mode pairwise --task greetings-zh --model local/qwen2.5-coder-1.5b --data pairs.jsonl
     --out runs/pairs

@@ -131,7 +131,7 @@ async def merge(
     for text in said["add"]:
         if refused_rule(text.strip(), task, [*kept, *added]) is None:
             added.append(text.strip())
-    if not added:
+    if not added and len(kept) == len(current.items):
         return _appended(current, proposals, f"optimizer: none of its {len(said['add'])} new rules was usable")
     if len(kept) < len(current.items) / 2:
         return _appended(current, proposals, f"optimizer: it dropped {len(current.items) - len(kept)} rules")

@@ -71,6 +71,10 @@ class RefineSettings:
     concurrency: int = 4
     seed: int = 0
 
+    def judged_at_once(self, model: str) -> int:
+        """Texts that the judge of this model has before it at a time."""
+        return min(self.concurrency, at_once(model, "logprob"))
+
 
 @dataclass(frozen=True)
 class Refined:
@@ -230,7 +234,7 @@ class _Refinement:
     async def _still_fooled(self, detector: CalibratedJudge) -> list[tuple[Labelled, Verdict]]:
         """Hard negatives of earlier rounds that this judge calls good, the surest first."""
         texts = [one.labelled() for one in best(self.hard)]
-        verdicts = await judge_all(detector, texts, concurrency=self._judged_at_once)
+        verdicts = await judge_all(detector, texts, concurrency=self.settings.judged_at_once(self.llm.name))
         fooled = [(text, verdict) for text, verdict in zip(texts, verdicts, strict=True) if verdict.label == 1]
         return sorted(fooled, key=lambda error: -(error[1].probability or 0))
 
@@ -356,10 +360,6 @@ class _Refinement:
             clusters=[text.query for text in texts],
         )
 
-    @property
-    def _judged_at_once(self) -> int:
-        return min(self.settings.concurrency, at_once(self.llm.name, "logprob"))
-
     def _judge_by(self, principles: Principles) -> LogprobJudge:
         return LogprobJudge(self.task, self.llm, principles, self.examples, seed=self.settings.seed)
 
@@ -368,6 +368,6 @@ class _Refinement:
             return await judge_all(
                 self._judge_by(principles),
                 texts,
-                concurrency=self._judged_at_once,
+                concurrency=self.settings.judged_at_once(self.llm.name),
                 advance=lambda verdict: bar.advance(failed=not verdict.scored),
             )

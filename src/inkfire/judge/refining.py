@@ -24,7 +24,7 @@ from inkfire.errors import InputError
 from inkfire.judge.bars import Bars, no_bars
 from inkfire.judge.contribution import count_tokens
 from inkfire.judge.examples import NO_EXAMPLES, Choice, Examples
-from inkfire.judge.judging import Access, at_once, finish, fit_judge, lasting, read_back
+from inkfire.judge.judging import Access, finish, fit_judge, lasting, read_back
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import Principles, read_principles
 from inkfire.judge.refine import Note, Refined, RefineSettings, refine
@@ -158,7 +158,7 @@ async def refine_and_measure(
                 fit=splits.fit,
                 test=splits.test,
                 seed=settings.seed,
-                concurrency=min(settings.concurrency, at_once(judge.model, "logprob")),
+                concurrency=settings.judged_at_once(judge.model),
                 advance=lambda verdict: bar.advance(failed=not verdict.scored),
             )
 

@@ -114,8 +114,8 @@ class Task(TaskFile):
         if not self._prompt(prompt).looks_at("examples"):
             path = self.folder / "prompts" / f"{prompt}.jinja"
             raise TaskError(
-                f"{path}: shows no examples; add {{% for example in examples %}} … {{{{ example.response | quote }}}} "
-                "… {% endfor %} where they shall stand, or judge without --examples"
+                f"{path}: shows no examples; add a [user example] section with {{{{ example.response | quote }}}} and "
+                "an [assistant example] section with the answer before [user], or judge without --examples"
             )
 
     def _prompt(self, name: str) -> Prompt:
