@@ -1,5 +1,10 @@
 """Labelled texts of the paper's data release, split by query: what the judge benchmarks judge.
 
+    python benchmarks/release_texts.py runs/release-texts
+
+writes those on which docs/judge.md measures examples: fit.jsonl (100 texts), test.jsonl (400) and matched.jsonl (200
+further ones, length-matched), no query in two of them.
+
 The release is the folder that INKFIRE_RELEASE_DATA names (``inkfire data pull greetings-zh`` fetches it). A chosen text
 is labelled good, a rejected one bad; one pair a query is taken, so that no query is in two parts.
 """
@@ -12,8 +17,9 @@ import sys
 from pathlib import Path
 
 from inkfire.datafiles import read_pairs
-from inkfire.records import Labelled, Preference
+from inkfire.records import Labelled, Preference, to_json
 from inkfire.twins import LENGTH_MATCHED
+from inkfire.workspace import write_jsonl
 
 
 def release_pairs(seed: int) -> list[Preference]:
@@ -38,3 +44,16 @@ def texts_of(pairs: list[Preference]) -> list[Labelled]:
     return [
         Labelled(pair.query, text, label) for pair in pairs for text, label in ((pair.chosen, 1), (pair.rejected, 0))
     ]
+
+
+def main() -> None:
+    out = Path(sys.argv[1])
+    out.mkdir(parents=True, exist_ok=True)
+    pairs = release_pairs(seed=0)
+    parts = {"fit": pairs[:50], "test": pairs[50:250], "matched": [pair for pair in pairs[400:] if matched(pair)][:100]}
+    for name, part in parts.items():
+        write_jsonl(out / f"{name}.jsonl", map(to_json, texts_of(part)))
+
+
+if __name__ == "__main__":
+    main()

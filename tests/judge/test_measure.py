@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from inkfire.judge.measure import measure, measure_twins, why_refused
+from inkfire.judge.measure import measure, measure_twins, why_doubted, why_refused
 from inkfire.records import Labelled, Verdict
 
 
@@ -74,6 +74,30 @@ def test_a_judge_that_may_be_a_coin_is_refused(measured: dict[str, object] | Non
 
 def test_a_judge_that_ranks_is_not_refused() -> None:
     assert why_refused({"scored": 80, "auc": 0.7, "auc_ci": [0.58, 0.8]}) is None
+
+
+LENGTH = {"auc": 0.87, "auc_ci": [0.84, 0.9], "length_auc": 0.92, "length_auc_ci": [0.9, 0.95], "n_length_matched": 100}
+
+
+@pytest.mark.parametrize(
+    ("matched", "why"),
+    [
+        ({"auc_length_matched": 0.54, "auc_length_matched_ci": [0.45, 0.62]}, "on the 100 texts of like length"),
+        ({"auc_length_matched": None, "auc_length_matched_ci": None}, "too few texts of like length"),
+    ],
+)
+def test_a_judge_that_may_measure_only_length_is_doubted(matched: dict[str, object], why: str) -> None:
+    doubt = str(why_doubted(LENGTH | matched))
+    assert why in doubt
+    assert "length alone has an AUC of 0.92" in doubt
+
+
+def test_a_judge_that_ranks_texts_of_like_length_is_not_doubted() -> None:
+    shown = LENGTH | {"auc_length_matched": 0.7, "auc_length_matched_ci": [0.6, 0.8]}
+    assert why_doubted(shown) is None
+    unshown = shown | {"auc_length_matched_ci": [0.4, 0.8]}
+    assert why_doubted(unshown | {"length_auc_ci": [0.4, 0.6]}) is None  # length is no shortcut there
+    assert why_doubted(unshown | {"auc_ci": [0.4, 0.6]}) is None  # refused anyway
 
 
 def test_within_a_query_only_its_own_texts_are_compared() -> None:

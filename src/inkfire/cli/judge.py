@@ -222,6 +222,8 @@ def _show(result: Mapping[str, Any]) -> None:
             low, high = result[f"{name}_ci"]
             typer.echo(f"{what:26} {result[name]:.3f}  [{low:.3f}, {high:.3f}]")
     typer.echo(f"{'length-matched texts':26} {result['n_length_matched']}")
+    if result.get("doubt"):
+        typer.echo(result["doubt"])
     if "uncalibrated" in result:
         typer.echo(f"uncalibrated accuracy {result['uncalibrated']['accuracy']:.3f}")
     typer.echo("said P(Good) → found good")

@@ -16,7 +16,7 @@ from typing import Any
 from inkfire.errors import InputError, ModelCallError
 from inkfire.judge.base import Judge
 from inkfire.judge.calibration import Calibration, Method, fit_calibration
-from inkfire.judge.measure import measure, measure_twins
+from inkfire.judge.measure import measure, measure_twins, why_doubted
 from inkfire.judge.saved import SavedJudge
 from inkfire.llm import engine, stream
 from inkfire.llm.base import LLM
@@ -97,9 +97,11 @@ async def fit_judge(
 def measure_both(
     labelled: Sequence[Labelled], raw: Sequence[Verdict], calibration: Calibration | None, seed: int = 0
 ) -> dict[str, Any]:
-    """The metrics of the calibrated judge and its twins, and what the same answers are worth uncalibrated."""
+    """The metrics of the calibrated judge and its twins, a ``doubt`` in words or None, and what the same answers are
+    worth uncalibrated."""
     verdicts = raw if calibration is None else [calibration.apply(verdict) for verdict in raw]
     measured = measure(labelled, verdicts, seed=seed) | measure_twins(labelled, verdicts, seed=seed)
+    measured["doubt"] = why_doubted(measured)
     if calibration is None:
         return measured | {"calibrated": False}
     plain = measure(labelled, raw, seed=seed)

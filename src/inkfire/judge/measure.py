@@ -7,6 +7,7 @@ the texts in which length says nothing.
     measured = measure(labelled, verdicts) | measure_twins(labelled, verdicts)
     measured["auc"], measured["auc_ci"], measured["length_auc"], measured["auc_length_matched"]
     why_refused(measured)               # None, or why this judge must not be a reward
+    why_doubted(measured)               # None, or why it may measure little but length
 """
 
 from __future__ import annotations
@@ -110,6 +111,29 @@ def why_refused(measured: Mapping[str, Any] | None) -> str | None:
     if low <= 0.5:
         return f"{on}: the interval reaches 0.5, a coin's; more labelled texts or a better judge can settle it"
     return None
+
+
+def why_doubted(measured: Mapping[str, Any]) -> str | None:
+    """Why these labels do not show that a judge sees more than length, in words; None where they show it.
+
+    Said of a judge that ranks these texts, where length alone ranks them too, and where on the length-matched slice the
+    judge's interval reaches chance.
+    """
+    lows = [(measured.get(f"{name}_ci") or (0.0,))[0] for name in ("auc", "length_auc", "auc_length_matched")]
+    if lows[0] <= 0.5 or lows[1] <= 0.5 or lows[2] > 0.5:
+        return None
+    value = measured.get("auc_length_matched")
+    matched = "there are too few texts of like length to tell"
+    if value is not None:
+        low, high = measured["auc_length_matched_ci"]
+        matched = (
+            f"on the {measured['n_length_matched']} texts of like length the judge's is {value:.2f} ({low:.2f} to "
+            f"{high:.2f}), which reaches 0.5, a coin's"
+        )
+    return (
+        f"this judge may measure little but length: length alone has an AUC of {measured['length_auc']:.2f} on these "
+        f"texts, and {matched}"
+    )
 
 
 def _within_query(

@@ -19,7 +19,7 @@ from inkfire.errors import ModelCallError, RefusedReward
 from inkfire.judge.base import Judge
 from inkfire.judge.calibration import raw_score
 from inkfire.judge.judging import at_once
-from inkfire.judge.measure import why_refused
+from inkfire.judge.measure import why_doubted, why_refused
 from inkfire.judge.saved import load_judge, read_judge
 from inkfire.llm import loop, stream
 from inkfire.llm.ledger import Ledger
@@ -92,6 +92,8 @@ def load_judge_reward(
     why = why_refused(saved.measured)
     if why is not None and not force:
         raise RefusedReward(f"{folder}: this judge is refused as a reward: {why}; --force takes it all the same")
+    if saved.measured is not None and (doubt := why_doubted(saved.measured)):
+        _log.warning("%s: %s", folder, doubt)
     judge = load_judge(folder, ledger=ledger, model=model, base_url=base_url)
     cut = saved.calibration.threshold if saved.calibration else None
     return JudgeReward(judge, value, cut, at_once(model or saved.model, saved.mode))
