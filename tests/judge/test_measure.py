@@ -90,6 +90,7 @@ def test_a_judge_that_may_measure_only_length_is_doubted(matched: dict[str, obje
     doubt = str(why_doubted(LENGTH | matched))
     assert why in doubt
     assert "length alone has an AUC of 0.92" in doubt
+    assert "AUC of 0.08" in str(why_doubted(LENGTH | matched | {"length_auc": 0.08, "length_auc_ci": [0.05, 0.1]}))
 
 
 def test_a_judge_that_ranks_texts_of_like_length_is_not_doubted() -> None:

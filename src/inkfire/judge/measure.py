@@ -119,20 +119,21 @@ def why_doubted(measured: Mapping[str, Any]) -> str | None:
     Said of a judge that ranks these texts, where length alone ranks them too, and where on the length-matched slice the
     judge's interval reaches chance.
     """
-    lows = [(measured.get(f"{name}_ci") or (0.0,))[0] for name in ("auc", "length_auc", "auc_length_matched")]
-    if lows[0] <= 0.5 or lows[1] <= 0.5 or lows[2] > 0.5:
+    ranks, length, matched = (
+        measured.get(f"{name}_ci") or (0.0, 1.0) for name in ("auc", "length_auc", "auc_length_matched")
+    )
+    if ranks[0] <= 0.5 or length[0] <= 0.5 <= length[1] or matched[0] > 0.5:
         return None
     value = measured.get("auc_length_matched")
-    matched = "there are too few texts of like length to tell"
+    why = "there are too few texts of like length to tell"
     if value is not None:
-        low, high = measured["auc_length_matched_ci"]
-        matched = (
-            f"on the {measured['n_length_matched']} texts of like length the judge's is {value:.2f} ({low:.2f} to "
-            f"{high:.2f}), which reaches 0.5, a coin's"
+        why = (
+            f"on the {measured['n_length_matched']} texts of like length the judge's is {value:.2f} ({matched[0]:.2f} "
+            f"to {matched[1]:.2f}), which reaches 0.5, a coin's"
         )
     return (
         f"this judge may measure little but length: length alone has an AUC of {measured['length_auc']:.2f} on these "
-        f"texts, and {matched}"
+        f"texts, and {why}"
     )
 
 
