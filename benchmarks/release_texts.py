@@ -11,6 +11,7 @@ is labelled good, a rejected one bad; one pair a query is taken, so that no quer
 
 from __future__ import annotations
 
+import argparse
 import os
 import random
 import sys
@@ -47,7 +48,9 @@ def texts_of(pairs: list[Preference]) -> list[Labelled]:
 
 
 def main() -> None:
-    out = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    out: Path = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
     pairs = release_pairs(seed=0)
     parts = {"fit": pairs[:50], "test": pairs[50:250], "matched": [pair for pair in pairs[400:] if matched(pair)][:100]}

@@ -20,7 +20,7 @@ from inkfire.judge.base import Judge
 from inkfire.judge.calibration import raw_score
 from inkfire.judge.judging import at_once
 from inkfire.judge.measure import why_doubted, why_refused
-from inkfire.judge.saved import load_judge, read_judge
+from inkfire.judge.saved import SavedJudge, load_judge, read_judge
 from inkfire.llm import loop, stream
 from inkfire.llm.ledger import Ledger
 
@@ -71,6 +71,19 @@ class JudgeReward:
         return raw_score(verdict)
 
 
+def read_accepted(folder: str | Path, *, force: bool = False) -> SavedJudge:
+    """A saved judge that may be a reward, no model started.
+
+    Raises:
+        RefusedReward: on labelled texts its AUC, or the interval of it, is not above 0.5, or it was never measured;
+            not with ``force``.
+    """
+    saved = read_judge(folder)
+    if (why := why_refused(saved.measured)) and not force:
+        raise RefusedReward(f"{folder}: this judge is refused as a reward: {why}; --force takes it all the same")
+    return saved
+
+
 def load_judge_reward(
     folder: str | Path,
     *,
@@ -86,12 +99,9 @@ def load_judge_reward(
         force: take it even when its measurements say that it must not be one.
 
     Raises:
-        RefusedReward: on labelled texts its AUC, or the interval of it, is not above 0.5, or it was never measured.
+        RefusedReward: as :func:`read_accepted`.
     """
-    saved = read_judge(folder)
-    why = why_refused(saved.measured)
-    if why is not None and not force:
-        raise RefusedReward(f"{folder}: this judge is refused as a reward: {why}; --force takes it all the same")
+    saved = read_accepted(folder, force=force)
     if saved.measured is not None and (doubt := why_doubted(saved.measured)):
         _log.warning("%s: %s", folder, doubt)
     judge = load_judge(folder, ledger=ledger, model=model, base_url=base_url)

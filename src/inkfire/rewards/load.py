@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from inkfire.errors import DataError, InputError, RefusedReward
+from inkfire.errors import DataError, InputError
 from inkfire.rewards.base import Reward
 from inkfire.rewards.checks import Share
 from inkfire.rewards.mixture import Mixture
@@ -76,13 +76,9 @@ def check_reward(spec: str, *, force: bool = False) -> None:
         if (folder / CARD).is_file():
             read_card(folder)
         elif (folder / "judge.json").is_file():
-            from inkfire.judge.measure import why_refused
-            from inkfire.judge.saved import read_judge
+            from inkfire.rewards.judge_reward import read_accepted
 
-            if (why := why_refused(read_judge(folder).measured)) and not force:
-                raise RefusedReward(
-                    f"{folder}: this judge is refused as a reward: {why}; --force takes it all the same"
-                )
+            read_accepted(folder, force=force)
         else:
             load_reward(name)
 
