@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from inkfire.errors import RecipeError
+from inkfire.llm.ledger import Ledger
+from inkfire.pipeline.context import Context
 from inkfire.pipeline.experiment import load_recipe, recipe_names
 from inkfire.pipeline.run import plan
-from inkfire.tasks.task import task_names
+from inkfire.tasks.task import load_task, task_names
+from inkfire.workspace import Run
 
 MINIMAL = 'name = "mine"\ntask = "greetings-en"\n[models]\nwriter = "local/a"\nagents = "local/b"\n'
 
@@ -29,6 +32,14 @@ def test_the_demo_compares_both_strategies():
     recipe = load_recipe("demo-zh")
     assert [policy.reward for policy in recipe.policies] == ["rm", "judge"]
     assert [name for name, _ in plan(recipe)][-3:] == ["rm-rl", "judge-rl", "evaluate"]
+
+
+@pytest.mark.parametrize(("line", "most"), [("", load_task("greetings-en").max_tokens), ("max_tokens = 9\n", 9)])
+def test_a_recipe_may_say_how_long_a_text_can_be(tmp_path, line, most):
+    recipe = load_recipe(write(tmp_path, line + MINIMAL))
+    run = Run.open(tmp_path / "run", command="run", settings={}, inputs={}, seed=0)
+    with Ledger(tmp_path / "ledger.sqlite", run="run") as ledger:
+        assert Context(recipe, run, ledger).task.max_tokens == most
 
 
 def test_an_unknown_key_is_named_with_its_line(tmp_path):

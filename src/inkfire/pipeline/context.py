@@ -28,7 +28,8 @@ class Context:
 
     @cached_property
     def task(self) -> Task:
-        return load_task(self.recipe.task)
+        task, most = load_task(self.recipe.task), self.recipe.max_tokens
+        return task if most is None else task.model_copy(update={"max_tokens": most})
 
     @cached_property
     def splits(self) -> Splits:

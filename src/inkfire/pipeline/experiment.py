@@ -107,10 +107,11 @@ class Evaluate(Strict):
 
 
 class Recipe(Strict):
-    """A whole experiment."""
+    """A whole experiment. ``max_tokens`` stands in for the task's: how long a text may be in this run."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     task: str
+    max_tokens: int | None = Field(default=None, ge=1, le=8192)
     models: Models
     data: Data = Data()
     sft: Sft = Sft()
