@@ -5,6 +5,7 @@
     plain      a one-paragraph judge prompt
     release    principles refined without an acceptance test, as in the paper's release
     inkfire    principles refined with the acceptance test
+    examples   those of inkfire, with ``--examples`` labelled texts of training and validation as turns before each text
     gepa       the plain prompt, optimised by DSPy's GEPA with as many judgements as inkfire's refinement made calls;
                its reflections come on top (``built`` counts all its calls)
     ngram      the character n-gram twin, trained on the same pairs; no model at all
@@ -38,9 +39,11 @@ from release_texts import matched, release_pairs, texts_of
 from inkfire.judge.acceptance import Decision, auc_difference
 from inkfire.judge.base import Judge
 from inkfire.judge.calibration import fit_calibration, raw_score
+from inkfire.judge.examples import Examples
 from inkfire.judge.judging import at_once, judge_all
 from inkfire.judge.logprob import LogprobJudge, read_answer
 from inkfire.judge.measure import measure
+from inkfire.judge.principles import read_principles
 from inkfire.judge.refine import RefineSettings, refine
 from inkfire.llm import engine, registry
 from inkfire.llm.base import LLM, Sampling
@@ -53,7 +56,7 @@ from inkfire.tasks.task import Task, load_task
 from inkfire.twins import NgramPairModel
 from inkfire.workspace import write_json
 
-ARMS = ("plain", "release", "inkfire", "gepa", "ngram")
+ARMS = ("plain", "release", "inkfire", "examples", "gepa", "ngram")
 GEPA = ("dspy==3.4.1", "gepa==0.1.4")
 PARAGRAPH = {
     "zh": "你是祝福语评审。请看这段祝福语能不能原样发给收信人：是不是切合场合和对象，语言自然，情意真切，有具体内容。",
@@ -161,6 +164,12 @@ class Bench:
             made = {"prompt": found["instruction"], "build_calls": found["calls"], "seconds": found["seconds"]}
             return PromptJudge(self.task, llm, found["instruction"]), made
         options = self.options
+        if arm == "examples":
+            ours = self._of_inkfire("examples shows texts to the judge of the inkfire arm")
+            principles = read_principles(self.out / "inkfire" / "principles.toml")
+            shown = Examples((*self.parts.training, *self.parts.validation), options.examples, "fixed", options.seed)
+            made = {"prompt": ours["prompt"], "build_calls": ours["build_calls"]}
+            return LogprobJudge(self.task, llm, principles, shown, seed=options.seed), made
         refined = await refine(
             self.task,
             llm,
@@ -174,6 +183,7 @@ class Bench:
             note=lambda message: print(f"  {arm}: {message}", file=sys.stderr),
         )
         made = {"prompt": "\n".join(refined.principles.texts), "accepted": refined.accepted}
+        refined.principles.write(self.out / arm / "principles.toml", task=self.task.name)
         write_json(self.out / arm / "history.json", list(refined.history))
         return LogprobJudge(self.task, llm, refined.principles, seed=options.seed), made
 
@@ -183,12 +193,10 @@ class Bench:
         if path.is_file():
             stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             return stored
-        ours = self.out / "inkfire.json"
-        if not self.options.gepa_calls and not ours.is_file():
-            raise SystemExit(
-                "gepa gets as many calls as the inkfire arm made: run that one first, or give --gepa-calls"
-            )
-        calls = self.options.gepa_calls or json.loads(ours.read_text(encoding="utf-8"))["build_calls"]
+        calls = (
+            self.options.gepa_calls
+            or self._of_inkfire("gepa gets as many calls as the inkfire arm made (or --gepa-calls)")["build_calls"]
+        )
         url, key, done = endpoint(self.options)
         try:
             rows = {
@@ -218,6 +226,13 @@ class Bench:
         found: dict[str, Any] = json.loads(run.stdout)
         write_json(path, found)
         return found
+
+    def _of_inkfire(self, why: str) -> dict[str, Any]:
+        path = self.out / "inkfire.json"
+        if not path.is_file():
+            raise SystemExit(f"{why}: run that arm first")
+        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return stored
 
     def _twin(self) -> dict[str, Any]:
         model = NgramPairModel().fit(self.parts.pairs)
@@ -321,7 +336,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/bench-judge"))
     parser.add_argument("--arms", type=lambda text: text.split(","), default=list(ARMS), help=",".join(ARMS))
     sizes = {"fit": 100, "training": 60, "validation": 120, "test": 400, "matched": 200}
-    sizes |= {"rounds": 2, "attacks": 4, "errors": 6, "seed": 0}
+    sizes |= {"rounds": 2, "attacks": 4, "errors": 6, "examples": 32, "seed": 0}
     for name, size in sizes.items():
         parser.add_argument(f"--{name}", type=int, default=size)
     parser.add_argument("--concurrency", type=int, help="calls in flight, of every arm")
