@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from inkfire.judge.principles import LIMIT, Principles
-from inkfire.judge.proposals import Merged, merge
+from inkfire.judge.proposals import Merged, copies, merge
 from inkfire.llm.scripted import ScriptedLLM
 from inkfire.tasks.task import load_task
 
@@ -35,6 +35,19 @@ async def test_what_is_added_finds_room(tiny_task: Path) -> None:
     assert made.texts == (*before[:-1], NEW)
 
 
+async def test_numbers_before_what_is_added_go(tiny_task: Path) -> None:
+    before, made = await merged(tiny_task, {"drop": [], "add": [f"4. {NEW}"]})
+    assert made.texts == (*before, NEW)
+
+
+async def test_appended_proposals_leave_half_of_a_full_set(tiny_task: Path) -> None:
+    current = Principles.of([f"Rule number {number} of the set." for number in range(1, LIMIT + 1)])
+    proposals = [f"It names the day in way {number}." for number in range(9)]
+    llm = ScriptedLLM(lambda messages: "no JSON today")
+    made = await merge(load_task(tiny_task), llm, current, proposals, kind="principles", seed=0)
+    assert made.texts == (*current.texts[:5], *proposals[:5])
+
+
 async def test_an_answer_may_only_drop(tiny_task: Path) -> None:
     before, made = await merged(tiny_task, {"drop": [2], "add": ["no"]})
     assert made == Merged((before[0], before[2]), "optimizer")
@@ -54,3 +67,24 @@ async def test_an_answer_that_does_not_hold_up_appends_the_proposals(tiny_task: 
     before, made = await merged(tiny_task, answer)
     assert (made.texts, made.how) == ((*before, NEW), "appended")
     assert why in made.why
+
+
+TEXT = "饺子给你留着，今晚不管多晚，推门就有一盏灯等你。"
+
+
+@pytest.mark.parametrize(
+    ("rule", "source", "copied"),
+    [
+        ("好的祝福像“今晚不管多晚，推门就有一盏灯”这样具体。", TEXT, True),
+        ("除夕晚归的祝福", "除夕晚归的祝福", True),
+        ("好的祝福有具体的画面，例如推门就有一盏灯。", TEXT, False),
+        (
+            "Say: may the harbour lights find you on every road home.",
+            "May the harbour lights find you on every road.",
+            True,
+        ),
+        ("A good greeting names a place on every road.", "May the harbour lights find you on every road.", False),
+    ],
+)
+def test_a_rule_that_copies_what_it_is_about(rule: str, source: str, copied: bool) -> None:
+    assert copies(rule, source) is copied

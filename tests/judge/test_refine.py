@@ -90,6 +90,7 @@ async def test_caught_attacks_teach_the_generator_and_fooling_ones_are_kept(
         ("文字要有具体的细节，不能空洞。", "not in the task's language"),
         ("It fits the OCCASION!", "a copy"),
         ("One line.\nAnd another.", "more than one line"),
+        ("A wish for occasion.", "copies the text"),
     ],
 )
 async def test_bad_proposals_are_refused_with_a_reason(
@@ -140,6 +141,10 @@ def test_labelled_texts_are_split_by_query(texts: list[Labelled]) -> None:
     assert len(splits.validation) == 12
     assert sum(map(len, queries)) == len(set().union(*queries)) == 40
     assert len(splits.test) == 40
+    smaller = split_labelled(texts, seed=1, validation=12, test=10)
+    assert (len(smaller.training), len(smaller.validation), len(smaller.test)) == (58, 12, 10)
+    with pytest.raises(InputError, match="fewer than one query"):
+        split_labelled([Labelled(f"q{i % 4}", str(i), i % 2) for i in range(40)], seed=0, test=4)
     with pytest.raises(InputError, match="four queries"):
         split_labelled(texts[:6], seed=1)
 

@@ -30,6 +30,10 @@ def refine(
     validation: Annotated[
         int | None, typer.Option("--validation", min=4, help="At most so many texts test a candidate.")
     ] = None,
+    test: Annotated[
+        int | None,
+        typer.Option("--test", min=4, help="At most so many texts, and half, measure the judge before and after."),
+    ] = None,
     alpha: Annotated[
         float, typer.Option("--alpha", min=0.001, max=0.5, help="Chance, over the run, of accepting what is no better.")
     ] = 0.05,
@@ -84,6 +88,7 @@ def refine(
         out=out,
         principles=principles,
         validation=validation,
+        test=test,
         examples=examples,
         examples_choice=examples_choice,
         settings=RefineSettings(

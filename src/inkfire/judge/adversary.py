@@ -19,7 +19,7 @@ from inkfire.errors import ModelCallError
 from inkfire.judge.base import Judge
 from inkfire.judge.judge import NoAnswer, ask
 from inkfire.judge.principles import Principles
-from inkfire.judge.proposals import LONGEST, Proposal, unusable
+from inkfire.judge.proposals import LONGEST, SHORTEST_ATTACK, Proposal, unusable
 from inkfire.llm.base import LLM, JsonSchema
 from inkfire.records import Verdict, text_id
 from inkfire.tasks.task import Task
@@ -96,7 +96,7 @@ async def attack(
     except NoAnswer as failure:
         return Attack(query, dropped=f"generator: {failure}")
     text, flaw = made["text"].strip(), made["flaw"].strip()
-    if why := unusable(text, task, [query], longest=4 * task.max_tokens):
+    if why := unusable(text, task, [query], shortest=SHORTEST_ATTACK, longest=4 * task.max_tokens):
         return Attack(query, text, flaw, dropped=f"text: {why}")
     try:
         verdict = await judge.judge(query, text)

@@ -2,12 +2,13 @@
 
 The Reflector looks at a labelled text that the judge got wrong, says why and proposes a rule. The Optimizer merges the
 proposals of a round into the current set: integrate, merge, drop, keep at most ten. Both are language models, small
-ones here, so every text they write is checked before it is used: length, script, one line, not a copy. Where the
-Optimizer's answer does not hold up, the proposals are appended to the set instead.
+ones here, so every text they write is checked before it is used: length, script, one line, not a copy of a rule or of
+the text that it is about. Where the Optimizer's answer does not hold up, the proposals are appended to the set instead.
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,8 +26,16 @@ Kind = Literal["principles", "flaws"]
 
 _ALIKE = 0.3
 
-SHORTEST, LONGEST = 4, 240
-"""Characters of a rule; an attack has at least so many, too."""
+LONGEST = 240
+"""Characters of a rule."""
+
+SHORTEST_RULE, SHORTEST_ATTACK = 8, 4
+"""Characters; the name of a flaw is no rule."""
+
+_COPIED_HAN, _COPIED = 10, 30
+"""So many letters in a row are no coincidence, in Chinese and in other scripts."""
+
+_NUMBER = re.compile(r"^\s*\d+\s*[.、)）:：]\s*")
 
 _REFLECTOR: JsonSchema = {
     "type": "object",
@@ -128,9 +137,9 @@ async def merge(
         text for number, text in enumerate(current.texts, 1) if number not in said["drop"] or _bare(text) in restated
     ]
     added: list[str] = []
-    for text in said["add"]:
-        if refused_rule(text.strip(), task, [*kept, *added]) is None:
-            added.append(text.strip())
+    for text in (_NUMBER.sub("", text).strip() for text in said["add"]):
+        if refused_rule(text, task, [*kept, *added]) is None:
+            added.append(text)
     if not added and len(kept) == len(current.items):
         return _appended(current, proposals, f"optimizer: none of its {len(said['add'])} new rules was usable")
     if len(kept) < len(current.items) / 2:
@@ -139,8 +148,9 @@ async def merge(
 
 
 def _appended(current: Principles, proposals: Sequence[str], why: str) -> Merged:
-    """The set with the proposals at its end; where there is no room, its last rules go."""
-    room = max(LIMIT - len(proposals), 1)
+    """The set with the proposals at its end; where there is no room, its last rules go, and then the last proposals,
+    for at least half of a full set stays."""
+    room = max(LIMIT - len(proposals), LIMIT // 2)
     return Merged((*current.texts[:room], *proposals)[:LIMIT], "appended", why)
 
 
@@ -165,13 +175,22 @@ def revise(current: Principles, texts: Sequence[str], proposals: Sequence[Propos
 
 def refused_rule(text: str, task: Task, known: Sequence[str]) -> str | None:
     """Why a rule that a model wrote is not taken, None when it is."""
-    return "it has more than one line" if "\n" in text else unusable(text, task, known, longest=LONGEST)
+    if "\n" in text:
+        return "it has more than one line"
+    return unusable(text, task, known, shortest=SHORTEST_RULE, longest=LONGEST)
 
 
-def unusable(text: str, task: Task, known: Sequence[str], *, longest: int) -> str | None:
+def copies(rule: str, source: str) -> bool:
+    """Whether a rule repeats the text it was made from: a long run of letters in it, or all of a short rule."""
+    bare, within = _bare(rule), _bare(source)
+    run = min(_COPIED_HAN if han_share(rule) >= 0.5 else _COPIED, len(bare))
+    return any(bare[at : at + run] in within for at in range(len(bare) - run + 1))
+
+
+def unusable(text: str, task: Task, known: Sequence[str], *, shortest: int, longest: int) -> str | None:
     """Why a text that a model wrote cannot be used, None when it can."""
-    if not SHORTEST <= len(text) <= longest:
-        return f"it has {len(text)} characters, not {SHORTEST} to {longest}"
+    if not shortest <= len(text) <= longest:
+        return f"it has {len(text)} characters, not {shortest} to {longest}"
     if task.language != "ja" and (task.language == "zh") != (han_share(text) >= 0.5):
         return f"it is not in the task's language, {task.language}"
     if _bare(text) in {_bare(other) for other in known}:

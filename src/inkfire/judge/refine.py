@@ -42,11 +42,13 @@ from inkfire.judge.hard_negatives import HardNegative, best
 from inkfire.judge.judging import at_once, judge_all
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import LIMIT, Principles
-from inkfire.judge.proposals import Proposal, merge, reflect, refused_rule, revise, worst_errors
+from inkfire.judge.proposals import Proposal, copies, merge, reflect, refused_rule, revise, worst_errors
 from inkfire.llm import stream
 from inkfire.llm.base import LLM
 from inkfire.records import Labelled, Verdict, text_id, to_json
 from inkfire.tasks.task import Task
+
+_MATERIAL = ("query", "response")
 
 Note = Callable[[str], None]
 T = TypeVar("T")
@@ -283,6 +285,9 @@ class _Refinement:
         rows, seen = [], [*self.principles.texts, *self.flaws.texts]
         for proposal in proposals:
             refused = refused_rule(proposal.text, self.task, seen)
+            sources = [self.counterexamples[one] for one in proposal.because if one in self.counterexamples]
+            if refused is None and any(copies(proposal.text, row[name]) for row in sources for name in _MATERIAL):
+                refused = "it copies the text that it is about"
             if refused is None and any(
                 proposal.text == one or near_duplicate(proposal.text, one) for one in self.tried
             ):

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,9 @@ from inkfire.llm.progress import Progress
 from inkfire.records import Labelled
 from inkfire.tasks.task import Task, load_task
 from inkfire.workspace import Run, write_jsonl
+
+TRAINING = 100
+"""Texts that training keeps, whatever size validation asks for: enough for a threshold and a dozen errors."""
 
 SHOWN = (
     "n",
@@ -64,26 +69,39 @@ class Splits:
         return [*self.training, *self.validation]
 
 
-def split_labelled(labelled: Sequence[Labelled], *, seed: int, validation: int | None = None) -> Splits:
-    """Half of the queries for the test; half of the others for validation, of which at most ``validation`` texts.
+def split_labelled(
+    labelled: Sequence[Labelled], *, seed: int, validation: int | None = None, test: int | None = None
+) -> Splits:
+    """Half of the queries for the test and half of the others for validation, where no sizes are given.
+
+    Args:
+        validation: at most so many texts, if need be more than half of those that are not tested, but ``TRAINING`` of
+            them (or half) stay for training.
+        test: at most so many texts, and no more than half.
 
     Raises:
-        InputError: fewer than four queries.
+        InputError: fewer than four queries, or a size below that of the first query.
     """
     if len({row.query for row in labelled}) < 4:
         raise InputError("refinement needs labelled texts of at least four queries: training, validation and test")
-    rest, test = split_by_query(labelled, fraction=0.5, seed=seed)
-    training, held = split_by_query(rest, fraction=0.5, seed=seed + 1)
-    within: set[str] = set()
-    for row in held:
-        of_query = {*within, row.query}
-        if validation is None or sum(other.query in of_query for other in held) <= validation:
-            within = of_query
-    return Splits(
-        [*training, *(row for row in held if row.query not in within)],
-        [row for row in held if row.query in within],
-        test,
-    )
+    rest, tested = _taken(labelled, 0.5, test, seed)
+    most = 0.5 if validation is None else max(0.5, 1 - TRAINING / len(rest))
+    return Splits(*_taken(rest, most, validation, seed + 1), tested)
+
+
+def _taken(
+    rows: Sequence[Labelled], share: float, count: int | None, seed: int
+) -> tuple[list[Labelled], list[Labelled]]:
+    """(the rest, what is taken): ``share`` of the queries, of which the first that make at most ``count`` texts."""
+    rest, held = split_by_query(rows, fraction=share, seed=seed)
+    if count is None or len(held) <= count:
+        return rest, held
+    of_query = Counter(row.query for row in held)
+    sizes = accumulate(of_query.values())
+    within = {query for query, size in zip(of_query, sizes, strict=True) if size <= count}
+    if not within:
+        raise InputError(f"{count} texts are fewer than one query has; allow more")
+    return [row for row in rows if row.query not in within], [row for row in held if row.query in within]
 
 
 @dataclass(frozen=True)
@@ -176,6 +194,7 @@ def refine_data(
     out: Path,
     principles: Path | None = None,
     validation: int | None = None,
+    test: int | None = None,
     examples: int = 0,
     examples_choice: Choice = "nearest",
     settings: RefineSettings = RefineSettings(),
@@ -189,7 +208,7 @@ def refine_data(
     """
     loaded = load_task(task)
     queries = [query.query for query in read_queries(prompts)]
-    splits = split_labelled(read_labelled(labelled), seed=settings.seed, validation=validation)
+    splits = split_labelled(read_labelled(labelled), seed=settings.seed, validation=validation, test=test)
     start = read_principles(principles) if principles else None
     shown = Examples(tuple(splits.fit), examples, examples_choice, settings.seed) if examples else NO_EXAMPLES
     if examples:
@@ -203,8 +222,8 @@ def refine_data(
     run = Run.open(
         out,
         command="refine",
-        settings={"task": loaded.name, "task_version": loaded.version, "model": model, "validation": validation}
-        | {"examples": examples, "examples_choice": examples_choice}
+        settings={"task": loaded.name, "task_version": loaded.version, "model": model}
+        | {"validation": validation, "test": test, "examples": examples, "examples_choice": examples_choice}
         | settled,
         inputs={name: path for name, path in inputs.items() if path is not None},
         seed=settings.seed,
