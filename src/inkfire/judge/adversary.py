@@ -67,10 +67,11 @@ class Attack:
         taught = self.flaw if self.fooled else self.advice
         if not taught:
             return None
-        because = (text_id(self.text),)
+        because, material = (text_id(self.text),), f"{self.query}\n{self.text}"
         if self.fooled:
-            return Proposal(taught, "principles", "adversarial", because, "a text with this flaw was called good")
-        return Proposal(taught, "flaws", "adversarial", because, self.gave_away)
+            why = "a text with this flaw was called good"
+            return Proposal(taught, "principles", "adversarial", because, why, material)
+        return Proposal(taught, "flaws", "adversarial", because, self.gave_away, material)
 
     def to_json(self) -> dict[str, Any]:
         verdict = self.verdict

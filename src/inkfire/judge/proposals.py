@@ -2,8 +2,9 @@
 
 The Reflector looks at a labelled text that the judge got wrong, says why and proposes a rule. The Optimizer merges the
 proposals of a round into the current set: integrate, merge, drop, keep at most ten. Both are language models, small
-ones here, so every text they write is checked before it is used: length, script, one line, not a copy of a rule or of
-the text that it is about. Where the Optimizer's answer does not hold up, the proposals are appended to the set instead.
+ones here, so every text they write is checked before it is used: length, script, one line, not a copy of a rule, of
+the text that it is about or of the question. Where the Optimizer's answer does not hold up, the proposals are appended
+to the set instead.
 """
 
 from __future__ import annotations
@@ -50,13 +51,15 @@ _REFLECTOR: JsonSchema = {
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A rule that somebody proposes. ``because`` are the ids of the texts behind it, ``why`` what was said of them."""
+    """A rule that somebody proposes. ``because`` are the ids of the texts behind it, ``why`` what was said of them;
+    ``material`` is what its author had before it: a rule that copies that is none."""
 
     text: str
     kind: Kind
     origin: Origin
     because: tuple[str, ...] = ()
     why: str = ""
+    material: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -98,7 +101,8 @@ async def reflect(
     except NoAnswer as failure:
         return f"reflector: {failure}"
     why = said["why"].strip()
-    return Proposal(said["proposal"].strip(), "principles", "reflection", (text_id(row.response),), why)
+    text, because, material = said["proposal"].strip(), (text_id(row.response),), messages[-1]["content"]
+    return Proposal(text, "principles", "reflection", because, why, material)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +185,7 @@ def refused_rule(text: str, task: Task, known: Sequence[str]) -> str | None:
 
 
 def copies(rule: str, source: str) -> bool:
-    """Whether a rule repeats the text it was made from: a long run of letters in it, or all of a short rule."""
+    """Whether a rule repeats what it was made from: a long run of letters in it, or all of a short rule."""
     bare, within = _bare(rule), _bare(source)
     run = min(_COPIED_HAN if han_share(rule) >= 0.5 else _COPIED, len(bare))
     return any(bare[at : at + run] in within for at in range(len(bare) - run + 1))

@@ -48,8 +48,6 @@ from inkfire.llm.base import LLM
 from inkfire.records import Labelled, Verdict, text_id, to_json
 from inkfire.tasks.task import Task
 
-_MATERIAL = ("query", "response")
-
 Note = Callable[[str], None]
 T = TypeVar("T")
 R = TypeVar("R")
@@ -285,9 +283,8 @@ class _Refinement:
         rows, seen = [], [*self.principles.texts, *self.flaws.texts]
         for proposal in proposals:
             refused = refused_rule(proposal.text, self.task, seen)
-            sources = [self.counterexamples[one] for one in proposal.because if one in self.counterexamples]
-            if refused is None and any(copies(proposal.text, row[name]) for row in sources for name in _MATERIAL):
-                refused = "it copies the text that it is about"
+            if refused is None and copies(proposal.text, proposal.material):
+                refused = "it copies the text that it is about, or the question"
             if refused is None and any(
                 proposal.text == one or near_duplicate(proposal.text, one) for one in self.tried
             ):

@@ -1,7 +1,7 @@
 """A judge in a folder: judge.json says everything needed to judge the same way again.
 
 save_judge(out / "judge", SavedJudge(task="greetings-zh", model="local/qwen2.5-coder-1.5b", mode="logprob", …))
-judge = load_judge(out / "judge", ledger=ledger)
+judge = read_judge(out / "judge").open(ledger=ledger)
 verdict = await judge.judge(query, response)
 """
 
@@ -55,6 +55,12 @@ class SavedJudge:
         loaded = task or load_task(self.task)
         inner = build_judge(self.mode, loaded, llm, self.principles, self.examples, self.votes, guarded=guarded)
         return inner if self.calibration is None else CalibratedJudge(inner, self.calibration)
+
+    def open(self, *, ledger: Ledger | None = None, model: str | None = None, base_url: str | None = None) -> Judge:
+        """The judge on its own model, or on ``model`` (its calibration and measurements were of its own)."""
+        from inkfire.llm.models import open_model
+
+        return self.build(open_model(model or self.model, ledger=ledger, base_url=base_url))
 
 
 def build_judge(
@@ -135,16 +141,6 @@ def read_judge(folder: str | Path) -> SavedJudge:
         if isinstance(error, DataError):
             raise
         raise DataError(f"not a saved judge ({type(error).__name__}: {error})", path=path) from None
-
-
-def load_judge(
-    folder: str | Path, *, ledger: Ledger | None = None, model: str | None = None, base_url: str | None = None
-) -> Judge:
-    """A saved judge on its own model, or on ``model`` (its calibration and measurements were of its own)."""
-    from inkfire.llm.models import open_model
-
-    saved = read_judge(folder)
-    return saved.build(open_model(model or saved.model, ledger=ledger, base_url=base_url))
 
 
 def _from_json(data: Mapping[str, Any], path: Path) -> SavedJudge:

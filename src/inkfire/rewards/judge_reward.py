@@ -20,7 +20,7 @@ from inkfire.judge.base import Judge
 from inkfire.judge.calibration import raw_score
 from inkfire.judge.judging import at_once
 from inkfire.judge.measure import why_doubted, why_refused
-from inkfire.judge.saved import SavedJudge, load_judge, read_judge
+from inkfire.judge.saved import SavedJudge, read_judge
 from inkfire.llm import loop, stream
 from inkfire.llm.ledger import Ledger
 
@@ -104,6 +104,6 @@ def load_judge_reward(
     saved = read_accepted(folder, force=force)
     if saved.measured is not None and (doubt := why_doubted(saved.measured)):
         _log.warning("%s: %s", folder, doubt)
-    judge = load_judge(folder, ledger=ledger, model=model, base_url=base_url)
+    judge = saved.open(ledger=ledger, model=model, base_url=base_url)
     cut = saved.calibration.threshold if saved.calibration else None
     return JudgeReward(judge, value, cut, at_once(model or saved.model, saved.mode))
