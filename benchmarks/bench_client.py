@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import openai
 
@@ -63,10 +63,10 @@ async def bare(url: str) -> AsyncIterator[Callable[[int], Awaitable[Any]]]:
         async def ask(i: int) -> Any:
             return await client.chat.completions.create(
                 model="stub",
-                messages=messages(i),
+                messages=cast(Any, messages(i)),
                 max_tokens=100,
                 temperature=0,
-                response_format={"type": "json_schema", "json_schema": {"name": "reply", "schema": SCHEMA}},
+                response_format=cast(Any, {"type": "json_schema", "json_schema": {"name": "reply", "schema": SCHEMA}}),
             )
 
         yield ask

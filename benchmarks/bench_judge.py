@@ -119,8 +119,15 @@ class Parts:
         rest = [pair for pair in pairs if pair.query not in taken]
         cuts = np.cumsum([0, *(n // 2 for n in (options.test, options.fit, options.training, options.validation))])
         test, fit, training, validation = (rest[a:b] for a, b in pairwise(cuts))
-        parts = [texts_of(part) for part in (fit, training, validation, test, equal)]
-        return cls(*parts, [*training, *validation], [pair.query for pair in rest[cuts[-1] : cuts[-1] + 200]])
+        return cls(
+            texts_of(fit),
+            texts_of(training),
+            texts_of(validation),
+            texts_of(test),
+            texts_of(equal),
+            [*training, *validation],
+            [pair.query for pair in rest[cuts[-1] : cuts[-1] + 200]],
+        )
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from release_texts import release_pairs, texts_of
 
 from inkfire.errors import ModelCallError
 from inkfire.judge.acceptance import auc_difference
+from inkfire.judge.base import Judge
 from inkfire.judge.judge import VERDICT_SCHEMA
 from inkfire.judge.judging import at_once, judge_all
 from inkfire.judge.logprob import TOP_LOGPROBS, LogprobJudge
@@ -82,7 +83,7 @@ async def modes(
     out: dict[str, Any] = {"n": len(texts)}
     with Ledger(run.path("ledger.sqlite"), run="modes") as ledger:
         async with open_model(options.model, ledger=ledger, base_url=options.base_url) as llm:
-            judges = {"logprob": LogprobJudge(task, llm), "verdict": ShortVerdictJudge(task, llm)}
+            judges: dict[str, Judge] = {"logprob": LogprobJudge(task, llm), "verdict": ShortVerdictJudge(task, llm)}
             for name, judge in judges.items():
                 rows: list[dict[str, Any]] = []
                 concurrency = at_once(options.model, name)

@@ -92,7 +92,8 @@ def answers(served: Endpoint) -> list[dict[str, Any]]:
 def kills(bench: Bench, n: int) -> str:
     """Killed ``n`` times: after some requests, or at any moment of the start."""
     rng = random.Random(20)
-    out, moments = bench.folder / "killed" / "run", []
+    out = bench.folder / "killed" / "run"
+    moments: list[float] = []
     share = max(2, bench.needed // (n + 2))
     with endpoint(bench.folder / "killed.jsonl", **LATENCY, **MILD) as served:
         while len(moments) < n:

@@ -21,7 +21,7 @@ from distilabel.steps import CombineOutputs, LoadDataFromDicts
 from distilabel.steps.tasks import Task
 
 
-class Agent(Task):
+class Agent(Task):  # type: ignore[misc]
     """One agent: its instructions, then what was said before it."""
 
     agent: str

@@ -35,7 +35,7 @@ def optimise(asked: dict[str, Any]) -> dict[str, Any]:
         {
             "query": (str, dspy.InputField()),
             "text": (str, dspy.InputField()),
-            "verdict": (Literal[good, bad], dspy.OutputField()),  # type: ignore[valid-type]
+            "verdict": (Literal[good, bad], dspy.OutputField()),
         },
         asked["instruction"],
     )

@@ -43,7 +43,9 @@ def matched(pair: Preference) -> bool:
 
 def texts_of(pairs: list[Preference]) -> list[Labelled]:
     return [
-        Labelled(pair.query, text, label) for pair in pairs for text, label in ((pair.chosen, 1), (pair.rejected, 0))
+        text
+        for pair in pairs
+        for text in (Labelled(pair.query, pair.chosen, 1), Labelled(pair.query, pair.rejected, 0))
     ]
 
 
