@@ -368,6 +368,21 @@ def test_refinement_writes_its_history_and_resumes(
     assert all(item.contribution is not None for item in rules.items)
 
 
+def test_an_author_model_writes_and_the_model_judges(
+    cli: Cli, tiny_task: Path, files: dict[str, Path], tmp_path: Path, endpoint: str
+) -> None:
+    code, result, _ = cli(
+        "refine", "--task", tiny_task, "--model", "judge-model", "--author-model", "author-model", "--base-url",
+        endpoint, "--prompts", tiny_task / "queries.jsonl", "--labelled", files["labels"], "--out", tmp_path / "run",
+        "--json",
+    )  # fmt: skip
+    assert (code, result["rounds"]) == (0, 1)
+    assert read_judge(tmp_path / "run").model == "judge-model"
+    with sqlite3.connect(tmp_path / ".inkfire" / "ledger.sqlite") as ledger:
+        asked = dict(ledger.execute("SELECT model, COUNT(logprobs) = COUNT(*) FROM replies GROUP BY model"))
+    assert asked == {"judge-model": 1, "author-model": 0}
+
+
 def test_two_sets_of_principles_are_compared(cli: Cli, tmp_path: Path) -> None:
     Principles.of(["It fits.", "It is new."]).write(tmp_path / "a.toml", task="tiny")
     added = Principle("It opens a window.", "reflection", 2, (), "It was not told.", Interval(0.1, 0.02, 0.2, 60))

@@ -54,6 +54,18 @@ async def test_a_rule_that_helps_is_accepted_with_its_history(task: Task, model:
     assert row["merged_why"].startswith("optimizer")
 
 
+async def test_an_author_of_its_own_writes_and_the_judge_only_judges(
+    task: Task, model: Model, texts: list[Labelled]
+) -> None:
+    training, validation = split_by_query(texts, fraction=0.5, seed=0)
+    llm, author = model("The judge's own model would propose this rule."), model()
+    made = await refine(task, llm, QUERIES, training, validation, author=author)
+    assert RULE in made.principles.texts
+    judging = {"Say Good or Bad" in call.messages[0]["content"] for call in llm.calls}
+    writing = {"Say Good or Bad" in call.messages[0]["content"] for call in author.calls}
+    assert (judging, writing) == ({True}, {False})
+
+
 async def test_a_rule_that_does_nothing_is_rejected_and_not_tried_again(
     task: Task, model: Model, texts: list[Labelled]
 ) -> None:

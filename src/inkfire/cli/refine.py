@@ -24,6 +24,10 @@ def refine(
         Path | None, typer.Option("--labelled", help="Labelled texts; split here by query into three.")
     ] = None,
     out: common.GroupOut = None,
+    author_model: Annotated[
+        str | None,
+        typer.Option("--author-model", help="Model that writes attacks, reflections and rules; by default --model."),
+    ] = None,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Rounds of attack, reflection and test.")] = 1,
     attacks: Annotated[int, typer.Option("--attacks", min=1, help="Flawed texts a round.")] = 4,
     errors: Annotated[int, typer.Option("--errors", min=1, help="The judge's errors reflected on a round.")] = 6,
@@ -86,6 +90,7 @@ def refine(
         prompts=prompts,
         labelled=labelled,
         out=out,
+        author_model=author_model,
         principles=principles,
         validation=validation,
         test=test,

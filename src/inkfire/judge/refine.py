@@ -109,6 +109,7 @@ async def refine(
     settings: RefineSettings = RefineSettings(),
     start: Principles | None = None,
     examples: Examples = NO_EXAMPLES,
+    author: LLM | None = None,
     acceptance: Acceptance | None = None,
     note: Note = lambda message: None,
     bars: Bars = no_bars,
@@ -120,6 +121,7 @@ async def refine(
         training: labelled texts whose errors are reflected on and that fit the Detector's threshold.
         validation: labelled texts on which candidates are tested; none of their queries is in ``training``.
         examples: labelled texts shown to the judge, of queries that ``validation`` has not.
+        author: the model that writes attacks, reflections and rules; by default the judge's, ``llm``.
         acceptance: the test, by default ``BetterRanking`` with ``settings.alpha`` shared by the rounds.
         note: told what happens, a line at a time.
         bars: opens a bar of progress for each part of the work.
@@ -136,7 +138,7 @@ async def refine(
     if shared := {row.query for row in training} & {row.query for row in validation}:
         raise InputError(f"training and validation share the query {min(shared)!r}; split them by query")
     rule = acceptance or BetterRanking(settings.alpha, tests=max(settings.rounds, 1), seed=settings.seed)
-    run = _Refinement(task, llm, queries, training, validation, settings, examples, rule, note, bars)
+    run = _Refinement(task, llm, author or llm, queries, training, validation, settings, examples, rule, note, bars)
     run.principles = start or Principles.of(task.principles)
     run.flaws = Principles.of(task.flaws)
     stopped = ""
@@ -174,6 +176,7 @@ class _Refinement:
 
     task: Task
     llm: LLM
+    author: LLM
     queries: Sequence[str]
     training: Sequence[Labelled]
     validation: Sequence[Labelled]
@@ -257,7 +260,7 @@ class _Refinement:
 
         async def one(query: str) -> Attack:
             return await attack(
-                self.task, self.llm, detector, query, principles=self.principles, flaws=self.flaws, seed=seed
+                self.task, self.author, detector, query, principles=self.principles, flaws=self.flaws, seed=seed
             )
 
         return await self._watched(f"round {number}: attacks", one, chosen)
@@ -266,7 +269,7 @@ class _Refinement:
         self, errors: Sequence[tuple[Labelled, Verdict]], number: int, seed: int
     ) -> list[Proposal | str]:
         async def one(error: tuple[Labelled, Verdict]) -> Proposal | str:
-            return await reflect(self.task, self.llm, *error, principles=self.principles, seed=seed)
+            return await reflect(self.task, self.author, *error, principles=self.principles, seed=seed)
 
         return await self._watched(f"round {number}: reflections", one, errors)
 
@@ -298,7 +301,7 @@ class _Refinement:
         if not proposals:
             return
         texts = [proposal.text for proposal in proposals]
-        merged = await merge(self.task, self.llm, self.flaws, texts, kind="flaws", seed=seed)
+        merged = await merge(self.task, self.author, self.flaws, texts, kind="flaws", seed=seed)
         self.flaws = revise(self.flaws, merged.texts, proposals, number)
 
     async def _try(self, proposals: Sequence[Proposal], number: int, seed: int) -> dict[str, Any]:
@@ -306,7 +309,7 @@ class _Refinement:
         if not proposals:
             return {"accepted": False, "why": "no usable proposal", "candidate": None}
         texts = [proposal.text for proposal in proposals][:LIMIT]
-        merged = await merge(self.task, self.llm, self.principles, texts, kind="principles", seed=seed)
+        merged = await merge(self.task, self.author, self.principles, texts, kind="principles", seed=seed)
         candidate = revise(self.principles, merged.texts, proposals, number)
         row = {"candidate": candidate.to_json(), "merged": merged.how, "merged_why": merged.why, "screened": None}
         if candidate.version in self.rejected or candidate.version == self.principles.version:

@@ -16,6 +16,7 @@ import dataclasses
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -142,6 +143,7 @@ async def refine_and_measure(
     splits: Splits,
     *,
     judge: SavedJudge,
+    author: LLM | None = None,
     settings: RefineSettings = RefineSettings(),
     note: Note = lambda message: None,
     bars: Bars = no_bars,
@@ -152,6 +154,7 @@ async def refine_and_measure(
         queries: what the Generator writes for; those of the test texts are left out.
         judge: with examples, it shows them as they are while it is measured, and without those that share a query with
             the validation texts while it is refined.
+        author: the model that writes attacks, reflections and rules, by default ``llm``.
     """
     tested = {row.query for row in splits.test}
     refined = await refine(
@@ -163,6 +166,7 @@ async def refine_and_measure(
         settings=settings,
         start=judge.principles,
         examples=judge.examples.without({row.query for row in splits.validation}),
+        author=author,
         note=note,
         bars=bars,
     )
@@ -192,6 +196,7 @@ def refine_data(
     prompts: Path,
     labelled: Path,
     out: Path,
+    author_model: str | None = None,
     principles: Path | None = None,
     validation: int | None = None,
     test: int | None = None,
@@ -204,6 +209,7 @@ def refine_data(
     """``inkfire refine``: the fields of its ``--json``. A run that was stopped goes on from what the ledger has.
 
     Args:
+        author_model: writes attacks, reflections and rules; by default ``model``, which judges.
         examples: labelled texts shown before each text, chosen from all but the test texts.
     """
     loaded = load_task(task)
@@ -222,8 +228,16 @@ def refine_data(
     run = Run.open(
         out,
         command="refine",
-        settings={"task": loaded.name, "task_version": loaded.version, "model": model}
-        | {"validation": validation, "test": test, "examples": examples, "examples_choice": examples_choice}
+        settings={
+            "task": loaded.name,
+            "task_version": loaded.version,
+            "model": model,
+            "author_model": author_model,
+            "validation": validation,
+            "test": test,
+            "examples": examples,
+            "examples_choice": examples_choice,
+        }
         | settled,
         inputs={name: path for name, path in inputs.items() if path is not None},
         seed=settings.seed,
@@ -233,7 +247,7 @@ def refine_data(
     started = time.monotonic()
     with access.ledger(run) as ledger:
         judge = SavedJudge(lasting(task), model, "logprob", start, shown)
-        made = loop.run(_refine(loaded, queries, splits, judge, settings, access, ledger, note))
+        made = loop.run(_refine(loaded, queries, splits, judge, author_model or model, settings, access, ledger, note))
         stats = ledger.stats()
     made.write(out, loaded.name)
     save_judge(out, made.after)
@@ -245,6 +259,7 @@ async def _refine(
     queries: Sequence[str],
     splits: Splits,
     judge: SavedJudge,
+    author_model: str,
     settings: RefineSettings,
     access: Access,
     ledger: Ledger,
@@ -252,15 +267,22 @@ async def _refine(
 ) -> Refinement:
     from inkfire.llm.models import open_model
 
-    concurrency = access.at_once(judge.model, "verdict")  # attacks and proposals are written
+    concurrency = access.at_once(author_model, "verdict")  # attacks and proposals are written
     settings = dataclasses.replace(settings, concurrency=concurrency)
 
     def bars(label: str, total: int) -> Progress:
         return Progress(label, total, stats=ledger.stats)
 
-    async with open_model(judge.model, ledger=ledger, base_url=access.base_url, concurrency=concurrency) as llm:
+    async with AsyncExitStack() as stack:
+        opened = {
+            name: await stack.enter_async_context(
+                open_model(name, ledger=ledger, base_url=access.base_url, concurrency=concurrency)
+            )
+            for name in {judge.model, author_model}
+        }
+        llm, author = opened[judge.model], opened[author_model]
         made = await refine_and_measure(
-            task, llm, queries, splits, judge=judge, settings=settings, note=note, bars=bars
+            task, llm, queries, splits, judge=judge, author=author, settings=settings, note=note, bars=bars
         )
         # Without examples: they cost the same whatever the rules are.
         counted = await count_tokens(LogprobJudge(task, llm, made.refined.principles), splits.validation[0])
