@@ -6,8 +6,10 @@
     release    principles refined without an acceptance test, as in the paper's release
     inkfire    principles refined with the acceptance test
     examples   those of inkfire, with ``--examples`` labelled texts of training and validation as turns before each text
+    nearest    the same with the ``--nearest`` texts that are most like the one that is judged
     gepa       the plain prompt, optimised by DSPy's GEPA with as many judgements as inkfire's refinement made calls;
                its reflections come on top (``built`` counts all its calls)
+    neighbours the share of good ones among the texts that ``nearest`` shows; no model at all
     ngram      the character n-gram twin, trained on the same pairs; no model at all
 
 Each prompt is read in the same way (one token, P(Good) from its log-probabilities) and gets a threshold fitted on the
@@ -15,7 +17,8 @@ same ``--fit`` labels, so that what differs is the prompt. Accuracy and AUC are 
 AUC on ``--matched`` further ones; all parts are disjoint by query; intervals are bootstraps clustered by query. Every
 arm has a ledger of its own under --out: what was asked is never asked again, and a run that was stopped goes on.
 ``seconds`` are those of the requests over the number in flight. GEPA runs in an environment of its own, made in the
-user's cache; an attempt of it that was stopped leaves its calls in DSPy's cache.
+user's cache; an attempt of it that was stopped leaves its calls in DSPy's cache, and the table has neither them nor its
+seconds.
 """
 
 from __future__ import annotations
@@ -56,7 +59,7 @@ from inkfire.tasks.task import Task, load_task
 from inkfire.twins import NgramPairModel
 from inkfire.workspace import write_json
 
-ARMS = ("plain", "release", "inkfire", "examples", "gepa", "ngram")
+ARMS = ("plain", "release", "inkfire", "examples", "nearest", "gepa", "neighbours", "ngram")
 GEPA = ("dspy==3.4.1", "gepa==0.1.4")
 PARAGRAPH = {
     "zh": "你是祝福语评审。请看这段祝福语能不能原样发给收信人：是不是切合场合和对象，语言自然，情意真切，有具体内容。",
@@ -146,8 +149,8 @@ class Bench:
 
     async def scores(self, arm: str) -> dict[str, Any]:
         """What the arm needs to be measured: its verdicts on fit, test and matched texts, its calls and seconds."""
-        if arm == "ngram":
-            return self._twin()
+        if arm in ("ngram", "neighbours"):
+            return _free(self._ngrams() if arm == "ngram" else await self._neighbours())
         with Ledger(self.ledger_path(arm), run=arm) as ledger:
             concurrency = self.options.concurrency
             async with open_model(
@@ -155,12 +158,11 @@ class Bench:
             ) as llm:
                 judge, made = await self._judge(arm, llm, ledger)
                 built = ledger.stats()["calls"]
-                texts = [*self.parts.fit, *self.parts.test, *self.parts.matched]
-                verdicts = await judge_all(judge, texts, concurrency=concurrency)
+                verdicts = await judge_all(judge, self.texts, concurrency=concurrency)
         totals = summarise(self.ledger_path(arm))
         seconds = sum(row["latency_total"] for row in totals) / concurrency + made.pop("seconds", 0.0)
         made = {"build_calls": built} | made
-        return made | {"verdicts": verdicts, "calls": made["build_calls"] + len(texts), "seconds": seconds}
+        return made | {"verdicts": verdicts, "calls": made["build_calls"] + len(self.texts), "seconds": seconds}
 
     async def _judge(self, arm: str, llm: LLM, ledger: Ledger) -> tuple[Judge, dict[str, Any]]:
         paragraph = PARAGRAPH.get(self.task.language, PARAGRAPH["en"])
@@ -171,12 +173,11 @@ class Bench:
             made = {"prompt": found["instruction"], "build_calls": found["calls"], "seconds": found["seconds"]}
             return PromptJudge(self.task, llm, found["instruction"]), made
         options = self.options
-        if arm == "examples":
-            ours = self._of_inkfire("examples shows texts to the judge of the inkfire arm")
+        if arm in ("examples", "nearest"):
+            ours = self._of_inkfire(f"{arm} shows texts to the judge of the inkfire arm")
             principles = read_principles(self.out / "inkfire" / "principles.toml")
-            shown = Examples((*self.parts.training, *self.parts.validation), options.examples, "fixed", options.seed)
             made = {"prompt": ours["prompt"], "build_calls": ours["build_calls"]}
-            return LogprobJudge(self.task, llm, principles, shown, seed=options.seed), made
+            return LogprobJudge(self.task, llm, principles, self._shown(arm), seed=options.seed), made
         refined = await refine(
             self.task,
             llm,
@@ -197,8 +198,7 @@ class Bench:
     def _gepa(self, paragraph: str) -> dict[str, Any]:
         """GEPA's prompt, from a finished run or a new one, with as many calls as the inkfire arm's refinement made."""
         path = self.out / "gepa" / "result.json"
-        if path.is_file():
-            stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if (stored := _stored(path)) is not None:
             return stored
         calls = (
             self.options.gepa_calls
@@ -235,18 +235,28 @@ class Bench:
         return found
 
     def _of_inkfire(self, why: str) -> dict[str, Any]:
-        path = self.out / "inkfire.json"
-        if not path.is_file():
+        if (stored := _stored(self.out / "inkfire.json")) is None:
             raise SystemExit(f"{why}: run that arm first")
-        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return stored
 
-    def _twin(self) -> dict[str, Any]:
+    @property
+    def texts(self) -> list[Labelled]:
+        """What every arm judges."""
+        return [*self.parts.fit, *self.parts.test, *self.parts.matched]
+
+    def _shown(self, arm: str) -> Examples:
+        pool = (*self.parts.training, *self.parts.validation)
+        if arm == "examples":
+            return Examples(pool, self.options.examples, "fixed", self.options.seed)
+        return Examples(pool, self.options.nearest, "nearest", self.options.seed)
+
+    def _ngrams(self) -> list[float]:
         model = NgramPairModel().fit(self.parts.pairs)
-        texts = [*self.parts.fit, *self.parts.test, *self.parts.matched]
-        scores = model.score([row.query for row in texts], [row.response for row in texts])
-        verdicts = [Verdict(1 if s >= 0 else 0, probability=float(1 / (1 + np.exp(-s)))) for s in scores]
-        return {"verdicts": verdicts, "build_calls": 0, "calls": 0, "seconds": 0.0, "prompt": ""}
+        scores = model.score([row.query for row in self.texts], [row.response for row in self.texts])
+        return [float(1 / (1 + np.exp(-score))) for score in scores]
+
+    async def _neighbours(self) -> list[float]:
+        return await self._shown("nearest").good_shares(self.texts) or []
 
     def measured(self, found: dict[str, Any]) -> dict[str, Any]:
         parts, verdicts = self.parts, found["verdicts"]
@@ -259,6 +269,19 @@ class Bench:
         out = {name: whole[name] for name in kept} | {"matched_n": len(parts.matched)} | equal
         out["uncalibrated_accuracy"] = measure(parts.test, verdicts[a:b], seed=self.options.seed)["accuracy"]
         return out | {name: found[name] for name in ("build_calls", "calls", "seconds", "prompt")}
+
+
+def _free(probabilities: Sequence[float]) -> dict[str, Any]:
+    """The arm of a twin, which asks no model."""
+    verdicts = [Verdict(1 if p >= 0.5 else 0, probability=p) for p in probabilities]
+    return {"verdicts": verdicts, "build_calls": 0, "calls": 0, "seconds": 0.0, "prompt": ""}
+
+
+def _stored(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return stored
 
 
 def _auc(texts: Sequence[Labelled], verdicts: Sequence[Verdict], seed: int) -> dict[str, Any]:
@@ -317,10 +340,10 @@ async def compare(bench: Bench) -> dict[str, Any]:
 
 
 def show(results: dict[str, Any]) -> None:
-    print(f"{'':8} {'accuracy':>21} {'AUC':>21} {'length-matched AUC':>21} {'calls':>6} {'built':>6} {'s':>6}")
+    print(f"{'':10} {'accuracy':>21} {'AUC':>21} {'length-matched AUC':>21} {'calls':>6} {'built':>6} {'s':>6}")
     for arm, row in results.items():
         cells = " ".join(f"{_cell(row, name):>21}" for name in ("accuracy", "auc", "matched_auc"))
-        print(f"{arm:8} {cells} {row['calls']:6} {row['build_calls']:6} {row['seconds']:6.0f}")
+        print(f"{arm:10} {cells} {row['calls']:6} {row['build_calls']:6} {row['seconds']:6.0f}")
     row = next(iter(results.values()))
     print(f"length alone: AUC {row['length_auc']:.3f}; {row['n']} test texts, {row['matched_n']} length-matched ones")
     for arm, row in results.items():
@@ -343,7 +366,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/bench-judge"))
     parser.add_argument("--arms", type=lambda text: text.split(","), default=list(ARMS), help=",".join(ARMS))
     sizes = {"fit": 100, "training": 60, "validation": 120, "test": 400, "matched": 200}
-    sizes |= {"rounds": 2, "attacks": 4, "errors": 6, "examples": 32, "seed": 0}
+    sizes |= {"rounds": 2, "attacks": 4, "errors": 6, "examples": 32, "nearest": 4, "seed": 0}
     for name, size in sizes.items():
         parser.add_argument(f"--{name}", type=int, default=size)
     parser.add_argument("--concurrency", type=int, help="calls in flight, of every arm")

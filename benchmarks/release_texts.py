@@ -2,8 +2,8 @@
 
     python benchmarks/release_texts.py runs/release-texts
 
-writes those on which docs/judge.md measures examples: fit.jsonl (100 texts), test.jsonl (400) and matched.jsonl (200
-further ones, length-matched), no query in two of them.
+writes those on which docs/judge.md measures examples: fit.jsonl (100 texts), test.jsonl (400), matched.jsonl (200
+further ones, length-matched) and pool.jsonl (600 to choose examples from), no query in two of them.
 
 The release is the folder that INKFIRE_RELEASE_DATA names (``inkfire data pull greetings-zh`` fetches it). A chosen text
 is labelled good, a rejected one bad; one pair a query is taken, so that no query is in two parts.
@@ -56,6 +56,8 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     pairs = release_pairs(seed=0)
     parts = {"fit": pairs[:50], "test": pairs[50:250], "matched": [pair for pair in pairs[400:] if matched(pair)][:100]}
+    taken = {pair.query for part in parts.values() for pair in part}
+    parts["pool"] = [pair for pair in pairs if pair.query not in taken][:300]
     for name, part in parts.items():
         write_jsonl(out / f"{name}.jsonl", map(to_json, texts_of(part)))
 

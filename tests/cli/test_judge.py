@@ -251,7 +251,8 @@ def test_a_saved_judge_scores_as_a_reward_with_its_examples_and_says_if_it_is_ca
     cli: Cli, judge: list[object], files: dict[str, Path], tmp_path: Path, endpoint: str, calibrated: bool
 ) -> None:
     options: dict[str, object] = {"calibration": files["labels"], "examples": 4} if calibrated else {}
-    assert cli(*replace(judge, **options))[0] == 0
+    code, judged, _ = cli(*replace(judge, **options))
+    assert (code, "examples_auc" in judged) == (0, calibrated)
     score = ["score", "--reward", tmp_path / "run", "--data", files["data"], "--base-url", endpoint, "--json"]
     code, result, _ = cli(*score)
     assert (code, result["calibrated"], result["scored"], result["auc"]) == (0, calibrated, 16, 1.0)
@@ -264,7 +265,7 @@ def test_a_saved_judge_scores_as_a_reward_with_its_examples_and_says_if_it_is_ca
     ("change", "message"),
     [
         ({"examples": 4}, "needs labelled texts to choose from"),
-        ({"examples": 3, "calibration": "labels"}, "use an even number"),
+        ({"examples": 3, "examples-choice": "fixed", "calibration": "labels"}, "use an even number"),
         ({"examples": 4, "calibration": "labels", "mode": "rubric"}, "rubric.jinja: shows no examples"),
         ({"examples-from": "labels"}, "add --examples 8"),
     ],

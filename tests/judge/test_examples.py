@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inkfire.errors import InputError, TaskError
-from inkfire.judge.examples import Choice, Examples
+from inkfire.judge.examples import Choice, Examples, GoodExamples
 from inkfire.judge.judge import PairwiseJudge
-from inkfire.judge.saved import build_judge
+from inkfire.judge.saved import SavedJudge, build_judge
 from inkfire.llm import loop
 from inkfire.llm.scripted import ScriptedLLM
 from inkfire.records import Labelled
@@ -44,11 +44,24 @@ def test_texts_to_fit_on_meet_the_fixed_examples_as_they_are() -> None:
     assert Examples(pool, 4, "nearest").unshown(pool) == Examples().unshown(pool) == list(pool)
 
 
-async def test_the_nearest_come_last_and_both_classes_in_turn() -> None:
-    picked = await Examples(POOL, 4).pick("something for the winter solstice", "The winter solstice is long.")
-    assert [row.label for row in picked] == [1, 0, 1, 0]
-    assert all("winter solstice" in row.query for row in picked)
-    assert "winter solstice" in picked[-1].response
+async def test_the_texts_most_like_the_item_are_shown_whatever_their_labels_the_nearest_last() -> None:
+    pool = (
+        Labelled("q1", "May your lamp never dim", 1),
+        Labelled("q2", "May your lamp gild snow", 1),
+        Labelled("q3", "Roof and lamp and snow", 1),
+        *(Labelled("a lamp, snow and the roof", f"Good luck with exam {n}", n % 2) for n in range(6)),
+    )
+    examples = Examples(pool, 3)
+    item = "for the first snow", "One lamp, one roof, one snow"
+    picked = await examples.pick(*item)
+    assert [row.query for row in picked] == ["q1", "q2", "q3"]
+    assert await examples.good_shares(
+        [Labelled(*item, 0), Labelled("exam", "Luck with exam 0, exam 2, exam 4", 1)]
+    ) == [
+        1.0,
+        0.0,
+    ]
+    assert await Examples(pool, 2, "fixed").good_shares([Labelled(*item, 0)]) is None
 
 
 async def test_fixed_ones_are_the_same_for_every_text_and_drawn_by_the_seed() -> None:
@@ -73,21 +86,24 @@ async def test_a_near_duplicate_under_another_query_is_left_out() -> None:
     text = "May the lanterns of this evening light every corner of your year"
     pool = (Labelled("q1", text + "!", 1), Labelled("q2", "Best wishes.", 0), Labelled("q3", "Lanterns, evening.", 1))
     picked = await Examples(pool, 2).pick("lanterns", text)
-    assert [row.query for row in picked] == ["q3", "q2"]
+    assert [row.query for row in picked] == ["q2", "q3"]
 
 
 async def test_where_nothing_is_alike_there_still_are_examples() -> None:
     assert len(await Examples(POOL, 4).pick("祝福", "完全不同")) == 4
 
 
-async def test_a_pool_of_the_items_query_leaves_fewer_but_as_many_of_both() -> None:
+@pytest.mark.parametrize("choice", ["nearest", "fixed"])
+async def test_a_pool_of_the_items_query_leaves_fewer(choice: Choice) -> None:
     pool = (*POOL[:2], Labelled("q", "good one", 1), Labelled("q", "bad one", 0))
-    picked = await Examples(pool, 4).pick("q", "a third")
-    assert picked == [POOL[0], POOL[1]]
+    picked = await Examples(pool, 4, choice).pick("q", "a third")
+    assert sorted(map(str, picked)) == sorted(map(str, POOL[:2]))
 
 
 @given(st.integers(0, 2**16), st.integers(1, 6), st.sampled_from(["nearest", "fixed"]))
-def test_whatever_the_pool_they_are_balanced_and_of_other_queries(seed: int, half: int, choice: Choice) -> None:
+def test_whatever_the_pool_they_are_of_other_queries_and_fixed_ones_balanced(
+    seed: int, half: int, choice: Choice
+) -> None:
     rng = random.Random(seed)
     words = ["moon", "cake", "bell", "exam", "snow", "lamp"]
     pool = [
@@ -95,7 +111,10 @@ def test_whatever_the_pool_they_are_balanced_and_of_other_queries(seed: int, hal
         for n in range(24)
     ]
     picked = loop.run(Examples(tuple(pool), 2 * half, choice, seed).pick("q1", "moon cake"))
-    assert sum(row.label for row in picked) * 2 == len(picked) <= 2 * half
+    apart = [row for row in pool if row.query != "q1"]
+    of_class = [sum(row.label == label for row in apart) for label in (0, 1)]
+    assert len(picked) == min(2 * half, len(apart) if choice == "nearest" else 2 * min(of_class))
+    assert choice == "nearest" or sum(row.label for row in picked) * 2 == len(picked)
     assert len(set(map(str, picked))) == len(picked)
     assert all(row.query != "q1" for row in picked)
 
@@ -103,7 +122,42 @@ def test_whatever_the_pool_they_are_balanced_and_of_other_queries(seed: int, hal
 @pytest.mark.parametrize(("n", "pool", "why"), [(3, POOL, "even"), (-2, POOL, "even"), (4, POOL[:3], "2 good and 1")])
 def test_examples_that_cannot_be_had_are_refused(n: int, pool: tuple[Labelled, ...], why: str) -> None:
     with pytest.raises(InputError, match=why):
-        Examples(pool, n)
+        Examples(pool, n, "fixed")
+
+
+def test_nearest_ones_may_be_odd_and_need_both_classes_in_the_pool() -> None:
+    assert len(loop.run(Examples(POOL, 3).pick("exam", "exam"))) == 3
+    assert len(loop.run(Examples((*POOL[0:9:2], POOL[1]), 5).pick("exam", "exam"))) == 5
+    for pool in (POOL[:2], tuple(row for row in POOL if row.label)):
+        with pytest.raises(InputError, match="3 examples need as many texts to choose from, good and bad ones"):
+            Examples(pool, 3)
+
+
+async def test_a_debate_is_shown_half_as_many_all_good_and_has_no_vote_of_theirs() -> None:
+    for n, shown in ((1, 1), (4, 2), (5, 3)):
+        examples = Examples(POOL, n)
+        found = await GoodExamples(examples).retrieve(
+            "something for the winter solstice", exclude="The winter solstice."
+        )
+        assert len(found) == shown
+        assert all("May" in row.response for row in found)
+    assert await SavedJudge("t", "m", "debate", examples=examples).good_shares(POOL) is None
+    assert await SavedJudge("t", "m", "logprob", examples=examples).good_shares(POOL) is not None
+
+
+async def test_the_labels_of_the_vote_are_those_in_the_prompt(word: Any) -> None:
+    task = load_task("greetings-en")
+    llm = ScriptedLLM(lambda messages: word(1.0))
+    examples = Examples(POOL, 5)
+    judge = build_judge("logprob", task, llm, None, examples)
+    texts = [
+        Labelled("a query", "All the best for moon cakes 3 and May.", 1),
+        Labelled("another", "May bells ring.", 0),
+    ]
+    for text in texts:
+        await judge.judge(text.query, text.response)
+    said = [[m["content"] for m in call.messages if m["role"] == "assistant"] for call in llm.calls]
+    assert await examples.good_shares(texts) == [answers.count(task.good) / 5 for answers in said]
 
 
 @pytest.mark.parametrize("name", task_names())

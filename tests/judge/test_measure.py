@@ -101,6 +101,37 @@ def test_a_judge_that_ranks_texts_of_like_length_is_not_doubted() -> None:
     assert why_doubted(unshown | {"auc_ci": [0.4, 0.6]}) is None  # refused anyway
 
 
+def test_a_judge_that_may_know_no_more_than_its_examples_labels_is_doubted() -> None:
+    shown = LENGTH | {"auc_length_matched": 0.7, "auc_length_matched_ci": [0.6, 0.8], "examples_auc": 0.86}
+    assert why_doubted(shown | {"auc_minus_examples_auc_ci": [0.01, 0.05]}) is None
+    assert why_doubted(shown | {"auc_minus_examples_auc_ci": None}) is None
+    less = shown | {"auc_minus_examples_auc_ci": [-0.02, 0.04]}
+    assert "an AUC of 0.86 by themselves, and its own 0.87 is not shown to be more" in str(why_doubted(less))
+    both = str(why_doubted(less | {"auc_length_matched_ci": [0.4, 0.8]}))
+    assert "little but length" in both
+    assert "by themselves" in both
+
+
+def test_the_labels_of_the_examples_are_a_twin_on_the_scored_texts() -> None:
+    labelled = [Labelled(f"q{number}", "alike", number % 2) for number in range(40)]
+    verdicts = said(*[0.9 if row.label else 0.2 for row in labelled[:39]], None)
+    shares = [0.75 if row.label else 0.25 for row in labelled]
+    shares[0], shares[39] = 1.0, 0.0  # one bad text looks good; the last is unscored and does not count
+    found = measure_twins(labelled, verdicts, good_shares=shares)
+    assert (found["n_length_matched"], found["examples_auc"]) == (38, pytest.approx(19 / 20))
+    assert found["examples_auc_length_matched"] in (1.0, pytest.approx(18 / 19))
+    assert found["examples_auc_ci"][0] < found["examples_auc"] <= found["examples_auc_ci"][1]
+    assert found["auc_minus_examples_auc"] == pytest.approx(1 / 20)
+    assert found["auc_minus_examples_auc_ci"][0] == 0.0
+    assert "examples_auc" not in measure_twins(labelled, verdicts)
+
+
+def test_one_class_or_nothing_scored_has_no_twin_of_examples() -> None:
+    for labelled, verdicts in ((rows(1, 1), said(0.9, 0.8)), (rows(1, 0), said(None, None))):
+        found = measure_twins(labelled, verdicts, good_shares=[0.5, 0.25])
+        assert (found["examples_auc"], found["auc_minus_examples_auc"]) == (None, None)
+
+
 def test_within_a_query_only_its_own_texts_are_compared() -> None:
     """Each query shifts the scores: across queries the judge looks poor, within them it is right thrice in four."""
     labelled, verdicts = [], []

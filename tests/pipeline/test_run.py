@@ -31,6 +31,8 @@ candidates = 1
 rounds = 0
 [judge]
 fit_fraction = 0.7
+examples = 2
+examples_choice = "nearest"
 [grpo]
 max_steps = 3
 batch_size = 1
@@ -83,6 +85,9 @@ def test_a_recipe_runs_is_killed_resumes_and_repeats(tmp_path, smollm2, qwen_cod
     assert result["evaluation"]["rm-rl"]["own_reward"] == ["rm"]
     assert result["calls"] > 48
     assert result["cached"] > 0  # what the process that was killed had asked
+    judge = json.loads((out / "judge" / "judge.json").read_text("utf-8"))
+    assert (judge["examples"]["n"], judge["examples"]["choice"]) == (2, "nearest")
+    assert "examples_auc" in judge["measured"]
     page = (out / "report.html").read_text("utf-8")
     assert "held-out queries" in page
     assert "http://" not in page.replace("http://www.w3.org", "")

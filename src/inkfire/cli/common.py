@@ -63,11 +63,14 @@ Votes = Annotated[
     int, typer.Option("--votes", min=1, help="Samples a text; the majority decides. For verdict and rubric.")
 ]
 ExamplesShown = Annotated[
-    int, typer.Option("--examples", min=0, help="Labelled texts shown before each text: half good, half bad.")
+    int, typer.Option("--examples", min=0, help="Labelled texts shown before each text (to a debate half as many).")
 ]
 ExamplesChoice = Annotated[
     Literal["nearest", "fixed"],
-    typer.Option("--examples-choice", help="nearest: by likeness to the text; fixed: the same for every text."),
+    typer.Option(
+        "--examples-choice",
+        help="nearest: those most like the text; fixed: the same for every text, half of them good.",
+    ),
 ]
 ExamplesFrom = Annotated[
     Path | None,

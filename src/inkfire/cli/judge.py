@@ -183,8 +183,11 @@ def _show_curve(result: Mapping[str, Any]) -> None:
 _TWINS = {
     "length_auc": "auc of length alone",
     "ngram_auc": "auc of n-grams",
+    "examples_auc": "auc of examples' labels",
+    "auc_minus_examples_auc": "auc, minus that",
     "auc_length_matched": "auc, length-matched",
     "ngram_auc_length_matched": "auc of n-grams, matched",
+    "examples_auc_length_matched": "of examples' labels, matched",
     "accuracy_length_matched": "accuracy, length-matched",
 }
 
@@ -216,12 +219,12 @@ def _show(result: Mapping[str, Any]) -> None:
             typer.echo(f"{name:18} {value:.3f}  [{interval[0]:.3f}, {interval[1]:.3f}]")
     typer.echo(f"{'ece':18} {result['ece']:.3f}")
     typer.echo(f"{'brier':18} {result['brier']:.3f}")
-    typer.echo("what length and n-grams say of the same labels, and the judge where length says nothing:")
+    typer.echo("what the twins say of the same labels, and the judge where length says nothing:")
     for name, what in _TWINS.items():
-        if result[name] is not None:
+        if result.get(name) is not None:
             low, high = result[f"{name}_ci"]
-            typer.echo(f"{what:26} {result[name]:.3f}  [{low:.3f}, {high:.3f}]")
-    typer.echo(f"{'length-matched texts':26} {result['n_length_matched']}")
+            typer.echo(f"{what:28} {result[name]:.3f}  [{low:.3f}, {high:.3f}]")
+    typer.echo(f"{'length-matched texts':28} {result['n_length_matched']}")
     if result.get("doubt"):
         typer.echo(result["doubt"])
     if "uncalibrated" in result:

@@ -130,7 +130,8 @@ def judge_data(
     result: dict[str, Any] = {"n": len(texts), "scored": scored, "unscored": len(texts) - scored}
     result["calibrated"] = calibrated is not None
     if labelled:
-        result = measure_both(labelled, verdicts, calibrated, seed)
+        shares = loop.run(judge.good_shares(labelled))
+        result = measure_both(labelled, verdicts, calibrated, good_shares=shares, seed=seed)
     result["injections"] = sum(bool(verdict.injection) for verdict in verdicts)
     save_judge(out, dataclasses.replace(judge, calibration=calibrated, measured=result if labelled else None))
     return finish(run, "judge", result, stats, started)

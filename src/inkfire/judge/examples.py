@@ -1,21 +1,25 @@
-"""Labelled texts shown to a judge before the one it judges: as many good ones as bad ones.
+"""Labelled texts shown to a judge before the one it judges.
 
-Two choices. ``nearest``: for each text those that are most like it (BM25 of query and text, as in strategy A), the
-nearest last. ``fixed``: the same ones for every text, drawn by the seed, so that a server's prefix cache serves all of
-the prompt's beginning.
+Two choices. ``nearest``: the texts most like the one that is judged (BM25 of the texts' words), good or bad as they
+come, the nearest last: how many of them are good tells a small judge more than as many good as bad ones do (numbers in
+docs/judge.md). What their labels alone say stands beside such a judge as a twin (``measure.py``). ``fixed``: the same
+for every text, half of them good, drawn by the seed, so that a server's prefix cache serves all of the prompt's
+beginning.
 
 A text is never shown itself, a near-duplicate of itself or another answer to its own query. So one pool serves to fit a
 calibration and to judge new texts: each text that is fitted on is judged as if it and its query were unknown.
 
     examples = Examples(tuple(labelled), n=8)
-    await examples.pick("祝外婆八十大寿", "外婆，…")       # [good, bad, …, good, bad], the nearest pair last
+    await examples.pick("祝外婆八十大寿", "外婆，…")       # eight texts, the one most like it last
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -29,10 +33,11 @@ Choice = Literal["nearest", "fixed"]
 
 @dataclass(frozen=True)
 class Examples:
-    """``n`` texts of ``pool`` a prompt, half of them good; without arguments there are none.
+    """``n`` texts of ``pool`` a prompt; without arguments there are none.
 
     Raises:
-        InputError: ``n`` is odd or negative, or the pool has fewer than n/2 texts of a class.
+        InputError: ``n`` is negative, or odd for the fixed choice, or the pool is too small: it must have n/2 texts of
+            each class to fix, and n, of both classes, to find the nearest in.
     """
 
     pool: tuple[Labelled, ...] = ()
@@ -41,13 +46,20 @@ class Examples:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.n < 0 or self.n % 2:
+        if self.n < 0 or (self.n % 2 and self.choice == "fixed"):
             raise InputError(f"{self.n} examples cannot be half good and half bad; use an even number")
         good = sum(row.label for row in self.pool)
-        if self.n and min(good, len(self.pool) - good) < self.n // 2:
+        bad = len(self.pool) - good
+        half = self.n // 2
+        if self.choice == "fixed" and min(good, bad) < half:
             raise InputError(
-                f"{self.n} examples need {self.n // 2} good and {self.n // 2} bad texts to choose from; there are "
-                f"{good} good and {len(self.pool) - good} bad ones"
+                f"{self.n} examples need {half} good and {half} bad texts to choose from; there are {good} good and "
+                f"{bad} bad ones"
+            )
+        if self.n and (min(good, bad) < 1 or len(self.pool) < self.n):
+            raise InputError(
+                f"{self.n} examples need as many texts to choose from, good and bad ones; there are {good} good and "
+                f"{bad} bad ones"
             )
 
     def __len__(self) -> int:
@@ -58,18 +70,24 @@ class Examples:
         return dataclasses.replace(self, pool=tuple(row for row in self.pool if row.query not in queries))
 
     async def pick(self, query: str, *responses: str) -> list[Labelled]:
-        """Good and bad in turn, the nearest last; fewer than ``n`` where the item's own query takes too many away."""
-        if not self.n:
-            return []
-        kept: tuple[list[Labelled], list[Labelled]] = ([], [])
-        for row in await self._in_order(query, *responses):
-            of_class = kept[row.label]
-            if len(of_class) < self.n // 2 and not _is_item(row, query, responses):
-                of_class.append(row)
-                if all(len(texts) == self.n // 2 for texts in kept):
-                    break
-        bad, good = kept
+        """The nearest, the one most like the item last; or the fixed ones, good and bad in turn. Fewer than ``n`` where
+        the item's own query takes too many of the pool away."""
+        if self.choice == "nearest":
+            return list(itertools.islice(await self._apart(query, responses), self.n))[::-1]
+        good, bad = [await self._half(query, responses, label) for label in (1, 0)]
         return [row for pair in reversed(list(zip(good, bad, strict=False))) for row in pair]
+
+    async def pick_good(self, query: str, *responses: str) -> list[Labelled]:
+        """Good ones only, half as many, in the same order."""
+        return (await self._half(query, responses, 1))[::-1]
+
+    async def good_shares(self, texts: Sequence[Labelled]) -> list[float] | None:
+        """For each text the share of good ones among those that :meth:`pick` shows before it (0.5 where there are
+        none); None where all texts are shown the same."""
+        if not self.n or self.choice == "fixed":
+            return None
+        shown = [await self.pick(text.query, text.response) for text in texts]
+        return [sum(row.label for row in rows) / len(rows) if rows else 0.5 for rows in shown]
 
     async def shown(self, query: str, *responses: str) -> list[dict[str, Any]]:
         """:meth:`pick` as prompts see it."""
@@ -91,17 +109,26 @@ class Examples:
             shown.update([row.query for row in self._shuffled if row.label == label][: self.n // 2])
         return [row for row in texts if row.query not in shown]
 
-    async def _in_order(self, query: str, *responses: str) -> list[Labelled]:
+    async def _half(self, query: str, responses: Sequence[str], label: int) -> list[Labelled]:
+        apart = await self._apart(query, responses)
+        return list(itertools.islice((row for row in apart if row.label == label), math.ceil(self.n / 2)))
+
+    async def _apart(self, query: str, responses: Sequence[str]) -> Iterator[Labelled]:
+        """The pool without the item, the nearest first."""
+        rows = await self._in_order(responses) if self.n else []
+        return (row for row in rows if not _is_item(row, query, responses))
+
+    async def _in_order(self, responses: Sequence[str]) -> list[Labelled]:
         if self.choice == "fixed":
             return self._shuffled
-        ranked = await self._ranker.rank("\n".join((query, *responses)), len(self.pool))
+        ranked = await self._ranker.rank("\n".join(responses), len(self.pool))
         known = set(ranked)  # those without a word in common come after them, in the seed's order
         rest = [number for number in self._order if number not in known]
         return [self.pool[number] for number in (*ranked, *rest)]
 
     @cached_property
     def _ranker(self) -> BM25Ranker:
-        return BM25Ranker([f"{row.query}\n{row.response}" for row in self.pool])
+        return BM25Ranker([row.response for row in self.pool])
 
     @cached_property
     def _order(self) -> list[int]:
@@ -132,16 +159,15 @@ NO_EXAMPLES = Examples()
 
 @dataclass(frozen=True)
 class GoodExamples:
-    """The good half of :class:`Examples`, for a debate, whose agents are shown good texts only."""
+    """The good ones of :class:`Examples`, half as many, for a debate, whose agents are shown good texts only."""
 
     examples: Examples
 
     async def retrieve(self, query: str, *, exclude: str = "") -> list[Example]:
-        picked = await self.examples.pick(query, exclude)
-        return [Example(row.query, row.response) for row in picked if row.label == 1]
+        return [Example(row.query, row.response) for row in await self.examples.pick_good(query, exclude)]
 
 
-def _is_item(row: Labelled, query: str, responses: tuple[str, ...]) -> bool:
+def _is_item(row: Labelled, query: str, responses: Sequence[str]) -> bool:
     return row.query == query or any(
         row.response == response or near_duplicate(row.response, response) for response in responses
     )

@@ -91,16 +91,23 @@ async def fit_judge(
     labels = [row.label for row in fit]
     calibration = fit_calibration(fitted, labels, method=method, cost_false_good=cost_false_good)
     tested = await judge_all(raw, test, concurrency=concurrency, advance=advance)
-    return dataclasses.replace(saved, calibration=calibration, measured=measure_both(test, tested, calibration, seed))
+    measured = measure_both(test, tested, calibration, good_shares=await saved.good_shares(test), seed=seed)
+    return dataclasses.replace(saved, calibration=calibration, measured=measured)
 
 
 def measure_both(
-    labelled: Sequence[Labelled], raw: Sequence[Verdict], calibration: Calibration | None, seed: int = 0
+    labelled: Sequence[Labelled],
+    raw: Sequence[Verdict],
+    calibration: Calibration | None,
+    *,
+    good_shares: Sequence[float] | None = None,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """The metrics of the calibrated judge and its twins, a ``doubt`` in words or None, and what the same answers are
-    worth uncalibrated."""
+    worth uncalibrated. ``good_shares`` as in :func:`inkfire.judge.measure.measure_twins`."""
     verdicts = raw if calibration is None else [calibration.apply(verdict) for verdict in raw]
-    measured = measure(labelled, verdicts, seed=seed) | measure_twins(labelled, verdicts, seed=seed)
+    measured = measure(labelled, verdicts, seed=seed)
+    measured |= measure_twins(labelled, verdicts, good_shares=good_shares, seed=seed)
     measured["doubt"] = why_doubted(measured)
     if calibration is None:
         return measured | {"calibrated": False}

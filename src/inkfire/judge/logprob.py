@@ -5,8 +5,8 @@ for its first token, those that begin one word and not the other are summed, so 
 mass(good) / (mass(good) + mass(bad)). A model that wanted to say something else gave no verdict: below ``MIN_MASS`` the
 text is unscored.
 
-The prompt's fixed part (rules, examples) comes first and the text last, so that a server's prefix cache serves the
-former: on two CPU cores a text costs what reading some eighty tokens costs.
+The prompt's fixed part (rules, fixed examples) comes first and the text last, so that a server's prefix cache serves
+the former: on two CPU cores a text costs what reading some fifty tokens costs, and each nearest example sixty more.
 
 >>> from inkfire.llm.base import TokenLogprob
 >>> alternatives = [TokenLogprob("好", -0.1), TokenLogprob("差", -3.0), TokenLogprob("OK", -4.0)]

@@ -1,13 +1,13 @@
 """How good a judge is on labelled texts, with intervals, and whether that lets it be a reward.
 
 Intervals are a bootstrap over queries (texts of one query are not independent), seeded. Beside every judge stand its
-twins, what the length of a text and what its n-grams say of the same labels, and what the judge is worth on a slice of
-the texts in which length says nothing.
+twins, what the length of a text, its n-grams and the labels of the examples it is judged with say of the same labels,
+and what the judge is worth on a slice of the texts in which length says nothing.
 
     measured = measure(labelled, verdicts) | measure_twins(labelled, verdicts)
     measured["auc"], measured["auc_ci"], measured["length_auc"], measured["auc_length_matched"]
     why_refused(measured)               # None, or why this judge must not be a reward
-    why_doubted(measured)               # None, or why it may measure little but length
+    why_doubted(measured)               # None, or why it may see no more than a twin does
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inkfire.judge.acceptance import auc_difference
 from inkfire.judge.calibration import brier_score, expected_calibration_error, raw_score, reliability
 from inkfire.records import Labelled, Verdict
 from inkfire.statistics import bootstrap_auc
@@ -56,32 +57,50 @@ def measure(labelled: Sequence[Labelled], verdicts: Sequence[Verdict], *, seed: 
     return out
 
 
-def measure_twins(labelled: Sequence[Labelled], verdicts: Sequence[Verdict], *, seed: int = 0) -> dict[str, Any]:
+def measure_twins(
+    labelled: Sequence[Labelled],
+    verdicts: Sequence[Verdict],
+    *,
+    good_shares: Sequence[float] | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
     """What is beside the judge's metrics, on the scored texts; each AUC and accuracy with ``NAME_ci``.
 
     ``ngram_auc`` is the second twin, cross-validated by query on these labels. ``n_length_matched`` texts are the slice
     of :func:`inkfire.twins.length_matched`, on which the judge has ``accuracy_length_matched``,
     ``balanced_accuracy_length_matched`` and ``auc_length_matched``, and the twins ``length_auc_length_matched`` (a
-    check: about 0.5) and ``ngram_auc_length_matched``. What cannot be computed is None.
+    check: about 0.5) and ``ngram_auc_length_matched``. With ``good_shares``, the share of good ones among the examples
+    that each text is judged with, ``examples_auc`` and ``examples_auc_length_matched`` are what these labels rank
+    without the model, a vote of the nearest neighbours (Cover and Hart 1967), and ``auc_minus_examples_auc`` is by how
+    much the judge ranks better, paired. What cannot be computed is None.
     """
     rows = [
-        (row, verdict, score)
-        for row, verdict in zip(labelled, verdicts, strict=True)
+        (row, verdict, score, share)
+        for row, verdict, share in zip(
+            labelled, verdicts, [0.0] * len(labelled) if good_shares is None else good_shares, strict=True
+        )
         if (score := raw_score(verdict)) is not None
     ]
-    texts = [row for row, _, _ in rows]
+    texts = [row for row, _, _, _ in rows]
     labels, clusters = [row.label for row in texts], [row.query for row in texts]
-    says, scores = [int(verdict.label == 1) for _, verdict, _ in rows], [score for _, _, score in rows]
+    says, scores = [int(verdict.label == 1) for _, verdict, _, _ in rows], [score for _, _, score, _ in rows]
     lengths = [float(len(row.response)) for row in texts]
     ngrams = ngram_cv_scores(texts, seed=seed) or []
     kept = length_matched(texts, seed)
-    out = _auc("ngram_auc", labels, ngrams, clusters, seed)
+    twins = [("length_auc", lengths), ("ngram_auc", ngrams)]
+    out: dict[str, Any] = {}
+    if good_shares is not None:
+        shares = [share for _, _, _, share in rows]
+        twins.append(("examples_auc", shares))
+        out |= _auc_minus("examples_auc", labels, scores, shares, clusters, seed)
+    for name, values in twins[1:]:
+        out |= _auc(name, labels, values, clusters, seed)
     out["n_length_matched"] = len(kept)
     within = [labels[i] for i in kept], [clusters[i] for i in kept]
     rates = _rates_with_intervals(within[0], [says[i] for i in kept], within[1], seed) if kept else {}
     for name in ("accuracy", "balanced_accuracy"):
         out |= {f"{name}_length_matched{end}": rates.get(f"{name}{end}") for end in ("", "_ci")}
-    for name, values in (("auc", scores), ("length_auc", lengths), ("ngram_auc", ngrams)):
+    for name, values in (("auc", scores), *twins):
         of_slice = [values[i] for i in kept] if values else []
         out |= _auc(f"{name}_length_matched", within[0], of_slice, within[1], seed)
     return out
@@ -95,6 +114,21 @@ def _auc(
         return {name: None, f"{name}_ci": None}
     found = bootstrap_auc(labels, scores, clusters, seed=seed)
     return {name: found.estimate, f"{name}_ci": [found.low, found.high]}
+
+
+def _auc_minus(
+    twin: str,
+    labels: Sequence[int],
+    scores: Sequence[float],
+    twins: Sequence[float],
+    clusters: Sequence[str],
+    seed: int,
+) -> dict[str, Any]:
+    name = f"auc_minus_{twin}"
+    if not 0 < sum(labels) < len(labels):
+        return {name: None, f"{name}_ci": None}
+    effect, resampled = auc_difference(labels, twins, scores, clusters, seed=seed)
+    return {name: effect, f"{name}_ci": [float(q) for q in np.quantile(resampled, (0.025, 0.975))]}
 
 
 def why_refused(measured: Mapping[str, Any] | None) -> str | None:
@@ -114,27 +148,37 @@ def why_refused(measured: Mapping[str, Any] | None) -> str | None:
 
 
 def why_doubted(measured: Mapping[str, Any]) -> str | None:
-    """Why these labels do not show that a judge sees more than length, in words; None where they show it.
+    """Why these labels do not show that a judge sees more than its twins do, in words; None where they show it.
 
     Said of a judge that ranks these texts, where length alone ranks them too, and where on the length-matched slice the
-    judge's interval reaches chance.
+    judge's interval reaches chance; and where it is not shown to rank them better than its examples' labels do.
     """
     ranks, length, matched = (
         measured.get(f"{name}_ci") or (0.0, 1.0) for name in ("auc", "length_auc", "auc_length_matched")
     )
-    if ranks[0] <= 0.5 or length[0] <= 0.5 <= length[1] or matched[0] > 0.5:
+    if ranks[0] <= 0.5:
         return None
-    value = measured.get("auc_length_matched")
-    why = "there are too few texts of like length to tell"
-    if value is not None:
-        why = (
-            f"on the {measured['n_length_matched']} texts of like length the judge's is {value:.2f} ({matched[0]:.2f} "
-            f"to {matched[1]:.2f}), which reaches 0.5, a coin's"
+    doubts = []
+    if not length[0] <= 0.5 <= length[1] and matched[0] <= 0.5:
+        value = measured.get("auc_length_matched")
+        why = "there are too few texts of like length to tell"
+        if value is not None:
+            why = (
+                f"on the {measured['n_length_matched']} texts of like length the judge's is {value:.2f} "
+                f"({matched[0]:.2f} to {matched[1]:.2f}), which reaches 0.5, a coin's"
+            )
+        doubts.append(
+            f"this judge may measure little but length: length alone has an AUC of {measured['length_auc']:.2f} on "
+            f"these texts, and {why}"
         )
-    return (
-        f"this judge may measure little but length: length alone has an AUC of {measured['length_auc']:.2f} on these "
-        f"texts, and {why}"
-    )
+    more = measured.get("auc_minus_examples_auc_ci")
+    if more is not None and more[0] <= 0:
+        doubts.append(
+            f"the labels of the examples that it is shown have an AUC of {measured['examples_auc']:.2f} by themselves, "
+            f"and its own {measured['auc']:.2f} is not shown to be more (the difference is {more[0]:+.2f} to "
+            f"{more[1]:+.2f})"
+        )
+    return "; ".join(doubts) or None
 
 
 def _within_query(

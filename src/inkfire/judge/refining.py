@@ -53,6 +53,7 @@ SHOWN = (
     "auc_ci",
     "auc_within_query",
     "length_auc",
+    "doubt",
 )
 
 
@@ -267,8 +268,8 @@ async def _refine(
 ) -> Refinement:
     from inkfire.llm.models import open_model
 
-    concurrency = access.at_once(author_model, "verdict")  # attacks and proposals are written
-    settings = dataclasses.replace(settings, concurrency=concurrency)
+    limits = {name: access.at_once(name, "verdict") for name in dict.fromkeys((judge.model, author_model))}
+    settings = dataclasses.replace(settings, concurrency=max(limits.values()))
 
     def bars(label: str, total: int) -> Progress:
         return Progress(label, total, stats=ledger.stats)
@@ -276,9 +277,9 @@ async def _refine(
     async with AsyncExitStack() as stack:
         opened = {
             name: await stack.enter_async_context(
-                open_model(name, ledger=ledger, base_url=access.base_url, concurrency=concurrency)
+                open_model(name, ledger=ledger, base_url=access.base_url, concurrency=limit)
             )
-            for name in {judge.model, author_model}
+            for name, limit in limits.items()
         }
         llm, author = opened[judge.model], opened[author_model]
         made = await refine_and_measure(

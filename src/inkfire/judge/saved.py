@@ -7,7 +7,7 @@ verdict = await judge.judge(query, response)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -24,6 +24,7 @@ from inkfire.judge.principles import Principles
 from inkfire.judge.votes import VotingJudge
 from inkfire.llm.base import LLM
 from inkfire.llm.ledger import Ledger
+from inkfire.records import Labelled
 from inkfire.tasks.task import Task, load_task
 from inkfire.workspace import parse_json, write_json
 
@@ -55,6 +56,11 @@ class SavedJudge:
         loaded = task or load_task(self.task)
         inner = build_judge(self.mode, loaded, llm, self.principles, self.examples, self.votes, guarded=guarded)
         return inner if self.calibration is None else CalibratedJudge(inner, self.calibration)
+
+    async def good_shares(self, texts: Sequence[Labelled]) -> list[float] | None:
+        """What the labels of its examples say of each text (:meth:`Examples.good_shares`); None for a debate, which is
+        shown good texts only."""
+        return None if self.mode == "debate" else await self.examples.good_shares(texts)
 
     def open(self, *, ledger: Ledger | None = None, model: str | None = None, base_url: str | None = None) -> Judge:
         """The judge on its own model, or on ``model`` (its calibration and measurements were of its own)."""

@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import Field
 
 from inkfire.errors import RecipeError
+from inkfire.judge.examples import Choice
 from inkfire.recipe import Strict, load_toml, nearest
 
 
@@ -69,13 +70,15 @@ class JudgeSection(Strict):
     """``fit_fraction`` of the labelled queries refine and calibrate the judge; the others measure it.
 
     ``labelled`` bounds the texts that are judged for it (all, when None): on a CPU each takes a second or two.
-    ``examples`` of the former, the same for every text, half of them good, are shown to it before each text.
+    ``examples`` of the former are shown to it before each text: the same ones, half of them good, or the ``nearest``,
+    each of which is read anew, where a server's prefix cache serves the same ones.
     """
 
     mode: Literal["verdict", "logprob", "rubric", "debate"] = "logprob"
     fit_fraction: float = Field(default=0.5, gt=0, lt=1)
     labelled: int | None = Field(default=None, ge=20)
     examples: int = Field(default=0, ge=0, multiple_of=2)
+    examples_choice: Choice = "fixed"
     value: Literal["probability", "label"] = "probability"
 
 

@@ -148,8 +148,10 @@ def fit_judge(context: Context) -> dict[str, Any]:
 
 def _blank_judge(context: Context) -> SavedJudge:
     """The recipe's judge before anything is fitted, by the task's own principles."""
-    recipe, fit = context.recipe, tuple(context.splits.fit)
-    shown = Examples(fit, recipe.judge.examples, "fixed", context.seed) if recipe.judge.examples else NO_EXAMPLES
+    recipe, section = context.recipe, context.recipe.judge
+    shown = NO_EXAMPLES
+    if section.examples:
+        shown = Examples(tuple(context.splits.fit), section.examples, section.examples_choice, context.seed)
     return SavedJudge(lasting(recipe.task), recipe.models.agents, "logprob", examples=shown)
 
 
