@@ -92,8 +92,8 @@ def measure_twins(
     if good_shares is not None:
         shares = [share for _, _, _, share in rows]
         twins.append(("examples_auc", shares))
-        out |= _auc_minus("examples_auc", labels, scores, shares, clusters, seed)
-    for name, values in twins[1:]:
+        out |= _auc_minus_examples(labels, scores, shares, clusters, seed)
+    for name, values in twins[1:]:  # the first is among the metrics of measure
         out |= _auc(name, labels, values, clusters, seed)
     out["n_length_matched"] = len(kept)
     within = [labels[i] for i in kept], [clusters[i] for i in kept]
@@ -116,18 +116,13 @@ def _auc(
     return {name: found.estimate, f"{name}_ci": [found.low, found.high]}
 
 
-def _auc_minus(
-    twin: str,
-    labels: Sequence[int],
-    scores: Sequence[float],
-    twins: Sequence[float],
-    clusters: Sequence[str],
-    seed: int,
+def _auc_minus_examples(
+    labels: Sequence[int], scores: Sequence[float], shares: Sequence[float], clusters: Sequence[str], seed: int
 ) -> dict[str, Any]:
-    name = f"auc_minus_{twin}"
+    name = "auc_minus_examples_auc"
     if not 0 < sum(labels) < len(labels):
         return {name: None, f"{name}_ci": None}
-    effect, resampled = auc_difference(labels, twins, scores, clusters, seed=seed)
+    effect, resampled = auc_difference(labels, shares, scores, clusters, seed=seed)
     return {name: effect, f"{name}_ci": [float(q) for q in np.quantile(resampled, (0.025, 0.975))]}
 
 

@@ -26,7 +26,7 @@ from inkfire.datafiles import read_labelled, read_queries, split_by_query
 from inkfire.errors import InputError
 from inkfire.judge.bars import Bars, no_bars
 from inkfire.judge.contribution import count_tokens
-from inkfire.judge.examples import NO_EXAMPLES, Choice, Examples
+from inkfire.judge.examples import Choice, Examples
 from inkfire.judge.judging import Access, finish, fit_judge, lasting, read_back
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import Principles, read_principles
@@ -217,7 +217,7 @@ def refine_data(
     queries = [query.query for query in read_queries(prompts)]
     splits = split_labelled(read_labelled(labelled), seed=settings.seed, validation=validation, test=test)
     start = read_principles(principles) if principles else None
-    shown = Examples(tuple(splits.fit), examples, examples_choice, settings.seed) if examples else NO_EXAMPLES
+    shown = Examples(tuple(splits.fit), examples, examples_choice, settings.seed)
     if examples:
         loaded.check_examples("logprob")
         shown.without(

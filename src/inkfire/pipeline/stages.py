@@ -11,7 +11,7 @@ from typing import Any
 
 from inkfire import datafiles
 from inkfire.errors import RefusedReward
-from inkfire.judge.examples import NO_EXAMPLES, Examples
+from inkfire.judge.examples import Examples
 from inkfire.judge.judging import at_once, lasting
 from inkfire.judge.saved import SavedJudge, save_judge
 from inkfire.llm import loop
@@ -149,9 +149,7 @@ def fit_judge(context: Context) -> dict[str, Any]:
 def _blank_judge(context: Context) -> SavedJudge:
     """The recipe's judge before anything is fitted, by the task's own principles."""
     recipe, section = context.recipe, context.recipe.judge
-    shown = NO_EXAMPLES
-    if section.examples:
-        shown = Examples(tuple(context.splits.fit), section.examples, section.examples_choice, context.seed)
+    shown = Examples(tuple(context.splits.fit), section.examples, section.examples_choice, context.seed)
     return SavedJudge(lasting(recipe.task), recipe.models.agents, "logprob", examples=shown)
 
 
