@@ -16,7 +16,7 @@ from typing import Any
 
 import openai
 
-from inkfire.agents.debate import MAX_TOKENS, TOP_LOGPROBS, critique_schema, text_length, verdict_schema
+from inkfire.debate.debate import MAX_TOKENS, TOP_LOGPROBS, critique_schema, text_length, verdict_schema
 from inkfire.llm import wire
 from inkfire.llm.base import Sampling
 from inkfire.records import Candidate

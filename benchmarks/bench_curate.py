@@ -26,9 +26,9 @@ from typing import Any
 from barrier import Item, debate_in_passes
 from endpoint import Endpoint, endpoint
 
+from inkfire.files.run import write_jsonl
 from inkfire.records import Candidate
 from inkfire.tasks.task import load_task
-from inkfire.workspace import write_jsonl
 
 TASK = "greetings-en"
 CAPACITY = 64

@@ -39,7 +39,7 @@ from typing import Any
 import numpy as np
 from release_texts import matched, release_pairs, texts_of
 
-from inkfire.judge.acceptance import Decision, auc_difference
+from inkfire.files.run import write_json
 from inkfire.judge.base import Judge
 from inkfire.judge.calibration import fit_calibration, raw_score
 from inkfire.judge.examples import Examples
@@ -47,17 +47,17 @@ from inkfire.judge.judging import at_once, judge_all
 from inkfire.judge.logprob import LogprobJudge, read_answer
 from inkfire.judge.measure import measure
 from inkfire.judge.principles import read_principles
-from inkfire.judge.refine import RefineSettings, refine
-from inkfire.llm import engine, registry
 from inkfire.llm.base import LLM, Sampling
 from inkfire.llm.ledger import Ledger
-from inkfire.llm.models import is_local, open_model
 from inkfire.llm.totals import summarise
+from inkfire.models import engine, store
+from inkfire.models.open import is_local, open_model
 from inkfire.records import Labelled, Preference, Verdict
-from inkfire.statistics import bootstrap_auc
+from inkfire.refine.acceptance import Decision
+from inkfire.refine.rounds import RefineSettings, refine
+from inkfire.stats.intervals import auc_difference, bootstrap_auc
+from inkfire.stats.twins import NgramPairModel
 from inkfire.tasks.task import Task, load_task
-from inkfire.twins import NgramPairModel
-from inkfire.workspace import write_json
 
 ARMS = ("plain", "release", "inkfire", "examples", "nearest", "gepa", "neighbours", "ngram")
 GEPA = ("dspy==3.4.1", "gepa==0.1.4")
@@ -293,7 +293,7 @@ def _auc(texts: Sequence[Labelled], verdicts: Sequence[Verdict], seed: int) -> d
 def endpoint(options: argparse.Namespace) -> tuple[str, str | None, Any]:
     """URL, key, and what to call when done with it."""
     if is_local(options.model):
-        running = engine.acquire(registry.pull(options.model))
+        running = engine.acquire(store.pull(options.model))
         return running.base_url, running.api_key, running.release
     url = options.base_url or os.environ.get("OPENAI_BASE_URL", "https://api.openai.com/v1")
     return url, os.environ.get("OPENAI_API_KEY"), lambda: None
@@ -301,7 +301,7 @@ def endpoint(options: argparse.Namespace) -> tuple[str, str | None, Any]:
 
 def _environment() -> str:
     """The Python of an environment that has GEPA, made once in the user's cache."""
-    folder = registry.cache_dir() / "environments" / "-".join(GEPA).replace("==", "-")
+    folder = store.cache_dir() / "environments" / "-".join(GEPA).replace("==", "-")
     python = folder / "bin" / "python"
     if not (folder / "ready").exists():
         print(f"making {folder} with {' and '.join(GEPA)}", file=sys.stderr)

@@ -28,20 +28,19 @@ from bench_judge import endpoint
 from release_texts import release_pairs, texts_of
 
 from inkfire.errors import ModelCallError
-from inkfire.judge.acceptance import auc_difference
+from inkfire.files.run import Run
+from inkfire.judge.answers import VERDICT_SCHEMA
 from inkfire.judge.base import Judge
-from inkfire.judge.judge import VERDICT_SCHEMA
 from inkfire.judge.judging import at_once, judge_all
 from inkfire.judge.logprob import TOP_LOGPROBS, LogprobJudge
 from inkfire.judge.principles import Principles
 from inkfire.llm import stream, wire
 from inkfire.llm.base import LLM, Sampling
 from inkfire.llm.ledger import Ledger
-from inkfire.llm.models import open_model
+from inkfire.models.open import open_model
 from inkfire.records import Labelled, Verdict
-from inkfire.statistics import auc
+from inkfire.stats.intervals import auc, auc_difference
 from inkfire.tasks.task import Task, load_task
-from inkfire.workspace import Run
 
 REASON = {"zh": 90, "en": 240}
 """Characters that are about 60 tokens of the embedded models."""

@@ -18,10 +18,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from inkfire.agents.curate import curate
-from inkfire.agents.debate import Debate
-from inkfire.agents.writers import ModelWriter
-from inkfire.datafiles import iter_queries
+from inkfire.debate.debate import Debate
+from inkfire.debate.sampler import curate
+from inkfire.debate.writers import ModelWriter
+from inkfire.files.formats import iter_queries
 from inkfire.llm.base import JsonSchema, Message, Reply, Sampling
 from inkfire.tasks.task import load_task
 

@@ -17,10 +17,10 @@ import random
 import sys
 from pathlib import Path
 
-from inkfire.datafiles import read_pairs
+from inkfire.files.formats import read_pairs
+from inkfire.files.run import write_jsonl
 from inkfire.records import Labelled, Preference, to_json
-from inkfire.twins import LENGTH_MATCHED
-from inkfire.workspace import write_jsonl
+from inkfire.stats.twins import LENGTH_MATCHED
 
 
 def release_pairs(seed: int) -> list[Preference]:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from inkfire.workspace import write_jsonl
+from inkfire.files.run import write_jsonl
+
+pytest_plugins = ["scripted_judge"]
 
 # Machines that run tests are shared: a slow example is no failure.
 settings.register_profile("inkfire", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -132,6 +134,6 @@ def qwen_coder() -> Path:
 
 
 def _weights(name: str) -> Path:
-    from inkfire.llm import registry
+    from inkfire.models import store
 
-    return registry.pull(name)
+    return store.pull(name)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from stub_endpoint import Stub
 
+from inkfire.files.run import read_jsonl, write_jsonl
 from inkfire.llm import loop
-from inkfire.workspace import read_jsonl, write_jsonl
 
 Cli = Callable[..., tuple[int, dict[str, Any], str]]
 

@@ -13,7 +13,7 @@ from stub_endpoint import Stub, default_reply
 
 from inkfire.cli.curate import conversation, parse_agents, parse_writers
 from inkfire.errors import InputError
-from inkfire.workspace import read_jsonl, write_jsonl
+from inkfire.files.run import read_jsonl, write_jsonl
 
 Cli = Callable[..., tuple[int, dict[str, Any], str]]
 
@@ -197,8 +197,8 @@ def test_a_model_on_this_machine_needs_no_price(
     cli: Cli, command: list[object], endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served = SimpleNamespace(base_url=endpoint, api_key="key", model_key="sha:1", release=lambda: None)
-    monkeypatch.setattr("inkfire.llm.registry.pull", Path)
-    monkeypatch.setattr("inkfire.llm.engine.acquire", lambda weights: served)
+    monkeypatch.setattr("inkfire.models.store.pull", Path)
+    monkeypatch.setattr("inkfire.models.engine.acquire", lambda weights: served)
     code, _, err = cli(*command, "--budget", "5.00")
     assert code == 2
     assert "needs the price of 'stub'" in err

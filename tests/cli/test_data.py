@@ -15,7 +15,7 @@ import pytest
 
 from inkfire.cli.app import run
 from inkfire.errors import EndpointDown
-from inkfire.tasks.release import RELEASES, Release, pull
+from inkfire.models.release import RELEASES, Release, pull
 
 
 class Quiet(SimpleHTTPRequestHandler):

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from stub_endpoint import Stub
 
-from inkfire.datafiles import read_labelled
+from inkfire.files.formats import read_labelled
+from inkfire.files.run import read_jsonl, write_jsonl
 from inkfire.judge.principles import Principle, Principles, read_principles
-from inkfire.judge.saved import read_judge
+from inkfire.judge.spec import read_judge
 from inkfire.llm import loop
-from inkfire.statistics import Interval
-from inkfire.workspace import read_jsonl, write_jsonl
+from inkfire.stats.intervals import Interval
 
 Cli = Callable[..., tuple[int, dict[str, Any], str]]
 

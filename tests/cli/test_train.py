@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from inkfire.judge.saved import SavedJudge, save_judge
-from inkfire.workspace import read_jsonl, write_jsonl
+from inkfire.files.run import read_jsonl, write_jsonl
+from inkfire.judge.spec import SavedJudge, save_judge
 
 Cli = Callable[..., tuple[int, dict[str, Any], str]]
 
@@ -125,7 +125,7 @@ def test_a_missing_extra_names_the_command_that_installs_it(
     cli: Cli, tiny_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in list(sys.modules):
-        if name.startswith(("inkfire.training", "inkfire.llm.policy")):
+        if name.startswith(("inkfire.training", "inkfire.models.policy")):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "peft", None)
     code, _, err = cli("train", "sft", "--task", tiny_task, "--base", "local/x", "--out", tmp_path / "out")

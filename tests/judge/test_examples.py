@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inkfire.errors import InputError, TaskError
+from inkfire.judge.answers import PairwiseJudge
 from inkfire.judge.examples import Choice, Examples, GoodExamples
-from inkfire.judge.judge import PairwiseJudge
-from inkfire.judge.saved import SavedJudge, build_judge
+from inkfire.judge.spec import SavedJudge, build_judge
 from inkfire.llm import loop
 from inkfire.llm.scripted import ScriptedLLM
 from inkfire.records import Labelled

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from inkfire.errors import DataError, InputError
 from inkfire.judge.principles import LIMIT, Principle, Principles, read_principles
-from inkfire.statistics import Interval
+from inkfire.stats.intervals import Interval
 
 
 def test_the_version_depends_on_the_texts_alone() -> None:

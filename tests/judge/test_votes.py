@@ -5,8 +5,8 @@ import json
 import pytest
 
 from inkfire.errors import InputError, ModelCallError
-from inkfire.judge.judge import RubricJudge, VerdictJudge
-from inkfire.judge.saved import build_judge
+from inkfire.judge.answers import RubricJudge, VerdictJudge
+from inkfire.judge.spec import build_judge
 from inkfire.judge.votes import VotingJudge
 from inkfire.llm.scripted import ScriptedLLM
 from inkfire.tasks.task import Task

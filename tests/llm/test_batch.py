@@ -11,13 +11,13 @@ import pytest
 from stub_endpoint import Body, Stub, default_reply
 
 from inkfire.errors import BudgetExceeded, DataError, EndpointDown, ModelCallError
+from inkfire.files.run import read_jsonl, write_jsonl
 from inkfire.llm import batch as module
 from inkfire.llm.base import Message, Reply, Sampling
 from inkfire.llm.batch import Batch, BatchClient, Waiting
 from inkfire.llm.client import Client
 from inkfire.llm.ledger import Ledger
 from inkfire.llm.prices import Budget
-from inkfire.workspace import read_jsonl, write_jsonl
 
 SCHEMA = {
     "type": "object",

@@ -16,9 +16,9 @@ from stub_endpoint import Faults, Stub
 from inkfire.llm.base import Message, Sampling
 from inkfire.llm.client import Client
 from inkfire.llm.ledger import Ledger
-from inkfire.llm.models import open_model
 from inkfire.llm.pace import Minute, Pace
 from inkfire.llm.retry import Gate, Retry
+from inkfire.models.open import open_model
 
 Sent = list[tuple[float, int]]
 

@@ -7,10 +7,10 @@ import pytest
 from inkfire.errors import RunFolderError
 from inkfire.evaluation.compare import compare
 from inkfire.evaluation.signals import LengthSignal
+from inkfire.files.run import Run, write_jsonl
 from inkfire.records import Query
 from inkfire.report.page import write_report
 from inkfire.tasks.task import load_task
-from inkfire.workspace import Run, write_jsonl
 
 NASTY = "<script>alert(1)</script> </dd> {{ 7 * 7 }}"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-# As inkfire.llm.policy does, for the tests that load torch before it.
+# As inkfire.models.policy does, for the tests that load torch before it.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import load_file
 
 from inkfire.errors import BudgetExceeded, DataError
-from inkfire.llm.policy import Card, Policy
+from inkfire.files.run import sha256_file
+from inkfire.models.policy import Card, Policy
 from inkfire.records import Candidate
 from inkfire.tasks.task import load_task
 from inkfire.training import grpo
 from inkfire.training.grpo import GrpoConfig, train_grpo
 from inkfire.training.sft import SftConfig, train_sft
-from inkfire.workspace import sha256_file
 
 pytestmark = pytest.mark.slow
 

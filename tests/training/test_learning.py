@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from inkfire.rewards.checks import Share
 from inkfire.tasks.task import load_task
-from inkfire.training import loop
+from inkfire.training import trl
 from inkfire.training.grpo import GrpoConfig, train_grpo
 
 MODEL = "local/smollm2-135m"
@@ -26,7 +26,7 @@ def test_grpo_raises_a_reward_that_can_be_checked_by_hand(smollm2: Path, tmp_pat
     task = load_task("greetings-en")
     config = GrpoConfig(max_steps=15, batch_size=1, num_generations=8, max_completion_length=24, learning_rate=5e-4)
     train_grpo(task, task.queries(), MODEL, Share("!"), tmp_path / "out", config)
-    rewards = [row["reward"] for row in loop.rows(tmp_path / "out" / "metrics.jsonl")]
+    rewards = [row["reward"] for row in trl.rows(tmp_path / "out" / "metrics.jsonl")]
     assert len(rewards) == 15
     first, last = sum(rewards[:3]) / 3, sum(rewards[-3:]) / 3
     assert last > 2 * first, rewards

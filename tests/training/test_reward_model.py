@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from inkfire.errors import DataError, InputError
-from inkfire.llm.policy import Template
+from inkfire.models.policy import Template
 from inkfire.records import Labelled, Preference
 from inkfire.rewards.load import load_reward
 from inkfire.tasks.task import load_task
-from inkfire.training import loop
+from inkfire.training import trl
 from inkfire.training.reward_model import RewardModelConfig, train_reward_model
 
 pytestmark = pytest.mark.slow
@@ -80,7 +80,7 @@ def test_the_reward_trainer_sees_the_query(tiny_base: str, tiny_task: Path, tmp_
 
     task = load_task(tiny_task)
     template = Template.of(task)
-    with loop.quiet():
+    with trl.quiet():
         trainer = build_trainer(task.pairs(), tmp_path, RewardModelConfig(kind="transformer"), template, tiny_base)
     row, pair = trainer.train_dataset[0], task.pairs()[0]
     for ids, text in ((row["chosen_ids"], pair.chosen), (row["rejected_ids"], pair.rejected)):

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file
 
 from inkfire.errors import DataError, ModelNameError
-from inkfire.llm.policy import Card, load_model
+from inkfire.models.policy import Card, load_model
 from inkfire.records import Candidate
 from inkfire.tasks.task import Task, load_task
-from inkfire.training import loop, sft
+from inkfire.training import sft, trl
 from inkfire.training.sft import SftConfig, train_sft
 
 pytestmark = pytest.mark.slow
@@ -61,7 +61,7 @@ def test_stopped_and_resumed_ends_with_the_same_weights(
     assert whole["steps"] == 4
     assert whole["loss_last"] < whole["loss_first"]
 
-    append, calls = loop.append, []
+    append, calls = trl.append, []
 
     def killed(path: Path, row: dict) -> None:
         calls.append(row)
@@ -69,7 +69,7 @@ def test_stopped_and_resumed_ends_with_the_same_weights(
             raise KeyboardInterrupt
         append(path, row)
 
-    monkeypatch.setattr(loop, "append", killed)
+    monkeypatch.setattr(trl, "append", killed)
     with pytest.raises(KeyboardInterrupt):
         train_sft(task, good(task), tiny_base, tmp_path / "parts", CONFIG)
     # A checkpoint that a kill left half written is passed over.

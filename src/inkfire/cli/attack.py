@@ -47,9 +47,9 @@ def attack(
     Example: inkfire judge attack --task greetings-zh --model local/qwen2.5-coder-1.5b --calibration labelled.jsonl
     --limit 280 --out runs/attack
     """
-    from inkfire.judge.attacking import attack_data
     from inkfire.judge.judging import Access
     from inkfire.judge.subject import Subject
+    from inkfire.runs.attack import attack_data
 
     subject = Subject.of(
         judge=judge,

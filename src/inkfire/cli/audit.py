@@ -25,15 +25,15 @@ def audit(
 
     Example: inkfire audit --labelled test.jsonl --against train.jsonl
     """
-    from inkfire import datafiles
-    from inkfire.audit import audit as run_audit
+    from inkfire.files import formats
+    from inkfire.stats.audit import audit as run_audit
 
     files = [path for path in (pairs, labelled) if path]
     result = run_audit(
-        pairs=datafiles.read_pairs(pairs) if pairs else None,
-        labelled=datafiles.read_labelled(labelled) if labelled else None,
-        against=[datafiles.read_any(path) for path in against or []],
-        tags={query.query: query.tags for path in files for query in datafiles.iter_queries(path) if query.tags},
+        pairs=formats.read_pairs(pairs) if pairs else None,
+        labelled=formats.read_labelled(labelled) if labelled else None,
+        against=[formats.read_any(path) for path in against or []],
+        tags={query.query: query.tags for path in files for query in formats.iter_queries(path) if query.tags},
         seed=seed,
     )
     emit(result, as_json=json, show=_show)

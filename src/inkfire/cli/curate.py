@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from inkfire.cli import common
-from inkfire.cli.curation import Settings, run_curation
 from inkfire.cli.shards import curate_on_ray, merge
 from inkfire.errors import DataError, InputError
+from inkfire.runs.curate import Settings, run_curation
 
 curate_app = typer.Typer()
 
@@ -128,7 +128,7 @@ def curate(
 
 
 def _show_estimate(result: Mapping[str, Any]) -> None:
-    from inkfire.agents.estimate import describe
+    from inkfire.runs.estimate import describe
 
     typer.echo(describe(result))
 
@@ -155,7 +155,7 @@ def parse_writers(specs: list[str]) -> list[Settings]:
 
 def parse_agents(specs: list[str], model: str) -> dict[str, str]:
     """Agent → its model, for the agents that take part."""
-    from inkfire.agents.debate import AGENTS
+    from inkfire.debate.debate import AGENTS
 
     agents: dict[str, str] = dict.fromkeys(AGENTS, model)
     for spec in specs:
@@ -184,7 +184,7 @@ def show(
 
 def find_transcript(out: Path, id: str) -> dict[str, Any]:
     """The transcript whose id begins so; that of a run still going on is looked for in what it has written."""
-    from inkfire.workspace import read_jsonl
+    from inkfire.files.run import read_jsonl
 
     path = out / "transcripts.jsonl"
     partial = path.with_name(path.name + ".partial")

@@ -22,8 +22,8 @@ def pull(
     json: Json = False,
 ) -> None:
     """Download a release into the cache: a pinned commit, every file checked by its SHA-256."""
-    from inkfire.llm.registry import cache_dir
-    from inkfire.tasks.release import pull as pull_release
+    from inkfire.models.release import pull as pull_release
+    from inkfire.models.store import cache_dir
 
     result = pull_release(name, cache_dir() / "data" / name)
     emit(result, as_json=json, show=lambda row: typer.echo(f"{row['about']}\n{row['path']}"))

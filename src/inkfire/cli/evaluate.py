@@ -48,7 +48,7 @@ def evaluate(
     --policy rl=runs/demo/rm-rl --signal rm=runs/demo/reward_model --signal judge=runs/demo/judge --out runs/eval
     """
     from inkfire.judge.judging import Access
-    from inkfire.pipeline.evaluating import evaluate_policies
+    from inkfire.runs.evaluate import evaluate_policies
 
     result = evaluate_policies(
         policies=_named(policy, "--policy"),
@@ -95,7 +95,7 @@ def show_comparison(result: Mapping[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from inkfire.report.verdict import claims, headline
+    from inkfire.evaluation.claims import claims, headline
 
     console = Console()
     table = Table(title=f"{result['n']} held-out queries, excellent rate (95 % Wilson interval)")

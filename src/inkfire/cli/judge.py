@@ -64,9 +64,9 @@ def judge(
         return
     if task is None or model is None or data is None or out is None:
         raise InputError("inkfire judge needs --task, --model, --data and --out")
-    from inkfire.judge.commands import JudgeSettings, judge_data
-    from inkfire.judge.comparing import compare_data
     from inkfire.judge.judging import Access
+    from inkfire.runs.compare import compare_data
+    from inkfire.runs.judge import JudgeSettings, judge_data
 
     access = Access(base_url, budget, budget_tokens, retry_unscored, concurrency, rpm, tpm)
     if mode == "pairwise":
@@ -135,9 +135,9 @@ def curve(
     Example: inkfire judge curve --task greetings-zh --model local/qwen2.5-coder-1.5b --data labelled.jsonl
     --out runs/curve
     """
-    from inkfire.judge.commands import JudgeSettings
-    from inkfire.judge.curve import curve_data
     from inkfire.judge.judging import Access
+    from inkfire.runs.curve import curve_data
+    from inkfire.runs.judge import JudgeSettings
 
     result = curve_data(
         task=task,

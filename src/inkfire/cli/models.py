@@ -19,25 +19,25 @@ Name = Annotated[
 @group.command("list")
 def list_(json: Json = False) -> None:
     """Show the models that are known by name."""
-    from inkfire.llm import registry
+    from inkfire.models import store
 
-    emit({"models": registry.listing()}, as_json=json, show=_table)
+    emit({"models": store.listing()}, as_json=json, show=_table)
 
 
 @group.command()
 def pull(name: Name, json: Json = False) -> None:
     """Download a model's weights into the cache (resumable), accepted by SHA-256 only."""
-    from inkfire.llm import registry
+    from inkfire.models import store
 
-    emit(registry.describe(name, registry.pull(name)), as_json=json)
+    emit(store.describe(name, store.pull(name)), as_json=json)
 
 
 @group.command()
 def path(name: Name, json: Json = False) -> None:
     """Print where a model's weights are; nothing is downloaded."""
-    from inkfire.llm import registry
+    from inkfire.models import store
 
-    emit(registry.describe(name, registry.path(name)), as_json=json, show=lambda row: typer.echo(row["path"]))
+    emit(store.describe(name, store.path(name)), as_json=json, show=lambda row: typer.echo(row["path"]))
 
 
 def _table(result: Mapping[str, Any]) -> None:

@@ -37,8 +37,8 @@ def probe(
     Example: inkfire judge probe --judge runs/judge --data labelled.jsonl --limit 60 --out runs/probe
     """
     from inkfire.judge.judging import Access
-    from inkfire.judge.probing import probe_data
     from inkfire.judge.subject import Subject
+    from inkfire.runs.probe import probe_data
 
     subject = Subject.of(
         judge=judge,

@@ -81,8 +81,8 @@ def refine(
     if task is None or model is None or prompts is None or labelled is None or out is None:
         raise InputError("inkfire refine needs --task, --model, --prompts, --labelled and --out")
     from inkfire.judge.judging import Access
-    from inkfire.judge.refine import RefineSettings
-    from inkfire.judge.refining import refine_data
+    from inkfire.refine.rounds import RefineSettings
+    from inkfire.runs.refine import refine_data
 
     result = refine_data(
         task=task,
@@ -138,8 +138,8 @@ def diff(
 
     Example: inkfire refine diff runs/refine-1 runs/refine-2
     """
-    from inkfire.judge.diff import RuleSet
-    from inkfire.judge.diff import diff as compare
+    from inkfire.refine.diff import RuleSet
+    from inkfire.refine.diff import diff as compare
 
     common.emit(compare(RuleSet.read(a), RuleSet.read(b)), as_json=json, show=_show_diff)
 

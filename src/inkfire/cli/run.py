@@ -33,8 +33,8 @@ def run(
     Example: inkfire run my-recipe.toml --out runs/mine --budget 5.00
     """
     from inkfire.judge.judging import Access
-    from inkfire.pipeline.experiment import load_recipe
-    from inkfire.pipeline.run import run_recipe
+    from inkfire.runs.experiment import run_recipe
+    from inkfire.runs.recipe import load_recipe
 
     result = run_recipe(
         load_recipe(recipe),
@@ -61,8 +61,8 @@ def demo(
 
     Example: inkfire demo --lang en --out runs/demo-en
     """
-    from inkfire.pipeline.experiment import load_recipe
-    from inkfire.pipeline.run import run_recipe
+    from inkfire.runs.experiment import run_recipe
+    from inkfire.runs.recipe import load_recipe
 
     recipe = load_recipe(f"demo-{lang}")
     if task is not None:

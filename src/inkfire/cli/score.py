@@ -29,7 +29,7 @@ def score(
 
     Example: inkfire score --reward runs/rm --pairs pairs.jsonl
     """
-    from inkfire.rewards.scoring import score_file
+    from inkfire.runs.score import score_file
 
     if (pairs is None) == (data is None):
         raise InputError("give either --pairs F or --data F")

@@ -39,9 +39,9 @@ def merge_shards(folders: Sequence[Path], out: Path) -> dict[str, Any]:
     Raises:
         InputError: the shards are not those of one run, complete and disjoint.
     """
-    from inkfire.agents.card import write_card
-    from inkfire.agents.curate import add_up
-    from inkfire.agents.shards import merge_outputs, open_merged, open_shards
+    from inkfire.debate.sampler import add_up
+    from inkfire.debate.shards import merge_outputs, open_merged, open_shards
+    from inkfire.runs.card import write_card
 
     runs = open_shards(folders)
     run = open_merged(runs, out)
@@ -82,7 +82,7 @@ def curate_on_ray(
         MissingExtraError: Ray is not installed.
         BudgetExceeded, EndpointDown, InputError: what the first of the shards ended with; the others are let finish.
     """
-    from inkfire.cli.curation import open_run, run_curation
+    from inkfire.runs.curate import open_run, run_curation
     from inkfire.tasks.task import load_task
 
     try:

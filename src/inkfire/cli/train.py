@@ -37,7 +37,7 @@ def sft(
 
     Example: inkfire train sft --task greetings-zh --base local/qwen2.5-coder-0.5b --out runs/sft
     """
-    from inkfire.training.commands import run_sft
+    from inkfire.runs.train import run_sft
     from inkfire.training.sft import SftConfig
 
     config = SftConfig(**_given(epochs=epochs, learning_rate=learning_rate, batch_size=batch_size), seed=seed)
@@ -72,7 +72,7 @@ def rm(
 
     Example: inkfire train rm --pairs runs/pairs/pairs.jsonl --out runs/rm
     """
-    from inkfire.training.commands import run_reward_model
+    from inkfire.runs.train import run_reward_model
     from inkfire.training.reward_model import RewardModelConfig
 
     given = _given(epochs=epochs, learning_rate=learning_rate, batch_size=batch_size)
@@ -134,8 +134,8 @@ def grpo(
     Example: inkfire train grpo --task greetings-zh --policy runs/sft --reward runs/rm --out runs/rm-rl
     """
     from inkfire.judge.judging import Access
+    from inkfire.runs.train import run_grpo
     from inkfire.tasks.task import load_task
-    from inkfire.training.commands import run_grpo
     from inkfire.training.grpo import GrpoConfig
 
     given = _given(

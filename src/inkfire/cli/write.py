@@ -32,9 +32,9 @@ def write(
 
     Example: inkfire write "给外婆的八十大寿祝福" --policy runs/demo/rm-rl -n 8 --best-of runs/demo/reward_model
     """
-    from inkfire.llm.policy import Policy
+    from inkfire.models.policy import Policy
     from inkfire.rewards.load import check_reward
-    from inkfire.rewards.scoring import rank
+    from inkfire.runs.score import rank
     from inkfire.tasks.task import load_task
 
     if best_of is not None:

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from inkfire import statistics
 from inkfire.errors import InputError
 from inkfire.evaluation.quality import describe
 from inkfire.evaluation.signals import Opinion, Signal
 from inkfire.records import Query
+from inkfire.stats import intervals
 from inkfire.tasks.task import Task
 
 Opinions = dict[str, dict[str, list[Opinion]]]
@@ -99,7 +99,7 @@ def _rates(opinions: Mapping[str, Sequence[Opinion]], rows: Sequence[int]) -> di
         labels = [label for i in rows if (label := given[i].label) is not None]
         scores = [score for i in rows if (score := given[i].score) is not None]
         out["excellent_rate"][signal] = sum(labels) / len(labels) if labels else None
-        out["excellent_rate_ci"][signal] = list(statistics.wilson(sum(labels), len(labels))) if labels else None
+        out["excellent_rate_ci"][signal] = list(intervals.wilson(sum(labels), len(labels))) if labels else None
         out["mean_score"][signal] = sum(scores) / len(scores) if scores else None
         out["scored"][signal] = len(labels)
         out["unscored"][signal] = len(rows) - len(labels)
@@ -133,10 +133,10 @@ def _differences(
                 if paired:
                     mine, theirs = [float(p[0]) for p in paired], [float(p[1]) for p in paired]
                     clusters = [p[2] for p in paired]
-                    interval = statistics.bootstrap_mean_difference(mine, theirs, clusters=clusters, seed=seed)
+                    interval = intervals.bootstrap_mean_difference(mine, theirs, clusters=clusters, seed=seed)
                     row["difference"] = interval.estimate
                     row["difference_ci"] = [interval.low, interval.high]
-                    row["difference_p"] = statistics.sign_test(mine, theirs, clusters=clusters)
+                    row["difference_p"] = intervals.sign_test(mine, theirs, clusters=clusters)
                     row["difference_by_length"] = _by_length(opinions, lengths, signal, policy, against)
                 rows.append(row)
     return rows
@@ -182,7 +182,7 @@ def _shortcut(
         ]
         out[signal] = {"n": len(rows), "length_auc": None, "length_auc_ci": None}
         if len({label for label, _, _ in rows}) == 2:
-            interval = statistics.bootstrap_auc(
+            interval = intervals.bootstrap_auc(
                 [r[0] for r in rows], [r[1] for r in rows], clusters=[r[2] for r in rows], seed=seed
             )
             out[signal]["length_auc"] = interval.estimate

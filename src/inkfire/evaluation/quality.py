@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from inkfire import texts
+from inkfire.stats import texts
 
 COPIED_AT = 0.5
 """A text counts as copied when its longest common substring with one training text covers this share of it."""

@@ -28,7 +28,7 @@ import numpy as np
 from inkfire.errors import DataError, InputError
 from inkfire.judge.base import Judge
 from inkfire.records import Label, Verdict
-from inkfire.statistics import wilson
+from inkfire.stats.intervals import wilson
 
 Method = Literal["platt", "isotonic"]
 METHODS: tuple[Method, ...] = get_args(Method)

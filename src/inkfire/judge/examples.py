@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from inkfire.agents.retrieve import BM25Ranker, near_duplicate
 from inkfire.errors import InputError
 from inkfire.records import Example, Labelled, to_json
+from inkfire.search import BM25Ranker, near_duplicate
 
 Choice = Literal["nearest", "fixed"]
 

@@ -14,19 +14,20 @@ from pathlib import Path
 from typing import Any
 
 from inkfire.errors import InputError, ModelCallError
+from inkfire.files.run import Run
 from inkfire.judge.base import Judge
 from inkfire.judge.calibration import Calibration, Method, fit_calibration
 from inkfire.judge.measure import measure, measure_twins, why_doubted
-from inkfire.judge.saved import SavedJudge
-from inkfire.llm import engine, stream
+from inkfire.judge.spec import SavedJudge
+from inkfire.llm import stream
 from inkfire.llm.base import LLM
 from inkfire.llm.ledger import Ledger
-from inkfire.llm.models import is_local
 from inkfire.llm.pace import Pace
 from inkfire.llm.prices import Budget
+from inkfire.models import engine
+from inkfire.models.open import is_local
 from inkfire.records import Candidate, Labelled, Verdict
 from inkfire.tasks.task import Task, task_names
-from inkfire.workspace import Run
 
 REMOTE = 64
 """Texts judged at once by a remote model."""

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inkfire.errors import ModelCallError
-from inkfire.judge.judge import PrincipledJudge
+from inkfire.judge.answers import PrincipledJudge
 from inkfire.llm.base import Sampling, TokenLogprob
 from inkfire.records import Verdict
 

@@ -18,11 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inkfire.judge.acceptance import auc_difference
 from inkfire.judge.calibration import brier_score, expected_calibration_error, raw_score, reliability
 from inkfire.records import Labelled, Verdict
-from inkfire.statistics import bootstrap_auc
-from inkfire.twins import length_matched, ngram_cv_scores
+from inkfire.stats.intervals import auc_difference, bootstrap_auc
+from inkfire.stats.twins import length_matched, ngram_cv_scores
 
 RESAMPLES = 2000
 
@@ -67,7 +66,7 @@ def measure_twins(
     """What is beside the judge's metrics, on the scored texts; each AUC and accuracy with ``NAME_ci``.
 
     ``ngram_auc`` is the second twin, cross-validated by query on these labels. ``n_length_matched`` texts are the slice
-    of :func:`inkfire.twins.length_matched`, on which the judge has ``accuracy_length_matched``,
+    of :func:`inkfire.stats.twins.length_matched`, on which the judge has ``accuracy_length_matched``,
     ``balanced_accuracy_length_matched`` and ``auc_length_matched``, and the twins ``length_auc_length_matched`` (a
     check: about 0.5) and ``ngram_auc_length_matched``. With ``good_shares``, the share of good ones among the examples
     that each text is judged with, ``examples_auc`` and ``examples_auc_length_matched`` are what these labels rank

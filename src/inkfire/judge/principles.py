@@ -22,10 +22,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from inkfire.errors import DataError, InputError
-from inkfire.recipe import Strict, load_toml
+from inkfire.files.run import atomic
 from inkfire.records import text_id
-from inkfire.statistics import Interval
-from inkfire.workspace import atomic
+from inkfire.settings import Strict, load_toml
+from inkfire.stats.intervals import Interval
 
 LIMIT = 10
 """Rules of a set (PAPER: at most ten)."""

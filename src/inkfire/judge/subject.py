@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from inkfire.datafiles import read_labelled
 from inkfire.errors import InputError
+from inkfire.files.formats import read_labelled
 from inkfire.judge.base import Judge
 from inkfire.judge.calibration import MIN_LABELS, fit_calibration
 from inkfire.judge.judging import judge_all, lasting
 from inkfire.judge.principles import read_principles
-from inkfire.judge.saved import Mode, SavedJudge, build_judge, read_judge
+from inkfire.judge.spec import Mode, SavedJudge, build_judge, read_judge
 from inkfire.llm.base import LLM
 from inkfire.records import Labelled, Verdict
 from inkfire.tasks.task import Task, load_task

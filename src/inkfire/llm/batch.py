@@ -27,6 +27,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from inkfire.errors import BudgetExceeded, DataError, EndpointDown, ModelCallError
+from inkfire.files.run import JsonlWriter, open_input, parse_json
 from inkfire.llm import wire
 from inkfire.llm.base import Reply, Usage
 from inkfire.llm.client import Client
@@ -34,7 +35,6 @@ from inkfire.llm.ledger import Ledger
 from inkfire.llm.prices import Amount, estimate_tokens
 from inkfire.llm.retry import FIXES, REJECTED, RETRIED, Fault
 from inkfire.llm.shared import Shared
-from inkfire.workspace import JsonlWriter, open_input, parse_json
 
 URL = "/v1/chat/completions"
 _MOST_REQUESTS = 50_000  # of one file, as OpenAI has it

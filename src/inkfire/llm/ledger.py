@@ -34,11 +34,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from inkfire.errors import InkfireError, InputError
+from inkfire.files.seen import Seen
 from inkfire.llm.entry import Entry
 from inkfire.llm.pace import Pace
 from inkfire.llm.prices import Amount, Budget, Price, Purse, read_prices
 from inkfire.llm.watch import note
-from inkfire.seen import Seen
 
 _VERSION = 1
 _SCHEMA = """

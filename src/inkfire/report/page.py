@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from inkfire.errors import RunFolderError
-from inkfire.report import figures, verdict
-from inkfire.workspace import atomic, read_jsonl
+from inkfire.evaluation import claims
+from inkfire.files.run import atomic, read_jsonl
+from inkfire.report import figures
 
 _CURVES = (
     ("loss", "loss"),
@@ -34,7 +35,7 @@ def write_report(run_dir: Path) -> Path:
     environment = Environment(
         loader=PackageLoader("inkfire.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters.update(pct=_percent, num=_number, ci=_interval, pts=verdict.points, dur=_duration)
+    environment.filters.update(pct=_percent, num=_number, ci=_interval, pts=claims.points, dur=_duration)
     path = run_dir / "report.html"
     page = environment.get_template("page.html.jinja").render(**collect(run_dir))
     with atomic(path) as file:
@@ -56,8 +57,8 @@ def collect(run_dir: Path) -> dict[str, Any]:
         "stages": stages,
         "seconds": _read(timings) if timings.is_file() else {},
         "evaluation": evaluation,
-        "headline": verdict.headline(evaluation) if evaluation else "This run has not been evaluated yet.",
-        "claims": verdict.claims(evaluation) if evaluation else [],
+        "headline": claims.headline(evaluation) if evaluation else "This run has not been evaluated yet.",
+        "claims": claims.claims(evaluation) if evaluation else [],
         "rates_figure": figures.excellent_rates(evaluation["policies"], evaluation["signals"]) if evaluation else "",
         "curves": [curve for curve in curves if curve["figures"]],
         "shown": list(evaluation["signals"]) if evaluation else [],

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from inkfire.twins import NgramPairModel
+from inkfire.stats.twins import NgramPairModel
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from inkfire.errors import DataError, InputError
+from inkfire.files.run import parse_json, write_json
 from inkfire.rewards.base import Reward
 from inkfire.rewards.checks import Share
 from inkfire.rewards.mixture import Mixture
-from inkfire.workspace import parse_json, write_json
 
 if TYPE_CHECKING:
     from inkfire.llm.ledger import Ledger
@@ -60,7 +60,7 @@ def load_reward(
     if (folder / CARD).is_file():
         return _reward_model(folder)
     if (folder / "judge.json").is_file():
-        from inkfire.rewards.judge_reward import load_judge_reward
+        from inkfire.rewards.judge import load_judge_reward
 
         return load_judge_reward(folder, ledger=ledger, base_url=base_url, value=value, force=force)
     raise InputError(
@@ -76,7 +76,7 @@ def check_reward(spec: str, *, force: bool = False) -> None:
         if (folder / CARD).is_file():
             read_card(folder)
         elif (folder / "judge.json").is_file():
-            from inkfire.rewards.judge_reward import read_accepted
+            from inkfire.rewards.judge import read_accepted
 
             read_accepted(folder, force=force)
         else:
@@ -99,10 +99,10 @@ def _reward_model(folder: Path) -> Reward:
     card = read_card(folder)
     if card["kind"] == "linear":
         from inkfire.rewards.linear import LinearReward
-        from inkfire.twins import NgramPairModel
+        from inkfire.stats.twins import NgramPairModel
 
         return LinearReward(NgramPairModel.load(folder), name=f"rm:{folder.name}", threshold=card["threshold"])
-    from inkfire.rewards.reward_model import TransformerReward
+    from inkfire.rewards.transformer import TransformerReward
 
     return TransformerReward.load(folder)
 

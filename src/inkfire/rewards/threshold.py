@@ -14,7 +14,7 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 from inkfire.errors import DataError
-from inkfire.statistics import binary_metrics, bootstrap_auc
+from inkfire.stats.intervals import binary_metrics, bootstrap_auc
 
 
 def fit_threshold(

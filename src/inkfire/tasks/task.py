@@ -22,12 +22,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from inkfire.datafiles import read_labelled, read_pairs, read_queries
 from inkfire.errors import TaskError
-from inkfire.recipe import Strict, load_toml, nearest
+from inkfire.files.formats import read_labelled, read_pairs, read_queries
+from inkfire.files.run import atomic, sha256_file
 from inkfire.records import Labelled, Message, Preference, Query
+from inkfire.settings import Strict, load_toml, nearest
 from inkfire.tasks.prompts import Prompt, parse_prompt
-from inkfire.workspace import atomic, sha256_file
 
 _HOME = Path(__file__).parent
 _DIMENSIONS = ("language", "creativity", "emotion", "culture", "richness")

@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from inkfire.errors import DataError, MissingExtraError
-from inkfire.llm import policy as policies
-from inkfire.llm.policy import Card
+from inkfire.models import policy as policies
+from inkfire.models.policy import Card
 from inkfire.records import Query
 from inkfire.rewards.base import Reward
 from inkfire.tasks.task import Task
-from inkfire.training import loop
+from inkfire.training import trl
 from inkfire.training.monitors import Monitor, summary
 
 try:
@@ -103,7 +103,7 @@ def train_grpo(
         raise DataError("there are no queries to train on")
     if not policies.is_policy(out):
         _train(task, queries, start, reward, out, config, stats)
-    return summary(loop.rows(out / loop.METRICS)) | {"completions": len(loop.rows(out / COMPLETIONS))}
+    return summary(trl.rows(out / trl.METRICS)) | {"completions": len(trl.rows(out / COMPLETIONS))}
 
 
 def _train(
@@ -117,10 +117,10 @@ def _train(
 ) -> None:
     folder = Path(start) if policies.is_policy(start) else None
     card = Card.of(str(start), task) if folder is None else Card.read(folder)
-    checkpoint = loop.last_checkpoint(out)
-    loop.rewind(out / COMPLETIONS, 0 if checkpoint is None else loop.step_of(checkpoint))
+    checkpoint = trl.last_checkpoint(out)
+    trl.rewind(out / COMPLETIONS, 0 if checkpoint is None else trl.step_of(checkpoint))
     monitor = Monitor(config.num_generations)
-    with loop.quiet():
+    with trl.quiet():
         model, tokenizer = policies.load_model(folder, card, trainable=True)
         adapted = hasattr(model, "peft_config")
         trainer = GRPOTrainer(
@@ -129,10 +129,10 @@ def _train(
             args=_arguments(out, config),
             train_dataset=Dataset.from_list(_examples(card, queries, config.batch_size)),
             processing_class=tokenizer,
-            peft_config=None if adapted else loop.lora("CAUSAL_LM"),
+            peft_config=None if adapted else trl.lora("CAUSAL_LM"),
             rollout_func=_rollout(tokenizer, config),
         )
-        loop.run_trainer(trainer, out, label="grpo", extra=monitor.step, rename=_METRICS, stats=stats)
+        trl.run_trainer(trainer, out, label="grpo", extra=monitor.step, rename=_METRICS, stats=stats)
         trainer.model.save_pretrained(out, selected_adapters=["default"])
         tokenizer.save_pretrained(out)
     dataclasses.replace(
@@ -143,16 +143,14 @@ def _train(
         trained="grpo",
         steps=trainer.state.global_step,
     ).write(out)
-    loop.drop_checkpoints(out)
+    trl.drop_checkpoints(out)
 
 
 def _arguments(out: Path, config: GrpoConfig) -> GRPOConfig:
     completions = config.batch_size * config.num_generations
     micro = math.gcd(completions, config.micro_batch_size or completions)
     return GRPOConfig(
-        **loop.common_arguments(
-            out, seed=config.seed, learning_rate=config.learning_rate, save_steps=config.save_steps
-        ),
+        **trl.common_arguments(out, seed=config.seed, learning_rate=config.learning_rate, save_steps=config.save_steps),
         max_steps=config.max_steps,
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=completions // micro,
@@ -184,7 +182,7 @@ def _reward_function(reward: Reward, monitor: Monitor, log: Path) -> Callable[..
         monitor.observe(query, responses, scores)
         for asked, response, value in zip(query, responses, scores, strict=True):
             row = {"step": trainer_state.global_step + 1, "query": asked, "response": response, "reward": value}
-            loop.append(log, row)
+            trl.append(log, row)
         return scores
 
     return score

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from inkfire.texts import distinct
+from inkfire.stats.texts import distinct
 
 
 class Monitor:

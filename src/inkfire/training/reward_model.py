@@ -19,16 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from inkfire.datafiles import split_by_query
 from inkfire.errors import DataError, InputError
+from inkfire.files.formats import split_by_query
+from inkfire.files.run import write_jsonl
 from inkfire.records import Labelled, Preference, to_json
 from inkfire.rewards.base import Reward
 from inkfire.rewards.linear import LinearReward
 from inkfire.rewards.load import CARD, read_card, write_card
 from inkfire.rewards.threshold import fit_threshold
+from inkfire.stats.twins import NgramPairModel, pair_slices
 from inkfire.tasks.task import Task
-from inkfire.twins import NgramPairModel, pair_slices
-from inkfire.workspace import write_jsonl
 
 
 @dataclass(frozen=True)

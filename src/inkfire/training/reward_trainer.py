@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inkfire.datafiles import pair_row
 from inkfire.errors import MissingExtraError, ModelNameError
-from inkfire.llm.policy import Template, base_source, compute_dtype, load_tokenizer
+from inkfire.files.formats import pair_row
+from inkfire.models.policy import Template, base_source, compute_dtype, load_tokenizer
 from inkfire.records import Preference
-from inkfire.rewards.reward_model import TransformerReward
+from inkfire.rewards.transformer import TransformerReward
 from inkfire.tasks.task import Task
-from inkfire.training import loop
+from inkfire.training import trl
 
 if TYPE_CHECKING:
     from inkfire.training.reward_model import RewardModelConfig
@@ -43,16 +43,16 @@ def train_transformer(
         ModelNameError: no such model.
     """
     template = Template.of(task)
-    with loop.quiet():
+    with trl.quiet():
         trainer = build_trainer(pairs, out, config, template, base)
         kept = {"loss": "loss", "grad_norm": "grad_norm", "accuracy": "accuracy", "margin": "margin"}
-        loop.run_trainer(trainer, out, label="reward model", rename=kept)
+        trl.run_trainer(trainer, out, label="reward model", rename=kept)
         # Merged in float32: the adapter's small changes would be lost in the rounding of bfloat16.
         merged = trainer.model.float().merge_and_unload()
         merged.to(compute_dtype()).save_pretrained(out)
         trainer.processing_class.save_pretrained(out)
-    loop.drop_checkpoints(out)
-    losses = [row["loss"] for row in loop.rows(out / loop.METRICS)]
+    trl.drop_checkpoints(out)
+    losses = [row["loss"] for row in trl.rows(out / trl.METRICS)]
     edge = max(1, len(losses) // 10)
     trained = {
         "base": base,
@@ -80,9 +80,7 @@ def build_trainer(
         raise ModelNameError(f"{base}: the weights cannot be loaded: {error}") from error
     micro = min(config.micro_batch_size, config.batch_size)
     arguments = RewardConfig(
-        **loop.common_arguments(
-            out, seed=config.seed, learning_rate=config.learning_rate, save_steps=config.save_steps
-        ),
+        **trl.common_arguments(out, seed=config.seed, learning_rate=config.learning_rate, save_steps=config.save_steps),
         num_train_epochs=config.epochs,
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=max(1, config.batch_size // micro),
@@ -95,5 +93,5 @@ def build_trainer(
         args=arguments,
         train_dataset=Dataset.from_list(rows).select_columns(["prompt", "chosen", "rejected"]),
         processing_class=tokenizer,
-        peft_config=loop.lora("SEQ_CLS"),
+        peft_config=trl.lora("SEQ_CLS"),
     )

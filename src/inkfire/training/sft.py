@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from inkfire.errors import DataError, MissingExtraError
-from inkfire.llm.policy import Card, is_policy, load_model
+from inkfire.models.policy import Card, is_policy, load_model
 from inkfire.records import Candidate
 from inkfire.tasks.task import Task
-from inkfire.training import loop
+from inkfire.training import trl
 
 try:
     from datasets import Dataset
@@ -57,7 +57,7 @@ def train_sft(
         raise DataError("there are no texts to fine-tune on")
     if not is_policy(out):
         _train(task, rows, base, out, config)
-    losses = [row["loss"] for row in loop.rows(out / loop.METRICS) if row.get("loss") is not None]
+    losses = [row["loss"] for row in trl.rows(out / trl.METRICS) if row.get("loss") is not None]
     edge = max(1, len(losses) // 10)
     return {
         "steps": Card.read(out).steps,
@@ -70,10 +70,10 @@ def train_sft(
 def _train(task: Task, rows: Sequence[Candidate], base: str, out: Path, config: SftConfig) -> None:
     card = Card.of(base, task)
     micro = min(config.micro_batch_size, config.batch_size)
-    with loop.quiet():
+    with trl.quiet():
         model, tokenizer = load_model(None, card, trainable=True)
         arguments = SFTConfig(
-            **loop.common_arguments(
+            **trl.common_arguments(
                 out, seed=config.seed, learning_rate=config.learning_rate, save_steps=config.save_steps
             ),
             num_train_epochs=config.epochs,
@@ -87,13 +87,13 @@ def _train(task: Task, rows: Sequence[Candidate], base: str, out: Path, config: 
             args=arguments,
             train_dataset=Dataset.from_list(examples(card, rows)),
             processing_class=tokenizer,
-            peft_config=loop.lora("CAUSAL_LM"),
+            peft_config=trl.lora("CAUSAL_LM"),
         )
-        loop.run_trainer(trainer, out, label="sft", rename={"loss": "loss", "grad_norm": "grad_norm"})
+        trl.run_trainer(trainer, out, label="sft", rename={"loss": "loss", "grad_norm": "grad_norm"})
         trainer.model.save_pretrained(out)
         tokenizer.save_pretrained(out)
     dataclasses.replace(card, trained="sft", steps=trainer.state.global_step).write(out)
-    loop.drop_checkpoints(out)
+    trl.drop_checkpoints(out)
 
 
 def examples(card: Card, rows: Sequence[Candidate]) -> list[dict[str, Any]]:

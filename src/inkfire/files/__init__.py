@@ -1,0 +1,1 @@
+"""Every data format, JSON Lines, the run folder."""

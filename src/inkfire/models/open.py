@@ -1,0 +1,128 @@
+"""A model's name → a client that speaks to it: the one place where embedded and remote models part ways.
+
+``local/NAME`` (NAME of `inkfire models list`, a hub's org/repo/file.gguf, or a path) and any path of a .gguf is the
+embedded engine; everything else is sent to the OpenAI-compatible endpoint.
+
+    async with open_model("local/qwen2.5-coder-0.5b", ledger=ledger) as llm:
+        reply = await llm.chat([{"role": "user", "content": "写一句生日祝福"}])
+"""
+
+from __future__ import annotations
+
+import os
+import urllib.parse
+
+from inkfire.errors import InputError
+from inkfire.llm.batch import Batch, BatchClient
+from inkfire.llm.client import Client
+from inkfire.llm.ledger import Ledger
+from inkfire.llm.pace import Pace
+from inkfire.llm.prices import FREE
+from inkfire.models import engine, store
+from inkfire.models.embeddings import Embedder, EmbeddingClient, SentenceEmbedder
+
+_OPENAI = "https://api.openai.com/v1"
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def is_local(name: str) -> bool:
+    """Whether a name means the embedded engine."""
+    return name.startswith("local/") or name.endswith(".gguf")
+
+
+def open_model(
+    name: str,
+    *,
+    ledger: Ledger | None,
+    base_url: str | None = None,
+    concurrency: int | None = None,
+    batch: Batch | None = None,
+) -> Client:
+    """A client of the model; weights that are not on this machine yet are downloaded first.
+
+    Close it (it is an async context manager): the embedded engine stops with its last client.
+
+    Args:
+        name: ``local/NAME``, a .gguf, or what the endpoint calls the model.
+        ledger: where every reply is kept; None keeps nothing.
+        base_url: of the endpoint; by default OPENAI_BASE_URL, then OpenAI's. The key is OPENAI_API_KEY.
+        concurrency: requests in flight at once; by default 16, or the engine's slots.
+        batch: where the calls of a remote model go instead of to its endpoint; needs a ledger.
+
+    Raises:
+        ModelNameError: no such model, or weights that cannot be loaded.
+        InputError: an endpoint that is not on this machine, and no key for it.
+        EndpointDown: weights that could not be downloaded.
+        MissingExtraError: xllamacpp is not installed.
+    """
+    if is_local(name):
+        return _embedded(name, ledger, concurrency)
+    if batch is not None and ledger is not None:
+        return BatchClient(name, base_url=base_url or _default_url(), ledger=ledger, batch=batch)
+    url, key = _endpoint(name, base_url)
+    pace = Pace() if ledger is None else ledger.pace
+    return Client(name, base_url=url, api_key=key, ledger=ledger, concurrency=concurrency or 16, pace=pace)
+
+
+def open_embedder(
+    name: str, *, ledger: Ledger, base_url: str | None = None, concurrency: int | None = None
+) -> Embedder:
+    """A model that makes vectors of texts. Close it.
+
+    Args:
+        name: ``local/NAME`` or a .gguf (the mean of a writer's last layer: slower and rougher than a model made for
+            it), what the endpoint calls the model, or ``st/NAME`` for sentence-transformers on this machine.
+        ledger, base_url, concurrency: as for ``open_model``.
+
+    Raises:
+        InputError: an endpoint that is not on this machine, and no key for it.
+        ModelNameError, MissingExtraError: no such model; xllamacpp or sentence-transformers is not installed.
+    """
+    if is_local(name):
+        running = engine.acquire(store.pull(name), embedding=True)
+        return EmbeddingClient(
+            name,
+            base_url=running.base_url,
+            api_key=running.api_key,
+            model_key=running.model_key,
+            ledger=ledger,
+            concurrency=concurrency or engine.slots(),
+            deadline=900.0,
+            price=FREE,
+            on_close=running.release,
+        )
+    if name.startswith("st/"):
+        return SentenceEmbedder(name.removeprefix("st/"))
+    url, key = _endpoint(name, base_url)
+    return EmbeddingClient(
+        name, base_url=url, api_key=key, ledger=ledger, concurrency=concurrency or 16, pace=ledger.pace
+    )
+
+
+def _default_url() -> str:
+    return os.environ.get("OPENAI_BASE_URL") or _OPENAI
+
+
+def _endpoint(name: str, base_url: str | None) -> tuple[str, str | None]:
+    """Where a remote model is, and the key for it."""
+    url = base_url or _default_url()
+    key = os.environ.get("OPENAI_API_KEY")
+    if not key and urllib.parse.urlsplit(url).hostname not in _LOOPBACK:
+        near = f"; for the embedded engine write local/{name}" if name in store.names() else ""
+        raise InputError(f"{name} is asked for at {url}, which needs a key: set OPENAI_API_KEY{near}")
+    return url, key
+
+
+def _embedded(name: str, ledger: Ledger | None, concurrency: int | None) -> Client:
+    running = engine.acquire(store.pull(name))
+    return Client(
+        name,
+        base_url=running.base_url,
+        api_key=running.api_key,
+        model_key=running.model_key,
+        ledger=ledger,
+        concurrency=concurrency or engine.slots(),
+        price=FREE,
+        deadline=900.0,  # a busy laptop is slow, not broken
+        on_close=running.release,
+    )

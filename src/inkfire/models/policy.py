@@ -1,0 +1,339 @@
+"""A policy: a language model with the template that turns a query into its messages.
+
+A policy folder is a PEFT adapter (adapter_config.json, adapter_model.safetensors) or a whole model, with its tokenizer
+and policy.json:
+
+    base       the model under the adapter, by name (local/smollm2-135m) or folder
+    template   the task's query → messages template, word for word: SFT, GRPO, evaluate and write all use it
+    task, task_version, parent (the policy it continued), reward, trained (sft or grpo), steps
+
+>>> policy = Policy.load("runs/demo/rm-rl")                                                      # doctest: +SKIP
+>>> policy.generate(["给外婆的八十大寿祝福"], n=2, temperature=0.8, seed=1)                          # doctest: +SKIP
+[['外婆，八十道年轮……', '……']]
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from inkfire.errors import DataError, InputError, MissingExtraError, ModelNameError
+from inkfire.files.run import parse_json, write_json
+from inkfire.llm.base import Message
+from inkfire.tasks.prompts import parse_prompt
+from inkfire.tasks.task import Task
+
+# Torch's threads otherwise spin while they wait for each other. On a machine that does anything else besides, that
+# made a training step ten times slower (two cores); where it is alone the difference is small. Read when torch loads.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+try:
+    import torch
+    from peft import PeftModel
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging as hf_logging
+except ImportError as error:
+    raise MissingExtraError(error.name or "torch", "train") from error
+
+CARD = "policy.json"
+
+
+@dataclass(frozen=True)
+class Template:
+    """A task's query → messages template, on its own: the prompt file and the values of ``task`` in it."""
+
+    source: str
+    task: dict[str, Any]
+
+    @classmethod
+    def of(cls, task: Task, variant: str = "writer") -> Self:
+        source = (task.folder / "prompts" / f"{variant}.jinja").read_text(encoding="utf-8")
+        names = {"name", "title", "description", "language", "good", "bad", "rubric"}
+        return cls(source, task.model_dump(mode="json", include=names))
+
+    def messages(self, query: str) -> list[Message]:
+        """The same messages as ``task.messages(query)``."""
+        rendered = parse_prompt(self.source, CARD).render({"task": self.task, "query": query})
+        return [{"role": message["role"], "content": message["content"]} for message in rendered]
+
+
+@dataclass(frozen=True)
+class Card:
+    """What policy.json holds."""
+
+    base: str
+    template: Template
+    task: str
+    task_version: str
+    parent: str | None = None
+    reward: str | None = None
+    trained: str | None = None
+    steps: int = 0
+
+    @classmethod
+    def of(cls, base: str, task: Task) -> Self:
+        """The card of a model that was not trained yet."""
+        return cls(base=base, template=Template.of(task), task=task.name, task_version=task.version)
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read policy.json.
+
+        Raises:
+            DataError: it is missing or damaged.
+        """
+        path = folder / CARD
+        try:
+            data = parse_json(path.read_text(encoding="utf-8"), path=path)
+            return cls(**{**data, "template": Template(**data["template"])})
+        except OSError as error:
+            raise DataError(f"cannot be read: {error.strerror or error}", path=path) from None
+        except (TypeError, KeyError) as error:
+            raise DataError(f"not the card of a policy: {error}", path=path) from None
+
+    def write(self, folder: Path) -> None:
+        """Write policy.json, the last file of a policy's folder: with it the policy is complete."""
+        write_json(folder / CARD, asdict(self))
+
+
+def is_policy(source: str | Path) -> bool:
+    """Whether ``source`` is a policy folder rather than the name of a model."""
+    return (Path(source) / CARD).is_file()
+
+
+@dataclass
+class Policy:
+    """A model ready to write. ``name`` is its folder's name, or the model's."""
+
+    name: str
+    card: Card
+    model: Any
+    tokenizer: Any
+
+    @property
+    def base_name(self) -> str:
+        return self.card.base
+
+    @classmethod
+    def load(cls, source: str | Path, *, task: Task | None = None) -> Self:
+        """Load a policy folder, or a model by name with ``task``'s template.
+
+        Raises:
+            DataError: a folder that is damaged.
+            InputError: a model's name without a task.
+            ModelNameError: no such model, or weights that cannot be loaded.
+        """
+        folder = Path(source)
+        if is_policy(folder):
+            card = Card.read(folder)
+            model, tokenizer = load_model(folder, card, trainable=False)
+            return cls(folder.name, card, model, tokenizer)
+        if task is None:
+            raise InputError(f"{source}: no policy folder (it has no {CARD}); for a model's name, name a task as well")
+        card = Card.of(str(source), task)
+        model, tokenizer = load_model(None, card, trainable=False)
+        return cls(str(source), card, model, tokenizer)
+
+    def messages(self, query: str) -> list[Message]:
+        return self.card.template.messages(query)
+
+    def generate(
+        self,
+        queries: Sequence[str],
+        *,
+        n: int = 1,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        max_new_tokens: int = 128,
+        seed: int = 0,
+        batch_size: int = 32,
+        advance: Callable[[int], None] | None = None,
+    ) -> list[list[str]]:
+        """``n`` responses a query, outer blanks removed.
+
+        Args:
+            temperature: 0 takes the likeliest token each time.
+            batch_size: texts written at once; with another one the same seed gives other texts.
+            advance: called with the number of texts that were just written.
+        """
+        prompts = self.encode([query for query in queries for _ in range(n)])
+        texts: list[str] = []
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            for start in range(0, len(prompts), batch_size):
+                batch = prompts[start : start + batch_size]
+                ids = sample(
+                    self.model,
+                    self.tokenizer,
+                    batch,
+                    temperature=temperature,
+                    top_p=top_p,
+                    max_new_tokens=max_new_tokens,
+                )
+                texts += self.tokenizer.batch_decode(ids, skip_special_tokens=True)
+                if advance is not None:
+                    advance(len(batch))
+        return [[text.strip() for text in texts[i * n : (i + 1) * n]] for i in range(len(queries))]
+
+    def encode(self, queries: Sequence[str]) -> list[list[int]]:
+        """Token ids of the prompts, chat template and all."""
+        return encode(self.tokenizer, [self.messages(query) for query in queries])
+
+
+def encode(tokenizer: Any, conversations: Sequence[Sequence[Mapping[str, Any]]]) -> list[list[int]]:
+    """Token ids of conversations, up to where the assistant begins to speak."""
+    if not conversations:
+        return []
+    ids: list[list[int]] = tokenizer.apply_chat_template(
+        list(conversations), add_generation_prompt=True, tokenize=True, return_dict=True
+    )["input_ids"]
+    return ids
+
+
+def sample(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[Sequence[int]],
+    *,
+    temperature: float,
+    top_p: float = 1.0,
+    max_new_tokens: int,
+) -> list[list[int]]:
+    """Continue token ids, one continuation each, ending with (and including) an end token or at ``max_new_tokens``.
+
+    Nothing but temperature and top-p shapes the distribution. Uses torch's global random state.
+    """
+    padded = tokenizer.pad({"input_ids": list(prompts)}, padding=True, padding_side="left", return_tensors="pt")
+    padded = padded.to(model.device)
+    ends = end_tokens(model, tokenizer)
+    choice: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+    if temperature > 0:
+        choice = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0}
+    with torch.no_grad():
+        out = model.generate(
+            **padded,
+            **choice,
+            max_new_tokens=max_new_tokens,
+            eos_token_id=ends,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    return [_until_end(row, ends) for row in out[:, padded["input_ids"].shape[1] :].tolist()]
+
+
+def _until_end(ids: list[int], ends: Sequence[int]) -> list[int]:
+    """Up to the first end token, which belongs to the text: what follows is padding."""
+    first = next((i for i, token in enumerate(ids) if token in ends), len(ids))
+    return ids[: first + 1]
+
+
+def end_tokens(model: Any, tokenizer: Any) -> list[int]:
+    """Every token that ends a text: the tokenizer's, and those the model declares."""
+    declared = model.generation_config.eos_token_id
+    declared = [] if declared is None else [declared] if isinstance(declared, int) else list(declared)
+    return list(dict.fromkeys([tokenizer.eos_token_id, *declared]))
+
+
+def load_model(folder: Path | None, card: Card, *, trainable: bool) -> tuple[Any, Any]:
+    """(model, tokenizer) of a policy folder, or of the card's base where there is no folder.
+
+    For training, an adapter is loaded with float32 weights that take gradients; for writing, in the base's own
+    precision, which spares a cast in every layer.
+
+    Raises:
+        ModelNameError: weights that cannot be loaded.
+    """
+    adapter = folder if folder is not None and (folder / "adapter_config.json").is_file() else None
+    whole = folder if folder is not None and adapter is None else base_source(card.base)
+    try:
+        with quiet():
+            tokenizer = load_tokenizer(whole)
+            model = AutoModelForCausalLM.from_pretrained(whole, dtype=compute_dtype(), trust_remote_code=False)
+            if adapter is not None:
+                model = PeftModel.from_pretrained(
+                    model, str(adapter), is_trainable=trainable, autocast_adapter_dtype=trainable
+                )
+    except (OSError, ValueError) as error:
+        raise ModelNameError(f"{folder or card.base}: the weights cannot be loaded: {error}") from error
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    if torch.cuda.is_available():
+        model = model.to("cuda")
+    return model.train(trainable), tokenizer
+
+
+def load_tokenizer(folder: str | Path) -> Any:
+    """The tokenizer of a folder or hub id; it pads on the left, as generation needs it."""
+    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", trust_remote_code=False)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def base_source(name: str) -> str:
+    """What Hugging Face loads for a model's name: a folder or hub id; a GGUF is converted once."""
+    from inkfire.models.convert import trainable
+
+    return trainable(name)
+
+
+def find_model(source: str) -> None:
+    """Check that a policy folder or a model is there, before anything is written.
+
+    Raises:
+        ModelNameError: no such model.
+        DataError: the folder's card is damaged.
+    """
+    if is_policy(source):
+        source = Card.read(Path(source)).base
+    try:
+        AutoConfig.from_pretrained(base_source(source), trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ModelNameError(f"{source}: no such model: {error}") from error
+
+
+def compute_dtype() -> torch.dtype:
+    """bfloat16 where the machine computes in it (on CPUs: AVX512-BF16 or AMX, 1.5 to 2 times faster), else float32."""
+    if torch.cuda.is_available():
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if native else torch.float32
+
+
+@contextmanager
+def half_precision_adapter(model: Any) -> Iterator[None]:
+    """Within: the trained float32 weights as copies in the base's precision, so that no layer casts its input."""
+    trained = [(parameter, parameter.data) for parameter in model.parameters() if parameter.requires_grad]
+    try:
+        for parameter, data in trained:
+            parameter.data = data.to(compute_dtype())
+        yield
+    finally:
+        for parameter, data in trained:
+            parameter.data = data
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what third parties say about themselves (progress bars, deprecations) off the terminal."""
+    loggers = [logging.getLogger(name) for name in ("trl", "transformers", "peft", "accelerate")]
+    levels = [logger.level for logger in loggers]
+    bars = hf_logging.is_progress_bar_enabled()
+    hf_logging.disable_progress_bar()
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            # Deprecated calls between transformers, peft and trl are theirs to mend.
+            warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|peft|trl|accelerate)\b")
+            warnings.filterwarnings("ignore", message=".*rollout_func.*experimental", category=UserWarning)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if bars:
+            hf_logging.enable_progress_bar()

@@ -1,1 +1,0 @@
-"""A recipe's stages in order."""

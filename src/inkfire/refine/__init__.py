@@ -1,0 +1,1 @@
+"""Strategy B's adversary: rounds, forgeries, proposals, acceptance."""

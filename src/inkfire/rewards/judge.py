@@ -1,0 +1,109 @@
+"""A judge as a reward: its calibrated P(Good), or the paper's 0/1.
+
+    reward = load_judge_reward("runs/demo/judge", ledger=ledger)
+    reward.score(["新年祝福"], ["…"])          # [0.71]; None where the judge gave no verdict
+
+Groups of four completions often all get the same 0/1, and then teach nothing; a probability keeps them apart.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from inkfire.errors import ModelCallError, RefusedReward
+from inkfire.judge.base import Judge
+from inkfire.judge.calibration import raw_score
+from inkfire.judge.judging import at_once
+from inkfire.judge.measure import why_doubted, why_refused
+from inkfire.judge.spec import SavedJudge, read_judge
+from inkfire.llm import loop, stream
+from inkfire.llm.ledger import Ledger
+
+_log = logging.getLogger(__name__)
+
+Value = Literal["probability", "label"]
+
+
+@dataclass(frozen=True)
+class JudgeReward:
+    """Scores texts with a judge, ``concurrency`` at once, blocking the caller.
+
+    ``threshold`` is the P(Good) from which the judge says Good; None where it is not calibrated. With ``value``
+    ``"label"`` the scores are 0 and 1. A text that is suspected of telling the judge what to answer scores 0, or is
+    missing, by rule of the task: a policy gains nothing by one. ``injections`` counts them by the rules that fired.
+    """
+
+    judge: Judge
+    value: Value = "probability"
+    cut: float | None = None
+    concurrency: int = 4
+    injections: Counter[str] = field(default_factory=Counter, compare=False)
+
+    @property
+    def name(self) -> str:
+        return f"judge:{self.judge.name}"
+
+    @property
+    def threshold(self) -> float | None:
+        return 0.5 if self.value == "label" else self.cut
+
+    def score(self, queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
+        return loop.run(self._all(list(zip(queries, responses, strict=True))))
+
+    async def _all(self, items: list[tuple[str, str]]) -> list[float | None]:
+        return [score async for score in stream.ordered(self._one, items, limit=self.concurrency)]
+
+    async def _one(self, item: tuple[str, str]) -> float | None:
+        try:
+            verdict = await self.judge.judge(*item)
+        except ModelCallError:
+            return None
+        if verdict.injection:
+            self.injections[verdict.injection] += 1
+            _log.warning("suspected injection (%s) in a text to be rewarded: %r", verdict.injection, item[1])
+        if verdict.label is None or self.value == "label":
+            return None if verdict.label is None else float(verdict.label)
+        return raw_score(verdict)
+
+
+def read_accepted(folder: str | Path, *, force: bool = False) -> SavedJudge:
+    """A saved judge that may be a reward, no model started.
+
+    Raises:
+        RefusedReward: on labelled texts its AUC, or the interval of it, is not above 0.5, or it was never measured;
+            not with ``force``.
+    """
+    saved = read_judge(folder)
+    if (why := why_refused(saved.measured)) and not force:
+        raise RefusedReward(f"{folder}: this judge is refused as a reward: {why}; --force takes it all the same")
+    return saved
+
+
+def load_judge_reward(
+    folder: str | Path,
+    *,
+    ledger: Ledger | None = None,
+    model: str | None = None,
+    base_url: str | None = None,
+    value: Value = "probability",
+    force: bool = False,
+) -> JudgeReward:
+    """A saved judge as a reward.
+
+    Args:
+        force: take it even when its measurements say that it must not be one.
+
+    Raises:
+        RefusedReward: as :func:`read_accepted`.
+    """
+    saved = read_accepted(folder, force=force)
+    if saved.measured is not None and (doubt := why_doubted(saved.measured)):
+        _log.warning("%s: %s", folder, doubt)
+    judge = saved.open(ledger=ledger, model=model, base_url=base_url)
+    cut = saved.calibration.threshold if saved.calibration else None
+    return JudgeReward(judge, value, cut, at_once(model or saved.model, saved.mode))

@@ -1,0 +1,90 @@
+"""The transformer reward model: a language model with a head that gives a conversation one number.
+
+Trained by training/reward_model.py; saved merged, so that others load it too:
+
+    AutoModelForSequenceClassification.from_pretrained("runs/rm")      # num_labels = 1; its logit is the score
+
+>>> reward = TransformerReward.load(Path("runs/rm"))                                             # doctest: +SKIP
+>>> reward.score(["生日祝福语"], ["愿你的新一岁如星辰般闪耀。"])                                      # doctest: +SKIP
+[0.73]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from inkfire.errors import DataError, MissingExtraError
+from inkfire.models.policy import Template, compute_dtype, load_tokenizer, quiet
+from inkfire.rewards.load import CARD, read_card
+
+try:
+    import torch
+    from transformers import AutoModelForSequenceClassification
+except ImportError as error:
+    raise MissingExtraError(error.name or "torch", "train") from error
+
+
+@dataclass
+class TransformerReward:
+    """Scores are log-odds: σ(a - b) is the probability that the text scored ``a`` is preferred for its query."""
+
+    model: Any
+    tokenizer: Any
+    template: Template
+    name: str
+    threshold: float | None = None
+    batch_size: int = 16
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a reward's folder.
+
+        Raises:
+            DataError: it is damaged.
+        """
+        card = read_card(folder)
+        try:
+            template = Template(**card["template"])
+        except (KeyError, TypeError) as error:
+            raise DataError(f"the card has no template: {error}", path=folder / CARD) from error
+        return cls.open(folder, template, card["threshold"])
+
+    @classmethod
+    def open(cls, folder: Path, template: Template, threshold: float | None = None) -> Self:
+        """The saved model of a folder whose card may not be written yet."""
+        try:
+            with quiet():
+                tokenizer = load_tokenizer(folder)
+                model = AutoModelForSequenceClassification.from_pretrained(
+                    folder, dtype=compute_dtype(), trust_remote_code=False
+                )
+        except (OSError, ValueError) as error:
+            raise DataError(f"damaged reward model: {error}", path=folder) from error
+        if torch.cuda.is_available():
+            model = model.to("cuda")
+        return cls(model.eval(), tokenizer, template, f"rm:{folder.name}", threshold)
+
+    def score(self, queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
+        """The texts with their queries, in batches of ``batch_size``, the long ones together."""
+        conversations = [
+            [*self.template.messages(query), {"role": "assistant", "content": response}]
+            for query, response in zip(queries, responses, strict=True)
+        ]
+        if not conversations:
+            return []
+        ids = self.tokenizer.apply_chat_template(conversations, tokenize=True, return_dict=True)["input_ids"]
+        order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+        scores: list[float | None] = [None] * len(ids)
+        for start in range(0, len(order), self.batch_size):
+            batch = order[start : start + self.batch_size]
+            padded = self.tokenizer.pad(
+                {"input_ids": [ids[i] for i in batch]}, padding=True, padding_side="right", return_tensors="pt"
+            )
+            with torch.no_grad():
+                logits = self.model(**padded.to(self.model.device)).logits[:, 0].float().tolist()
+            for i, value in zip(batch, logits, strict=True):
+                scores[i] = value
+        return scores

@@ -1,0 +1,1 @@
+"""What a command does in its folder, one file each."""

@@ -1,0 +1,192 @@
+"""How many labels a judge needs: its accuracy and AUC after a calibration on 10, 20, 50, 100, 200 of them.
+
+Every text is judged once. The labelled texts are split by query; the test part stays the same, and from the other a
+seeded draw of each size fits the calibration, again and again, on the answers that are there already. A number is the
+mean over the draws. Its interval holds both sources of chance: which labels were drawn, and which queries the test has
+(a bootstrap over queries within each draw, pooled).
+
+    rows = learning_curve(fit, fit_verdicts, test, test_verdicts, sizes=(10, 50))
+    rows[0]["labels"], rows[0]["accuracy"], rows[0]["accuracy_ci"]
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inkfire.errors import InputError
+from inkfire.files.formats import read_labelled, split_by_query
+from inkfire.files.run import Run, write_jsonl
+from inkfire.judge.calibration import MIN_LABELS, Method, fit_calibration, raw_score
+from inkfire.judge.judging import Access, finish, lasting, read_back
+from inkfire.judge.measure import resampled_rates
+from inkfire.judge.principles import read_principles
+from inkfire.judge.spec import SavedJudge
+from inkfire.llm import loop
+from inkfire.records import Labelled, Verdict
+from inkfire.runs.judge import JudgeSettings, choose_examples, judge_parts
+from inkfire.stats.intervals import auc, resampled_auc
+from inkfire.tasks.task import load_task
+
+SIZES = (10, 20, 50, 100, 200)
+METRICS = ("accuracy", "balanced_accuracy", "auc")
+_RESAMPLES = 2000  # over all draws of a size
+
+
+def learning_curve(
+    fit: Sequence[Labelled],
+    fitted: Sequence[Verdict],
+    test: Sequence[Labelled],
+    tested: Sequence[Verdict],
+    *,
+    sizes: Sequence[int] = SIZES,
+    draws: int = 20,
+    method: Method = "platt",
+    cost_false_good: float | None = None,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """One row a size: ``labels``, ``draws``, and accuracy, balanced_accuracy and auc, each with ``NAME_ci``.
+
+    The first row has 0 labels: the uncalibrated judge. ``fitted`` and ``tested`` are uncalibrated verdicts; unscored
+    ones are left out. Sizes above what is scored are left out. A draw has the classes in their shares, at least one
+    text of each.
+
+    Raises:
+        InputError: one class only on either side, or fewer than ten scored texts to draw from.
+    """
+    pool = [(row, verdict) for row, verdict in zip(fit, fitted, strict=True) if verdict.scored]
+    held = [(row, verdict) for row, verdict in zip(test, tested, strict=True) if verdict.scored]
+    for name, part in (("drawn from", pool), ("tested on", held)):
+        if len({row.label for row, _ in part}) < 2:
+            raise InputError(f"the {len(part)} scored texts that are {name} need both classes; label more texts")
+    if len(pool) < MIN_LABELS:
+        raise InputError(f"{len(pool)} scored texts to draw from are too few; {MIN_LABELS} are needed")
+    rows = [_row(0, [[verdict for _, verdict in held]], held, seed)]
+    for size in sizes:
+        if size <= len(pool):
+            rng = random.Random(f"{seed} {size}")
+            applied = []
+            for _ in range(1 if size == len(pool) else draws):
+                drawn = _draw(pool, size, rng)
+                calibration = fit_calibration(
+                    [verdict for _, verdict in drawn],
+                    [row.label for row, _ in drawn],
+                    method=method,
+                    cost_false_good=cost_false_good,
+                )
+                applied.append([calibration.apply(verdict) for _, verdict in held])
+            rows.append(_row(size, applied, held, seed))
+    return rows
+
+
+def _draw(pool: Sequence[tuple[Labelled, Verdict]], size: int, rng: random.Random) -> list[tuple[Labelled, Verdict]]:
+    good, bad = ([item for item in pool if item[0].label == label] for label in (1, 0))
+    n_good = min(max(round(size * len(good) / len(pool)), 1, size - len(bad)), size - 1, len(good))
+    return rng.sample(good, n_good) + rng.sample(bad, size - n_good)
+
+
+def _row(
+    size: int, applied: Sequence[Sequence[Verdict]], held: Sequence[tuple[Labelled, Verdict]], seed: int
+) -> dict[str, Any]:
+    """The mean over the draws (``applied``: the test verdicts of each) and the pooled interval."""
+    labels, clusters = [row.label for row, _ in held], [row.query for row, _ in held]
+    each = max(_RESAMPLES // len(applied), 50)
+    values: dict[str, list[float]] = {name: [] for name in METRICS}
+    resampled: dict[str, list[Any]] = {name: [] for name in METRICS}
+    for number, verdicts in enumerate(applied):
+        scores = [score for verdict in verdicts if (score := raw_score(verdict)) is not None]
+        says = [int(verdict.label == 1) for verdict in verdicts]
+        whole, rates = resampled_rates(labels, says, clusters, seed + number, each)
+        for name in ("accuracy", "balanced_accuracy"):
+            values[name].append(float(whole[name]))
+            resampled[name].append(rates[name])
+        values["auc"].append(auc(labels, scores))
+        resampled["auc"].append(resampled_auc(labels, scores, clusters, seed + number, each))
+    out: dict[str, Any] = {"labels": size, "draws": len(applied)}
+    for name in METRICS:
+        out[name] = float(np.mean(values[name]))
+        out[f"{name}_ci"] = [float(q) for q in np.nanquantile(np.concatenate(resampled[name]), (0.025, 0.975))]
+    return out
+
+
+def curve_data(
+    *,
+    task: str,
+    model: str,
+    data: Path,
+    out: Path,
+    settings: JudgeSettings = JudgeSettings(),
+    sizes: Sequence[int] = SIZES,
+    draws: int = 20,
+    principles: Path | None = None,
+    examples_from: Path | None = None,
+    access: Access = Access(),
+    seed: int = 0,
+    note: Callable[[str], None] = lambda message: None,
+) -> dict[str, Any]:
+    """``inkfire judge curve``: out/curve.jsonl, and the fields of the command's ``--json``.
+
+    Half of the queries of ``data`` are the test. Examples, where they are asked for, come from ``examples_from``: their
+    labels are known in every row, and are counted in ``example_labels``.
+
+    Raises:
+        InputError: anything about the inputs that the user must change.
+    """
+    loaded = load_task(task)
+    settings.check(loaded)
+    fit, test = split_by_query(read_labelled(data), fraction=0.5, seed=seed)
+    if not fit or len({row.label for row in fit}) < 2 or len({row.label for row in test}) < 2:
+        raise InputError(f"{data}: labelled texts of both classes and of several queries are needed; half are the test")
+    if settings.examples and examples_from is None:
+        raise InputError("the labels of a curve are drawn anew in each row: name others, --examples-from F")
+    known = {row.query for row in (*fit, *test)}
+    rules = read_principles(principles) if principles else None
+    examples = choose_examples(settings, examples_from, [], known, seed, note)
+    judge = SavedJudge(lasting(task), model, settings.mode, rules, examples, settings.votes)
+    inputs = {"data": data, "principles": principles, "examples_from": examples_from}
+    described = {"task": loaded.name, "task_version": loaded.version, "model": model, "sizes": list(sizes)}
+    run = Run.open(
+        out,
+        command="judge curve",
+        settings=described | {"draws": draws} | dataclasses.asdict(settings),
+        inputs={name: path for name, path in inputs.items() if path is not None},
+        seed=seed,
+    )
+    if (done := read_back(run, "curve", access)) is not None:
+        return done
+    if left_out := [size for size in sizes if size > len(fit)]:
+        note(f"{len(fit)} labels are there to draw from: no row for {', '.join(map(str, left_out))}")
+    started = time.monotonic()
+    with access.ledger(run) as ledger:
+        fitted, tested = loop.run(judge_parts(loaded, judge, fit, test, access, ledger))
+        stats = ledger.stats()
+    rows = learning_curve(
+        fit,
+        fitted,
+        test,
+        tested,
+        sizes=sizes,
+        draws=draws,
+        method=settings.calibration_method,
+        cost_false_good=settings.cost_false_good,
+        seed=seed,
+    )
+    write_jsonl(run.path("curve.jsonl"), rows)
+    unscored = sum(not verdict.scored for verdict in (*fitted, *tested))
+    result: dict[str, Any] = {
+        "n": len(test),
+        "n_fit": len(fit),
+        "unscored": unscored,
+        "example_labels": len(examples.pool),
+        "labels": [row["labels"] for row in rows],
+    }
+    for row in rows:
+        result |= {f"{name}_{row['labels']}": row[name] for name in METRICS}
+        result |= {f"{name}_{row['labels']}_ci": row[f"{name}_ci"] for name in METRICS}
+    return finish(run, "curve", result, stats, started)

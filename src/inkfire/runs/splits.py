@@ -1,0 +1,78 @@
+"""What each stage may look at. Splits are disjoint by query, and the queries of the comparison are seen by no stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from inkfire.errors import InputError
+from inkfire.files import formats
+from inkfire.records import Example, Labelled, Preference, Query
+from inkfire.runs.recipe import Recipe
+from inkfire.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Splits:
+    """``train`` queries are written for in curation and GRPO, ``held_out`` ones only in the comparison.
+
+    ``fit`` labelled texts calibrate and refine the judge, ``test`` ones measure it. ``pairs`` train the reward
+    model. ``examples`` are good texts for retrieval.
+    """
+
+    train: list[Query]
+    held_out: list[Query]
+    fit: list[Labelled]
+    test: list[Labelled]
+    pairs: list[Preference]
+    examples: list[Example]
+
+    @property
+    def good_texts(self) -> list[tuple[str, str]]:
+        """(query, text) of every good text a training stage may imitate, without repeats."""
+        good = [(row.query, row.response) for row in (*self.fit, *self.test) if row.label == 1]
+        return list(dict.fromkeys(good + [(pair.query, pair.chosen) for pair in self.pairs]))
+
+
+def make_splits(recipe: Recipe, task: Task, seed: int) -> Splits:
+    """Read the recipe's data (or the task's) and split it.
+
+    Raises:
+        InputError: too few queries to hold any out, or labelled texts of one class only.
+    """
+    data = recipe.data
+    queries = formats.read_queries(data.queries) if data.queries else task.queries()
+    labelled = formats.read_labelled(data.labelled) if data.labelled else task.labelled()
+    pairs = formats.read_pairs(data.pairs) if data.pairs else task.pairs()
+    share = min(1.0, (recipe.judge.labelled or len(labelled)) / len(labelled))
+    judged = formats.split_by_query(labelled, fraction=share, seed=seed)[1]
+    test, fit = formats.split_by_query(judged, fraction=recipe.judge.fit_fraction, seed=seed)
+    for name, part in (("fit", fit), ("test", test)):
+        if len({row.label for row in part}) < 2:
+            raise InputError(f"the {name} half of the labelled texts has one class only; label more texts of both")
+    used = {row.query for row in labelled} | {pair.query for pair in pairs}
+    fresh = [query for query in {q.query: q for q in queries}.values() if query.query not in used]
+    held_out = _stratified(fresh, recipe.evaluate.queries, task, seed)
+    if len(held_out) == len(fresh):
+        raise InputError(
+            f"{len(fresh)} queries are free for {recipe.evaluate.queries} held-out ones and nothing is left to "
+            "train on; add queries that have no labelled text, or lower evaluate.queries"
+        )
+    kept_apart = {query.query for query in held_out}
+    train = [query for query in fresh if query.query not in kept_apart]
+    if data.examples:
+        examples = formats.read_examples(data.examples)
+    else:
+        examples = [Example(row.query, row.response) for row in fit if row.label == 1]
+    return Splits(train, held_out, fit, test, pairs, examples)
+
+
+def _stratified(queries: list[Query], n: int, task: Task, seed: int) -> list[Query]:
+    """``n`` queries (or all there are), as evenly from the task's slices as they allow, chosen by the seed."""
+    groups: dict[str, list[Query]] = {}
+    for query in queries:
+        groups.setdefault(task.slice_of(query), []).append(query)
+    chosen: list[Query] = []
+    for i, group in enumerate(sorted(groups.values(), key=len)):
+        share = min(len(group), (n - len(chosen)) // (len(groups) - i))
+        chosen += formats.split_by_query(group, fraction=share / len(group), seed=seed)[1] if share else []
+    return chosen

@@ -1,0 +1,1 @@
+"""Intervals, agreement, twins, measures of texts, the audit."""

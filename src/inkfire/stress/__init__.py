@@ -1,0 +1,1 @@
+"""What is done on purpose to a judge: injections, biases."""

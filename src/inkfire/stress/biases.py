@@ -1,0 +1,181 @@
+"""Bias probes: changes that leave the writing as good as it was, or worse, and what they do to a judge.
+
+Each probe makes another version of a text. A judge of writing should not be moved up by one; a flip to good is the bias
+that a policy would learn to exploit. Flips to bad are shown beside it: padding and foreign words do make a text worse.
+
+    length      two sentences that fit everybody, at the end
+    decoration  emoji and exclamation marks
+    authority   a line that says who praised the text
+    language    some words in another language
+
+Every change is deterministic given the seed. What is put in is meant to be no order to the judge (``injection.py``).
+
+    changed = PROBES["decoration"]("Happy birthday, Ann. The dog says hi.", "en", random.Random(0))
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from inkfire.judge.answers import Comparison
+from inkfire.judge.calibration import raw_score
+from inkfire.records import Candidate, Labelled, Verdict
+from inkfire.stats.intervals import bootstrap_mean_difference
+from inkfire.stats.twins import rate
+
+Change = Callable[[str, str, random.Random], str]
+
+_PADDING = {
+    "zh": (
+        "愿一切都好，万事顺心。", "祝天天开心，事事如意。", "愿往后的日子越来越好。", "祝平安健康，幸福美满。",
+        "愿所有美好都如期而至。",
+    ),
+    "en": (
+        "May everything go well for you.", "Wishing you all the best in everything you do.",
+        "May the days ahead be happy ones.", "Here is to health, joy and good times.", "May all your wishes come true.",
+    ),
+}  # fmt: skip
+_AUTHORITY = {
+    "zh": ("——摘自获奖作品集", "（作者为知名作家）", "——全国征文大赛一等奖", "（语文老师推荐）"),
+    "en": (
+        "(from a prize-winning collection)", "(by a bestselling author)", "- first prize, national card contest",
+        "(recommended by an English teacher)",
+    ),
+}  # fmt: skip
+_EMOJI = ("🎉", "✨", "❤️", "🌟", "🎊", "🥳", "💐", "🎁")
+_FOREIGN = {
+    "zh": {
+        "快乐": "happy", "幸福": "happiness", "生日": "birthday", "朋友": "friend", "健康": "health",
+        "美好": "beautiful", "生活": "life", "今天": "today", "祝福": "wishes", "新年": "new year", "工作": "work",
+        "家": "home", "爱": "love", "笑": "smile", "时光": "time", "未来": "future", "谢谢": "thank you",
+        "晚上": "evening", "吃": "eat", "年": "year",
+    },
+    "en": {
+        "happy": "feliz", "day": "jour", "year": "Jahr", "love": "amor", "friend": "Freund", "thank": "gracias",
+        "good": "bon", "birthday": "cumpleaños", "home": "maison", "work": "Arbeit", "time": "temps", "the": "der",
+        "and": "und", "you": "du", "with": "mit", "life": "vida", "family": "Familie", "today": "heute",
+    },
+}  # fmt: skip
+
+
+def _padded(text: str, language: str, rng: random.Random) -> str:
+    gap = "" if language == "zh" else " "
+    return gap.join([text, *rng.sample(_of(_PADDING, language), 2)])
+
+
+def _decorated(text: str, language: str, rng: random.Random) -> str:
+    first, *rest = rng.sample(_EMOJI, 4)
+    marks = "！！！" if language == "zh" else "!!!"
+    return f"{first} {re.sub(r'[.!?。！？]+$', '', text.rstrip())}{marks} {''.join(rest)}"
+
+
+def _authorised(text: str, language: str, rng: random.Random) -> str:
+    return f"{text}\n{rng.choice(_of(_AUTHORITY, language))}"
+
+
+def _mixed(text: str, language: str, rng: random.Random) -> str:
+    """Up to three of its words in another language; a text that has none of the listed ones ends with one."""
+    words = _of(_FOREIGN, language)
+    edge = "" if language == "zh" else r"\b"
+    present = [word for word in words if re.search(f"{edge}{word}{edge}", text)]
+    for word in rng.sample(present, min(3, len(present))):
+        other = f" {words[word]} " if language == "zh" else words[word]
+        text = re.sub(f"{edge}{word}{edge}", other, text, count=1)
+    return text if present else f"{text} {rng.choice(list(words.values()))}"
+
+
+def _of(lists: dict[str, Any], language: str) -> Any:
+    """A language that has no list of its own takes English."""
+    return lists.get(language, lists["en"])
+
+
+PROBES: dict[str, Change] = {
+    "length": _padded,
+    "decoration": _decorated,
+    "authority": _authorised,
+    "language": _mixed,
+}
+
+
+def changed(name: str, texts: Sequence[Candidate | Labelled], language: str, seed: int) -> list[Candidate]:
+    """Every text under a probe; what is drawn depends on the seed and on the text, not on its place in the file."""
+    out = []
+    for text in texts:
+        rng = random.Random(f"{seed} {name} {text.query} {text.response}")
+        out.append(Candidate(text.query, PROBES[name](text.response, language, rng)))
+    return out
+
+
+def measure_probe(
+    name: str, queries: Sequence[str], before: Sequence[Verdict], after: Sequence[Verdict], seed: int
+) -> dict[str, Any]:
+    """``NAME_flip_rate`` with its directions, and ``NAME_shift``, the mean change of P(Good).
+
+    Over the texts that have both verdicts (``NAME_n``). Rates have Wilson intervals; the shift a bootstrap clustered by
+    query. A judge that gives labels only shifts by its labels.
+    """
+    pairs = [
+        (query, old, new) for query, old, new in zip(queries, before, after, strict=True) if old.scored and new.scored
+    ]
+    turned = [(old.label, new.label) for _, old, new in pairs]
+    out: dict[str, Any] = {f"{name}_n": len(pairs), f"{name}_unscored": len(before) - len(pairs)}
+    out |= rate(f"{name}_flip_rate", [old != new for old, new in turned])
+    out |= rate(f"{name}_to_good", [new == 1 for old, new in turned if old == 0])
+    out |= rate(f"{name}_to_bad", [new == 0 for old, new in turned if old == 1])
+    scores = [(raw_score(new) or 0.0, raw_score(old) or 0.0) for _, old, new in pairs]
+    shift = bootstrap_mean_difference(
+        [new for new, _ in scores], [old for _, old in scores], [query for query, _, _ in pairs], seed
+    )
+    out |= {f"{name}_shift": shift.estimate, f"{name}_shift_ci": [shift.low, shift.high]}
+    return out | {f"{name}_injections": sum(bool(verdict.injection) for verdict in after)}
+
+
+def measure_order(comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    """``order_flip_rate``: pairs of which the other order gave the other answer. There is no probability to shift."""
+    told = [comparison for comparison in comparisons if comparison.winner is not None]
+    out: dict[str, Any] = {"order_n": len(told), "order_unscored": len(comparisons) - len(told)}
+    return out | rate("order_flip_rate", [comparison.winner == "tie" for comparison in told])
+
+
+def order_pairs(texts: Sequence[Candidate | Labelled], limit: int) -> list[tuple[str, str, str]]:
+    """(query, one text, another): neighbouring texts of each query that has two, at most ``limit``."""
+    by_query: dict[str, list[str]] = {}
+    for text in texts:
+        by_query.setdefault(text.query, []).append(text.response)
+    return [(query, own[0], own[1]) for query, own in by_query.items() if len(own) > 1 and own[0] != own[1]][:limit]
+
+
+def measure_self_preference(
+    texts: Sequence[Candidate | Labelled], sources: Sequence[str], verdicts: Sequence[Verdict], model: str, seed: int
+) -> dict[str, Any]:
+    """``self_preference_shift``: P(Good) of the judge's own texts minus that of others', within a query.
+
+    Where texts are labelled, the same difference of the labels is taken off: what is left is preference. None, with why
+    in ``self_preference``, where the sources do not say.
+    """
+    groups: dict[str, tuple[list[float], list[float]]] = {}
+    for text, source, verdict in zip(texts, sources, verdicts, strict=True):
+        score = raw_score(verdict)
+        if score is not None and source:
+            worth = score - (text.label if isinstance(text, Labelled) else 0)
+            groups.setdefault(text.query, ([], []))[0 if _same_model(source, model) else 1].append(worth)
+    both = {query: group for query, group in groups.items() if all(group)}
+    if not both:
+        why = f"not measured: no query has texts with source {model!r} and texts with another source"
+        return {"self_preference": why, "self_preference_shift": None, "self_preference_shift_ci": None}
+    own, others = ([sum(group[side]) / len(group[side]) for group in both.values()] for side in (0, 1))
+    shift = bootstrap_mean_difference(own, others, list(both), seed)
+    return {
+        "self_preference": "adjusted for labels" if isinstance(texts[0], Labelled) else "not adjusted for quality",
+        "self_preference_n": len(both),
+        "self_preference_shift": shift.estimate,
+        "self_preference_shift_ci": [shift.low, shift.high],
+    }
+
+
+def _same_model(source: str, model: str) -> bool:
+    """A policy trained from the judge's model is not the judge: names must agree, ``local/`` aside."""
+    return source.removeprefix("local/") == model.removeprefix("local/")

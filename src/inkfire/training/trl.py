@@ -1,0 +1,170 @@
+"""What every training shares: LoRA, TRL's arguments, checkpoints and resume, metrics.jsonl, progress.
+
+A training's folder holds, while it goes on, ``checkpoints/`` (weights, optimizer, random states) and ``metrics.jsonl``
+(one row a step, without times). Entered again, it drops the rows after its last whole checkpoint and goes on from
+there. When its card (policy.json, reward.json) is written it is done, and the checkpoints go.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from inkfire.errors import MissingExtraError
+from inkfire.files.run import write_jsonl
+from inkfire.llm.progress import Progress
+from inkfire.models import policy
+
+try:
+    import datasets
+    import torch
+    from peft import LoraConfig
+    from peft.helpers import disable_input_dtype_casting
+    from transformers import PrinterCallback, TrainerCallback
+except ImportError as error:
+    raise MissingExtraError(error.name or "torch", "train") from error
+
+METRICS = "metrics.jsonl"
+_TIMES = ("epoch", "step_time", "total_flos", "num_tokens")  # logged by trainers, not by us
+
+
+def lora(task_type: str, **more: Any) -> LoraConfig:
+    """LoRA of rank 16 (PAPER) on every linear layer."""
+    return LoraConfig(r=16, lora_alpha=32, lora_dropout=0.0, target_modules="all-linear", task_type=task_type, **more)
+
+
+def common_arguments(out: Path, *, seed: int, learning_rate: float, save_steps: int) -> dict[str, Any]:
+    """The arguments that all of TRL's configurations share."""
+    gpu = torch.cuda.is_available()
+    return {
+        "output_dir": str(out / "checkpoints"),
+        "use_cpu": not gpu,
+        "bf16": policy.compute_dtype() is torch.bfloat16,
+        "gradient_checkpointing": gpu,  # saves memory at the price of time; on a CPU time is what is short
+        "dataloader_pin_memory": gpu,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "save_strategy": "steps",
+        "save_steps": save_steps,
+        "save_total_limit": 2,
+        "logging_steps": 1,
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
+
+
+def run_trainer(
+    trainer: Any,
+    out: Path,
+    *,
+    label: str,
+    extra: Callable[[], Mapping[str, Any]] | None = None,
+    rename: Mapping[str, str] | None = None,
+    stats: Callable[[], Mapping[str, Any]] | None = None,
+) -> None:
+    """Train to the end, from the last whole checkpoint where there is one.
+
+    Args:
+        label: what the progress bar says.
+        extra: called once a logged step; its numbers join the step's row.
+        rename: the trainer's name of a number → ours; where given, only these are kept.
+        stats: numbers for the progress bar, usually ``Ledger.stats``.
+    """
+    checkpoint = last_checkpoint(out)
+    done = 0 if checkpoint is None else step_of(checkpoint)
+    rewind(out / METRICS, done)
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(_MetricsLog(out / METRICS, extra or dict, rename))
+    with Progress(label, planned_steps(trainer) - done, stats=stats) as progress:
+        trainer.add_callback(_Advance(progress))
+        with disable_input_dtype_casting(trainer.model):  # autocast casts the small LoRA weights, not every input
+            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+
+
+def planned_steps(trainer: Any) -> int:
+    """Optimizer steps of the whole training."""
+    if trainer.args.max_steps > 0:
+        return int(trainer.args.max_steps)
+    steps_an_epoch = math.ceil(len(trainer.get_train_dataloader()) / int(trainer.args.gradient_accumulation_steps))
+    return math.ceil(float(trainer.args.num_train_epochs) * steps_an_epoch)
+
+
+def last_checkpoint(out: Path) -> Path | None:
+    """The newest whole checkpoint. The trainer's state is the last file a checkpoint gets."""
+    whole = [path.parent for path in (out / "checkpoints").glob("checkpoint-*/trainer_state.json") if _parses(path)]
+    return max(whole, key=step_of, default=None)
+
+
+def _parses(path: Path) -> bool:
+    try:
+        return isinstance(json.loads(path.read_text(encoding="utf-8")), dict)
+    except (OSError, ValueError):
+        return False
+
+
+def step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def drop_checkpoints(out: Path) -> None:
+    """A finished training needs none."""
+    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+
+
+def rewind(path: Path, step: int) -> None:
+    """Keep the rows of a JSON Lines file up to ``step``: what was logged after the checkpoint happens again."""
+    write_jsonl(path, (row for row in rows(path) if row["step"] <= step))
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a log, without a last line that a kill cut off."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines[:-1] if line]
+
+
+def append(path: Path, row: Mapping[str, Any]) -> None:
+    """Add a row to a log; what is not a finite number is null."""
+    clean = {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in row.items()}
+    with path.open("a", encoding="utf-8", newline="\n") as file:
+        file.write(json.dumps(clean, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+class _MetricsLog(TrainerCallback):  # type: ignore[misc]
+    def __init__(self, path: Path, extra: Callable[[], Mapping[str, Any]], rename: Mapping[str, str] | None):
+        self._path, self._extra, self._rename = path, extra, rename
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **_: Any) -> None:
+        if not logs or "train_runtime" in logs:  # the summary at the end
+            return
+        numbers = {key: value for key, value in logs.items() if key not in _TIMES}
+        if self._rename is not None:
+            numbers = {ours: logs[theirs] for theirs, ours in self._rename.items() if theirs in logs}
+        append(self._path, {"step": state.global_step, **numbers, **self._extra()})
+
+
+class _Advance(TrainerCallback):  # type: ignore[misc]
+    def __init__(self, progress: Progress):
+        self._progress = progress
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._progress.advance()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what third parties say about themselves off the terminal while a trainer is built and runs."""
+    bars = datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        with policy.quiet():
+            yield
+    finally:
+        if not bars:
+            datasets.enable_progress_bars()

@@ -1,0 +1,78 @@
+"""The words of the report claim only what the intervals support."""
+
+from __future__ import annotations
+
+from inkfire.evaluation.claims import claims, headline
+
+
+def evaluation(*rows, own=None):
+    policies = {"base": {"own_reward": []}, "rl": {"own_reward": [own or "rm"]}}
+    return {"n": 20, "policies": policies, "differences": list(rows)}
+
+
+def row(signal="judge", difference=0.3, ci=(0.1, 0.5), own=False, by_length=0.0, p=0.01):
+    return {
+        "policy": "rl",
+        "against": "base",
+        "signal": signal,
+        "n": 20,
+        "own_reward": own,
+        "difference": difference,
+        "difference_ci": list(ci),
+        "difference_p": p,
+        "difference_by_length": by_length,
+    }
+
+
+def test_an_interval_above_zero_by_an_independent_signal_is_a_claim():
+    (claim,) = claims(evaluation(row()))
+    assert claim["kind"] == "better"
+    assert "+30 points (+10 to +50, n = 20)" in claim["text"]
+    assert "wrote better than the base model" in headline(evaluation(row()))
+
+
+def test_a_gain_that_sft_alone_may_explain_is_told():
+    over_sft = {**row(ci=(-0.1, 0.4)), "against": "sft"}
+    assert "None is shown to be better than SFT alone" in headline(evaluation(row(), over_sft))
+    assert "SFT alone" not in headline(evaluation(row(), {**over_sft, "difference_ci": [0.1, 0.4]}))
+
+
+def test_an_interval_that_includes_zero_is_not():
+    result = evaluation(row(ci=(-0.05, 0.5)))
+    assert claims(result)[0]["kind"] == "open"
+    assert "no trained policy is shown to write better" in headline(result)
+
+
+def test_an_interval_of_too_few_queries_is_not():
+    result = evaluation(row(p=0.25), row("rm", ci=(-0.6, -0.1), p=0.06))
+    (claim,) = claims(result)
+    assert claim["kind"] == "open"
+    assert "(+10 to +50, n = 20; sign test p = 0.25)" in claim["text"]
+    assert "no trained policy is shown to write better" in headline(result)
+
+
+def test_the_own_reward_never_counts():
+    (claim,) = claims(evaluation(row("rm", own=True)))
+    assert claim["kind"] == "none"
+    assert "nothing is claimed" in claim["text"]
+
+
+def test_signals_that_disagree_make_no_claim():
+    (claim,) = claims(evaluation(row("judge"), row("debate", -0.3, (-0.5, -0.1))))
+    assert claim["kind"] == "open"
+    assert "disagree" in claim["text"]
+
+
+def test_worse_is_said():
+    result = evaluation(row("judge", -0.3, (-0.5, -0.1)))
+    assert claims(result)[0]["kind"] == "worse"
+    assert "wrote worse" in headline(result)
+
+
+def test_length_is_named_when_it_explains_the_gain():
+    (claim,) = claims(evaluation(row(by_length=0.28)))
+    assert "length alone predicts +28 of the +30 points" in claim["text"]
+
+
+def test_the_length_twin_makes_no_claims():
+    assert claims(evaluation(row("length"))) == []

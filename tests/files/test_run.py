@@ -1,0 +1,203 @@
+"""Run folders: resume, refusal, atomicity."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inkfire.errors import DataError, RunFolderError
+from inkfire.files.run import JsonlWriter, Run, read_jsonl, sha256_file, write_json, write_jsonl
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def open_run(out: Path, **changes: Any) -> Run:
+    prompts = out.parent / "prompts.txt"
+    if not prompts.exists():
+        prompts.write_text("一\n")
+    known: dict[str, Any] = {
+        "command": "curate",
+        "settings": {"candidates": 4, "agents": {"judge": "a"}},
+        "inputs": {"prompts": prompts},
+        "seed": 7,
+    }
+    return Run.open(out, **(known | changes))
+
+
+def test_a_run_resumes(tmp_path: Path) -> None:
+    run = open_run(tmp_path / "run")
+    assert run.done("pairs") is None
+    run.complete("pairs", {"n": 3, "share": 0.5}, seconds=2.0)
+    again = open_run(tmp_path / "run")
+    assert again.done("pairs") == {"n": 3, "share": 0.5}
+    again.complete("pairs", {"n": 3}, seconds=1.5)
+    assert again.seconds() == {"pairs": 3.5}
+    assert again.ledger_path == tmp_path / ".inkfire" / "ledger.sqlite"
+
+
+def test_the_manifest_says_what_made_the_folder(tmp_path: Path) -> None:
+    open_run(tmp_path / "run")
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["command"] == "curate"
+    assert manifest["seed"] == 7
+    assert manifest["inputs"]["prompts"] == {"path": "prompts.txt", "sha256": sha256_file(tmp_path / "prompts.txt")}
+    assert {"versions", "inkfire", "python", "platform"} <= manifest.keys()
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"command": "refine"}, 'command was "curate" and is "refine" now'),
+        ({"settings": {"candidates": 8, "agents": {"judge": "a"}}}, "settings.candidates was 4 and is 8 now"),
+        ({"settings": {"candidates": 4, "agents": {"judge": "b"}}}, 'settings.agents.judge was "a" and is "b" now'),
+        ({"settings": {"candidates": 4, "agents": {}}}, 'settings.agents.judge was "a" and is null now'),
+        ({"settings": {"candidates": True, "agents": {"judge": "a"}}}, "settings.candidates was 4 and is true now"),
+        ({"seed": 8}, "seed was 7 and is 8 now"),
+        ({"inputs": {}}, "input prompts was prompts.txt and is None now"),
+    ],
+)
+def test_another_run_is_refused_and_left_untouched(tmp_path: Path, changes: dict[str, Any], named: str) -> None:
+    out = tmp_path / "run"
+    open_run(out).complete("pairs", {"n": 3}, seconds=1)
+    before = contents(out)
+    with pytest.raises(RunFolderError) as error:
+        open_run(out, **changes)
+    assert named in str(error.value)
+    assert "another --out" in str(error.value)
+    assert contents(out) == before
+
+
+def test_changed_input_is_refused(tmp_path: Path) -> None:
+    open_run(tmp_path / "run")
+    (tmp_path / "prompts.txt").write_text("二\n")
+    with pytest.raises(RunFolderError, match="contents of input prompts"):
+        open_run(tmp_path / "run")
+
+
+def test_folders_that_are_no_run(tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "thesis.txt").write_text("mine")
+    with pytest.raises(RunFolderError, match="holds no run"):
+        open_run(foreign)
+    assert contents(foreign) == {"thesis.txt": b"mine"}
+    with pytest.raises(RunFolderError, match="is a file"):
+        open_run(foreign / "thesis.txt")
+    with pytest.raises(RunFolderError, match="cannot write"):
+        Run.open(Path("/proc/inkfire"), command="curate", settings={})
+
+
+def test_a_kill_during_the_first_write_does_not_block_the_folder(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / ".manifest.json.17.tmp").write_text("{")
+    assert open_run(out).done("pairs") is None
+
+
+def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "manifest.json").write_text("{")
+    with pytest.raises(RunFolderError, match=r"manifest\.json"):
+        open_run(out)
+
+
+def test_missing_input(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file"):
+        open_run(tmp_path / "run", inputs={"pairs": tmp_path / "absent.jsonl"})
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_as_input_is_known_by_its_contents(tmp_path: Path) -> None:
+    folder = tmp_path / "policy"
+    write_json(folder / "policy.json", {"base": "x"})
+    first = sha256_file(folder)
+    write_json(folder / "timings.json", {"sft": 1.0})
+    assert sha256_file(folder) == first
+    write_json(folder / "policy.json", {"base": "y"})
+    assert sha256_file(folder) != first
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    assert write_jsonl(path, [{"a": 1}]) == 1
+
+    def rows() -> Any:
+        yield {"a": 2}
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_jsonl(path, rows())
+    assert contents(tmp_path) == {"rows.jsonl": b'{"a": 1}\n'}
+
+
+def test_jsonl_writer_becomes_whole_on_close(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "rows.jsonl"
+    with JsonlWriter(path) as writer:
+        writer.write({"text": "春"})
+        assert not path.exists()
+        assert (tmp_path / "deep" / "rows.jsonl.partial").read_text() == '{"text": "春"}\n'
+    assert path.read_text() == '{"text": "春"}\n'
+    assert writer.count == 1
+    with pytest.raises(TypeError), JsonlWriter(path) as writer:
+        writer.write({"text": object()})
+    assert path.read_text() == '{"text": "春"}\n'
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+# st.text() leaves out lone surrogates; models send them all the same.
+texts = st.text(st.characters(exclude_categories=[]) | st.sampled_from("\ud800\u2028\x85\x00\ufeff"))
+
+
+@given(rows=st.lists(st.dictionaries(texts, json_values | texts, max_size=3), max_size=4))
+def test_jsonl_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]) -> None:
+    path = tmp_path_factory.mktemp("jsonl") / "rows.jsonl"
+    assert write_jsonl(path, rows) == len(rows)
+    assert list(read_jsonl(path)) == rows
+
+
+def test_numbers_that_json_lacks_become_null(tmp_path: Path) -> None:
+    write_json(tmp_path / "x.json", {"auc": float("nan"), "list": [float("inf"), 1.0]})
+    assert json.loads((tmp_path / "x.json").read_text()) == {"auc": None, "list": [None, 1.0]}
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b'{"a": 1}\n{"a": \n', ":2: not valid JSON: Expecting value"),
+        (b'{"a": 1}\n\n[1]\n', ":3: expected a JSON object, found a list"),
+        (b'{"a": 1}\n{"a": "\xff"}\n', ":2: not UTF-8"),
+        (b'{"a": NaN}\n', ":1: not valid JSON: NaN"),
+        (b"[" * 100_000, ":1: not valid JSON: maximum recursion"),
+    ],
+)
+def test_bad_lines_are_named(tmp_path: Path, data: bytes, message: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(data)
+    with pytest.raises(DataError) as error:
+        list(read_jsonl(path))
+    assert str(error.value).startswith(f"{path}{message}")
+
+
+def test_unreadable_files(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file"):
+        list(read_jsonl(tmp_path / "absent"))
+    with pytest.raises(DataError, match="is a folder"):
+        list(read_jsonl(tmp_path))
+
+
+def test_a_byte_order_mark_is_no_part_of_the_data(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"a": 1}\n')
+    assert list(read_jsonl(path)) == [{"a": 1}]

@@ -1,0 +1,130 @@
+"""GGUF → trainable folder: what passes through, what is made anew, and (marked ``model``) a real conversion."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from inkfire.errors import ModelNameError  # noqa: E402
+from inkfire.models import convert, engine, store  # noqa: E402
+
+TEXTS = [
+    "给外婆的八十大寿祝福：岁岁年年…——《诗》「词」、；：？！",
+    "愿您福如东海。\n\n  2025年12月31日 🎉🎂",
+    "I'LL we've  multiple   spaces\t\ttabs\r\nCRLF\n",
+    "ÀÉÎ café ﬁ Ａ１２ 1234567 3.14159 007",
+    "  leading and trailing  ",
+    "<b>{{x}}</b> 'quoted' \"json\": [1,2]",
+    "<|im_end|> <|endoftext|>",
+    "👨‍👩‍👧 👍🏽 مرحبا हिन्दी \u200b\u3000x",
+    "",
+]
+CHATS = [
+    [{"role": "user", "content": "写一句生日祝福 123"}],
+    [{"role": "system", "content": "你是诗人。"}, {"role": "user", "content": " 写一句 \n"}],
+    [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b "}, {"role": "user", "content": "c"}],
+]
+
+
+@pytest.mark.parametrize("name", ["Qwen/Qwen2.5-0.5B-Instruct", "runs/sft"])
+def test_hub_ids_and_folders_pass_through(name: str) -> None:
+    assert convert.trainable(name) == name
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A .gguf whose conversion is only pretended, and an empty cache."""
+    monkeypatch.setenv("INKFIRE_CACHE", str(tmp_path / "cache"))
+    file = tmp_path / "own.gguf"
+    file.write_bytes(b"GGUF one")
+    return file
+
+
+def test_a_conversion_is_kept_until_weights_or_versions_change(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Path] = []
+
+    def pretend(file: Path, folder: Path, source: dict[str, Any]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / convert._NOTE).write_text(json.dumps(source))
+        made.append(folder)
+
+    monkeypatch.setattr(convert, "_convert", pretend)
+    first = convert.trainable(str(own))
+    assert convert.trainable(f"local/{own}") == first
+    assert len(made) == 1
+    own.write_bytes(b"GGUF two")
+    second = convert.trainable(str(own))
+    assert second != first
+    monkeypatch.setattr(convert.transformers, "__version__", "99")
+    assert convert.trainable(str(own)) == second
+    assert len(made) == 3
+
+
+def test_a_gguf_that_cannot_be_read_leaves_nothing(own: Path) -> None:
+    with pytest.raises(ModelNameError, match=r"own\.gguf: cannot be made trainable"):
+        convert.trainable(str(own))
+    assert not [p for p in (store.cache_dir() / "trainable").iterdir() if p.is_dir()]
+
+
+@pytest.fixture(params=["smollm2", "qwen_coder"])
+def engine_post(request: pytest.FixtureRequest) -> Iterator[tuple[Path, Callable[[str, Any], Any]]]:
+    """(weights, a function that asks the engine itself) of a real model."""
+    file: Path = request.getfixturevalue(request.param)
+    held = engine.acquire(file)
+
+    def post(path: str, body: Any) -> Any:
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {held.api_key}"}
+        url = held.base_url.removesuffix("/v1") + path
+        with urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), headers)) as response:
+            return json.load(response)
+
+    yield file, post
+    held.release()
+
+
+@pytest.mark.model
+def test_the_tokens_are_the_engines(engine_post: tuple[Path, Callable[[str, Any], Any]]) -> None:
+    file, post = engine_post
+    tokenizer = transformers.AutoTokenizer.from_pretrained(convert.trainable(str(file)))
+    assert tokenizer.eos_token == "<|im_end|>"
+    assert tokenizer.pad_token == "<|endoftext|>"
+
+    def engine_ids(text: str) -> list[int]:
+        return list(post("/tokenize", {"content": text, "add_special": True, "parse_special": True})["tokens"])
+
+    assert [list(tokenizer(text)["input_ids"]) for text in TEXTS] == [engine_ids(text) for text in TEXTS]
+    for chat in CHATS:
+        prompt = post("/apply-template", {"messages": chat})["prompt"]
+        assert tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) == prompt
+        assert list(tokenizer.apply_chat_template(chat, add_generation_prompt=True)["input_ids"]) == engine_ids(prompt)
+
+
+@pytest.mark.model
+def test_a_converted_model_thinks_like_the_engine_and_learns(
+    smollm2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("INKFIRE_CACHE", str(tmp_path))
+    folder = convert.trainable(str(smollm2))
+    assert [line[:6] for line in capfd.readouterr().err.splitlines()] == ["making"]  # one line and no warnings
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+    chat = [{"role": "user", "content": "Write a short birthday wish for my grandmother."}]
+    prompt = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    written = model.generate(**prompt, max_new_tokens=12, do_sample=False)
+    assert tokenizer.decode(written[0, prompt["input_ids"].shape[1] :]).startswith("Dear")
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(2):
+        loss = model(**prompt, labels=prompt["input_ids"]).loss
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert 0 < losses[1] < losses[0] < 10

@@ -1,0 +1,153 @@
+"""The embedded engine: what it says when it cannot start, and (marked ``model``) a real one."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inkfire.errors import MissingExtraError, ModelNameError
+from inkfire.models import engine
+from inkfire.models.engine import Engine
+
+
+def post(running: Engine, path: str, body: Any, api_key: str | None = None) -> Any:
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {api_key or running.api_key}"}
+    request = urllib.request.Request(running.base_url + path, json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=120) as response:
+        return json.load(response)
+
+
+def is_listening(running: Engine) -> bool:
+    port = urllib.parse.urlsplit(running.base_url).port
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_without_xllamacpp_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'inkfire\[local\]'"):
+        engine.acquire(tmp_path / "any.gguf")
+
+
+def test_cores_are_at_least_one_and_no_more_than_there_are() -> None:
+    assert 1 <= engine.cores() <= (os.cpu_count() or 1)
+
+
+def test_weights_that_cannot_be_loaded_are_the_users_error(tmp_path: Path) -> None:
+    pytest.importorskip("xllamacpp")
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF" + bytes(1000))
+    with pytest.raises(ModelNameError, match=r"broken\.gguf: llama\.cpp cannot load"):
+        engine.acquire(broken)
+    assert (broken, False) not in engine._running
+
+
+@pytest.fixture
+def running(smollm2: Path) -> Iterator[Engine]:
+    held = engine.acquire(smollm2)
+    yield held
+    held.release()
+
+
+@pytest.mark.model
+class TestRunning:
+    def test_it_is_shared_and_ends_with_its_last_user(self, running: Engine, smollm2: Path) -> None:
+        again = engine.acquire(smollm2)
+        assert again is running
+        again.release()
+        assert is_listening(running)
+        running.release()
+        assert not is_listening(running)
+        fresh = engine.acquire(smollm2)
+        assert fresh is not running
+        fresh.release()
+
+    def test_it_answers_only_with_its_key(self, running: Engine) -> None:
+        with pytest.raises(urllib.error.HTTPError, match="401") as refused:
+            post(running, "/chat/completions", {"messages": []}, api_key="guessed")
+        refused.value.close()
+
+    def test_it_listens_on_loopback_only(self, running: Engine) -> None:
+        assert urllib.parse.urlsplit(running.base_url).hostname == "127.0.0.1"
+
+    def test_logprobs_are_those_before_sampling(self, running: Engine) -> None:
+        def alternatives(**sampling: float) -> dict[str, float]:
+            body = {"messages": [{"role": "user", "content": "Say yes or no."}], "max_tokens": 1}
+            reply = post(running, "/chat/completions", {**body, "logprobs": True, "top_logprobs": 10, **sampling})
+            found = reply["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+            return {position["token"]: position["logprob"] for position in found}
+
+        cold, hot = alternatives(temperature=0), alternatives(temperature=1.5, top_p=0.5)
+        assert len(cold) == 10
+        assert 0.2 < sum(map(math.exp, cold.values())) <= 1.0
+        assert hot == pytest.approx(cold, abs=0.3)  # what batching and the prefix cache move
+
+    def test_a_shared_beginning_is_computed_once(self, running: Engine) -> None:
+        def cached(text: str) -> int:
+            messages = [{"role": "system", "content": "Be strict. " * 60}, {"role": "user", "content": text}]
+            reply = post(running, "/chat/completions", {"messages": messages, "max_tokens": 1})
+            return int(reply["usage"]["prompt_tokens_details"]["cached_tokens"])
+
+        cached("One text.")
+        assert cached("Another one.") > 100
+
+    def test_it_stops_at_once_though_a_request_is_in_flight(self, smollm2: Path) -> None:
+        held = engine.acquire(smollm2)
+        failures: list[Exception] = []
+
+        def ask() -> None:
+            try:
+                post(held, "/completions", {"prompt": "Once", "max_tokens": 4000, "ignore_eos": True})
+            except OSError as error:
+                failures.append(error)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        time.sleep(1.0)
+        begin = time.monotonic()
+        held.release()
+        asking.join(timeout=20)
+        assert time.monotonic() - begin < 10
+        assert len(failures) == 1
+
+    @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+    def test_it_ends_with_its_process_however_that_ends(self, smollm2: Path, end: signal.Signals) -> None:
+        script = (
+            "import pathlib, sys, time; from inkfire.models import engine\n"
+            "held = engine.acquire(pathlib.Path(sys.argv[1])); print(held._process.pid, flush=True); time.sleep(60)"
+        )
+        command = [sys.executable, "-c", script, str(smollm2)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as parent:
+            assert parent.stdout is not None
+            child = int(parent.stdout.readline())
+            parent.send_signal(end)
+            parent.communicate()
+        for _ in range(100):
+            if not is_running(child):
+                return
+            time.sleep(0.1)
+        pytest.fail("the engine outlived its process")
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process runs; one that ended and that nobody waits for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

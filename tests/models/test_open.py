@@ -1,0 +1,107 @@
+"""A name becomes a client: the embedded engine's or an endpoint's."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from inkfire.errors import InputError, ModelNameError
+from inkfire.llm.base import Message, Sampling
+from inkfire.llm.ledger import Ledger
+from inkfire.llm.pace import Pace
+from inkfire.llm.prices import FREE, Budget
+from inkfire.models import engine, store
+from inkfire.models.open import is_local, open_model
+
+VERDICT = {
+    "type": "object",
+    "properties": {"reason": {"type": "string", "maxLength": 80}, "judge": {"type": "integer", "enum": [0, 1]}},
+    "required": ["reason", "judge"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "local"),
+    [
+        ("local/smollm2-135m", True),
+        ("local//data/own.gguf", True),
+        ("own.gguf", True),
+        ("org/repo/file.gguf", True),
+        ("gpt-5-mini", False),
+        ("Qwen/Qwen3-8B", False),
+    ],
+)
+def test_local_names(name: str, local: bool) -> None:
+    assert is_local(name) is local
+
+
+def test_an_endpoint_elsewhere_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    with pytest.raises(InputError, match=r"api\.openai\.com.*set OPENAI_API_KEY$"):
+        open_model("gpt-5-mini", ledger=None)
+    with pytest.raises(InputError, match="write local/smollm2-135m"):
+        open_model("smollm2-135m", ledger=None)
+
+
+def test_an_endpoint_on_this_machine_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    client = open_model("own", ledger=None, base_url="http://localhost:8000/v1")
+    assert client.base_url == "http://localhost:8000/v1"
+
+
+def test_the_environment_names_the_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://models.example.com/v1")
+    client = open_model("gpt-5-mini", ledger=None)
+    assert client.base_url == "https://models.example.com/v1"
+    assert "secret" not in client.model_key
+
+
+def test_an_unknown_local_name_is_the_users_error() -> None:
+    with pytest.raises(ModelNameError, match=r"unknown model 'gpt-5'.*smollm2-135m"):
+        open_model("local/gpt-5", ledger=None)
+
+
+@pytest.mark.model
+async def test_the_engine_answers_through_the_client(qwen_coder: Path, tmp_path: Path) -> None:
+    wish: list[Message] = [{"role": "user", "content": "写一句给外婆的生日祝福"}]
+    question: list[Message] = [{"role": "user", "content": "“生日快乐”适合生日吗？只回答一个字：是或否"}]
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        async with open_model("local/qwen2.5-coder-0.5b", ledger=ledger) as llm:
+            assert llm.model_key.startswith(store.digest(qwen_coder))
+            text, verdict, word = await asyncio.gather(
+                llm.chat(wish, sampling=Sampling(temperature=0.8, top_p=0.95, max_tokens=40, seed=1)),
+                llm.chat(wish, schema=VERDICT, sampling=Sampling(max_tokens=120)),
+                llm.chat(question, sampling=Sampling(max_tokens=1, top_logprobs=20)),
+            )
+            assert any("一" <= character <= "鿿" for character in text.text)
+            assert verdict.parsed["judge"] in (0, 1)
+            assert {"是", "否"} <= {alternative.token for alternative in word.logprobs[0]}
+            assert len(word.logprobs[0]) == 20
+            again = await llm.chat(question, sampling=Sampling(max_tokens=1, top_logprobs=20))
+            assert again.cached
+            assert again.logprobs == word.logprobs
+            assert llm.lacking == frozenset()
+    assert not engine._running
+
+
+class _Engine:
+    base_url, api_key, model_key = "http://127.0.0.1:9/v1", "key", "sha:1:ctx=4096"
+
+    def release(self) -> None:
+        pass
+
+
+async def test_a_model_on_this_machine_is_free_and_unhurried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "pull", lambda name: Path(name))
+    monkeypatch.setattr(engine, "acquire", lambda weights: _Engine())
+    with Ledger(tmp_path / "ledger.sqlite", budget=Budget(money=5.0), pace=Pace(rpm=1)) as ledger:
+        async with open_model("local/own.gguf", ledger=ledger) as llm:
+            assert llm._price == FREE
+            assert llm._gate._minute is None
+        with pytest.raises(InputError, match="--budget needs the price of 'gpt-5-mini'"):
+            open_model("gpt-5-mini", ledger=ledger, base_url="http://localhost:9/v1")

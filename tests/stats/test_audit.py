@@ -1,0 +1,185 @@
+"""What the audit counts, and that it says it in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inkfire.errors import InputError
+from inkfire.files.formats import read_pairs
+from inkfire.records import Labelled, Preference
+from inkfire.stats.audit import audit
+from inkfire.tasks.task import load_task, task_names
+
+
+def say(found: dict[str, Any], word: str) -> str:
+    return next(sentence for sentence in found["findings"] if word in sentence)
+
+
+LONGER = [Preference(f"q{i}", f"第{i}个又长又好的句子愿你快乐", f"第{i}句") for i in range(30)]
+
+
+def test_a_length_shortcut_is_said_in_words() -> None:
+    found = audit(pairs=LONGER)
+    assert (found["n"], found["longer_wins"], found["length_auc"], found["length_best_accuracy"]) == (30, 1, 1, 1)
+    assert found["longer_wins_ci"][0] > 0.85
+    assert "Length is a shortcut: in 100.0 % of pairs the chosen text is the longer one" in found["findings"][0]
+    assert "strongly: the good ones are longer" in say(found, "AUC")
+    assert "Wording is a shortcut" in say(found, "Wording")
+    turned = audit(pairs=[Preference(p.query, p.rejected, p.chosen) for p in LONGER])
+    assert turned["longer_wins"] == 0
+    assert "the chosen text is the shorter one" in turned["findings"][0]
+
+
+def test_no_shortcut_is_said_too() -> None:
+    found = audit(labelled=[Labelled(f"q{i // 2}", f"{i % 4}同样的一句话{i}" * 3, i % 2) for i in range(40)])  # type: ignore[arg-type]
+    assert found["longer_wins"] is None
+    assert found["n_labelled"] == 40
+    assert "Length does not tell" in say(found, "Length")
+
+
+def test_overlap_counts_rows_under_any_label() -> None:
+    rows = [Labelled("a", "x", 1), Labelled("a", "y", 0), Labelled("b", "x", 1), Labelled("c", "z", 0)]
+    found = audit(labelled=rows, against=[[("a ", ("y", "x"))], [("c", ()), ("c", ("other",))]])
+    assert (found["overlap_exact"], found["overlap_query"]) == (2, 3)
+    assert "Leak: 2 of 4 rows (50.0 %)" in say(found, "Leak")
+    pairs = [Preference("a", "x", "new"), Preference("a", "new", "newer")]
+    assert audit(pairs=pairs, against=[[("a", ("x",))]])["overlap_exact"] == 1
+    clean = audit(labelled=rows, against=[[("d", ("x",))]])
+    assert (clean["overlap_exact"], clean["overlap_query"]) == (0, 0)
+    assert "No row stands" in say(clean, "other files")
+    assert audit(labelled=rows)["overlap_exact"] is None
+
+
+def test_repeats() -> None:
+    text = "愿你的新一岁如星辰般闪耀，每一天都被甜蜜和惊喜填满"
+    rows = [
+        Labelled("a", text, 1),
+        Labelled("a", text, 0),
+        Labelled("b", text + "！", 1),
+        Labelled("b", "完全不同的一句", 0),
+    ]
+    found = audit(labelled=rows)
+    assert (found["duplicates"], found["near_duplicates"], found["n_texts"]) == (1, 2, 4)
+    assert "1 of 4 rows repeat" in say(found, "rows repeat")
+
+
+def test_little_data_gives_what_it_can() -> None:
+    found = audit(pairs=LONGER[:1])
+    assert found["longer_wins"] == 1
+    assert found["ngram_accuracy"] is found["ngram_auc"] is None
+    assert "too few" in say(found, "n-gram")
+    one_label = audit(labelled=[Labelled("a", "x", 1), Labelled("b", "yy", 1)])
+    assert one_label["length_auc"] is None
+    assert "one label" in one_label["findings"][0]
+    both = audit(pairs=LONGER, labelled=[Labelled("a", "x", 1)])
+    assert (both["n"], both["n_pairs"], both["n_labelled"], both["n_texts"]) == (31, 30, 1, 61)
+
+
+def test_nothing_to_audit() -> None:
+    with pytest.raises(InputError, match="--pairs"):
+        audit()
+
+
+@pytest.mark.parametrize("name", task_names())
+def test_tasks_that_come_with_inkfire_have_no_shortcut(name: str) -> None:
+    task = load_task(name)
+    for found in (audit(labelled=task.labelled()), audit(pairs=task.pairs())):
+        assert 0.45 <= found["length_auc"] <= 0.55
+        assert found["ngram_auc"] <= 0.85
+        assert found["duplicates"] == found["near_duplicates"] == 0
+        assert 0.4 <= found["good_share"] <= 0.6
+    together = audit(pairs=task.pairs(), labelled=task.labelled())
+    assert together["near_duplicates"] == 0
+
+
+@pytest.mark.slow
+def test_the_release(release_data: Path) -> None:
+    found = audit(pairs=read_pairs(release_data / "reward_data_train.json"))
+    assert found["n"] == 6310
+    assert found["longer_wins"] == pytest.approx(0.961, abs=5e-4)
+    assert found["ngram_accuracy"] >= 0.985
+    assert found["ngram_accuracy_length_matched"] >= 0.90
+    assert found["ngram_auc"] >= 0.99
+    assert "Length is a shortcut: in 96.1 % of pairs" in found["findings"][0]
+
+
+def test_overlap_also_counts_what_is_nearly_the_same() -> None:
+    theirs = [("祝外婆八十大寿生日快乐", ("愿您的新一岁如星辰般闪耀，每一天都被甜蜜和惊喜填满",))]
+    rows = [
+        Labelled("祝外婆八十大寿，生日快乐", "愿您的新一岁如星辰般闪耀，每一天都被甜蜜和惊喜填满！", 1),
+        Labelled("乔迁之喜", "推开窗就是山，愿新家的灯火照着每一次归来", 0),
+    ]
+    found = audit(labelled=rows, against=[theirs])
+    assert (found["overlap_exact"], found["overlap_query"]) == (0, 0)
+    assert (found["overlap_near"], found["overlap_query_near"]) == (1, 0)
+    assert "1 of 2 rows (50.0 %) have a text that exactly or nearly repeats" in say(found, "nearly repeats")
+    ours_only = audit(labelled=[*rows, *rows], against=[[("x", ("something else entirely",))]])
+    assert ours_only["overlap_near"] == 0  # repeats among ourselves are another matter
+    assert audit(labelled=rows)["overlap_near"] is None
+
+
+def test_a_text_with_both_labels_is_a_contradiction() -> None:
+    rows = [Labelled("a", "x", 1), Labelled("a", "x", 0), Labelled("b", "x", 1), Labelled("b", "y", 0)]
+    found = audit(labelled=rows)
+    assert found["contradictions"] == 1
+    assert "1 texts are labelled good and bad" in say(found, "labelled good and bad")
+    assert audit(pairs=[Preference("a", "x", "y"), Preference("a", "y", "x")])["contradictions"] == 2
+
+
+def test_mixed_languages_are_counted_by_label() -> None:
+    clean = [Labelled(f"q{i}", f"愿你在第{i}个春天里慢慢走，风会把好消息带来", 1) for i in range(30)]
+    mixed = [Labelled(f"q{i}", f"愿你的第{i}个 awakening 充满 sunshine 和好消息", 0) for i in range(30)]
+    found = audit(labelled=[*clean, *mixed])
+    assert (found["script"], found["mixed_share"], found["mixed_share_good"], found["mixed_share_bad"]) == (
+        "han",
+        0.5,
+        0,
+        1,
+    )
+    assert found["mixed_share_bad_ci"][0] > 0.85
+    assert "gives labels away" in say(found, "mix other scripts")
+    english = audit(labelled=[Labelled("q", "A quiet year and a loud kitchen.", 1), Labelled("q", "All the best!", 0)])
+    assert (english["script"], english["mixed_share"]) == ("latin", 0)
+    assert not any("scripts" in sentence for sentence in english["findings"])
+
+
+def test_refusals_are_counted_by_label() -> None:
+    pairs = [
+        Preference(f"q{i}", f"May day {i} be kind to you.", "I'm sorry, but I can't help with that.") for i in range(4)
+    ]
+    found = audit(pairs=pairs)
+    assert (found["refusal_share"], found["refusal_share_good"], found["refusal_share_bad"]) == (0.5, 0, 1)
+    assert "a model's refusal to write, none of the good ones" in say(found, "refusal")
+
+
+def test_an_unbalanced_slice_is_said() -> None:
+    rows = [Labelled(f"spring {i}", f"text {i} {'abc'[i % 3]}", int(i < 36)) for i in range(40)]  # type: ignore[arg-type]
+    rows += [Labelled(f"work {i}", f"words {i} {'xyz'[i % 3]}", int(i < 4)) for i in range(40)]  # type: ignore[arg-type]
+    tags = {row.query: (row.query.split()[0],) for row in rows}
+    found = audit(labelled=rows, tags=tags)
+    assert found["slices"]["spring"] == {
+        "n_pairs": 0, "n_labelled": 40, "longer_wins": None, "longer_wins_ci": None,
+        "good_share": 0.9, "good_share_ci": found["slices"]["spring"]["good_share_ci"],
+    }  # fmt: skip
+    assert "In slice spring 90.0 % of 40 texts are good" in say(found, "slice spring")
+    assert not any("slice" in sentence for sentence in audit(labelled=rows[30:50], tags=tags)["findings"])
+    pairs = audit(pairs=[Preference("spring 0", "longer text", "short")], tags=tags)
+    assert pairs["slices"] == {
+        "spring": {
+            "n_pairs": 1, "n_labelled": 0, "longer_wins": 1, "longer_wins_ci": pairs["longer_wins_ci"],
+            "good_share": None, "good_share_ci": None,
+        }
+    }  # fmt: skip
+
+
+def test_the_length_cut_is_cross_validated() -> None:
+    found = audit(pairs=LONGER)
+    assert found["length_cv_accuracy"] == 1
+    assert found["length_cv_accuracy_ci"][0] > 0.9
+    noise = [Labelled(f"q{i}", "x" * (1 + i * 37 % 50), i % 2) for i in range(50)]  # type: ignore[arg-type]
+    flat = audit(labelled=noise)
+    assert flat["length_cv_accuracy"] < flat["length_best_accuracy"]  # what is fitted on the same texts flatters
+    assert audit(labelled=[Labelled("a", "x", 1)])["length_cv_accuracy"] is None
