@@ -26,7 +26,7 @@ from typing import Any
 from barrier import Item, debate_in_passes
 from endpoint import Endpoint, endpoint
 
-from inkfire.files.run import write_jsonl
+from inkfire.files.jsonl import write_jsonl
 from inkfire.records import Candidate
 from inkfire.tasks.task import load_task
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from bench_curate import CAPACITY, FULL, SMALL, curate, make_candidates
 from endpoint import Endpoint, endpoint
 
-from inkfire.files.run import write_jsonl
+from inkfire.files.jsonl import write_jsonl
 
 PACKAGES = ("distilabel[openai]==1.5.3", "requests")  # requests: imported by distilabel, required by nothing of it
 PIPELINE = Path(__file__).with_name("distilabel_pipeline.py")

@@ -39,7 +39,7 @@ from typing import Any
 import numpy as np
 from release_texts import matched, release_pairs, texts_of
 
-from inkfire.files.run import write_json
+from inkfire.files.jsonl import write_json
 from inkfire.judge.base import Judge
 from inkfire.judge.calibration import fit_calibration, raw_score
 from inkfire.judge.examples import Examples

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 from inkfire.files.formats import read_pairs
-from inkfire.files.run import write_jsonl
+from inkfire.files.jsonl import write_jsonl
 from inkfire.records import Labelled, Preference, to_json
 from inkfire.stats.twins import LENGTH_MATCHED
 

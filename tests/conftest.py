@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from inkfire.files.run import write_jsonl
+from inkfire.files.jsonl import write_jsonl
 
 pytest_plugins = ["scripted_judge"]
 

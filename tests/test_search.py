@@ -106,7 +106,7 @@ class Pairs:
         self.embedded += len(texts)
         return unit(np.array([vector(text) for text in texts], np.float32).reshape(len(texts), -1))
 
-    async def aclose(self) -> None: ...
+    async def close(self) -> None: ...
 
 
 @pytest.fixture

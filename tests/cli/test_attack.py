@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from stub_endpoint import Stub
 
-from inkfire.files.run import read_jsonl, write_jsonl
+from inkfire.files.jsonl import read_jsonl, write_jsonl
 from inkfire.llm import loop
 
 Cli = Callable[..., tuple[int, dict[str, Any], str]]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from inkfire.cli.app import run
-from inkfire.files.run import write_jsonl
+from inkfire.files.jsonl import write_jsonl
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *args: object) -> int:

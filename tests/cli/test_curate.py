@@ -13,7 +13,7 @@ from stub_endpoint import Stub, default_reply
 
 from inkfire.cli.curate import conversation, parse_agents, parse_writers
 from inkfire.errors import InputError
-from inkfire.files.run import read_jsonl, write_jsonl
+from inkfire.files.jsonl import read_jsonl, write_jsonl
 
 Cli = Callable[..., tuple[int, dict[str, Any], str]]
 

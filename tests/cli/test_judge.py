@@ -10,7 +10,7 @@ import pytest
 from stub_endpoint import Stub
 
 from inkfire.files.formats import read_labelled
-from inkfire.files.run import read_jsonl, write_jsonl
+from inkfire.files.jsonl import read_jsonl, write_jsonl
 from inkfire.judge.principles import Principle, Principles, read_principles
 from inkfire.judge.spec import read_judge
 from inkfire.llm import loop

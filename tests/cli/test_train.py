@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from inkfire.files.run import read_jsonl, write_jsonl
+from inkfire.files.jsonl import read_jsonl, write_jsonl
 from inkfire.judge.spec import SavedJudge, save_judge
 
 Cli = Callable[..., tuple[int, dict[str, Any], str]]

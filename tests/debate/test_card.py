@@ -8,7 +8,8 @@ import pytest
 
 from inkfire.debate.sampler import add_up
 from inkfire.files.formats import pair_row
-from inkfire.files.run import Run, write_jsonl
+from inkfire.files.jsonl import write_jsonl
+from inkfire.files.run import Run
 from inkfire.records import Preference
 from inkfire.runs.card import AUDITED, CARD, write_card
 

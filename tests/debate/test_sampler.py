@@ -13,7 +13,7 @@ from inkfire.debate.sampler import curate
 from inkfire.debate.writers import GivenWriter, ModelWriter
 from inkfire.errors import BudgetExceeded, ModelCallError
 from inkfire.files.formats import read_pairs
-from inkfire.files.run import read_jsonl
+from inkfire.files.jsonl import read_jsonl
 from inkfire.records import Candidate, Query
 from inkfire.tasks.task import Task
 

@@ -26,7 +26,7 @@ from inkfire.files.formats import (
     read_texts,
     split_by_query,
 )
-from inkfire.files.run import write_jsonl
+from inkfire.files.jsonl import write_jsonl
 from inkfire.records import Candidate, Example, Labelled, Preference, Query
 
 BARE = {"query": "q", "chosen": "good", "rejected": "bad"}

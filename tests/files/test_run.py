@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inkfire.errors import DataError, RunFolderError
-from inkfire.files.run import JsonlWriter, Run, read_jsonl, sha256_file, write_json, write_jsonl
+from inkfire.files.jsonl import JsonlWriter, read_jsonl, sha256_file, write_json, write_jsonl
+from inkfire.files.run import Run
 
 
 def contents(folder: Path) -> dict[str, bytes]:

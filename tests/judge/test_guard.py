@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from inkfire.files.formats import read_pairs
-from inkfire.files.run import read_jsonl
+from inkfire.files.jsonl import read_jsonl
 from inkfire.judge.answers import PairwiseJudge
 from inkfire.judge.calibration import Calibration, fit_calibration
 from inkfire.judge.guard import Guarded, GuardedPairwise, suspect

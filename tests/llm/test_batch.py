@@ -11,7 +11,7 @@ import pytest
 from stub_endpoint import Body, Stub, default_reply
 
 from inkfire.errors import BudgetExceeded, DataError, EndpointDown, ModelCallError
-from inkfire.files.run import read_jsonl, write_jsonl
+from inkfire.files.jsonl import read_jsonl, write_jsonl
 from inkfire.llm import batch as module
 from inkfire.llm.base import Message, Reply, Sampling
 from inkfire.llm.batch import Batch, BatchClient, Waiting

@@ -523,8 +523,8 @@ async def test_closing_runs_the_callback_once() -> None:
     async with Stub() as stub:
         llm = client(stub, on_close=lambda: closed.append(True))
         await llm.chat(ask())
-        await llm.aclose()
-        await llm.aclose()
+        await llm.close()
+        await llm.close()
     assert closed == [True]
 
 

@@ -160,7 +160,7 @@ async def test_the_embedded_engine_puts_like_texts_near_each_other(ledger: Ledge
         assert grandmother @ again > grandmother @ train
         assert ledger.stats()["cost"] == 0
     finally:
-        await embedder.aclose()
+        await embedder.close()
 
 
 def test_an_endpoint_elsewhere_needs_a_key(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,5 +198,5 @@ async def test_a_sentence_transformers_model(ledger: Ledger, monkeypatch: pytest
     parts = await asyncio.gather(*(embedder.embed(TEXTS[i : i + 2]) for i in range(4)))
     assert np.allclose(parts[3], unit(np.array([vector(text) for text in TEXTS[3:5]], np.float32)))
     assert (await cached_vectors(embedder, TEXTS)).dtype == np.float32
-    await embedder.aclose()
+    await embedder.close()
     assert ledger.stats()["calls"] == 0

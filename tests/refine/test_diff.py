@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from inkfire.errors import DataError
-from inkfire.files.run import write_jsonl
+from inkfire.files.jsonl import write_jsonl
 from inkfire.judge.principles import Principle, Principles
 from inkfire.refine.diff import RuleSet, diff
 from inkfire.stats.intervals import Interval

@@ -9,13 +9,13 @@ import pytest
 
 from inkfire.errors import InputError, ModelCallError
 from inkfire.files.formats import split_by_query
-from inkfire.files.run import read_jsonl
+from inkfire.files.jsonl import read_jsonl
 from inkfire.judge.examples import Examples
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import Principles, read_principles
 from inkfire.judge.spec import SavedJudge
-from inkfire.llm.bars import Bar
 from inkfire.llm.base import Reply, Usage
+from inkfire.llm.progress import Bar
 from inkfire.llm.scripted import ScriptedLLM
 from inkfire.records import Labelled, Verdict, text_id
 from inkfire.refine.contribution import count_tokens

@@ -7,7 +7,8 @@ import pytest
 from inkfire.errors import RunFolderError
 from inkfire.evaluation.compare import compare
 from inkfire.evaluation.signals import LengthSignal
-from inkfire.files.run import Run, write_jsonl
+from inkfire.files.jsonl import write_jsonl
+from inkfire.files.run import Run
 from inkfire.records import Query
 from inkfire.report.page import write_report
 from inkfire.tasks.task import load_task

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from inkfire.files.run import read_jsonl, sha256_file, write_jsonl
+from inkfire.files.jsonl import read_jsonl, sha256_file, write_jsonl
 from inkfire.records import to_json
 from inkfire.tasks.task import load_task
 

@@ -11,16 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from inkfire.stats.intervals import (
-    auc,
-    binary_metrics,
-    bootstrap_auc,
-    bootstrap_mean_difference,
-    kappa,
-    krippendorff_alpha,
-    sign_test,
-    wilson,
-)
+from inkfire.stats.agreement import binary_metrics, kappa
+from inkfire.stats.intervals import auc, bootstrap_auc, bootstrap_mean_difference, sign_test, wilson
 
 
 def test_wilson_against_the_formula() -> None:
@@ -126,20 +118,6 @@ def test_metrics_of_nothing_are_not_numbers() -> None:
     assert all(math.isnan(value) for value in empty.values())
     assert math.isnan(kappa([1, 1], [1, 1]))
     assert kappa([0, 1, 1], [0, 1, 1]) == 1
-
-
-def test_krippendorff_alpha() -> None:
-    # Krippendorff (2011), "Computing Krippendorff's Alpha-Reliability", example C: nominal 0.743.
-    table = [
-        [1, 2, 3, 3, 2, 1, 4, 1, 2, None, None, None],
-        [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, None, 3],
-        [None, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, None],
-        [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, None],
-    ]
-    assert krippendorff_alpha(table) == pytest.approx(0.743, abs=5e-4)
-    assert krippendorff_alpha(table, level="interval") == pytest.approx(0.849, abs=5e-4)
-    assert math.isnan(krippendorff_alpha([[1, 1], [1, 1]]))
-    assert math.isnan(krippendorff_alpha([[1, None], [None, 2]]))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from inkfire.errors import BudgetExceeded, DataError
-from inkfire.files.run import sha256_file
+from inkfire.files.jsonl import sha256_file
 from inkfire.models.policy import Card, Policy
 from inkfire.records import Candidate
 from inkfire.tasks.task import load_task

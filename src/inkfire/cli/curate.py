@@ -184,7 +184,7 @@ def show(
 
 def find_transcript(out: Path, id: str) -> dict[str, Any]:
     """The transcript whose id begins so; that of a run still going on is looked for in what it has written."""
-    from inkfire.files.run import read_jsonl
+    from inkfire.files.jsonl import read_jsonl
 
     path = out / "transcripts.jsonl"
     partial = path.with_name(path.name + ".partial")

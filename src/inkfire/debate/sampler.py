@@ -21,16 +21,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from inkfire.debate.debate import Debate, Transcript
 from inkfire.debate.pairs import MAX_LENGTH_RATIO, PairPolicy, choose_pairs
 from inkfire.debate.shards import Shard
 from inkfire.debate.writers import Writer
 from inkfire.files.formats import pair_row
-from inkfire.files.run import JsonlWriter
+from inkfire.files.jsonl import JsonlWriter
 from inkfire.files.seen import Seen
 from inkfire.llm.batch import Waiting
+from inkfire.llm.progress import Bar
 from inkfire.llm.stream import ordered
 from inkfire.records import Preference, Query
 from inkfire.search import near_duplicate
@@ -38,12 +39,6 @@ from inkfire.stats.intervals import wilson
 from inkfire.tasks.task import Task
 
 _SEEDS_PER_ROUND = 1_000_003  # rounds draw from seeds far apart, so that no draw repeats within a query
-
-
-class Advances(Protocol):
-    """The part of a progress bar that is used here."""
-
-    def advance(self, n: int = 1, failed: int = 0) -> None: ...
 
 
 @dataclass(slots=True)
@@ -142,7 +137,7 @@ async def curate(
     rounds: int = 1,
     seed: int = 0,
     limit: int = 32,
-    progress: Advances | None = None,
+    progress: Bar | None = None,
 ) -> dict[str, Any]:
     """Write pairs.jsonl and transcripts.jsonl for ``queries`` and say what came of them.
 

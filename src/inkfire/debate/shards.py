@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Self
 
 from inkfire.errors import InputError, RunFolderError
-from inkfire.files.run import Run, atomic, open_input, parse_json
+from inkfire.files.jsonl import atomic, open_input, parse_json
+from inkfire.files.run import Run
 from inkfire.files.seen import Seen
 from inkfire.records import Query
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from inkfire.errors import DataError
-from inkfire.files.run import json_kind, numbered_lines, open_input, parse_json
+from inkfire.files.jsonl import json_kind, numbered_lines, open_input, parse_json
 from inkfire.records import Candidate, Example, Label, Labelled, Preference, Query
 
 T = TypeVar("T")

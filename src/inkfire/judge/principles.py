@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from inkfire.errors import DataError, InputError
-from inkfire.files.run import atomic
+from inkfire.files.jsonl import atomic
 from inkfire.records import text_id
 from inkfire.settings import Strict, load_toml
 from inkfire.stats.intervals import Interval

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 
 from inkfire.debate.debate import Debate
 from inkfire.errors import DataError, InputError
-from inkfire.files.run import parse_json, write_json
+from inkfire.files.jsonl import parse_json, write_json
 from inkfire.judge.answers import RubricJudge, VerdictJudge
 from inkfire.judge.base import Judge
 from inkfire.judge.calibration import CalibratedJudge, Calibration

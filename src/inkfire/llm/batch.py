@@ -27,7 +27,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from inkfire.errors import BudgetExceeded, DataError, EndpointDown, ModelCallError
-from inkfire.files.run import JsonlWriter, open_input, parse_json
+from inkfire.files.jsonl import JsonlWriter, open_input, parse_json
 from inkfire.llm import wire
 from inkfire.llm.base import Reply, Usage
 from inkfire.llm.client import Client

@@ -62,7 +62,7 @@ class Client:
         reasks: how often a reply that does not satisfy its schema is asked again.
         retry: what happens when a request fails.
         price: of this model; None looks it up in the ledger's prices.
-        on_close: called once after ``aclose`` (an engine that has no more clients stops).
+        on_close: called once after ``close`` (an engine that has no more clients stops).
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class Client:
         if not task.cancelled():
             task.exception()  # when all who waited were cancelled nobody looks at it, and asyncio would complain
 
-    async def aclose(self) -> None:
+    async def close(self) -> None:
         """Let the requests in flight end and be stored (for a few seconds), then close the connections."""
         self._gate.close()  # what was not sent yet will not be
         tasks = [shared.task for shared in self._in_flight.values()]
@@ -163,7 +163,7 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.aclose()
+        await self.close()
 
     # ---- one question: recalled, or asked until the reply satisfies the schema -------------------------------------
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from inkfire.errors import MissingExtraError, ModelNameError
-from inkfire.files.run import write_json
+from inkfire.files.jsonl import write_json
 from inkfire.models import store
 
 try:

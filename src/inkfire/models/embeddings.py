@@ -2,7 +2,7 @@
 
     async with AsyncExitStack() as stack:
         embedder = open_embedder("text-embedding-3-small", ledger=ledger)
-        stack.push_async_callback(embedder.aclose)
+        stack.push_async_callback(embedder.close)
         vectors = await cached_vectors(embedder, texts)          # float32, (len(texts), dimensions)
         scores = vectors @ (await embedder.embed([query]))[0]    # cosines
 
@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inkfire.errors import MissingExtraError, ModelCallError, ModelNameError
-from inkfire.files.run import atomic
+from inkfire.files.jsonl import atomic
 from inkfire.llm import structured
 from inkfire.llm.base import Usage
 from inkfire.llm.client import Client
@@ -58,7 +58,7 @@ class Embedder(Protocol):
         """
         ...
 
-    async def aclose(self) -> None: ...
+    async def close(self) -> None: ...
 
 
 class EmbeddingClient(Client):
@@ -164,7 +164,7 @@ class SentenceEmbedder:
             encode = functools.partial(self._model.encode, show_progress_bar=False, convert_to_numpy=True)
             return unit(np.asarray(await asyncio.to_thread(encode, list(texts)), np.float32))
 
-    async def aclose(self) -> None:
+    async def close(self) -> None:
         """Nothing to close."""
 
 

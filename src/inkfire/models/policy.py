@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from inkfire.errors import DataError, InputError, MissingExtraError, ModelNameError
-from inkfire.files.run import parse_json, write_json
+from inkfire.files.jsonl import parse_json, write_json
 from inkfire.llm.base import Message
 from inkfire.tasks.prompts import parse_prompt
 from inkfire.tasks.task import Task

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from inkfire.errors import EndpointDown, InputError
-from inkfire.files.run import atomic, sha256_file
+from inkfire.files.jsonl import atomic, sha256_file
 from inkfire.settings import nearest
 
 _SECONDS = 30.0

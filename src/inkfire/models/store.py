@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from inkfire.errors import EndpointDown, ModelNameError, RunFolderError
-from inkfire.files.run import sha256_file, write_json
+from inkfire.files.jsonl import sha256_file, write_json
 from inkfire.models import fetch
 from inkfire.models.fetch import Progress, Unavailable
 from inkfire.records import text_id

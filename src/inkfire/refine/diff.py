@@ -12,7 +12,7 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
-from inkfire.files.run import read_jsonl
+from inkfire.files.jsonl import read_jsonl
 from inkfire.judge.principles import Principle, Principles, read_principles
 
 REWORDED = 0.6

@@ -37,8 +37,8 @@ from inkfire.judge.judging import at_once, judge_all
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import LIMIT, Principles
 from inkfire.llm import stream
-from inkfire.llm.bars import Bars, no_bars
 from inkfire.llm.base import LLM
+from inkfire.llm.progress import Bars, no_bars
 from inkfire.records import Labelled, Verdict, text_id, to_json
 from inkfire.refine.acceptance import Acceptance, BetterRanking, Decision, NoWorse
 from inkfire.refine.contribution import leave_one_out, with_effect

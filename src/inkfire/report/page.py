@@ -12,7 +12,7 @@ from typing import Any
 
 from inkfire.errors import RunFolderError
 from inkfire.evaluation import claims
-from inkfire.files.run import atomic, read_jsonl
+from inkfire.files.jsonl import atomic, read_jsonl
 from inkfire.report import figures
 
 _CURVES = (

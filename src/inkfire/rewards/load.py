@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from inkfire.errors import DataError, InputError
-from inkfire.files.run import parse_json, write_json
+from inkfire.files.jsonl import parse_json, write_json
 from inkfire.rewards.base import Reward
 from inkfire.rewards.checks import Share
 from inkfire.rewards.mixture import Mixture

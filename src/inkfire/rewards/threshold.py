@@ -14,7 +14,8 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 from inkfire.errors import DataError
-from inkfire.stats.intervals import binary_metrics, bootstrap_auc
+from inkfire.stats.agreement import binary_metrics
+from inkfire.stats.intervals import bootstrap_auc
 
 
 def fit_threshold(

@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from inkfire.files.formats import read_labelled
-from inkfire.files.run import Run, write_jsonl
+from inkfire.files.jsonl import write_jsonl
+from inkfire.files.run import Run
 from inkfire.judge.guard import Suspicion, suspect
 from inkfire.judge.judging import Access, finish, judge_all, read_back
 from inkfire.judge.subject import Subject
 from inkfire.llm import loop
 from inkfire.llm.ledger import Ledger
-from inkfire.llm.progress import Progress
 from inkfire.records import Candidate, Labelled, Verdict
+from inkfire.runs.progress import Progress
 from inkfire.stress.injections import Carrier, Trial, carriers_for, draw, load_suite, lost, summarise
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from inkfire.files.formats import iter_pairs
-from inkfire.files.run import Run, atomic, read_jsonl
+from inkfire.files.jsonl import atomic, read_jsonl
+from inkfire.files.run import Run
 from inkfire.records import Preference
 from inkfire.stats import intervals
 from inkfire.stats.audit import audit

@@ -15,16 +15,17 @@ from typing import Any, Protocol
 
 from inkfire.errors import ModelCallError
 from inkfire.files.formats import read_pairs
-from inkfire.files.run import Run, write_jsonl
+from inkfire.files.jsonl import write_jsonl
+from inkfire.files.run import Run
 from inkfire.judge.answers import Comparison, PairwiseJudge
 from inkfire.judge.guard import GuardedPairwise
 from inkfire.judge.judging import Access, finish, read_back
 from inkfire.judge.principles import read_principles
 from inkfire.llm import loop, stream
 from inkfire.llm.ledger import Ledger
-from inkfire.llm.progress import Progress
 from inkfire.records import Preference
 from inkfire.runs.judge import JudgeSettings, choose_examples
+from inkfire.runs.progress import Progress
 from inkfire.stats.intervals import bootstrap_mean_difference
 from inkfire.stats.twins import LENGTH_MATCHED, rate
 from inkfire.tasks.task import load_task

@@ -55,7 +55,7 @@ class Context:
 
     def close(self) -> None:
         for client in self._clients.values():
-            loop.run(client.aclose())
+            loop.run(client.close())
         self._clients.clear()
 
     @staticmethod

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from inkfire.errors import InputError
 
 if TYPE_CHECKING:
-    from inkfire.debate.sampler import Advances
     from inkfire.debate.shards import Shard
     from inkfire.files.run import Run
     from inkfire.judge.judging import Access
     from inkfire.llm.batch import Batch
     from inkfire.llm.ledger import Ledger
+    from inkfire.llm.progress import Bar
     from inkfire.records import Query
     from inkfire.tasks.task import Task
 
@@ -45,9 +45,9 @@ def run_curation(
     from inkfire.debate.shards import Shard, distinct
     from inkfire.llm import loop
     from inkfire.llm.batch import Batch, Waiting
-    from inkfire.llm.progress import Progress
     from inkfire.runs.card import write_card
     from inkfire.runs.estimate import SAMPLE
+    from inkfire.runs.progress import Progress
     from inkfire.search import check_retrieval
     from inkfire.tasks.task import load_task
 
@@ -108,7 +108,7 @@ async def _curate(
     shard: Shard,
     seed: int,
     ledger: Ledger,
-    progress: Advances,
+    progress: Bar,
     concurrency: int | None,
     estimate: bool,
     batch: Batch | None,
@@ -147,7 +147,7 @@ async def _curate(
             embedder = open_embedder(
                 settings["embedder"], ledger=ledger, base_url=settings["base_url"], concurrency=concurrency
             )
-            stack.push_async_callback(embedder.aclose)
+            stack.push_async_callback(embedder.close)
         if "corpus" in files:
             retriever = await Retriever.of(read_examples(files["corpus"]), settings["retrieval"], embedder)
         debate = Debate(

@@ -22,7 +22,8 @@ import numpy as np
 
 from inkfire.errors import InputError
 from inkfire.files.formats import read_labelled, split_by_query
-from inkfire.files.run import Run, write_jsonl
+from inkfire.files.jsonl import write_jsonl
+from inkfire.files.run import Run
 from inkfire.judge.calibration import MIN_LABELS, Method, fit_calibration, raw_score
 from inkfire.judge.judging import Access, finish, lasting, read_back
 from inkfire.judge.measure import resampled_rates

@@ -21,11 +21,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from inkfire.debate.sampler import Advances, RejectionSampler, Sampled
+from inkfire.debate.sampler import RejectionSampler, Sampled
 from inkfire.debate.shards import distinct
 from inkfire.errors import InputError
 from inkfire.llm.client import Client
 from inkfire.llm.entry import Entry
+from inkfire.llm.progress import Bar
 from inkfire.llm.stream import ordered
 from inkfire.llm.watch import watch
 from inkfire.records import Query
@@ -66,7 +67,7 @@ async def estimate(
     sample: int = SAMPLE,
     seed: int = 0,
     limit: int = 32,
-    progress: Advances | None = None,
+    progress: Bar | None = None,
 ) -> dict[str, Any]:
     """Curate ``sample`` of the queries without writing anything, and project what they took to all of them.
 

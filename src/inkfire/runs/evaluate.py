@@ -13,7 +13,8 @@ from inkfire.errors import InputError
 from inkfire.evaluation.compare import compare
 from inkfire.evaluation.signals import JudgeSignal, LengthSignal, RewardSignal, Signal
 from inkfire.files import formats
-from inkfire.files.run import Run, read_jsonl, write_json, write_jsonl
+from inkfire.files.jsonl import read_jsonl, write_json, write_jsonl
+from inkfire.files.run import Run
 from inkfire.judge.judging import Access
 from inkfire.llm import loop
 from inkfire.llm.client import Client
@@ -120,7 +121,7 @@ def evaluate_policies(
             )
         finally:
             for client in opened:
-                loop.run(client.aclose())
+                loop.run(client.close())
         stats = ledger.stats()
     write_json(run.path("evaluation.json"), result)
     return result | {"calls": stats["calls"], "cached": stats["cached"]}

@@ -14,7 +14,8 @@ from typing import Any
 
 from inkfire.errors import DataError, InputError
 from inkfire.files.formats import read_labelled, read_texts_or_labelled
-from inkfire.files.run import Run, write_jsonl
+from inkfire.files.jsonl import write_jsonl
+from inkfire.files.run import Run
 from inkfire.judge.calibration import MIN_LABELS, Method, fit_calibration
 from inkfire.judge.examples import NO_EXAMPLES, Choice, Examples
 from inkfire.judge.judging import Access, finish, judge_all, lasting, measure_both, read_back
@@ -22,8 +23,8 @@ from inkfire.judge.principles import Principles, read_principles
 from inkfire.judge.spec import Mode, SavedJudge, prompt_of, read_judge, save_judge
 from inkfire.llm import loop
 from inkfire.llm.ledger import Ledger
-from inkfire.llm.progress import Progress
 from inkfire.records import Candidate, Labelled, Verdict
+from inkfire.runs.progress import Progress
 from inkfire.tasks.task import Task, load_task
 
 Note = Callable[[str], None]

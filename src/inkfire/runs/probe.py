@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from inkfire.files.formats import read_texts, read_texts_or_labelled
-from inkfire.files.run import Run, write_jsonl
+from inkfire.files.jsonl import write_jsonl
+from inkfire.files.run import Run
 from inkfire.judge.answers import Comparison, PairwiseJudge
 from inkfire.judge.guard import GuardedPairwise
 from inkfire.judge.judging import Access, finish, judge_all, read_back
 from inkfire.judge.subject import Subject
 from inkfire.llm import loop
 from inkfire.llm.ledger import Ledger
-from inkfire.llm.progress import Progress
 from inkfire.records import Candidate, Labelled, Preference, Verdict
 from inkfire.runs.compare import compare_all
+from inkfire.runs.progress import Progress
 from inkfire.stress.biases import (
     PROBES,
     changed,

@@ -24,20 +24,21 @@ from typing import Any
 
 from inkfire.errors import InputError
 from inkfire.files.formats import read_labelled, read_queries, split_by_query
-from inkfire.files.run import Run, write_jsonl
+from inkfire.files.jsonl import write_jsonl
+from inkfire.files.run import Run
 from inkfire.judge.examples import Choice, Examples
 from inkfire.judge.judging import Access, finish, fit_judge, lasting, read_back
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import Principles, read_principles
 from inkfire.judge.spec import SavedJudge, save_judge
 from inkfire.llm import loop
-from inkfire.llm.bars import Bars, no_bars
 from inkfire.llm.base import LLM
 from inkfire.llm.ledger import Ledger
-from inkfire.llm.progress import Progress
+from inkfire.llm.progress import Bars, no_bars
 from inkfire.records import Labelled
 from inkfire.refine.contribution import count_tokens
 from inkfire.refine.rounds import Note, Refined, RefineSettings, refine
+from inkfire.runs.progress import Progress
 from inkfire.tasks.task import Task, load_task
 
 TRAINING = 100

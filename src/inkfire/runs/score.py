@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from inkfire.files.formats import read_pairs, read_texts_or_labelled
-from inkfire.files.run import Run, write_jsonl
+from inkfire.files.jsonl import write_jsonl
+from inkfire.files.run import Run
 from inkfire.llm.ledger import Ledger
 from inkfire.records import Candidate, Labelled, Preference
 from inkfire.rewards.base import Reward
 from inkfire.rewards.judge import JudgeReward
 from inkfire.rewards.load import check_reward, load_reward, reward_folders
-from inkfire.stats.intervals import binary_metrics, bootstrap_auc
+from inkfire.stats.agreement import binary_metrics
+from inkfire.stats.intervals import bootstrap_auc
 from inkfire.stats.twins import length_auc, pair_slices, rate
 
 

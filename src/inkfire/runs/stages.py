@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from inkfire.errors import RefusedReward
 from inkfire.files import formats
-from inkfire.files.run import write_jsonl
+from inkfire.files.jsonl import write_jsonl
 from inkfire.judge.examples import Examples
 from inkfire.judge.judging import at_once, lasting
 from inkfire.judge.spec import SavedJudge, save_judge
 from inkfire.llm import loop
-from inkfire.llm.progress import Progress
 from inkfire.records import Candidate, Query, to_json
 from inkfire.rewards.base import Reward
 from inkfire.runs.context import Context
 from inkfire.runs.evaluate import generate_once
+from inkfire.runs.progress import Progress
 from inkfire.runs.recipe import PolicySpec
 
 
@@ -46,7 +47,7 @@ def sft(context: Context) -> dict[str, Any]:
     section = context.recipe.sft
     rows = [Candidate(query, text, "good") for query, text in context.splits.good_texts]
     config = SftConfig(**section.model_dump(), seed=context.seed)
-    return train_sft(context.task, rows, context.recipe.models.writer, context.folder("sft"), config)
+    return train_sft(context.task, rows, context.recipe.models.writer, context.folder("sft"), config, bars=Progress)
 
 
 def curate_pairs(context: Context) -> dict[str, Any]:
@@ -172,7 +173,7 @@ def grpo(context: Context, policy: PolicySpec) -> dict[str, Any]:
         reward,
         context.folder(policy.name),
         config,
-        stats=context.ledger.stats,
+        bars=partial(Progress, stats=context.ledger.stats),
     )
     return result | {"reward": policy.reward, "start": policy.start}
 

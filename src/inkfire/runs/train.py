@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from inkfire.llm.ledger import Ledger
 from inkfire.records import Candidate, Labelled
 from inkfire.rewards.judge import Value
 from inkfire.rewards.load import check_reward, load_reward, reward_folders
+from inkfire.runs.progress import Progress
 from inkfire.tasks.task import load_task
 from inkfire.training.reward_model import RewardModelConfig, train_reward_model
 
@@ -38,7 +40,7 @@ def run_sft(*, task: str, base: str, out: Path, config: SftConfig, data: Path | 
     find_model(base)
     inputs = {"task": loaded.folder} | ({} if data is None else {"data": data})
     run = Run.open(out, command="train sft", settings=_settings(config, base=base), inputs=inputs, seed=config.seed)
-    return _once(run, lambda: train_sft(loaded, good, base, out, config))
+    return _once(run, lambda: train_sft(loaded, good, base, out, config, bars=Progress))
 
 
 def run_reward_model(
@@ -62,7 +64,7 @@ def run_reward_model(
 
         find_model(config.base)
     run = Run.open(out, command="train rm", settings=_settings(config), inputs=files, seed=config.seed)
-    return _once(run, lambda: train_reward_model(rows, out, config, task=loaded, labelled=texts))
+    return _once(run, lambda: train_reward_model(rows, out, config, task=loaded, labelled=texts, bars=Progress))
 
 
 def run_grpo(
@@ -94,7 +96,7 @@ def run_grpo(
     def train() -> dict[str, Any]:
         with access.ledger(run) as ledger:
             scorer = load_reward(reward, ledger=ledger, base_url=access.base_url, value=value, force=force)
-            result = train_grpo(loaded, queries, start, scorer, out, config, stats=ledger.stats)
+            result = train_grpo(loaded, queries, start, scorer, out, config, bars=partial(Progress, stats=ledger.stats))
             return result | _cost(ledger)
 
     return _once(run, train)

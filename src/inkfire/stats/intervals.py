@@ -1,4 +1,4 @@
-"""Intervals, agreement and the metrics of a yes/no judgement, on scipy, scikit-learn and krippendorff.
+"""Intervals and tests, on scipy and scikit-learn.
 
 Rates get Wilson intervals; differences and AUC get percentile bootstraps that resample whole queries, because texts
 that answer one query are not independent. A number that cannot be computed (one class only, nothing at all) is NaN,
@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -185,61 +184,3 @@ def _percentiles(estimate: float, resampled: Floats, n: int) -> Interval:
         return Interval(estimate, math.nan, math.nan, n)
     low, high = np.quantile(resampled, [0.025, 0.975])
     return Interval(estimate, float(low), float(high), n)
-
-
-def binary_metrics(labels: Sequence[int], predictions: Sequence[int]) -> dict[str, Any]:
-    """How well 0/1 predictions match 0/1 labels (1 is the positive class).
-
-    Returns n, accuracy, precision, recall, f1, kappa, balanced_accuracy, and Wilson intervals ``NAME_ci`` of the
-    rates. What has no denominator (precision when nothing was called good) is NaN.
-    """
-    from sklearn.metrics import confusion_matrix
-
-    if len(labels) == 0:
-        names = ("accuracy", "precision", "recall", "f1", "kappa", "balanced_accuracy")
-        return {"n": 0} | dict.fromkeys(names, math.nan)
-    matrix = confusion_matrix(labels, predictions, labels=[0, 1])
-    tn, fp, fn, tp = (int(count) for count in matrix.ravel())
-    n = tn + fp + fn + tp
-    return {
-        "n": n,
-        "accuracy": (tp + tn) / n,
-        "accuracy_ci": list(wilson(tp + tn, n)),
-        "precision": _ratio(tp, tp + fp),
-        "precision_ci": list(wilson(tp, tp + fp)),
-        "recall": _ratio(tp, tp + fn),
-        "recall_ci": list(wilson(tp, tp + fn)),
-        "f1": _ratio(2 * tp, 2 * tp + fp + fn),
-        "kappa": kappa(labels, predictions),
-        "balanced_accuracy": (_ratio(tp, tp + fn) + _ratio(tn, tn + fp)) / 2,
-    }
-
-
-def _ratio(part: int, whole: int) -> float:
-    return part / whole if whole else math.nan
-
-
-def kappa(a: Sequence[int], b: Sequence[int]) -> float:
-    """Cohen's kappa of two raters (Cohen 1960); NaN when both only ever gave one and the same value."""
-    from sklearn.metrics import cohen_kappa_score
-
-    if len(a) == 0 or len({*a, *b}) == 1:
-        return math.nan
-    return float(cohen_kappa_score(a, b))
-
-
-def krippendorff_alpha(
-    ratings: Sequence[Sequence[float | None]], level: Literal["nominal", "ordinal", "interval"] = "nominal"
-) -> float:
-    """Krippendorff's alpha of any number of raters (one row each, None where one did not rate).
-
-    NaN when fewer than two different values were given or no item has two ratings.
-    """
-    import krippendorff
-
-    table = np.array([[math.nan if value is None else value for value in row] for row in ratings], dtype=float)
-    rated = ~np.isnan(table)
-    pairable = table[:, rated.sum(axis=0) >= 2]
-    if len(np.unique(pairable[~np.isnan(pairable)])) < 2:
-        return math.nan
-    return float(krippendorff.alpha(reliability_data=table, level_of_measurement=level))

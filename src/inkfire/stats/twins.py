@@ -21,7 +21,7 @@ from typing import Any, Self
 import numpy as np
 
 from inkfire.errors import DataError
-from inkfire.files.run import atomic, parse_json, write_json
+from inkfire.files.jsonl import atomic, parse_json, write_json
 from inkfire.records import Labelled, Preference
 from inkfire.stats import intervals
 from inkfire.stats.intervals import Interval

@@ -24,7 +24,7 @@ from pydantic import Field, model_validator
 
 from inkfire.errors import TaskError
 from inkfire.files.formats import read_labelled, read_pairs, read_queries
-from inkfire.files.run import atomic, sha256_file
+from inkfire.files.jsonl import atomic, sha256_file
 from inkfire.records import Labelled, Message, Preference, Query
 from inkfire.settings import Strict, load_toml, nearest
 from inkfire.tasks.prompts import Prompt, parse_prompt

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from inkfire.errors import DataError, MissingExtraError
+from inkfire.llm.progress import Bars, no_bars
 from inkfire.models import policy as policies
 from inkfire.models.policy import Card
 from inkfire.records import Query
@@ -82,14 +83,14 @@ def train_grpo(
     out: Path,
     config: GrpoConfig = GrpoConfig(),
     *,
-    stats: Callable[[], Mapping[str, Any]] | None = None,
+    bars: Bars = no_bars,
 ) -> dict[str, Any]:
     """Train the policy ``start`` (a policy folder or a model's name) against ``reward`` and save it in ``out``.
 
     Writes metrics.jsonl (a row a step) and completions.jsonl (step, query, response, reward).
 
     Args:
-        stats: numbers for the progress bar, usually ``Ledger.stats``.
+        bars: opens the bar that the steps advance.
 
     Returns:
         The summary of the metrics (see monitors.py): steps, reward_first, reward_last, …, warnings.
@@ -102,7 +103,7 @@ def train_grpo(
     if not queries:
         raise DataError("there are no queries to train on")
     if not policies.is_policy(out):
-        _train(task, queries, start, reward, out, config, stats)
+        _train(task, queries, start, reward, out, config, bars)
     return summary(trl.rows(out / trl.METRICS)) | {"completions": len(trl.rows(out / COMPLETIONS))}
 
 
@@ -113,7 +114,7 @@ def _train(
     reward: Reward,
     out: Path,
     config: GrpoConfig,
-    stats: Callable[[], Mapping[str, Any]] | None,
+    bars: Bars,
 ) -> None:
     folder = Path(start) if policies.is_policy(start) else None
     card = Card.of(str(start), task) if folder is None else Card.read(folder)
@@ -132,7 +133,7 @@ def _train(
             peft_config=None if adapted else trl.lora("CAUSAL_LM"),
             rollout_func=_rollout(tokenizer, config),
         )
-        trl.run_trainer(trainer, out, label="grpo", extra=monitor.step, rename=_METRICS, stats=stats)
+        trl.run_trainer(trainer, out, label="grpo", extra=monitor.step, rename=_METRICS, bars=bars)
         trainer.model.save_pretrained(out, selected_adapters=["default"])
         tokenizer.save_pretrained(out)
     dataclasses.replace(

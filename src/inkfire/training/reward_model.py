@@ -21,7 +21,8 @@ from typing import Any, Literal
 
 from inkfire.errors import DataError, InputError
 from inkfire.files.formats import split_by_query
-from inkfire.files.run import write_jsonl
+from inkfire.files.jsonl import write_jsonl
+from inkfire.llm.progress import Bars, no_bars
 from inkfire.records import Labelled, Preference, to_json
 from inkfire.rewards.base import Reward
 from inkfire.rewards.linear import LinearReward
@@ -59,6 +60,7 @@ def train_reward_model(
     *,
     task: Task | None = None,
     labelled: Sequence[Labelled] | None = None,
+    bars: Bars = no_bars,
 ) -> dict[str, Any]:
     """Train, measure and save a reward model; in a folder where it is done already, read its card.
 
@@ -83,7 +85,7 @@ def train_reward_model(
         card: dict[str, Any] = {"kind": config.kind, "task": None if task is None else task.name}
         card |= {"n_train": len(train), "n_test": len(test)}
         fit = _linear if config.kind == "linear" else _transformer
-        reward, measured = fit(pairs, train, test, out, config, task)
+        reward, measured = fit(pairs, train, test, out, config, task, bars)
         threshold = _threshold(reward, labelled, test, config.seed)
         card |= measured | threshold
         write_card(out, card | {"warnings": remarks(card)})
@@ -98,6 +100,7 @@ def _linear(
     out: Path,
     config: RewardModelConfig,
     task: Task | None,
+    bars: Bars,
 ) -> tuple[Reward, dict[str, Any]]:
     model = NgramPairModel().fit(train)
     model.save(out)
@@ -114,12 +117,13 @@ def _transformer(
     out: Path,
     config: RewardModelConfig,
     task: Task | None,
+    bars: Bars,
 ) -> tuple[Reward, dict[str, Any]]:
     from inkfire.training.reward_trainer import train_transformer
 
     assert task is not None
     assert config.base is not None
-    reward, trained = train_transformer(train, out, config, task, config.base)
+    reward, trained = train_transformer(train, out, config, task, config.base, bars)
     twin = {f"ngram_{key}": value for key, value in _on(NgramPairModel().fit(train), test).items()}
     twin = {key: value for key, value in twin.items() if key.startswith("ngram_accuracy")}
     return reward, trained | {"measured_on": "held-out queries"} | _on(reward, test) | twin

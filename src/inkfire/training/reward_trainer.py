@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from inkfire.errors import MissingExtraError, ModelNameError
 from inkfire.files.formats import pair_row
+from inkfire.llm.progress import Bars
 from inkfire.models.policy import Template, base_source, compute_dtype, load_tokenizer
 from inkfire.records import Preference
 from inkfire.rewards.transformer import TransformerReward
@@ -31,7 +32,7 @@ except ImportError as error:
 
 
 def train_transformer(
-    pairs: Sequence[Preference], out: Path, config: RewardModelConfig, task: Task, base: str
+    pairs: Sequence[Preference], out: Path, config: RewardModelConfig, task: Task, base: str, bars: Bars
 ) -> tuple[TransformerReward, dict[str, Any]]:
     """Train on ``pairs`` and save the merged model in ``out``.
 
@@ -46,7 +47,7 @@ def train_transformer(
     with trl.quiet():
         trainer = build_trainer(pairs, out, config, template, base)
         kept = {"loss": "loss", "grad_norm": "grad_norm", "accuracy": "accuracy", "margin": "margin"}
-        trl.run_trainer(trainer, out, label="reward model", rename=kept)
+        trl.run_trainer(trainer, out, label="reward model", rename=kept, bars=bars)
         # Merged in float32: the adapter's small changes would be lost in the rounding of bfloat16.
         merged = trainer.model.float().merge_and_unload()
         merged.to(compute_dtype()).save_pretrained(out)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from inkfire.errors import DataError, MissingExtraError
+from inkfire.llm.progress import Bars, no_bars
 from inkfire.models.policy import Card, is_policy, load_model
 from inkfire.records import Candidate
 from inkfire.tasks.task import Task
@@ -42,7 +43,13 @@ class SftConfig:
 
 
 def train_sft(
-    task: Task, rows: Sequence[Candidate], base: str, out: Path, config: SftConfig = SftConfig()
+    task: Task,
+    rows: Sequence[Candidate],
+    base: str,
+    out: Path,
+    config: SftConfig = SftConfig(),
+    *,
+    bars: Bars = no_bars,
 ) -> dict[str, Any]:
     """Fine-tune ``base`` on the responses of ``rows`` and save the adapter in ``out``.
 
@@ -56,7 +63,7 @@ def train_sft(
     if not rows:
         raise DataError("there are no texts to fine-tune on")
     if not is_policy(out):
-        _train(task, rows, base, out, config)
+        _train(task, rows, base, out, config, bars)
     losses = [row["loss"] for row in trl.rows(out / trl.METRICS) if row.get("loss") is not None]
     edge = max(1, len(losses) // 10)
     return {
@@ -67,7 +74,7 @@ def train_sft(
     }
 
 
-def _train(task: Task, rows: Sequence[Candidate], base: str, out: Path, config: SftConfig) -> None:
+def _train(task: Task, rows: Sequence[Candidate], base: str, out: Path, config: SftConfig, bars: Bars) -> None:
     card = Card.of(base, task)
     micro = min(config.micro_batch_size, config.batch_size)
     with trl.quiet():
@@ -89,7 +96,7 @@ def _train(task: Task, rows: Sequence[Candidate], base: str, out: Path, config: 
             processing_class=tokenizer,
             peft_config=trl.lora("CAUSAL_LM"),
         )
-        trl.run_trainer(trainer, out, label="sft", rename={"loss": "loss", "grad_norm": "grad_norm"})
+        trl.run_trainer(trainer, out, label="sft", rename={"loss": "loss", "grad_norm": "grad_norm"}, bars=bars)
         trainer.model.save_pretrained(out)
         tokenizer.save_pretrained(out)
     dataclasses.replace(card, trained="sft", steps=trainer.state.global_step).write(out)

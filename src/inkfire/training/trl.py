@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from inkfire.errors import MissingExtraError
-from inkfire.files.run import write_jsonl
-from inkfire.llm.progress import Progress
+from inkfire.files.jsonl import write_jsonl
+from inkfire.llm.progress import Bar, Bars, no_bars
 from inkfire.models import policy
 
 try:
@@ -65,7 +65,7 @@ def run_trainer(
     label: str,
     extra: Callable[[], Mapping[str, Any]] | None = None,
     rename: Mapping[str, str] | None = None,
-    stats: Callable[[], Mapping[str, Any]] | None = None,
+    bars: Bars = no_bars,
 ) -> None:
     """Train to the end, from the last whole checkpoint where there is one.
 
@@ -73,15 +73,15 @@ def run_trainer(
         label: what the progress bar says.
         extra: called once a logged step; its numbers join the step's row.
         rename: the trainer's name of a number → ours; where given, only these are kept.
-        stats: numbers for the progress bar, usually ``Ledger.stats``.
+        bars: opens the bar that the steps advance.
     """
     checkpoint = last_checkpoint(out)
     done = 0 if checkpoint is None else step_of(checkpoint)
     rewind(out / METRICS, done)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_MetricsLog(out / METRICS, extra or dict, rename))
-    with Progress(label, planned_steps(trainer) - done, stats=stats) as progress:
-        trainer.add_callback(_Advance(progress))
+    with bars(label, planned_steps(trainer) - done) as bar:
+        trainer.add_callback(_Advance(bar))
         with disable_input_dtype_casting(trainer.model):  # autocast casts the small LoRA weights, not every input
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
 
@@ -150,11 +150,11 @@ class _MetricsLog(TrainerCallback):  # type: ignore[misc]
 
 
 class _Advance(TrainerCallback):  # type: ignore[misc]
-    def __init__(self, progress: Progress):
-        self._progress = progress
+    def __init__(self, bar: Bar):
+        self._bar = bar
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._progress.advance()
+        self._bar.advance()
 
 
 @contextmanager

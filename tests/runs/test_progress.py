@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from inkfire.llm.progress import Progress
+from inkfire.runs.progress import Progress
 
 
 class Terminal(io.StringIO):
