@@ -1,29 +1,45 @@
-"""Strict, typed settings from TOML: a misspelt key is an error that names the right one, never a silent default.
+"""Strict, typed settings: one class a command, which is its command line, its table in a recipe and its manifest.
 
-A recipe (or any other settings file) is a :class:`Strict` model; ``load_toml`` reads one and turns whatever is wrong
-with it into one message with file, line and key.
+A class made by :func:`settings` is a frozen dataclass whose fields have the help text as their docstrings: cyclopts
+makes options of them, a recipe's table has them as keys, docs/recipes.md lists them. ``load_toml`` reads any file of
+settings and turns whatever is wrong with it into one message with file, line and key; a misspelt key is an error that
+names the right one, never a silent default.
 
->>> class Training(Strict):
-...     steps: int
+>>> @settings
+... class Training:
+...     steps: Annotated[int, Ge(1)] = 10
+...     \"""Optimizer steps.\"""
 >>> load_toml(path, Training)                                                                    # doctest: +SKIP
 RecipeError: demo.toml:3: unknown key 'step'; did you mean 'steps'?
 """
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import json
 import re
 import tomllib
-from collections.abc import Sequence
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, dataclass_transform, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from inkfire.errors import InputError, RecipeError
 
-T = TypeVar("T", bound=BaseModel)
+T = TypeVar("T")
+_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def settings(cls: type[T]) -> type[T]:
+    """A frozen dataclass of keyword fields that, read from a file, refuses unknown keys and converts no types."""
+    cls.__pydantic_config__ = ConfigDict(extra="forbid", strict=True)  # type: ignore[attr-defined]
+    return dataclass(frozen=True, kw_only=True)(cls)
 
 
 class Strict(BaseModel):
@@ -32,8 +48,45 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+@cache
+def _adapter(model: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(model)
+
+
+def _read(text: str, model: type[T]) -> T:
+    """By way of JSON: there strict types still let an array be a tuple and a string a path, as TOML needs."""
+    value: T = _adapter(model).validate_json(text)
+    return value
+
+
+def to_json(value: Any) -> dict[str, Any]:
+    """Settings as JSON values, for a manifest: paths as strings, nested settings as objects."""
+    return json.loads(json.dumps(dataclasses.asdict(value), default=str))  # type: ignore[no-any-return]
+
+
+def from_json(data: Mapping[str, Any], model: type[T]) -> T:
+    """The inverse of :func:`to_json`.
+
+    Raises:
+        InputError: an unknown key or a wrong value.
+    """
+    try:
+        return _read(json.dumps(dict(data)), model)
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        raise InputError(_in_words(first, model, first["loc"])) from None
+
+
+def descriptions(model: type) -> dict[str, str]:
+    """Field → its docstring (the string that stands after it), in words on one line; those of base classes first."""
+    from docstring_parser import parse_from_object
+
+    parsed = [parse_from_object(cls) for cls in reversed(model.__mro__[:-1])]
+    return {field.arg_name: " ".join((field.description or "").split()) for doc in parsed for field in doc.params}
+
+
 def load_toml(path: str | Path, model: type[T], *, error: type[InputError] = RecipeError) -> T:
-    """Read a TOML file as ``model``.
+    """Read a TOML file as ``model``, a :class:`Strict` model or a class of :func:`settings`.
 
     Raises:
         RecipeError: (or ``error``) no such file, not TOML, an unknown key or a wrong value; the first one is named
@@ -52,11 +105,10 @@ def load_toml(path: str | Path, model: type[T], *, error: type[InputError] = Rec
         at = place[1] if place else text.count("\n") + 1
         raise error(f"{path}:{at}: not valid TOML: {problem}") from None
     try:
-        # By way of JSON: there strict types still let an array be a tuple and a string a path, as TOML needs.
-        return model.model_validate_json(json.dumps(data, default=str))
+        return _read(json.dumps(data, default=str), model)
     except ValidationError as problem:
         # A misspelt key is both unknown and missing: say the former.
-        first = min(problem.errors(), key=lambda one: one["type"] != "extra_forbidden")
+        first = min(problem.errors(), key=lambda one: one["type"] not in _UNKNOWN)
         location = first["loc"]
         at = _line_of(text, location)
         raise error(f"{path}{at and f':{at}'}: {_in_words(first, model, location)}") from None
@@ -68,29 +120,34 @@ def nearest(name: str, known: Sequence[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
 
 
-def _in_words(first: Any, model: type[BaseModel], location: Sequence[int | str]) -> str:
+def _in_words(first: Any, model: type, location: Sequence[int | str]) -> str:
     key = ".".join(str(part) for part in location)
-    if first["type"] == "extra_forbidden":
+    if first["type"] in _UNKNOWN:
         return f"unknown key {key!r}{nearest(str(location[-1]), _keys_at(model, location[:-1]))}"
-    if first["type"] == "missing":
+    if first["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
         return f"the key {key!r} is missing"
     message = first["msg"].removeprefix("Value error, ")
     return f"{key}: {message}" if key else message
 
 
-def _keys_at(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
+def _keys_at(model: type, location: Sequence[int | str]) -> list[str]:
     """The keys known at a place inside a model."""
     for part in location:
-        field = model.model_fields.get(str(part))
-        inner = field and _model_in(field.annotation)
+        inner = _model_in(_annotations(model).get(str(part)))
         if inner:
             model = inner
-    return list(model.model_fields)
+    return list(_annotations(model))
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def _annotations(model: type) -> dict[str, Any]:
+    if issubclass(model, BaseModel):
+        return {name: field.annotation for name, field in model.model_fields.items()}
+    return typing.get_type_hints(model)
+
+
+def _model_in(annotation: Any) -> type | None:
     """The first model inside an annotation such as ``tuple[Dimension, ...] | None``."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if isinstance(annotation, type) and (dataclasses.is_dataclass(annotation) or issubclass(annotation, BaseModel)):
         return annotation
     return next((found for inner in get_args(annotation) if (found := _model_in(inner))), None)
 
