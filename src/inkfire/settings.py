@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, dataclass_transform, get_args
+from typing import Any, TypeVar, cast, dataclass_transform, get_args
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -55,7 +55,7 @@ def _adapter(model: Any) -> TypeAdapter[Any]:
 
 def _read(text: str, model: type[T]) -> T:
     """By way of JSON: there strict types still let an array be a tuple and a string a path, as TOML needs."""
-    value: T = _adapter(model).validate_json(text)
+    value: T = _adapter(cast(Any, model)).validate_json(text)
     return value
 
 

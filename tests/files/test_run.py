@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ from hypothesis import strategies as st
 
 from inkfire.errors import DataError, RunFolderError
 from inkfire.files.jsonl import JsonlWriter, read_jsonl, sha256_file, write_json, write_jsonl
-from inkfire.files.run import Run
+from inkfire.files.run import Redone, Run, locked
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -48,6 +51,7 @@ def test_the_manifest_says_what_made_the_folder(tmp_path: Path) -> None:
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert manifest["command"] == "curate"
     assert manifest["seed"] == 7
+    assert manifest["format"] == 2
     assert manifest["inputs"]["prompts"] == {"path": "prompts.txt", "sha256": sha256_file(tmp_path / "prompts.txt")}
     assert {"versions", "inkfire", "python", "platform"} <= manifest.keys()
 
@@ -76,10 +80,93 @@ def test_another_run_is_refused_and_left_untouched(tmp_path: Path, changes: dict
 
 
 def test_changed_input_is_refused(tmp_path: Path) -> None:
-    open_run(tmp_path / "run")
+    open_run(tmp_path / "run").complete("pairs", {"n": 3}, seconds=1)
     (tmp_path / "prompts.txt").write_text("二\n")
     with pytest.raises(RunFolderError, match="contents of input prompts"):
         open_run(tmp_path / "run")
+
+
+def test_a_try_that_left_no_result_binds_nobody(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    open_run(out)
+    (out / "pairs.jsonl.partial").write_text("{}\n")
+    run = open_run(out, settings={"candidates": 8})
+    assert run.manifest["settings"] == {"candidates": 8}
+    assert open_run(out, settings={"candidates": 8}).manifest["settings"] == {"candidates": 8}
+
+
+def test_with_consent_what_depends_on_a_change_is_redone_and_the_rest_kept(tmp_path: Path) -> None:
+    out, asked = tmp_path / "run", []
+
+    def consent(question: str) -> bool:
+        asked.append(question)
+        return True
+
+    def redo(changed: Sequence[str]) -> Redone:
+        assert changed == ["settings.candidates"]
+        return Redone("stage pairs", ("stages/pairs.json",))
+
+    run = open_run(out)
+    run.complete("pairs", {"n": 3}, seconds=1)
+    run.complete("texts", {"n": 9}, seconds=1)
+    changed = {"candidates": 8, "agents": {"judge": "a"}}
+    again = open_run(out, settings=changed, consent=consent, redo=redo)
+    assert asked == [f"{out}: settings.candidates was 4 and is 8 now. This redoes stage pairs."]
+    assert again.done("pairs") is None
+    assert again.done("texts") == {"n": 9}
+    assert open_run(out, settings=changed).manifest["settings"] == changed
+
+
+def test_without_consent_it_is_said_what_would_be_redone(tmp_path: Path) -> None:
+    open_run(tmp_path / "run").complete("pairs", {"n": 3}, seconds=1)
+    with pytest.raises(RunFolderError, match=r"--yes redoes all of it"):
+        open_run(tmp_path / "run", seed=8)
+
+
+def test_a_folder_of_an_earlier_version_is_refused_in_words(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    open_run(out).complete("pairs", {"n": 3}, seconds=1)
+    manifest = json.loads((out / "manifest.json").read_text())
+    del manifest["format"]
+    (out / "manifest.json").write_text(json.dumps(manifest))
+    before = contents(out)
+    with pytest.raises(RunFolderError, match="made by an earlier inkfire"):
+        open_run(out, seed=8, consent=lambda question: True)
+    assert contents(out) == before
+
+
+def test_inputs_are_found_again_where_they_lay(tmp_path: Path) -> None:
+    (tmp_path / "prompts.txt").write_text("一\n")
+    run = Run.open(tmp_path / "a" / "run", command="x", settings={}, inputs={"prompts": tmp_path / "prompts.txt"})
+    assert run.places() == {"prompts": tmp_path / "prompts.txt"}
+    assert str(tmp_path) not in (run.out / "places.json").read_text()
+
+
+def test_a_moved_folder_is_the_same_run(tmp_path: Path) -> None:
+    (tmp_path / "prompts.txt").write_text("一\n")
+    first = Run.open(tmp_path / "a" / "run", command="x", settings={}, inputs={"p": tmp_path / "prompts.txt"})
+    first.complete("x", {"n": 1}, seconds=1)
+    before = sha256_file(first.out)
+    first.out.rename(tmp_path / "b")
+    again = Run.open(tmp_path / "b", command="x", settings={}, inputs={"p": tmp_path / "prompts.txt"})
+    assert again.done("x") == {"n": 1}
+    assert sha256_file(again.out) == before
+
+
+def test_one_process_at_a_time_and_a_kill_leaves_nothing_to_remove(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    code = (
+        f"import sys, time; from pathlib import Path; from inkfire.files.run import locked\n"
+        f"with locked(Path({str(out)!r})):\n print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(RunFolderError, match=f"in use by process {other.pid}:"), locked(out):
+            pass
+        other.kill()
+    with locked(out):
+        pass
 
 
 def test_folders_that_are_no_run(tmp_path: Path) -> None:

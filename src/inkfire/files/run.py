@@ -1,9 +1,10 @@
 """The run folder: a manifest that says what made it, atomic files, and stages that are done or not.
 
 A command opens its ``--out`` folder; opening it again with the same command, settings, seed and inputs resumes
-(finished stages are read back), with anything else it is refused and left untouched. Files appear whole or not at
-all: they are written beside their place, synced, and renamed. Results carry no times, so that the same replies give
-the same bytes; seconds are kept apart in ``timings.json``.
+(finished stages are read back). With other ones it goes on only with consent: what depends on them is redone, the rest
+stays. A try that left no result binds nobody. Files appear whole or not at all: they are written beside their place,
+synced, and renamed. Results carry no times, so that the same replies give the same bytes; seconds are kept apart in
+``timings.json``, and where the inputs lay in ``places.json``, relative to the folder.
 
 >>> run = Run.open(out, command="curate", settings={"candidates": 4}, inputs={"prompts": prompts})  # doctest: +SKIP
 >>> if (result := run.done("pairs")) is None:                                                        # doctest: +SKIP
@@ -14,17 +15,39 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import platform
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import inkfire
 from inkfire.errors import DataError, RunFolderError
-from inkfire.files.jsonl import TIMINGS, dump, json_kind, parse_json, sha256_file, write_json
+from inkfire.files.jsonl import PLACES, TIMINGS, dump, json_kind, parse_json, sha256_file, write_json
 
 _MANIFEST = "manifest.json"
 _VERSIONS = ("openai", "numpy", "scikit-learn", "torch", "transformers", "trl", "peft", "xllamacpp")
+_FORMAT = 2
+"""Of the manifest. Folders without one were made before settings were those of the command line."""
+
+Consent = Callable[[str], bool]
+"""Asked with what would be redone; True where that is wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redone:
+    """What a change makes void: in words, and as the files and folders to remove (globs below the run folder)."""
+
+    what: str
+    files: tuple[str, ...]
+
+
+EVERYTHING = Redone("all of it", ("*",))
+Redo = Callable[[Sequence[str]], Redone]
+"""The names of what changed (``settings.limit``, ``seed``, ``inputs.prompts``) → what depends on it."""
 
 
 class Run:
@@ -43,38 +66,62 @@ class Run:
         settings: Mapping[str, Any],
         inputs: Mapping[str, Path] = {},
         seed: int = 0,
+        consent: Consent = lambda question: False,
+        redo: Redo = lambda changed: EVERYTHING,
     ) -> Run:
         """Begin a run in ``out``, or resume the one that is there.
 
-        ``settings`` is what decides the result, as JSON values; ``inputs`` maps a name to a file or folder, known
-        by its SHA-256.
+        Args:
+            settings: what decides the result, as JSON values.
+            inputs: a name → a file or folder, known by its SHA-256.
+            consent: whether what other settings make void may be removed and done again.
+            redo: what that is.
 
         Raises:
-            RunFolderError: the folder holds a run of another command, setting, seed or input (the first difference
-                is named), or something that is no run at all. Nothing in it is changed.
+            RunFolderError: the folder holds a run of another command, or of another setting, seed or input (the first
+                difference is named) without consent, or something that is no run at all. Nothing in it is changed.
             DataError: an input does not exist.
         """
         wanted = {
+            "format": _FORMAT,
             "command": command,
             "settings": json.loads(dump(settings)),
             "seed": seed,
             "inputs": {name: _input(Path(path)) for name, path in inputs.items()},
         }
-        return cls._agree(out, wanted, _environment())
+        run = cls._agree(out, wanted, _environment(), consent, redo)
+        write_json(out / PLACES, {name: os.path.relpath(path, out) for name, path in inputs.items()})
+        return run
 
     @classmethod
     def open_as(cls, out: Path, manifest: Mapping[str, Any]) -> Run:
         """Like :meth:`open`, for a run that ``manifest`` describes: one that was made in parts elsewhere."""
-        return cls._agree(out, manifest, {})
+        return cls._agree(out, manifest, {}, lambda question: False, lambda changed: EVERYTHING)
 
     @classmethod
-    def _agree(cls, out: Path, wanted: Mapping[str, Any], beside: Mapping[str, Any]) -> Run:
+    def _agree(
+        cls, out: Path, wanted: Mapping[str, Any], beside: Mapping[str, Any], consent: Consent, redo: Redo
+    ) -> Run:
         present = _read_manifest(out)
+        if present is not None and (changed := _changed(present, wanted)):
+            difference = _first_difference(present, wanted)
+            if present.get("format") != _FORMAT and _has_results(out):
+                raise RunFolderError(
+                    f"{out} was made by an earlier inkfire: what it holds still opens, but it cannot be gone on with; "
+                    "use another --out"
+                )
+            if "command" in changed and _has_results(out):
+                raise RunFolderError(f"{out} holds another run: {difference}; use another --out")
+            void = redo(changed) if _has_results(out) else EVERYTHING
+            if _has_results(out) and not consent(f"{out}: {difference}. This redoes {void.what}."):
+                raise RunFolderError(
+                    f"{out} holds another run: {difference}; --yes redoes {void.what}, or use another --out"
+                )
+            _remove(out, void.files)
+            present = None
         if present is None:
             present = {**wanted, **beside}
             write_json(out / _MANIFEST, present)
-        elif difference := _first_difference(present, wanted):
-            raise RunFolderError(f"{out} holds another run: {difference}; use another --out")
         return cls(out, present)
 
     @classmethod
@@ -119,6 +166,46 @@ class Run:
         """The ledger beside the run folders, which all runs there share."""
         return self.out.absolute().parent / ".inkfire" / "ledger.sqlite"
 
+    def places(self) -> dict[str, Path]:
+        """Where the inputs lay when the run was opened last."""
+        places = _read_object(self.out / PLACES) or {}
+        return {name: Path(os.path.normpath(self.out / place)) for name, place in places.items()}
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Within: no other process works in the folder. The lock falls with its process, however that ends.
+
+    Raises:
+        RunFolderError: another process holds it; the message has its number.
+    """
+    from filelock import FileLock, Timeout
+
+    place = out.absolute().parent / ".inkfire"
+    holder = place / f"{out.absolute().name}.pid"
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(holder.with_suffix(".lock"), blocking=False)
+        lock.acquire()
+    except Timeout:
+        raise RunFolderError(
+            f"{out} is in use by process {_pid(holder)}: wait for it, stop it, or use another --out"
+        ) from None
+    except OSError as error:
+        raise RunFolderError(f"cannot write {place}: {error.strerror or error}") from error
+    try:
+        write_json(holder, os.getpid())
+        yield
+    finally:
+        lock.release()
+
+
+def _pid(holder: Path) -> str:
+    try:
+        return holder.read_text().strip()
+    except OSError:  # it was only now begun
+        return "(unknown)"
+
 
 def _input(path: Path) -> dict[str, str]:
     return {"path": path.name, "sha256": sha256_file(path)}
@@ -148,7 +235,7 @@ def _read_manifest(out: Path) -> dict[str, Any] | None:
             raise RunFolderError(f"{out} is a file; --out names a folder")
         manifest = _read_object(out / _MANIFEST)
         # A kill during the very first write leaves only its temporary file.
-        if manifest is None and any(p.suffix != ".tmp" for p in out.iterdir()):
+        if manifest is None and any(p.suffix != ".tmp" and p.name != PLACES for p in out.iterdir()):
             raise RunFolderError(f"{out} is not empty and holds no run of inkfire; use another --out")
     except OSError as error:
         raise RunFolderError(f"cannot read {out}: {error.strerror or error}") from None
@@ -165,6 +252,33 @@ def _read_object(path: Path) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         raise RunFolderError(f"{path} is damaged: expected an object, found {json_kind(value)}")
     return value
+
+
+def _has_results(out: Path) -> bool:
+    """Whether a try left anything that was worth its while: more than a manifest and files that are not whole."""
+    return any(
+        path.stat().st_size
+        for path in out.rglob("*")
+        if path.is_file() and path.name not in (_MANIFEST, PLACES) and path.suffix not in (".tmp", ".partial")
+    )
+
+
+def _remove(out: Path, globs: Sequence[str]) -> None:
+    for path in [path for pattern in globs for path in out.glob(pattern)]:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _changed(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """The names of what is not the same: ``command``, ``seed``, ``settings.KEY``, ``inputs.NAME``."""
+    names = [key for key in ("command", "seed") if present.get(key) != wanted[key]]
+    old, new = present.get("settings", {}), wanted["settings"]
+    names += [f"settings.{key}" for key in {**old, **new} if _compare(old.get(key), new.get(key), key)]
+    before, now = present.get("inputs", {}), wanted["inputs"]
+    digests = [{name: one["sha256"] for name, one in inputs.items()} for inputs in (before, now)]
+    return names + [f"inputs.{key}" for key in {**before, **now} if digests[0].get(key) != digests[1].get(key)]
 
 
 def _first_difference(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
