@@ -99,6 +99,19 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """Which of two responses is better: ``a``, ``b`` or ``tie``; None when it could not be told (``unscored``).
+
+    ``place`` is the place that won in both orders where that made a tie: 1 the first text, 2 the second.
+    """
+
+    winner: Literal["a", "b", "tie"] | None
+    reason: str = ""
+    unscored: str | None = None
+    place: Literal[1, 2] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Preference:
     """``chosen`` is preferred over ``rejected`` as a response to ``query``."""
 

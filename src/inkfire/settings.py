@@ -48,6 +48,18 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+def option(*names: str, env: str | None = None) -> Any:
+    """How a field is called on the command line where its own name does not do (for ``Annotated``).
+
+    Args:
+        names: the option's names, as ``--base``.
+        env: the environment variable that stands in for it.
+    """
+    from cyclopts import Parameter
+
+    return Parameter(name=names or None, env_var=env)
+
+
 @cache
 def _adapter(model: Any) -> TypeAdapter[Any]:
     return TypeAdapter(model)

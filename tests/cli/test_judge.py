@@ -12,7 +12,7 @@ from stub_endpoint import Stub
 from inkfire.files.formats import read_labelled
 from inkfire.files.jsonl import read_jsonl, write_jsonl
 from inkfire.judge.principles import Principle, Principles, read_principles
-from inkfire.judge.spec import read_judge
+from inkfire.judge.spec import JudgeSpec
 from inkfire.llm import loop
 from inkfire.stats.intervals import Interval
 
@@ -127,7 +127,7 @@ def test_how_it_is_calibrated_is_saved(cli: Cli, judge: list[object], files: dic
     code, result, _ = cli(*replace(judge, **options))
     assert (code, result["accuracy"]) == (0, 1.0)
     assert [row["n"] for row in result["reliability"]] == [8, 8]
-    saved = read_judge(tmp_path / "run").calibration
+    saved = JudgeSpec.read(tmp_path / "run").calibration
     assert saved is not None
     assert (saved.method, saved.threshold, saved.cost_false_good) == ("isotonic", 0.75, 3.0)
 
@@ -153,12 +153,12 @@ def test_examples_come_from_the_calibration_texts_and_are_saved(
     code, result, _ = cli(*replace(judge, **options))
     assert code == 0
     assert result["calibrated"] is True
-    saved = read_judge(tmp_path / "run")
+    saved = JudgeSpec.read(tmp_path / "run")
     assert (saved.examples.n, saved.examples.choice, len(saved.examples.pool)) == (4, "nearest", 60)
     reused = replace(judge, calibration=tmp_path / "run", out=tmp_path / "reused")
     code, again, _ = cli(*reused)
     assert (code, again["calls"], again["cached"], again["auc"]) == (0, 17, 17, result["auc"])
-    assert read_judge(tmp_path / "reused").examples == saved.examples
+    assert JudgeSpec.read(tmp_path / "reused").examples == saved.examples
 
     fixed = {"examples-from": files["labels"], "examples": 2, "examples-choice": "fixed", "out": tmp_path / "fixed"}
     code, result, err = cli(*replace(judge, **fixed))
@@ -239,7 +239,7 @@ def test_a_text_of_a_pair_that_gives_orders_loses_without_being_asked_about(
 def test_votes_are_for_modes_that_vary(cli: Cli, judge: list[object], tmp_path: Path) -> None:
     code, result, _ = cli(*replace(judge, mode="verdict", votes=3))
     assert (code, result["scored"], result["calls"]) == (0, 17, 51)
-    assert read_judge(tmp_path / "run").votes == 3
+    assert JudgeSpec.read(tmp_path / "run").votes == 3
     code, _, err = cli(*replace(judge, votes=3, out=tmp_path / "other"))
     assert code == 2
     assert "--votes 3: logprob is deterministic" in err
@@ -364,7 +364,7 @@ def test_refinement_writes_its_history_and_resumes(
     assert code == 0
     assert "leave-one-out: 2 rules" in err
     assert "round 1: validation texts, candidate: " in err
-    assert read_judge(tmp_path / "shown").examples.n == 2
+    assert JudgeSpec.read(tmp_path / "shown").examples.n == 2
     rules = read_principles(tmp_path / "shown" / "principles.toml")
     assert all(item.contribution is not None for item in rules.items)
 
@@ -378,7 +378,7 @@ def test_an_author_model_writes_and_the_model_judges(
         "--json",
     )  # fmt: skip
     assert (code, result["rounds"]) == (0, 1)
-    assert read_judge(tmp_path / "run").model == "judge-model"
+    assert JudgeSpec.read(tmp_path / "run").model == "judge-model"
     with sqlite3.connect(tmp_path / ".inkfire" / "ledger.sqlite") as ledger:
         asked = dict(ledger.execute("SELECT model, COUNT(logprobs) = COUNT(*) FROM replies GROUP BY model"))
     assert asked == {"judge-model": 1, "author-model": 0}

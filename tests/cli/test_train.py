@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from inkfire.files.jsonl import read_jsonl, write_jsonl
-from inkfire.judge.spec import SavedJudge, save_judge
+from inkfire.judge.spec import JudgeSpec
 
 Cli = Callable[..., tuple[int, dict[str, Any], str]]
 
@@ -96,7 +96,7 @@ def test_bad_input_is_told_before_anything_is_written(cli: Cli, base: str, tiny_
     (tmp_path / "labels.jsonl").write_text('{"query": "q", "response": "a", "label": 2}\n')
     (tmp_path / "empty.jsonl").write_text("")
     out, judge = tmp_path / "out", tmp_path / "judge"
-    save_judge(judge, SavedJudge("tiny", "scripted", "logprob"))
+    JudgeSpec("tiny", "scripted", "logprob").save(judge)
     grpo = ["train", "grpo", "--task", tiny_task, "--reward", "share:!", "--out", out, "--policy", base]
     sft = ["train", "sft", "--task", tiny_task, "--base", base, "--out", out]
     for args, words in (

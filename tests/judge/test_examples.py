@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from inkfire.errors import InputError, TaskError
 from inkfire.judge.answers import PairwiseJudge
 from inkfire.judge.examples import Choice, Examples, GoodExamples
-from inkfire.judge.spec import SavedJudge, build_judge
+from inkfire.judge.spec import JudgeSpec, build_judge
 from inkfire.llm import loop
 from inkfire.llm.scripted import ScriptedLLM
 from inkfire.records import Labelled
@@ -141,8 +141,8 @@ async def test_a_debate_is_shown_half_as_many_all_good_and_has_no_vote_of_theirs
         )
         assert len(found) == shown
         assert all("May" in row.response for row in found)
-    assert await SavedJudge("t", "m", "debate", examples=examples).good_shares(POOL) is None
-    assert await SavedJudge("t", "m", "logprob", examples=examples).good_shares(POOL) is not None
+    assert await JudgeSpec("t", "m", "debate", examples=examples).good_shares(POOL) is None
+    assert await JudgeSpec("t", "m", "logprob", examples=examples).good_shares(POOL) is not None
 
 
 async def test_the_labels_of_the_vote_are_those_in_the_prompt(word: Any) -> None:

@@ -14,13 +14,13 @@ from inkfire.judge.examples import Examples
 from inkfire.judge.guard import Guarded
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import Principle, Principles
-from inkfire.judge.spec import SavedJudge, build_judge, read_judge, save_judge
+from inkfire.judge.spec import JudgeSpec, build_judge
 from inkfire.llm.scripted import ScriptedLLM
 from inkfire.records import Labelled
 from inkfire.stats.intervals import Interval
 from inkfire.tasks.task import Task
 
-FULL = SavedJudge(
+FULL = JudgeSpec(
     task="greetings-zh",
     model="local/some",
     mode="logprob",
@@ -33,11 +33,11 @@ FULL = SavedJudge(
 )
 
 
-@pytest.mark.parametrize("judge", [FULL, SavedJudge("tiny", "m", "debate")])
-def test_it_survives_the_file(tmp_path: Path, judge: SavedJudge) -> None:
-    path = save_judge(tmp_path / "judge", judge)
-    assert read_judge(tmp_path / "judge") == judge
-    assert read_judge(path) == judge
+@pytest.mark.parametrize("judge", [FULL, JudgeSpec("tiny", "m", "debate")])
+def test_it_survives_the_file(tmp_path: Path, judge: JudgeSpec) -> None:
+    path = judge.save(tmp_path / "judge")
+    assert JudgeSpec.read(tmp_path / "judge") == judge
+    assert JudgeSpec.read(path) == judge
 
 
 def test_it_builds_the_same_judge(task: Task, word: Any) -> None:
@@ -76,12 +76,12 @@ def test_an_unknown_mode_is_named(task: Task) -> None:
     ],
 )
 def test_a_damaged_file_is_named(tmp_path: Path, change: dict[str, Any]) -> None:
-    path = save_judge(tmp_path, FULL)
+    path = FULL.save(tmp_path)
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(DataError, match=r"judge\.json"):
-        read_judge(tmp_path)
+        JudgeSpec.read(tmp_path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
-        read_judge(tmp_path)
+        JudgeSpec.read(tmp_path)

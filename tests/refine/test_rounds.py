@@ -13,7 +13,7 @@ from inkfire.files.jsonl import read_jsonl
 from inkfire.judge.examples import Examples
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import Principles, read_principles
-from inkfire.judge.spec import SavedJudge
+from inkfire.judge.spec import JudgeSpec
 from inkfire.llm.base import Reply, Usage
 from inkfire.llm.progress import Bar
 from inkfire.llm.scripted import ScriptedLLM
@@ -164,7 +164,7 @@ def test_labelled_texts_are_split_by_query(texts: list[Labelled]) -> None:
 async def test_it_is_measured_before_and_after_and_written(
     task: Task, model: Model, texts: list[Labelled], tmp_path: Path
 ) -> None:
-    judge = SavedJudge("tiny", "scripted", "logprob")
+    judge = JudgeSpec("tiny", "scripted", "logprob")
     made = await refine_and_measure(task, model(), QUERIES, split_labelled(texts, seed=0), judge=judge)
     summary = made.to_json()
     assert summary["after"]["auc"] == 1.0
@@ -178,7 +178,7 @@ async def test_it_is_measured_before_and_after_and_written(
 
 
 async def test_with_nothing_accepted_after_is_before(task: Task, model: Model, texts: list[Labelled]) -> None:
-    judge = SavedJudge("tiny", "scripted", "logprob")
+    judge = JudgeSpec("tiny", "scripted", "logprob")
     splits = split_labelled(texts, seed=0)
     made = await refine_and_measure(task, model("A text has words in it."), QUERIES, splits, judge=judge)
     assert made.after is made.before
@@ -305,7 +305,7 @@ async def test_a_judge_with_examples_is_refined_without_those_of_validation_quer
     splits = split_labelled(texts, seed=0)
     examples = Examples(tuple(splits.fit), 4)
     llm = model()
-    judge = SavedJudge("tiny", "scripted", "logprob", None, examples)
+    judge = JudgeSpec("tiny", "scripted", "logprob", None, examples)
     made = await refine_and_measure(task, llm, QUERIES, splits, judge=judge)
     assert made.after.examples == examples
     validating = {row.response for row in splits.validation}

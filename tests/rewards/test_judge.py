@@ -10,7 +10,7 @@ import pytest
 
 from inkfire.errors import BudgetExceeded, ModelCallError, RefusedReward
 from inkfire.judge.calibration import Calibration
-from inkfire.judge.spec import SavedJudge, save_judge
+from inkfire.judge.spec import JudgeSpec
 from inkfire.records import Verdict
 from inkfire.rewards.judge import JudgeReward, load_judge_reward
 
@@ -75,17 +75,17 @@ def test_queries_and_responses_go_together() -> None:
         JudgeReward(Listed()).score(["q"], ["0.1", "0.2"])
 
 
-def saved(auc: float | None, low: float) -> SavedJudge:
+def saved(auc: float | None, low: float) -> JudgeSpec:
     measured: dict[str, Any] | None = auc and {"scored": 86, "auc": auc, "auc_ci": [low, 2 * auc - low]}
-    return SavedJudge("greetings-en", "m", "logprob", calibration=Calibration(1, 0, 0.4, 80, 40), measured=measured)
+    return JudgeSpec("greetings-en", "m", "logprob", calibration=Calibration(1, 0, 0.4, 80, 40), measured=measured)
 
 
 @pytest.mark.parametrize(
     ("judge", "why"),
     [(saved(None, 0), "never measured"), (saved(0.45, 0.35), "coin"), (saved(0.56, 0.48), "reaches 0.5")],
 )
-def test_a_judge_that_may_be_a_coin_is_refused(tmp_path: Path, judge: SavedJudge, why: str) -> None:
-    save_judge(tmp_path, judge)
+def test_a_judge_that_may_be_a_coin_is_refused(tmp_path: Path, judge: JudgeSpec, why: str) -> None:
+    judge.save(tmp_path)
     with pytest.raises(RefusedReward, match=why) as refused:
         load_judge_reward(tmp_path)
     assert refused.value.exit_code == 2
@@ -94,7 +94,7 @@ def test_a_judge_that_may_be_a_coin_is_refused(tmp_path: Path, judge: SavedJudge
 def test_a_good_judge_and_a_forced_one_are_loaded(tmp_path: Path) -> None:
     for number, (judge, force) in enumerate([(saved(0.7, 0.6), False), (saved(0.45, 0.35), True)]):
         folder = tmp_path / str(number)
-        save_judge(folder, judge)
+        judge.save(folder)
         reward = load_judge_reward(folder, base_url="http://127.0.0.1:9/v1", force=force)
         assert reward.threshold == 0.4
         assert not math.isnan(reward.threshold or 0)

@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from inkfire.errors import InputError, ModelCallError
-from inkfire.judge.base import Judge
-from inkfire.llm import loop, stream
-from inkfire.records import Label, Labelled
+from inkfire.errors import InputError
+from inkfire.judge.base import Judge, judge_many
+from inkfire.llm import loop
+from inkfire.records import Candidate, Label, Labelled, Verdict
 from inkfire.rewards.base import Reward
 
 
@@ -74,23 +74,12 @@ class JudgeSignal:
     name: str
     judge: Judge
     concurrency: int = 8
-    advance: Callable[[], None] | None = None
-
-    async def _one(self, item: tuple[str, str]) -> Opinion:
-        try:
-            verdict = await self.judge.judge(*item)
-        except ModelCallError as error:
-            return Opinion(None, unscored=str(error))
-        finally:
-            if self.advance is not None:
-                self.advance()
-        return Opinion(verdict.label, verdict.probability, verdict.unscored)
-
-    async def _all(self, items: list[tuple[str, str]]) -> list[Opinion]:
-        return [opinion async for opinion in stream.ordered(self._one, items, limit=self.concurrency)]
+    advance: Callable[[Verdict], None] = lambda verdict: None
 
     def label(self, queries: Sequence[str], responses: Sequence[str]) -> list[Opinion]:
-        return loop.run(self._all(list(zip(queries, responses, strict=True))))
+        texts = [Candidate(query, response) for query, response in zip(queries, responses, strict=True)]
+        verdicts = loop.run(judge_many(self.judge, texts, concurrency=self.concurrency, advance=self.advance))
+        return [Opinion(verdict.label, verdict.probability, verdict.unscored) for verdict in verdicts]
 
 
 @dataclass(frozen=True)

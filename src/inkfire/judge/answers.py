@@ -1,4 +1,4 @@
-"""Judges that answer in JSON: ``verdict`` (a reason, then 0 or 1), ``rubric`` (five dimensions), ``pairwise``.
+"""Judges that answer in JSON: ``verdict`` (a reason, then 0 or 1) and ``rubric`` (five dimensions).
 
 All of them treat a text as untrusted (the task's prompts quote it) and a failed or unparsable answer as data: the
 verdict is then ``unscored`` with the reason, never a default label.
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from inkfire.errors import ModelCallError
 from inkfire.judge.examples import NO_EXAMPLES, Examples
@@ -25,17 +25,11 @@ from inkfire.tasks.task import Task
 EXCELLENT = 2.0
 """Weighted rating, of 1 to 3, from which a text is excellent (PAPER, evaluation)."""
 
-_REASON = {"type": "string", "maxLength": 240}
+REASON = {"type": "string", "maxLength": 240}
 VERDICT_SCHEMA: JsonSchema = {
     "type": "object",
-    "properties": {"reason": _REASON, "judge": {"type": "integer", "enum": [0, 1]}},
+    "properties": {"reason": REASON, "judge": {"type": "integer", "enum": [0, 1]}},
     "required": ["reason", "judge"],
-    "additionalProperties": False,
-}
-WINNER_SCHEMA: JsonSchema = {
-    "type": "object",
-    "properties": {"reason": _REASON, "winner": {"type": "string", "enum": ["A", "B"]}},
-    "required": ["reason", "winner"],
     "additionalProperties": False,
 }
 _DIMENSIONS = tuple(field.name for field in dataclasses.fields(Rating))
@@ -155,48 +149,3 @@ class RubricJudge:
         weighted = self.weighted(rating)
         said = ", ".join(f"{name} {getattr(rating, name)}" for name in _DIMENSIONS)
         return Verdict(1 if weighted >= EXCELLENT else 0, probability=(weighted - 1) / 2, reason=said)
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Which of two responses is better: ``a``, ``b`` or ``tie``; None when it could not be told (``unscored``).
-
-    ``place`` is the place that won in both orders where that made a tie: 1 the first text, 2 the second.
-    """
-
-    winner: Literal["a", "b", "tie"] | None
-    reason: str = ""
-    unscored: str | None = None
-    place: Literal[1, 2] | None = None
-
-
-@dataclass(frozen=True)
-class PairwiseJudge:
-    """Compares two responses in both orders; a judge that prefers a place and not a text makes a tie."""
-
-    task: Task
-    llm: LLM
-    principles: Principles | None = None
-    examples: Examples = NO_EXAMPLES
-    seed: int = 0
-
-    @property
-    def name(self) -> str:
-        return f"pairwise:{self.llm.name}"
-
-    async def compare(self, query: str, a: str, b: str) -> Comparison:
-        examples = await self.examples.shown(query, a, b)
-        try:
-            first = await self._ask(query, a, b, examples)
-            second = await self._ask(query, b, a, examples)
-        except NoAnswer as failure:
-            return Comparison(None, unscored=str(failure))
-        if first["winner"] == second["winner"]:
-            place: Literal[1, 2] = 1 if first["winner"] == "A" else 2
-            return Comparison("tie", reason="the other order gave the other answer", place=place)
-        return Comparison("a" if first["winner"] == "A" else "b", reason=first["reason"])
-
-    async def _ask(self, query: str, a: str, b: str, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        rules = (self.principles or Principles.of(self.task.principles)).texts
-        messages = self.task.render("pairwise", query=query, a=a, b=b, principles=rules, examples=examples)
-        return await ask(self.llm, messages, WINNER_SCHEMA, seed=self.seed)

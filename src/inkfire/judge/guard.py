@@ -26,11 +26,11 @@ from functools import lru_cache
 from importlib.resources import as_file, files
 
 from inkfire.errors import DataError
-from inkfire.judge.answers import Comparison, PairwiseJudge
 from inkfire.judge.base import Judge
 from inkfire.judge.calibration import raw_score
+from inkfire.judge.ranking import PairwiseJudge
 from inkfire.judge.views import HAN, TURN_TOKENS, bare, ciphers, invisible, mixed_words, shown, views
-from inkfire.records import Verdict
+from inkfire.records import Comparison, Verdict
 from inkfire.settings import Strict, load_toml
 from inkfire.tasks.task import Task
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inkfire.judge.calibration import brier_score, expected_calibration_error, raw_score, reliability
+from inkfire.judge.calibration import Calibration, brier_score, expected_calibration_error, raw_score, reliability
 from inkfire.records import Labelled, Verdict
 from inkfire.stats.intervals import auc_difference, bootstrap_auc
 from inkfire.stats.twins import length_matched, ngram_cv_scores
@@ -103,6 +103,27 @@ def measure_twins(
         of_slice = [values[i] for i in kept] if values else []
         out |= _auc(f"{name}_length_matched", within[0], of_slice, within[1], seed)
     return out
+
+
+def measure_both(
+    labelled: Sequence[Labelled],
+    raw: Sequence[Verdict],
+    calibration: Calibration | None,
+    *,
+    good_shares: Sequence[float] | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """The metrics of the calibrated judge and its twins, a ``doubt`` in words or None, and what the same answers are
+    worth uncalibrated. ``good_shares`` as in :func:`measure_twins`."""
+    verdicts = raw if calibration is None else [calibration.apply(verdict) for verdict in raw]
+    measured = measure(labelled, verdicts, seed=seed)
+    measured |= measure_twins(labelled, verdicts, good_shares=good_shares, seed=seed)
+    measured["doubt"] = why_doubted(measured)
+    if calibration is None:
+        return measured | {"calibrated": False}
+    plain = measure(labelled, raw, seed=seed)
+    kept = ("accuracy", "accuracy_ci", "says_good", "auc", "ece", "brier")
+    return measured | {"calibrated": True, "uncalibrated": {name: plain.get(name) for name in kept}}
 
 
 def _auc(

@@ -1,31 +1,39 @@
-"""A judge in a folder: judge.json says everything needed to judge the same way again.
+"""A judge in one description: what judge.json holds, and everything that is needed to judge the same way again.
 
-save_judge(out / "judge", SavedJudge(task="greetings-zh", model="local/qwen2.5-coder-1.5b", mode="logprob", …))
-judge = read_judge(out / "judge").open(ledger=ledger)
+spec = JudgeSpec(task="greetings-zh", model="local/qwen2.5-coder-1.5b", mode="logprob", examples=examples)
+spec = await spec.fit(llm, labelled, concurrency=1)                    # calibrated
+spec.save(out / "judge")
+judge = JudgeSpec.read(out / "judge").open(ledger=ledger)
 verdict = await judge.judge(query, response)
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
+
+from annotated_types import Ge, Gt
 
 from inkfire.debate.debate import Debate
 from inkfire.errors import DataError, InputError
 from inkfire.files.jsonl import parse_json, write_json
 from inkfire.judge.answers import RubricJudge, VerdictJudge
-from inkfire.judge.base import Judge
-from inkfire.judge.calibration import CalibratedJudge, Calibration
-from inkfire.judge.examples import NO_EXAMPLES, Examples, GoodExamples
+from inkfire.judge.base import Judge, judge_many
+from inkfire.judge.calibration import MIN_LABELS, CalibratedJudge, Calibration, Method, fit_calibration
+from inkfire.judge.examples import NO_EXAMPLES, Choice, Examples, GoodExamples
 from inkfire.judge.guard import Guarded
 from inkfire.judge.logprob import LogprobJudge
+from inkfire.judge.measure import measure_both
 from inkfire.judge.principles import Principles
 from inkfire.judge.votes import VotingJudge
 from inkfire.llm.base import LLM
 from inkfire.llm.ledger import Ledger
-from inkfire.records import Labelled
+from inkfire.records import Labelled, Verdict
+from inkfire.settings import settings
 from inkfire.tasks.task import Task, load_task
 
 Mode = Literal["verdict", "logprob", "rubric", "debate"]
@@ -33,9 +41,41 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 _FILE = "judge.json"
 
 
+@settings
+class JudgeSettings:
+    """How texts are judged, and how the judge is calibrated."""
+
+    mode: Mode = "logprob"
+    """logprob: one token; verdict: a reason, then 0/1; rubric: five ratings; debate: strategy A's agents."""
+    examples: Annotated[int, Ge(0)] = 0
+    """Labelled texts shown before each text (to a debate half as many)."""
+    examples_choice: Choice = "nearest"
+    """nearest: those most like the text; fixed: the same for every text, half of them good."""
+    calibration_method: Method = "platt"
+    """platt: for dozens of labels; isotonic: any shape, for hundreds."""
+    cost_false_good: Annotated[float, Gt(0)] | None = None
+    """Cost of a bad text called good, the opposite costing 1; by default the threshold balances accuracy."""
+    votes: Annotated[int, Ge(1)] = 1
+    """Samples a text; the majority decides. For verdict and rubric."""
+
+    def check(self, task: Task) -> None:
+        """Whether the task and the mode allow what is asked for.
+
+        Raises:
+            InputError: votes of a mode that does not vary, or examples for a prompt that shows none.
+        """
+        if self.votes > 1 and self.mode not in ("verdict", "rubric"):
+            raise InputError(
+                f"--votes {self.votes}: {self.mode} is deterministic, every vote would be the same; use --mode verdict "
+                "or --mode rubric, or leave --votes out"
+            )
+        if self.examples:
+            task.check_examples(prompt_of(self.mode))
+
+
 @dataclass(frozen=True)
-class SavedJudge:
-    """What judge.json holds.
+class JudgeSpec:
+    """A judge.
 
     ``task`` is a name or a folder; ``principles`` None judges by the task's own; ``examples`` come with their pool, so
     that the judge shows the same ones wherever it is used; ``calibration`` None: uncalibrated; ``measured`` are its
@@ -51,22 +91,145 @@ class SavedJudge:
     calibration: Calibration | None = None
     measured: Mapping[str, Any] | None = None
 
+    @cached_property
+    def loaded(self) -> Task:
+        return load_task(self.task)
+
+    @property
+    def rules(self) -> Principles:
+        """The principles that it judges by."""
+        return self.principles or Principles.of(self.loaded.principles)
+
+    @property
+    def uncalibrated(self) -> JudgeSpec:
+        return dataclasses.replace(self, calibration=None, measured=None)
+
     def build(self, llm: LLM, task: Task | None = None, *, guarded: bool = True) -> Judge:
-        """The judge, on a model that is already open."""
-        loaded = task or load_task(self.task)
-        inner = build_judge(self.mode, loaded, llm, self.principles, self.examples, self.votes, guarded=guarded)
+        """The judge, on a model that is already open (and its task, where that is loaded)."""
+        inner = build_judge(
+            self.mode, task or self.loaded, llm, self.principles, self.examples, self.votes, guarded=guarded
+        )
         return inner if self.calibration is None else CalibratedJudge(inner, self.calibration)
+
+    def open(self, *, ledger: Ledger | None = None, base_url: str | None = None) -> Judge:
+        """The judge on its own model; close it."""
+        from inkfire.models.open import open_model
+
+        return self.build(open_model(self.model, ledger=ledger, base_url=base_url))
+
+    async def fit(
+        self,
+        llm: LLM,
+        labelled: Sequence[Labelled],
+        *,
+        task: Task | None = None,
+        method: Method = "platt",
+        cost_false_good: float | None = None,
+        concurrency: int,
+        advance: Callable[[Verdict], None] = lambda verdict: None,
+    ) -> JudgeSpec:
+        """The same judge, calibrated on labelled texts; those that its fixed examples share a query with are left out.
+
+        Raises:
+            InputError: too few texts are scored, or of one class only.
+        """
+        rows = self.examples.unshown(labelled)
+        if len(rows) < MIN_LABELS <= len(labelled):
+            raise InputError(
+                f"{len(self.examples)} examples leave {len(rows)} texts to fit on and {MIN_LABELS} are needed: show "
+                "fewer, or take them from another file (--examples-from)"
+            )
+        verdicts = await judge_many(self.uncalibrated.build(llm, task), rows, concurrency=concurrency, advance=advance)
+        labels = [row.label for row in rows]
+        calibration = fit_calibration(verdicts, labels, method=method, cost_false_good=cost_false_good)
+        return dataclasses.replace(self, calibration=calibration)
+
+    async def judge(
+        self,
+        llm: LLM,
+        texts: Sequence[Any],
+        *,
+        task: Task | None = None,
+        concurrency: int,
+        advance: Callable[[Verdict], None] = lambda verdict: None,
+        seed: int = 0,
+    ) -> tuple[list[Verdict], JudgeSpec]:
+        """The verdicts of ``texts``, calibrated; and the judge with what was measured, where they are labelled."""
+        raw = await judge_many(self.uncalibrated.build(llm, task), texts, concurrency=concurrency, advance=advance)
+        verdicts = [verdict if self.calibration is None else self.calibration.apply(verdict) for verdict in raw]
+        labelled = [text for text in texts if isinstance(text, Labelled)]
+        if not labelled:
+            return verdicts, dataclasses.replace(self, measured=None)
+        shares = await self.good_shares(labelled)
+        measured = measure_both(labelled, raw, self.calibration, good_shares=shares, seed=seed)
+        return verdicts, dataclasses.replace(self, measured=measured)
 
     async def good_shares(self, texts: Sequence[Labelled]) -> list[float] | None:
         """What the labels of its examples say of each text (:meth:`Examples.good_shares`); None for a debate, which is
         shown good texts only."""
         return None if self.mode == "debate" else await self.examples.good_shares(texts)
 
-    def open(self, *, ledger: Ledger | None = None, model: str | None = None, base_url: str | None = None) -> Judge:
-        """The judge on its own model, or on ``model`` (its calibration and measurements were of its own)."""
-        from inkfire.models.open import open_model
+    def foreign(self, other: JudgeSpec) -> str | None:
+        """What ``other`` has in another way, so that its calibration is not this judge's; None where it may be."""
+        for what, mine, theirs in (
+            ("model", self.model, other.model),
+            ("mode", self.mode, other.mode),
+            ("number of votes", self.votes, other.votes),
+            ("principle set", self.rules.version, other.rules.version),
+        ):
+            if mine != theirs:
+                return what
+        return None
 
-        return self.build(open_model(model or self.model, ledger=ledger, base_url=base_url))
+    def save(self, folder: Path) -> Path:
+        """Write folder/judge.json and return its path."""
+        path = folder / _FILE
+        write_json(
+            path,
+            {
+                "task": self.task,
+                "model": self.model,
+                "mode": self.mode,
+                "principles": self.principles and self.principles.to_json(),
+                "examples": self.examples.to_json() if self.examples else None,
+                "votes": self.votes,
+                "calibration": self.calibration and self.calibration.to_json(),
+                "measured": self.measured and dict(self.measured),
+            },
+        )
+        return path
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Self:
+        """Read a saved judge, from its folder or its judge.json.
+
+        Raises:
+            DataError: no such file, or not a saved judge.
+        """
+        path = Path(folder)
+        path = path / _FILE if path.is_dir() else path
+        try:
+            data = parse_json(path.read_text(encoding="utf-8"), path=path)
+        except OSError:
+            raise DataError("no such file; a judge's folder holds judge.json", path=path) from None
+        try:
+            if data["mode"] not in MODES:
+                raise ValueError(f"unknown mode {data['mode']!r}")
+            rules, calibration = data["principles"], data["calibration"]
+            return cls(
+                task=data["task"],
+                model=data["model"],
+                mode=data["mode"],
+                principles=Principles.from_json(rules) if rules else None,
+                examples=Examples.from_json(data["examples"]) if data["examples"] else NO_EXAMPLES,
+                votes=data.get("votes", 1),
+                calibration=Calibration.from_json(calibration, path=path) if calibration else None,
+                measured=data["measured"],
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
+            if isinstance(error, DataError):
+                raise
+            raise DataError(f"not a saved judge ({type(error).__name__}: {error})", path=path) from None
 
 
 def build_judge(
@@ -108,58 +271,3 @@ def _build_one(mode: str, task: Task, llm: LLM, principles: Principles | None, e
 def prompt_of(mode: str) -> str:
     """The task's prompt that a mode shows its examples in."""
     return "judge" if mode == "debate" else mode
-
-
-def save_judge(folder: Path, judge: SavedJudge) -> Path:
-    """Write folder/judge.json and return its path."""
-    path = folder / _FILE
-    write_json(
-        path,
-        {
-            "task": judge.task,
-            "model": judge.model,
-            "mode": judge.mode,
-            "principles": judge.principles and judge.principles.to_json(),
-            "examples": judge.examples.to_json() if judge.examples else None,
-            "votes": judge.votes,
-            "calibration": judge.calibration and judge.calibration.to_json(),
-            "measured": judge.measured and dict(judge.measured),
-        },
-    )
-    return path
-
-
-def read_judge(folder: str | Path) -> SavedJudge:
-    """Read a saved judge, from its folder or its judge.json.
-
-    Raises:
-        DataError: no such file, or not a saved judge.
-    """
-    path = Path(folder)
-    path = path / _FILE if path.is_dir() else path
-    try:
-        data = parse_json(path.read_text(encoding="utf-8"), path=path)
-    except OSError:
-        raise DataError("no such file; a judge's folder holds judge.json", path=path) from None
-    try:
-        return _from_json(data, path)
-    except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"not a saved judge ({type(error).__name__}: {error})", path=path) from None
-
-
-def _from_json(data: Mapping[str, Any], path: Path) -> SavedJudge:
-    if data["mode"] not in MODES:
-        raise ValueError(f"unknown mode {data['mode']!r}")
-    rules, calibration = data["principles"], data["calibration"]
-    return SavedJudge(
-        task=data["task"],
-        model=data["model"],
-        mode=data["mode"],
-        principles=Principles.from_json(rules) if rules else None,
-        examples=Examples.from_json(data["examples"]) if data["examples"] else NO_EXAMPLES,
-        votes=data.get("votes", 1),
-        calibration=Calibration.from_json(calibration, path=path) if calibration else None,
-        measured=data["measured"],
-    )

@@ -1,6 +1,7 @@
-"""How long work tells how far it is: to a bar, or to nobody. What draws one is ``runs.progress``.
+"""How long work tells how it goes: to whoever watches, or to nobody. What draws bars is ``runs.progress``.
 
-with bars("judge", len(texts)) as bar:
+watcher.note("round 1: 4 forgeries, 3 caught")
+with watcher.bars("judge", len(texts)) as bar:
     bar.advance(failed=not verdict.scored)
 """
 
@@ -29,3 +30,7 @@ class _NoBar:
 def no_bars(label: str, total: int) -> Iterator[Bar]:
     """Where nobody looks."""
     yield _NoBar()
+
+
+def no_notes(message: str) -> None:
+    """Where nobody reads."""

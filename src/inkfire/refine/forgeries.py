@@ -7,7 +7,7 @@ says what the flaw is. The judge under refinement (the Detector) reads it withou
 - it calls the text good → *fooled*: the Generator's explanation becomes a proposal for S_D.
 
 A small Generator sometimes writes a fine text, or none. A text that is empty, far too long, in another script than the
-task's or a copy of the query is no attack and is dropped, and counted.
+task's or a copy of the query is no forgery and is dropped, and counted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from inkfire.judge.base import Judge
 from inkfire.judge.principles import Principles
 from inkfire.llm.base import LLM, JsonSchema
 from inkfire.records import Verdict, text_id
-from inkfire.refine.proposals import LONGEST, SHORTEST_ATTACK, Proposal, unusable
+from inkfire.refine.proposals import LONGEST, SHORTEST_FORGERY, Proposal, unusable
 from inkfire.tasks.task import Task
 
 _GENERATOR: JsonSchema = {
@@ -42,7 +42,7 @@ _DETECTOR: JsonSchema = {
 
 
 @dataclass(frozen=True, slots=True)
-class Attack:
+class Forgery:
     """One attempt. ``verdict`` is the judge's; ``advice``, and what ``gave_away`` the flaw, are the Detector's when it
     caught the text."""
 
@@ -87,27 +87,27 @@ class Attack:
         }
 
 
-async def attack(
+async def forge(
     task: Task, llm: LLM, judge: Judge, query: str, *, principles: Principles, flaws: Principles, seed: int
-) -> Attack:
+) -> Forgery:
     """Generate one flawed text for ``query`` and have it judged; a failed call makes a dropped attempt."""
     try:
         messages = task.render("generator", query=query, flaws=flaws.texts)
         made = await ask(llm, messages, _GENERATOR, max_tokens=task.max_tokens + 80, seed=seed)
     except NoAnswer as failure:
-        return Attack(query, dropped=f"generator: {failure}")
+        return Forgery(query, dropped=f"generator: {failure}")
     text, flaw = made["text"].strip(), made["flaw"].strip()
-    if why := unusable(text, task, [query], shortest=SHORTEST_ATTACK, longest=4 * task.max_tokens):
-        return Attack(query, text, flaw, dropped=f"text: {why}")
+    if why := unusable(text, task, [query], shortest=SHORTEST_FORGERY, longest=4 * task.max_tokens):
+        return Forgery(query, text, flaw, dropped=f"text: {why}")
     try:
         verdict = await judge.judge(query, text)
     except ModelCallError as error:
-        return Attack(query, text, flaw, dropped=f"judge: {error}")
+        return Forgery(query, text, flaw, dropped=f"judge: {error}")
     if verdict.label != 0:
-        return Attack(query, text, flaw, verdict)
+        return Forgery(query, text, flaw, verdict)
     try:
         messages = task.render("detector", query=query, response=text, principles=principles.texts)
         said = await ask(llm, messages, _DETECTOR, seed=seed)
     except NoAnswer:
-        return Attack(query, text, flaw, verdict)
-    return Attack(query, text, flaw, verdict, advice=said["advice"].strip(), gave_away=said["reason"].strip())
+        return Forgery(query, text, flaw, verdict)
+    return Forgery(query, text, flaw, verdict, advice=said["advice"].strip(), gave_away=said["reason"].strip())

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inkfire.records import Labelled
-from inkfire.refine.forgeries import Attack
+from inkfire.refine.forgeries import Forgery
 from inkfire.search import near_duplicate
 
 LIMIT = 50
@@ -31,10 +31,10 @@ class HardNegative:
     probability: float
 
     @classmethod
-    def of(cls, attack: Attack, round_number: int) -> HardNegative:
-        """An attack that fooled the judge."""
-        given = None if attack.verdict is None else attack.verdict.probability
-        return cls(attack.query, attack.text, attack.flaw, round_number, 1.0 if given is None else given)
+    def of(cls, forgery: Forgery, round_number: int) -> HardNegative:
+        """A forgery that fooled the judge."""
+        given = None if forgery.verdict is None else forgery.verdict.probability
+        return cls(forgery.query, forgery.text, forgery.flaw, round_number, 1.0 if given is None else given)
 
     def labelled(self) -> Labelled:
         return Labelled(self.query, self.response, 0, "adversary")

@@ -30,7 +30,7 @@ _ALIKE = 0.3
 LONGEST = 240
 """Characters of a rule."""
 
-SHORTEST_RULE, SHORTEST_ATTACK = 8, 4
+SHORTEST_RULE, SHORTEST_FORGERY = 8, 4
 """Characters; the name of a flaw is no rule."""
 
 _COPIED_HAN, _COPIED = 10, 30

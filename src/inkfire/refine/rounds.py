@@ -18,7 +18,7 @@ no query. Every proposal and every candidate, taken or not, goes into the histor
 rejected, or is worded nearly like it, is not tried again. All randomness is seeded and all calls go through the ledger,
 so a run that was stopped repeats itself up to that point without a call.
 
-    refined = await refine(task, llm, queries, training, validation, settings=RefineSettings(rounds=1))
+    refined = await Refiner(task, llm, queries, training, validation, RefineSettings(rounds=1)).run()
     refined.principles.texts, refined.history[0]["why"]
 """
 
@@ -27,53 +27,62 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
+
+from annotated_types import Ge, Le
 
 from inkfire.errors import InputError
 from inkfire.files.formats import split_by_query
+from inkfire.judge.base import at_once, judge_many
 from inkfire.judge.calibration import MIN_LABELS, CalibratedJudge, fit_calibration, raw_score
-from inkfire.judge.examples import NO_EXAMPLES, Examples
-from inkfire.judge.judging import at_once, judge_all
+from inkfire.judge.examples import NO_EXAMPLES, Choice, Examples
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import LIMIT, Principles
 from inkfire.llm import stream
 from inkfire.llm.base import LLM
-from inkfire.llm.progress import Bars, no_bars
+from inkfire.llm.progress import Bars, no_bars, no_notes
 from inkfire.records import Labelled, Verdict, text_id, to_json
 from inkfire.refine.acceptance import Acceptance, BetterRanking, Decision, NoWorse
 from inkfire.refine.contribution import leave_one_out, with_effect
-from inkfire.refine.forgeries import Attack, attack
+from inkfire.refine.forgeries import Forgery, forge
 from inkfire.refine.hard_negatives import HardNegative, best
 from inkfire.refine.proposals import Proposal, copies, merge, reflect, refused_rule, revise, worst_errors
 from inkfire.search import near_duplicate
+from inkfire.settings import settings
 from inkfire.tasks.task import Task
 
-Note = Callable[[str], None]
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
+@settings
 class RefineSettings:
-    """``attacks`` queries and ``errors`` labelled errors a round; ``alpha`` is the chance, over the whole run, of
-    taking a candidate that is no better; ``screen`` validation texts decide whether the others are judged (0: always);
-    the run stops after ``patience`` rounds in a row without a gain; ``leave_one_out`` measures each rule in the end;
-    ``shorten`` does so too, and drops the rules that add nothing where that is shown to be no worse."""
+    """How principles are refined."""
 
-    rounds: int = 1
-    attacks: int = 4
-    errors: int = 6
-    alpha: float = 0.05
-    screen: int = 0
-    patience: int = 2
+    rounds: Annotated[int, Ge(0)] = 1
+    """Rounds of forgery, reflection and test."""
+    attacks: Annotated[int, Ge(1)] = 4
+    """Forgeries (flawed texts) a round."""
+    errors: Annotated[int, Ge(1)] = 6
+    """The judge's errors reflected on a round."""
+    validation: Annotated[int, Ge(4)] | None = None
+    """At most so many texts test a candidate."""
+    test: Annotated[int, Ge(4)] | None = None
+    """At most so many texts, and half, measure the judge before and after."""
+    alpha: Annotated[float, Ge(0.001), Le(0.5)] = 0.05
+    """Chance, over the run, of accepting what is no better."""
+    screen: Annotated[int, Ge(0)] = 0
+    """Reject a candidate that gains nothing on so many validation texts (0: all of them decide)."""
+    patience: Annotated[int, Ge(1)] = 2
+    """Stop after so many rounds in a row without a gain."""
     leave_one_out: bool = False
+    """Measure each rule in the end: one judging of the validation texts each."""
     shorten: bool = False
-    concurrency: int = 4
-    seed: int = 0
-
-    def judged_at_once(self, model: str) -> int:
-        """Texts that the judge of this model has before it at a time."""
-        return min(self.concurrency, at_once(model, "logprob"))
+    """Measure each rule, and drop those that add nothing if that is no worse."""
+    examples: Annotated[int, Ge(0)] = 0
+    """Labelled texts shown to the judge before each text."""
+    examples_choice: Choice = "nearest"
+    """nearest: those most like the text; fixed: the same for every text, half of them good."""
 
 
 @dataclass(frozen=True)
@@ -99,94 +108,95 @@ class Refined:
         return len(self.history) - self.accepted
 
 
-async def refine(
-    task: Task,
-    llm: LLM,
-    queries: Sequence[str],
-    training: Sequence[Labelled],
-    validation: Sequence[Labelled],
-    *,
-    settings: RefineSettings = RefineSettings(),
-    start: Principles | None = None,
-    examples: Examples = NO_EXAMPLES,
-    author: LLM | None = None,
-    acceptance: Acceptance | None = None,
-    note: Note = lambda message: None,
-    bars: Bars = no_bars,
-) -> Refined:
-    """Refine the task's principles (or ``start``) over ``settings.rounds`` rounds.
+@dataclass
+class Refiner:
+    """A refinement: of the task's principles, or of ``principles``.
 
     Args:
+        llm: the judge's model.
         queries: what the Generator is asked to write for.
         training: labelled texts whose errors are reflected on and that fit the Detector's threshold.
         validation: labelled texts on which candidates are tested; none of their queries is in ``training``.
         examples: labelled texts shown to the judge, of queries that ``validation`` has not.
-        author: the model that writes attacks, reflections and rules; by default the judge's, ``llm``.
+        author: the model that writes forgeries, reflections and rules; by default the judge's.
         acceptance: the test, by default ``BetterRanking`` with ``settings.alpha`` shared by the rounds.
-        note: told what happens, a line at a time.
-        bars: opens a bar of progress for each part of the work.
-
-    Raises:
-        InputError: no queries, too few training texts, or splits that share a query.
+        concurrency: calls in flight at once.
+        note, bars: told what happens, a line or a step at a time.
     """
-    if not queries:
-        raise InputError("refinement needs at least one query for the Generator")
-    if len(training) < MIN_LABELS or len({row.label for row in training}) < 2:
-        raise InputError(
-            f"the training part has {len(training)} labelled texts; refinement needs {MIN_LABELS} of both classes there"
-        )
-    if shared := {row.query for row in training} & {row.query for row in validation}:
-        raise InputError(f"training and validation share the query {min(shared)!r}; split them by query")
-    rule = acceptance or BetterRanking(settings.alpha, tests=max(settings.rounds, 1), seed=settings.seed)
-    run = _Refinement(task, llm, author or llm, queries, training, validation, settings, examples, rule, note, bars)
-    run.principles = start or Principles.of(task.principles)
-    run.flaws = Principles.of(task.flaws)
-    stopped = ""
-    for number in range(1, settings.rounds + 1):
-        await run.round(number)
-        idle = next((i for i, row in enumerate(reversed(run.history)) if row["accepted"]), len(run.history))
-        if settings.patience <= idle and number < settings.rounds:
-            stopped = f"no gain in {idle} rounds"
-            note(f"stopped after round {number}: {stopped}")
-            break
-    if settings.leave_one_out or settings.shorten:
-        note(f"leave-one-out: {len(run.principles.items)} rules on {len(validation)} validation texts")
-        run.principles = await leave_one_out(
-            run.principles,
-            validation,
-            lambda rules: run.judge(rules, validation, "leave-one-out"),
-            seed=settings.seed,
-        )
-    if settings.shorten:
-        await run.shorten()
-    return Refined(
-        run.principles,
-        run.flaws,
-        tuple(run.history),
-        tuple(run.attacks),
-        tuple(best(run.hard)),
-        tuple(run.counterexamples.values()),
-        stopped,
-    )
-
-
-@dataclass
-class _Refinement:
-    """A run under way."""
 
     task: Task
     llm: LLM
-    author: LLM
     queries: Sequence[str]
     training: Sequence[Labelled]
     validation: Sequence[Labelled]
-    settings: RefineSettings
-    examples: Examples
-    acceptance: Acceptance
-    note: Note
-    bars: Bars
-    principles: Principles = field(init=False)
-    flaws: Principles = field(init=False)
+    settings: RefineSettings = RefineSettings()
+    principles: Principles | None = None
+    examples: Examples = NO_EXAMPLES
+    author: LLM | None = None
+    acceptance: Acceptance | None = None
+    concurrency: int = 4
+    seed: int = 0
+    note: Callable[[str], None] = no_notes
+    bars: Bars = no_bars
+
+    async def run(self) -> Refined:
+        """Refine over ``settings.rounds`` rounds.
+
+        Raises:
+            InputError: no queries, too few training texts, or splits that share a query.
+        """
+        training, settings = self.training, self.settings
+        if not self.queries:
+            raise InputError("refinement needs at least one query for the Generator")
+        if len(training) < MIN_LABELS or len({row.label for row in training}) < 2:
+            raise InputError(
+                f"the training part has {len(training)} labelled texts; refinement needs {MIN_LABELS} of both classes "
+                "there"
+            )
+        if shared := {row.query for row in training} & {row.query for row in self.validation}:
+            raise InputError(f"training and validation share the query {min(shared)!r}; split them by query")
+        run = _Rounds(self, self.principles or Principles.of(self.task.principles), Principles.of(self.task.flaws))
+        stopped = ""
+        for number in range(1, settings.rounds + 1):
+            await run.round(number)
+            idle = next((i for i, row in enumerate(reversed(run.history)) if row["accepted"]), len(run.history))
+            if settings.patience <= idle and number < settings.rounds:
+                stopped = f"no gain in {idle} rounds"
+                self.note(f"stopped after round {number}: {stopped}")
+                break
+        if settings.leave_one_out or settings.shorten:
+            self.note(f"leave-one-out: {len(run.principles.items)} rules on {len(self.validation)} validation texts")
+            run.principles = await leave_one_out(
+                run.principles,
+                self.validation,
+                lambda rules: run.judge(rules, self.validation, "leave-one-out"),
+                seed=self.seed,
+            )
+        if settings.shorten:
+            await run.shorten()
+        return Refined(
+            run.principles,
+            run.flaws,
+            tuple(run.history),
+            tuple(run.attacks),
+            tuple(best(run.hard)),
+            tuple(run.counterexamples.values()),
+            stopped,
+        )
+
+    @property
+    def judged_at_once(self) -> int:
+        """Texts that the judge has before it at a time."""
+        return min(self.concurrency, at_once(self.llm.name, "logprob"))
+
+
+@dataclass
+class _Rounds:
+    """A refinement under way: both sets of rules, and what is known so far."""
+
+    of: Refiner
+    principles: Principles
+    flaws: Principles
     history: list[dict[str, Any]] = field(default_factory=list)
     attacks: list[dict[str, Any]] = field(default_factory=list)
     hard: list[HardNegative] = field(default_factory=list)
@@ -194,23 +204,34 @@ class _Refinement:
     rejected: set[str] = field(default_factory=set)  # versions of candidates
     tried: list[str] = field(default_factory=list)  # texts of proposals that were part of a rejected candidate
 
+    @property
+    def author(self) -> LLM:
+        return self.of.author or self.of.llm
+
+    @property
+    def acceptance(self) -> Acceptance:
+        settings = self.of.settings
+        return self.of.acceptance or BetterRanking(settings.alpha, tests=max(settings.rounds, 1), seed=self.of.seed)
+
     async def round(self, number: int) -> None:
-        seed = self.settings.seed * 1000 + number
-        verdicts = await self.judge(self.principles, self.training, f"round {number}: training texts")
-        calibration = fit_calibration(verdicts, [row.label for row in self.training])
+        seed = self.of.seed * 1000 + number
+        verdicts = await self.judge(self.principles, self.of.training, f"round {number}: training texts")
+        calibration = fit_calibration(verdicts, [row.label for row in self.of.training])
         detector = CalibratedJudge(self._judge_by(self.principles), calibration)
 
         still = await self._still_fooled(detector)
         known = len(best(self.hard))
-        attempts = await self._attack(detector, random.Random(seed), number, seed)
+        attempts = await self._forge(detector, random.Random(seed), number, seed)
         self.attacks += [{"round": number, **attempt.to_json()} for attempt in attempts if attempt.fooled]
         self.hard += [HardNegative.of(attempt, number) for attempt in attempts if attempt.fooled]
         caught = sum(attempt.caught for attempt in attempts)
         fooled = sum(attempt.fooled for attempt in attempts)
-        self.note(f"round {number}: {len(attempts)} attacks, {caught} caught, {fooled} fooled the judge")
+        self.of.note(f"round {number}: {len(attempts)} attacks, {caught} caught, {fooled} fooled the judge")
 
-        errors = worst_errors(self.training, [calibration.apply(verdict) for verdict in verdicts], self.settings.errors)
-        errors += still[: max(1, self.settings.errors // 3)]
+        errors = worst_errors(
+            self.of.training, [calibration.apply(verdict) for verdict in verdicts], self.of.settings.errors
+        )
+        errors += still[: max(1, self.of.settings.errors // 3)]
         reflections = await self._reflect(errors, number, seed)
         self._remember(errors, attempts, number)
         taught = [proposal for attempt in attempts if (proposal := attempt.proposal()) is not None]
@@ -232,16 +253,16 @@ class _Refinement:
         row |= await self._try([one for one in usable if one.kind == "principles"], number, seed)
         row["flaws"] = list(self.flaws.texts)
         self.history.append(row)
-        self.note(f"round {number}: {'accepted' if row['accepted'] else 'rejected'}: {row['why']}")
+        self.of.note(f"round {number}: {'accepted' if row['accepted'] else 'rejected'}: {row['why']}")
 
     async def _still_fooled(self, detector: CalibratedJudge) -> list[tuple[Labelled, Verdict]]:
         """Hard negatives of earlier rounds that this judge calls good, the surest first."""
         texts = [one.labelled() for one in best(self.hard)]
-        verdicts = await judge_all(detector, texts, concurrency=self.settings.judged_at_once(self.llm.name))
+        verdicts = await judge_many(detector, texts, concurrency=self.of.judged_at_once)
         fooled = [(text, verdict) for text, verdict in zip(texts, verdicts, strict=True) if verdict.label == 1]
         return sorted(fooled, key=lambda error: -(error[1].probability or 0))
 
-    def _remember(self, errors: Sequence[tuple[Labelled, Verdict]], attempts: Sequence[Attack], number: int) -> None:
+    def _remember(self, errors: Sequence[tuple[Labelled, Verdict]], attempts: Sequence[Forgery], number: int) -> None:
         """Keep every text that a proposal's ``because`` may name."""
         shown = [(text, verdict, "reflection") for text, verdict in errors]
         shown += [
@@ -255,12 +276,12 @@ class _Refinement:
                 text_id(text.response), row | {"probability": verdict.probability, "origin": origin, "round": number}
             )
 
-    async def _attack(self, detector: CalibratedJudge, rng: random.Random, number: int, seed: int) -> list[Attack]:
-        chosen = rng.sample(list(self.queries), min(self.settings.attacks, len(self.queries)))
+    async def _forge(self, detector: CalibratedJudge, rng: random.Random, number: int, seed: int) -> list[Forgery]:
+        chosen = rng.sample(list(self.of.queries), min(self.of.settings.attacks, len(self.of.queries)))
 
-        async def one(query: str) -> Attack:
-            return await attack(
-                self.task, self.author, detector, query, principles=self.principles, flaws=self.flaws, seed=seed
+        async def one(query: str) -> Forgery:
+            return await forge(
+                self.of.task, self.author, detector, query, principles=self.principles, flaws=self.flaws, seed=seed
             )
 
         return await self._watched(f"round {number}: attacks", one, chosen)
@@ -269,14 +290,14 @@ class _Refinement:
         self, errors: Sequence[tuple[Labelled, Verdict]], number: int, seed: int
     ) -> list[Proposal | str]:
         async def one(error: tuple[Labelled, Verdict]) -> Proposal | str:
-            return await reflect(self.task, self.author, *error, principles=self.principles, seed=seed)
+            return await reflect(self.of.task, self.author, *error, principles=self.principles, seed=seed)
 
         return await self._watched(f"round {number}: reflections", one, errors)
 
     async def _watched(self, label: str, fn: Callable[[T], Awaitable[R]], items: Sequence[T]) -> list[R]:
-        with self.bars(label, len(items)) as bar:
+        with self.of.bars(label, len(items)) as bar:
             out = []
-            async for made in stream.ordered(fn, items, limit=self.settings.concurrency):
+            async for made in stream.ordered(fn, items, limit=self.of.concurrency):
                 out.append(made)
                 bar.advance()
             return out
@@ -285,7 +306,7 @@ class _Refinement:
         """Every proposal as the history shows it; ``refused`` says why one is not used, empty where it is."""
         rows, seen = [], [*self.principles.texts, *self.flaws.texts]
         for proposal in proposals:
-            refused = refused_rule(proposal.text, self.task, seen)
+            refused = refused_rule(proposal.text, self.of.task, seen)
             if refused is None and copies(proposal.text, proposal.material):
                 refused = "it copies the text that it is about, or the question"
             if refused is None and any(
@@ -301,7 +322,7 @@ class _Refinement:
         if not proposals:
             return
         texts = [proposal.text for proposal in proposals]
-        merged = await merge(self.task, self.author, self.flaws, texts, kind="flaws", seed=seed)
+        merged = await merge(self.of.task, self.author, self.flaws, texts, kind="flaws", seed=seed)
         self.flaws = revise(self.flaws, merged.texts, proposals, number)
 
     async def _try(self, proposals: Sequence[Proposal], number: int, seed: int) -> dict[str, Any]:
@@ -309,7 +330,7 @@ class _Refinement:
         if not proposals:
             return {"accepted": False, "why": "no usable proposal", "candidate": None}
         texts = [proposal.text for proposal in proposals][:LIMIT]
-        merged = await merge(self.task, self.author, self.principles, texts, kind="principles", seed=seed)
+        merged = await merge(self.of.task, self.author, self.principles, texts, kind="principles", seed=seed)
         candidate = revise(self.principles, merged.texts, proposals, number)
         row = {"candidate": candidate.to_json(), "merged": merged.how, "merged_why": merged.why, "screened": None}
         if candidate.version in self.rejected or candidate.version == self.principles.version:
@@ -318,7 +339,7 @@ class _Refinement:
         if screened is not None and not screened["passed"]:
             decided = {"accepted": False, "why": screened["why"]}
         else:
-            decision = await self._decide(candidate, self.validation, f"round {number}: validation texts")
+            decision = await self._decide(candidate, self.of.validation, f"round {number}: validation texts")
             decided = decision.to_json()
             if decision.accepted:
                 self.principles = with_effect(candidate, self.principles, decision)
@@ -331,23 +352,25 @@ class _Refinement:
         """Drop the rules without a contribution of their own, if the judge is no worse without them."""
         kept = tuple(item for item in self.principles.items if not item.contribution or item.contribution.estimate > 0)
         if not 0 < len(kept) < len(self.principles.items):
-            return self.note("shortening: no rule to drop")
+            return self.of.note("shortening: no rule to drop")
         candidate = Principles(kept, parent=self.principles.version)
-        rule = NoWorse(alpha=self.settings.alpha, seed=self.settings.seed)
-        decision = await self._decide(candidate, self.validation, "shortening", rule)
+        rule = NoWorse(alpha=self.of.settings.alpha, seed=self.of.seed)
+        decision = await self._decide(candidate, self.of.validation, "shortening", rule)
         row = {"round": len(self.history) + 1, "shortens": True, "proposals": [], "from": self.principles.version}
         self.history.append(row | {"candidate": candidate.to_json()} | decision.to_json())
-        self.note(f"shortening to {len(kept)} rules: {'accepted' if decision.accepted else 'rejected'}: {decision.why}")
+        self.of.note(
+            f"shortening to {len(kept)} rules: {'accepted' if decision.accepted else 'rejected'}: {decision.why}"
+        )
         if decision.accepted:
             self.principles = candidate
         return None
 
     async def _screened(self, candidate: Principles, number: int) -> dict[str, Any] | None:
         """What a part of the validation texts says of a candidate; None where it is not asked."""
-        if not 0 < self.settings.screen < len(self.validation):
+        if not 0 < self.of.settings.screen < len(self.of.validation):
             return None
-        share = self.settings.screen / len(self.validation)
-        _, part = split_by_query(self.validation, fraction=share, seed=self.settings.seed)
+        share = self.of.settings.screen / len(self.of.validation)
+        _, part = split_by_query(self.of.validation, fraction=share, seed=self.of.seed)
         decision = await self._decide(candidate, part, f"round {number}: screening")
         passed = decision.effect > 0
         why = f"AUC changes by {decision.effect:+.3f} on the {decision.n} texts of the screening: no gain"
@@ -366,13 +389,13 @@ class _Refinement:
         )
 
     def _judge_by(self, principles: Principles) -> LogprobJudge:
-        return LogprobJudge(self.task, self.llm, principles, self.examples, seed=self.settings.seed)
+        return LogprobJudge(self.of.task, self.of.llm, principles, self.of.examples, seed=self.of.seed)
 
     async def judge(self, principles: Principles, texts: Sequence[Labelled], label: str) -> list[Verdict]:
-        with self.bars(label, len(texts)) as bar:
-            return await judge_all(
+        with self.of.bars(label, len(texts)) as bar:
+            return await judge_many(
                 self._judge_by(principles),
                 texts,
-                concurrency=self.settings.judged_at_once(self.llm.name),
+                concurrency=self.of.judged_at_once,
                 advance=lambda verdict: bar.advance(failed=not verdict.scored),
             )

@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from inkfire.errors import ModelCallError, RefusedReward
-from inkfire.judge.base import Judge
+from inkfire.errors import RefusedReward
+from inkfire.judge.base import Judge, at_once, judge_many
 from inkfire.judge.calibration import raw_score
-from inkfire.judge.judging import at_once
 from inkfire.judge.measure import why_doubted, why_refused
-from inkfire.judge.spec import SavedJudge, read_judge
-from inkfire.llm import loop, stream
+from inkfire.judge.spec import JudgeSpec
+from inkfire.llm import loop
 from inkfire.llm.ledger import Ledger
+from inkfire.records import Candidate, Verdict
 
 _log = logging.getLogger(__name__)
 
@@ -53,32 +53,27 @@ class JudgeReward:
         return 0.5 if self.value == "label" else self.cut
 
     def score(self, queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
-        return loop.run(self._all(list(zip(queries, responses, strict=True))))
+        texts = [Candidate(query, response) for query, response in zip(queries, responses, strict=True)]
+        verdicts = loop.run(judge_many(self.judge, texts, concurrency=self.concurrency))
+        return [self._value(verdict, text.response) for verdict, text in zip(verdicts, texts, strict=True)]
 
-    async def _all(self, items: list[tuple[str, str]]) -> list[float | None]:
-        return [score async for score in stream.ordered(self._one, items, limit=self.concurrency)]
-
-    async def _one(self, item: tuple[str, str]) -> float | None:
-        try:
-            verdict = await self.judge.judge(*item)
-        except ModelCallError:
-            return None
+    def _value(self, verdict: Verdict, response: str) -> float | None:
         if verdict.injection:
             self.injections[verdict.injection] += 1
-            _log.warning("suspected injection (%s) in a text to be rewarded: %r", verdict.injection, item[1])
+            _log.warning("suspected injection (%s) in a text to be rewarded: %r", verdict.injection, response)
         if verdict.label is None or self.value == "label":
             return None if verdict.label is None else float(verdict.label)
         return raw_score(verdict)
 
 
-def read_accepted(folder: str | Path, *, force: bool = False) -> SavedJudge:
+def read_accepted(folder: str | Path, *, force: bool = False) -> JudgeSpec:
     """A saved judge that may be a reward, no model started.
 
     Raises:
         RefusedReward: on labelled texts its AUC, or the interval of it, is not above 0.5, or it was never measured;
             not with ``force``.
     """
-    saved = read_judge(folder)
+    saved = JudgeSpec.read(folder)
     if (why := why_refused(saved.measured)) and not force:
         raise RefusedReward(f"{folder}: this judge is refused as a reward: {why}; --force takes it all the same")
     return saved
@@ -88,7 +83,6 @@ def load_judge_reward(
     folder: str | Path,
     *,
     ledger: Ledger | None = None,
-    model: str | None = None,
     base_url: str | None = None,
     value: Value = "probability",
     force: bool = False,
@@ -104,6 +98,6 @@ def load_judge_reward(
     saved = read_accepted(folder, force=force)
     if saved.measured is not None and (doubt := why_doubted(saved.measured)):
         _log.warning("%s: %s", folder, doubt)
-    judge = saved.open(ledger=ledger, model=model, base_url=base_url)
+    judge = saved.open(ledger=ledger, base_url=base_url)
     cut = saved.calibration.threshold if saved.calibration else None
-    return JudgeReward(judge, value, cut, at_once(model or saved.model, saved.mode))
+    return JudgeReward(judge, value, cut, at_once(saved.model, saved.mode))

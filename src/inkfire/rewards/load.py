@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -83,10 +83,18 @@ def check_reward(spec: str, *, force: bool = False) -> None:
             load_reward(name)
 
 
-def reward_folders(spec: str) -> list[Path]:
-    """The folders that a reward is read from."""
-    named = [part for _, part in _parts(spec)] or [spec]
-    return [Path(name) for name in named if Path(name).is_dir()]
+def placeholders(spec: str) -> tuple[str, dict[str, Path]]:
+    """The name with its folders as ``<reward 1>``, …, and those folders: what a manifest says, wherever they lie."""
+    parts: Sequence[tuple[float | None, str]] = _parts(spec) or [(None, spec)]
+    folders: dict[str, Path] = {}
+    said = []
+    for weight, name in parts:
+        if Path(name).is_dir():
+            key = f"reward {len(folders) + 1}"
+            folders[key] = Path(name)
+            name = f"<{key}>"
+        said.append(name if weight is None else f"{weight:g}*{name}")
+    return " + ".join(said), folders
 
 
 def _parts(text: str) -> list[tuple[float, str]]:

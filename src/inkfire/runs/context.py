@@ -1,64 +1,239 @@
-"""What the stages of one run share: its recipe, folder, splits, ledger, and the models they open."""
+"""What every command needs, opened once and closed at the end, also after an error: folder, lock, ledger, models.
+
+    with opened("judge", place, settings=described, files={"data": data}) as context:
+        return context.once("judge", lambda: work(context))
+
+A command line says where (:class:`Place`): the folder, the seed, how models are reached. A recipe's stage is the same
+command in a folder below, with the ledger of the whole run.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from inkfire.files.run import Run
+from annotated_types import Ge, Gt
+
+from inkfire.files.run import EVERYTHING, Redo, Run, locked
+from inkfire.judge.base import at_once
 from inkfire.llm import loop
-from inkfire.llm.client import Client
-from inkfire.llm.ledger import Ledger
-from inkfire.runs.recipe import Recipe
-from inkfire.runs.splits import Splits, make_splits
-from inkfire.tasks.task import Task, load_task
+from inkfire.runs.progress import Progress
+from inkfire.settings import option, settings, to_json
+
+if TYPE_CHECKING:
+    from inkfire.llm.batch import Batch
+    from inkfire.llm.client import Client
+    from inkfire.llm.ledger import Ledger
+    from inkfire.models.embeddings import Embedder
+    from inkfire.rewards.base import Reward
+
+
+@settings
+class Access:
+    """How models are reached and what they may cost: no part of what a run is."""
+
+    base_url: Annotated[str | None, option(env="OPENAI_BASE_URL")] = None
+    """OpenAI-compatible endpoint of remote models."""
+    budget: Annotated[float, Gt(0)] | None = None
+    """Spend limit in the currency of the prices; a run stops with exit 3."""
+    budget_tokens: Annotated[int, Gt(0)] | None = None
+    """Spend limit in tokens."""
+    retry_unscored: bool = False
+    """Ask again where a reply could not be used before."""
+    concurrency: Annotated[int, Ge(1)] | None = None
+    """Calls in flight at once; by default 64 texts at an endpoint, embedded 1 (logprob) or 2 to 4."""
+    rpm: Annotated[int, Ge(1)] | None = None
+    """Requests a minute, at most, to each remote model."""
+    tpm: Annotated[int, Ge(1)] | None = None
+    """Tokens a minute, at most, to each remote model."""
+
+    def at_once(self, model: str, mode: str) -> int:
+        return self.concurrency or at_once(model, mode)
+
+    def ledger(self, path: Path, run: str) -> Ledger:
+        """The ledger of a folder, with this run's limits."""
+        from inkfire.llm.ledger import Ledger
+        from inkfire.llm.pace import Pace
+        from inkfire.llm.prices import Budget
+
+        limited = self.budget is not None or self.budget_tokens is not None
+        return Ledger(
+            path,
+            budget=Budget(money=self.budget, tokens=self.budget_tokens) if limited else None,
+            pace=Pace(self.rpm, self.tpm),
+            retry_unscored=self.retry_unscored,
+            run=run,
+        )
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a command works. ``yes`` agrees to what a changed setting redoes; ``parent`` is the recipe's run."""
+
+    out: Path
+    seed: int = 0
+    access: Access = Access()
+    yes: bool = False
+    parent: Context | None = field(default=None, compare=False)
+
+    def consent(self, question: str) -> bool:
+        if self.yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return self.yes
+        sys.stderr.write(f"{question} Go on? [y/N] ")
+        sys.stderr.flush()
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 @dataclass
 class Context:
-    recipe: Recipe
+    """What one command has open. Make one with :func:`opened`."""
+
     run: Run
-    ledger: Ledger
-    seed: int = 0
-    base_url: str | None = None
-    _clients: dict[str, Client] = field(default_factory=dict)
+    place: Place
+    stack: ExitStack
+    models: dict[tuple[str, int | None], Client] = field(default_factory=dict)
+    rewards: dict[str, Reward] = field(default_factory=dict)
+
+    @property
+    def seed(self) -> int:
+        return self.place.seed
+
+    @property
+    def access(self) -> Access:
+        return self.place.access
 
     @cached_property
-    def task(self) -> Task:
-        task, most = load_task(self.recipe.task), self.recipe.max_tokens
-        return task if most is None else task.model_copy(update={"max_tokens": most})
+    def ledger(self) -> Ledger:
+        """The ledger beside the run folder, or that of the whole recipe."""
+        if self.place.parent is not None:
+            return self.place.parent.ledger
+        ledger = self.access.ledger(self.run.ledger_path, self.run.out.absolute().name)
+        return self.stack.enter_context(ledger)
 
-    @cached_property
-    def splits(self) -> Splits:
-        return make_splits(self.recipe, self.task, self.seed)
-
-    def model(self, name: str) -> Client:
-        """A model, opened once a run."""
+    def model(self, name: str, *, concurrency: int | None = None, batch: Batch | None = None) -> Client:
+        """A model, opened once."""
         from inkfire.models.open import open_model
 
-        if name not in self._clients:
-            self._clients[name] = open_model(name, ledger=self.ledger, base_url=self.base_url)
-        return self._clients[name]
+        key = name, concurrency
+        if key not in self.models:
+            client = open_model(
+                name, ledger=self.ledger, base_url=self.access.base_url, concurrency=concurrency, batch=batch
+            )
+            self.stack.callback(lambda: loop.run(client.close()))
+            self.models[key] = client
+        return self.models[key]
 
-    def folder(self, stage: str) -> Path:
-        return self.run.path(stage, "x").parent
+    def embedder(self, name: str) -> Embedder:
+        from inkfire.models.open import open_embedder
 
-    def result(self, stage: str) -> dict[str, Any]:
-        """The result of a stage that the plan puts before the caller's."""
-        result = self.run.done(stage)
-        if result is None:
-            raise RuntimeError(f"stage {stage!r} has not run")
-        return result
+        access = self.access
+        embedder = open_embedder(name, ledger=self.ledger, base_url=access.base_url, concurrency=access.concurrency)
+        self.stack.callback(lambda: loop.run(embedder.close()))
+        return embedder
 
-    def close(self) -> None:
-        for client in self._clients.values():
-            loop.run(client.close())
-        self._clients.clear()
+    def reward(
+        self, name: str, *, value: Literal["probability", "label"] = "probability", force: bool = False
+    ) -> Reward:
+        """A reward by its name, opened once."""
+        from inkfire.rewards.load import load_reward
 
-    @staticmethod
-    def say(message: str) -> None:
-        """A line for the person watching; never on stdout."""
-        print(message, file=sys.stderr, flush=True)
+        if name not in self.rewards:
+            reward = load_reward(name, ledger=self.ledger, base_url=self.access.base_url, value=value, force=force)
+            self.stack.callback(reward.close)
+            self.rewards[name] = reward
+        return self.rewards[name]
+
+    def bars(self, label: str, total: int) -> Progress:
+        return Progress(label, total, stats=self.ledger.stats if "ledger" in vars(self) else None)
+
+    def once(self, stage: str, work: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+        """The result of a stage: read back where it is done, else worked out and recorded.
+
+        Beside it stands what it took: ``calls``, ``cached`` and ``seconds``.
+        """
+        done = self.run.done(stage)
+        if done is not None and not self.access.retry_unscored:
+            return done | {"calls": 0, "cached": 0, "seconds": self.run.seconds()[stage]}
+        started = time.monotonic()
+        result = dict(work())
+        seconds = time.monotonic() - started
+        self.run.complete(stage, result, seconds=seconds)
+        stats = self.ledger.stats()
+        return {**result, "calls": stats["calls"], "cached": stats["cached"], "seconds": round(seconds, 2)}
+
+    def below(self, name: str) -> Place:
+        """The place of one of this run's stages."""
+        return dataclasses.replace(self.place, out=self.run.out / name, yes=True, parent=self)
+
+
+@contextmanager
+def opened(
+    command: str,
+    place: Place,
+    *,
+    settings: Mapping[str, Any],
+    files: Mapping[str, Path | None] = {},
+    redo: Redo = lambda changed: EVERYTHING,
+) -> Iterator[Context]:
+    """The run folder of a command, locked, with what is opened in it closed at the end.
+
+    Args:
+        settings: what decides the result, as JSON values.
+        files: the inputs by name, None where one is not given.
+        redo: what a change of them makes void.
+
+    Raises:
+        RunFolderError: the folder is another run's, in use, or holds results of other settings without consent.
+        DataError: an input does not exist.
+    """
+    with ExitStack() as stack:
+        if place.parent is None:
+            stack.enter_context(locked(place.out))
+        run = Run.open(
+            place.out,
+            command=command,
+            settings=settings,
+            inputs={name: path for name, path in files.items() if path is not None},
+            seed=place.seed,
+            consent=place.consent,
+            redo=redo,
+        )
+        yield Context(run, place, stack)
+
+
+def described(*parts: Any, **more: Any) -> dict[str, Any]:
+    """What of inputs and settings goes into a manifest: their fields, but for the files, which go by their hash."""
+    out: dict[str, Any] = {}
+    for part in parts:
+        files = {one.name for one in dataclasses.fields(part) if _has_path(getattr(part, one.name))}
+        out |= {name: value for name, value in to_json(part).items() if name not in files}
+    return out | more
+
+
+def named_files(*parts: Any) -> dict[str, Path]:
+    """Name → file of the fields that are paths; those of a list by number."""
+    out: dict[str, Path] = {}
+    for part in parts:
+        for one in dataclasses.fields(part):
+            value = getattr(part, one.name)
+            if isinstance(value, Path):
+                out[one.name] = value
+            elif isinstance(value, tuple) and _has_path(value):
+                out |= {f"{one.name} {number}": path for number, path in enumerate(value, 1)}
+    return out
+
+
+def _has_path(value: Any) -> bool:
+    return isinstance(value, Path) or (isinstance(value, tuple) and any(isinstance(one, Path) for one in value))
+
+
+def note(message: str) -> None:
+    """A line for the person watching; never on stdout."""
+    print(message, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""How many labels a judge needs: its accuracy and AUC after a calibration on 10, 20, 50, 100, 200 of them.
+"""``inkfire judge curve``: how many labels a judge needs: accuracy and AUC after a calibration on 10, 20, … of them.
 
 Every text is judged once. The labelled texts are split by query; the test part stays the same, and from the other a
 seeded draw of each size fits the calibration, again and again, on the answers that are there already. A number is the
@@ -11,29 +11,29 @@ mean over the draws. Its interval holds both sources of chance: which labels wer
 
 from __future__ import annotations
 
-import dataclasses
 import random
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Ge
 
 from inkfire.errors import InputError
 from inkfire.files.formats import read_labelled, split_by_query
 from inkfire.files.jsonl import write_jsonl
-from inkfire.files.run import Run
-from inkfire.judge.calibration import MIN_LABELS, Method, fit_calibration, raw_score
-from inkfire.judge.judging import Access, finish, lasting, read_back
+from inkfire.judge.base import judge_many
+from inkfire.judge.calibration import MIN_LABELS, fit_calibration, raw_score
 from inkfire.judge.measure import resampled_rates
 from inkfire.judge.principles import read_principles
-from inkfire.judge.spec import SavedJudge
+from inkfire.judge.spec import JudgeSettings, JudgeSpec
 from inkfire.llm import loop
 from inkfire.records import Labelled, Verdict
-from inkfire.runs.judge import JudgeSettings, choose_examples, judge_parts
+from inkfire.runs.context import Context, Place, described, named_files, note, opened
+from inkfire.runs.judge import choose_examples
+from inkfire.settings import settings
 from inkfire.stats.intervals import auc, resampled_auc
-from inkfire.tasks.task import load_task
+from inkfire.tasks.task import lasting, load_task
 
 SIZES = (10, 20, 50, 100, 200)
 METRICS = ("accuracy", "balanced_accuracy", "auc")
@@ -48,8 +48,7 @@ def learning_curve(
     *,
     sizes: Sequence[int] = SIZES,
     draws: int = 20,
-    method: Method = "platt",
-    cost_false_good: float | None = None,
+    settings: JudgeSettings = JudgeSettings(),
     seed: int = 0,
 ) -> list[dict[str, Any]]:
     """One row a size: ``labels``, ``draws``, and accuracy, balanced_accuracy and auc, each with ``NAME_ci``.
@@ -78,8 +77,8 @@ def learning_curve(
                 calibration = fit_calibration(
                     [verdict for _, verdict in drawn],
                     [row.label for row, _ in drawn],
-                    method=method,
-                    cost_false_good=cost_false_good,
+                    method=settings.calibration_method,
+                    cost_false_good=settings.cost_false_good,
                 )
                 applied.append([calibration.apply(verdict) for _, verdict in held])
             rows.append(_row(size, applied, held, seed))
@@ -116,21 +115,27 @@ def _row(
     return out
 
 
-def curve_data(
-    *,
-    task: str,
-    model: str,
-    data: Path,
-    out: Path,
-    settings: JudgeSettings = JudgeSettings(),
-    sizes: Sequence[int] = SIZES,
-    draws: int = 20,
-    principles: Path | None = None,
-    examples_from: Path | None = None,
-    access: Access = Access(),
-    seed: int = 0,
-    note: Callable[[str], None] = lambda message: None,
-) -> dict[str, Any]:
+@settings
+class CurveInputs:
+    """Whose curve."""
+
+    task: str
+    """A task's name (inkfire tasks list) or its folder."""
+    model: str
+    """local/NAME or a .gguf for the embedded engine; anything else goes to --base-url."""
+    data: Path
+    """Labelled texts; half of their queries are the test."""
+    sizes: str = "10,20,50,100,200"
+    """Numbers of labels."""
+    draws: Annotated[int, Ge(1)] = 20
+    """Draws of labels a size."""
+    principles: Path | None = None
+    """A principles.toml; the task's own by default."""
+    examples_from: Path | None = None
+    """Labelled texts of other queries, for --examples."""
+
+
+def curve(inputs: CurveInputs, settings: JudgeSettings, place: Place) -> dict[str, Any]:
     """``inkfire judge curve``: out/curve.jsonl, and the fields of the command's ``--json``.
 
     Half of the queries of ``data`` are the test. Examples, where they are asked for, come from ``examples_from``: their
@@ -139,55 +144,65 @@ def curve_data(
     Raises:
         InputError: anything about the inputs that the user must change.
     """
-    loaded = load_task(task)
-    settings.check(loaded)
-    fit, test = split_by_query(read_labelled(data), fraction=0.5, seed=seed)
+    sizes = _sizes(inputs.sizes)
+    task = load_task(inputs.task)
+    settings.check(task)
+    fit, test = split_by_query(read_labelled(inputs.data), fraction=0.5, seed=place.seed)
     if not fit or len({row.label for row in fit}) < 2 or len({row.label for row in test}) < 2:
-        raise InputError(f"{data}: labelled texts of both classes and of several queries are needed; half are the test")
-    if settings.examples and examples_from is None:
+        raise InputError(
+            f"{inputs.data}: labelled texts of both classes and of several queries are needed; half are the test"
+        )
+    if settings.examples and inputs.examples_from is None:
         raise InputError("the labels of a curve are drawn anew in each row: name others, --examples-from F")
     known = {row.query for row in (*fit, *test)}
-    rules = read_principles(principles) if principles else None
-    examples = choose_examples(settings, examples_from, [], known, seed, note)
-    judge = SavedJudge(lasting(task), model, settings.mode, rules, examples, settings.votes)
-    inputs = {"data": data, "principles": principles, "examples_from": examples_from}
-    described = {"task": loaded.name, "task_version": loaded.version, "model": model, "sizes": list(sizes)}
-    run = Run.open(
-        out,
-        command="judge curve",
-        settings=described | {"draws": draws} | dataclasses.asdict(settings),
-        inputs={name: path for name, path in inputs.items() if path is not None},
-        seed=seed,
-    )
-    if (done := read_back(run, "curve", access)) is not None:
-        return done
-    if left_out := [size for size in sizes if size > len(fit)]:
-        note(f"{len(fit)} labels are there to draw from: no row for {', '.join(map(str, left_out))}")
-    started = time.monotonic()
-    with access.ledger(run) as ledger:
-        fitted, tested = loop.run(judge_parts(loaded, judge, fit, test, access, ledger))
-        stats = ledger.stats()
-    rows = learning_curve(
-        fit,
-        fitted,
-        test,
-        tested,
-        sizes=sizes,
-        draws=draws,
-        method=settings.calibration_method,
-        cost_false_good=settings.cost_false_good,
-        seed=seed,
-    )
-    write_jsonl(run.path("curve.jsonl"), rows)
-    unscored = sum(not verdict.scored for verdict in (*fitted, *tested))
-    result: dict[str, Any] = {
-        "n": len(test),
-        "n_fit": len(fit),
-        "unscored": unscored,
-        "example_labels": len(examples.pool),
-        "labels": [row["labels"] for row in rows],
-    }
-    for row in rows:
-        result |= {f"{name}_{row['labels']}": row[name] for name in METRICS}
-        result |= {f"{name}_{row['labels']}_ci": row[f"{name}_ci"] for name in METRICS}
-    return finish(run, "curve", result, stats, started)
+    rules = read_principles(inputs.principles) if inputs.principles else None
+    examples = choose_examples(settings, inputs.examples_from, [], known, place.seed)
+    spec = JudgeSpec(lasting(inputs.task), inputs.model, settings.mode, rules, examples, settings.votes)
+
+    def work(context: Context) -> dict[str, Any]:
+        if left_out := [size for size in sizes if size > len(fit)]:
+            note(f"{len(fit)} labels are there to draw from: no row for {', '.join(map(str, left_out))}")
+        concurrency = context.access.at_once(spec.model, spec.mode)
+        judge = spec.build(context.model(spec.model, concurrency=concurrency))
+        both = [*fit, *test]
+        with context.bars("judge", len(both)) as bar:
+            verdicts = loop.run(
+                judge_many(judge, both, concurrency=concurrency, advance=lambda one: bar.advance(failed=not one.scored))
+            )
+        rows = learning_curve(
+            fit,
+            verdicts[: len(fit)],
+            test,
+            verdicts[len(fit) :],
+            sizes=sizes,
+            draws=inputs.draws,
+            settings=settings,
+            seed=place.seed,
+        )
+        write_jsonl(context.run.path("curve.jsonl"), rows)
+        result: dict[str, Any] = {
+            "n": len(test),
+            "n_fit": len(fit),
+            "unscored": sum(not verdict.scored for verdict in verdicts),
+            "example_labels": len(examples.pool),
+            "labels": [row["labels"] for row in rows],
+        }
+        for row in rows:
+            result |= {f"{name}_{row['labels']}": row[name] for name in METRICS}
+            result |= {f"{name}_{row['labels']}_ci": row[f"{name}_ci"] for name in METRICS}
+        return result
+
+    about = described(inputs, settings, task=task.name, task_version=task.version, sizes=list(sizes))
+    with opened("judge curve", place, settings=about, files=named_files(inputs)) as context:
+        return context.once("curve", lambda: work(context))
+
+
+def _sizes(text: str) -> list[int]:
+    """``10,20,50`` → its numbers, rising."""
+    try:
+        sizes = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        raise InputError(f"--sizes {text!r}: write numbers of labels, as in 10,20,50") from None
+    if sizes[0] < MIN_LABELS:
+        raise InputError(f"--sizes {text!r}: a calibration needs at least {MIN_LABELS} labels")
+    return sizes

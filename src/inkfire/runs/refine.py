@@ -1,11 +1,11 @@
-"""The run of ``inkfire refine``: labelled texts split by query, rounds, and what the new principles are worth.
+"""``inkfire refine``: labelled texts split by query, rounds, and what the new principles are worth.
 
 The labelled texts are split into training, validation and test, no query in two of them. Refinement sees the first two.
 The judge before and after is calibrated on the first two and measured on the third; with nothing accepted, after is
 before, and nothing is asked again.
 
     out/principles.toml   S_D in the end                 out/history.jsonl   every proposal and what became of it
-    out/flaws.toml        S_G in the end                 out/attacks.jsonl   the texts that fooled the judge
+    out/flaws.toml        S_G in the end                 out/attacks.jsonl   the forgeries that fooled the judge
     out/hard_negatives.jsonl    the best of those, as labelled texts
     out/counterexamples.jsonl   the texts that rules and proposals name by id in ``because``
 """
@@ -13,10 +13,8 @@ before, and nothing is asked again.
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -25,21 +23,17 @@ from typing import Any
 from inkfire.errors import InputError
 from inkfire.files.formats import read_labelled, read_queries, split_by_query
 from inkfire.files.jsonl import write_jsonl
-from inkfire.files.run import Run
-from inkfire.judge.examples import Choice, Examples
-from inkfire.judge.judging import Access, finish, fit_judge, lasting, read_back
+from inkfire.judge.examples import Examples
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import Principles, read_principles
-from inkfire.judge.spec import SavedJudge, save_judge
+from inkfire.judge.spec import JudgeSpec
 from inkfire.llm import loop
-from inkfire.llm.base import LLM
-from inkfire.llm.ledger import Ledger
-from inkfire.llm.progress import Bars, no_bars
 from inkfire.records import Labelled
 from inkfire.refine.contribution import count_tokens
-from inkfire.refine.rounds import Note, Refined, RefineSettings, refine
-from inkfire.runs.progress import Progress
-from inkfire.tasks.task import Task, load_task
+from inkfire.refine.rounds import Refined, Refiner, RefineSettings
+from inkfire.runs.context import Context, Place, described, named_files, note, opened
+from inkfire.settings import settings
+from inkfire.tasks.task import lasting, load_task
 
 TRAINING = 100
 """Texts that training keeps, whatever size validation asks for: enough for a threshold and a dozen errors."""
@@ -56,6 +50,26 @@ SHOWN = (
     "length_auc",
     "doubt",
 )
+
+
+@settings
+class RefineInputs:
+    """Whose principles, and on which texts."""
+
+    task: str
+    """A task's name (inkfire tasks list) or its folder."""
+    model: str
+    """The judge's model: local/NAME or a .gguf for the embedded engine; anything else goes to --base-url."""
+    prompts: Path
+    """Queries for the Generator, in any format."""
+    labelled: Path
+    """Labelled texts; split here by query into training, validation and test."""
+    tested_on: Path | None = None
+    """Labelled texts of other queries that measure before and after, in place of half of --labelled."""
+    author_model: str | None = None
+    """Model that writes forgeries, reflections and rules; by default --model."""
+    principles: Path | None = None
+    """Start from this principles.toml, not from the task's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +102,13 @@ def split_labelled(
     if len({row.query for row in labelled}) < 4:
         raise InputError("refinement needs labelled texts of at least four queries: training, validation and test")
     rest, tested = _taken(labelled, 0.5, test, seed)
-    most = 0.5 if validation is None else max(0.5, 1 - TRAINING / len(rest))
-    return Splits(*_taken(rest, most, validation, seed + 1), tested)
+    return Splits(*_validation(rest, validation, seed), tested)
+
+
+def _validation(rows: Sequence[Labelled], count: int | None, seed: int) -> tuple[list[Labelled], list[Labelled]]:
+    """(training, validation)"""
+    most = 0.5 if count is None else max(0.5, 1 - TRAINING / len(rows))
+    return _taken(rows, most, count, seed + 1)
 
 
 def _taken(
@@ -112,8 +131,8 @@ class Refinement:
     """What a run made: the sets and their history, and the judge before and after, calibrated and measured."""
 
     refined: Refined
-    before: SavedJudge
-    after: SavedJudge
+    before: JudgeSpec
+    after: JudgeSpec
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -138,160 +157,98 @@ class Refinement:
         write_jsonl(out / "counterexamples.jsonl", self.refined.counterexamples)
 
 
-async def refine_and_measure(
-    task: Task,
-    llm: LLM,
-    queries: Sequence[str],
-    splits: Splits,
-    *,
-    judge: SavedJudge,
-    author: LLM | None = None,
-    settings: RefineSettings = RefineSettings(),
-    note: Note = lambda message: None,
-    bars: Bars = no_bars,
-) -> Refinement:
-    """Refine the principles of ``judge`` (the task's own, when it has none) and measure it before and after.
+async def refine_and_measure(refiner: Refiner, spec: JudgeSpec, test: Sequence[Labelled]) -> Refinement:
+    """Refine the principles of ``spec`` (the task's own, when it has none) and measure it before and after.
 
     Args:
-        queries: what the Generator writes for; those of the test texts are left out.
-        judge: with examples, it shows them as they are while it is measured, and without those that share a query with
-            the validation texts while it is refined.
-        author: the model that writes attacks, reflections and rules, by default ``llm``.
+        refiner: its queries that the test texts share are left out; examples are shown to it without those that share a
+            query with the validation texts, and as they are while the judge is measured.
     """
-    tested = {row.query for row in splits.test}
-    refined = await refine(
-        task,
-        llm,
-        [query for query in dict.fromkeys(queries) if query not in tested],
-        splits.training,
-        splits.validation,
-        settings=settings,
-        start=judge.principles,
-        examples=judge.examples.without({row.query for row in splits.validation}),
-        author=author,
-        note=note,
-        bars=bars,
+    tested = {row.query for row in test}
+    refiner = dataclasses.replace(
+        refiner,
+        queries=[query for query in dict.fromkeys(refiner.queries) if query not in tested],
+        principles=spec.principles,
+        examples=spec.examples.without({row.query for row in refiner.validation}),
     )
+    refined = await refiner.run()
+    fit = [*refiner.training, *refiner.validation]
 
-    async def measured(principles: Principles) -> SavedJudge:
-        with bars("measuring", len(splits.fit) + len(splits.test)) as bar:
-            return await fit_judge(
-                dataclasses.replace(judge, mode="logprob", principles=principles),
-                task,
-                llm,
-                fit=splits.fit,
-                test=splits.test,
-                seed=settings.seed,
-                concurrency=settings.judged_at_once(judge.model),
-                advance=lambda verdict: bar.advance(failed=not verdict.scored),
-            )
+    async def measured(principles: Principles) -> JudgeSpec:
+        judge = dataclasses.replace(spec, mode="logprob", principles=principles)
+        with refiner.bars("measuring", len(fit) + len(test)) as bar:
+            common: dict[str, Any] = {
+                "task": refiner.task,
+                "concurrency": refiner.judged_at_once,
+                "advance": lambda verdict: bar.advance(failed=not verdict.scored),
+            }
+            fitted = await judge.fit(refiner.llm, fit, **common)
+            return (await fitted.judge(refiner.llm, test, seed=refiner.seed, **common))[1]
 
-    before = await measured(judge.principles or Principles.of(task.principles))
+    before = await measured(spec.principles or Principles.of(refiner.task.principles))
     after = await measured(refined.principles) if refined.accepted else before
     return Refinement(refined, before, after)
 
 
-def refine_data(
-    *,
-    task: str,
-    model: str,
-    prompts: Path,
-    labelled: Path,
-    out: Path,
-    author_model: str | None = None,
-    principles: Path | None = None,
-    validation: int | None = None,
-    test: int | None = None,
-    examples: int = 0,
-    examples_choice: Choice = "nearest",
-    settings: RefineSettings = RefineSettings(),
-    access: Access = Access(),
-    note: Note = lambda message: None,
-) -> dict[str, Any]:
-    """``inkfire refine``: the fields of its ``--json``. A run that was stopped goes on from what the ledger has.
+def refine(inputs: RefineInputs, settings: RefineSettings, place: Place) -> dict[str, Any]:
+    """``inkfire refine``: the fields of its ``--json``. A run that was stopped goes on from what the ledger has."""
+    task = load_task(inputs.task)
+    queries = [query.query for query in read_queries(inputs.prompts)]
+    splits = _splits(inputs, settings, place.seed)
+    start = read_principles(inputs.principles) if inputs.principles else None
+    shown = Examples(tuple(splits.fit), settings.examples, settings.examples_choice, place.seed)
+    if settings.examples:
+        task.check_examples("logprob")
+        shown.without({row.query for row in splits.validation})  # refuses too small a pool before anything runs
+    spec = JudgeSpec(lasting(inputs.task), inputs.model, "logprob", start, shown)
+    author = inputs.author_model or inputs.model
 
-    Args:
-        author_model: writes attacks, reflections and rules; by default ``model``, which judges.
-        examples: labelled texts shown before each text, chosen from all but the test texts.
-    """
-    loaded = load_task(task)
-    queries = [query.query for query in read_queries(prompts)]
-    splits = split_labelled(read_labelled(labelled), seed=settings.seed, validation=validation, test=test)
-    start = read_principles(principles) if principles else None
-    shown = Examples(tuple(splits.fit), examples, examples_choice, settings.seed)
-    if examples:
-        loaded.check_examples("logprob")
-        shown.without(
-            {row.query for row in splits.validation}
-        )  # refuses a pool that is too small, before anything runs
-    inputs = {"prompts": prompts, "labelled": labelled, "principles": principles}
-    settled = dataclasses.asdict(settings)
-    del settled["concurrency"], settled["seed"]
-    run = Run.open(
-        out,
-        command="refine",
-        settings={
-            "task": loaded.name,
-            "task_version": loaded.version,
-            "model": model,
-            "author_model": author_model,
-            "validation": validation,
-            "test": test,
-            "examples": examples,
-            "examples_choice": examples_choice,
-        }
-        | settled,
-        inputs={name: path for name, path in inputs.items() if path is not None},
-        seed=settings.seed,
-    )
-    if (done := read_back(run, "refine", access)) is not None:
-        return done
-    started = time.monotonic()
-    with access.ledger(run) as ledger:
-        judge = SavedJudge(lasting(task), model, "logprob", start, shown)
-        made = loop.run(_refine(loaded, queries, splits, judge, author_model or model, settings, access, ledger, note))
-        stats = ledger.stats()
-    made.write(out, loaded.name)
-    save_judge(out, made.after)
-    return finish(run, "refine", made.to_json(), stats, started)
-
-
-async def _refine(
-    task: Task,
-    queries: Sequence[str],
-    splits: Splits,
-    judge: SavedJudge,
-    author_model: str,
-    settings: RefineSettings,
-    access: Access,
-    ledger: Ledger,
-    note: Note,
-) -> Refinement:
-    from inkfire.models.open import open_model
-
-    limits = {name: access.at_once(name, "verdict") for name in dict.fromkeys((judge.model, author_model))}
-    settings = dataclasses.replace(settings, concurrency=max(limits.values()))
-
-    def bars(label: str, total: int) -> Progress:
-        return Progress(label, total, stats=ledger.stats)
-
-    async with AsyncExitStack() as stack:
-        opened = {
-            name: await stack.enter_async_context(
-                open_model(name, ledger=ledger, base_url=access.base_url, concurrency=limit)
-            )
-            for name, limit in limits.items()
-        }
-        llm, author = opened[judge.model], opened[author_model]
-        made = await refine_and_measure(
-            task, llm, queries, splits, judge=judge, author=author, settings=settings, note=note, bars=bars
+    def work(context: Context) -> dict[str, Any]:
+        limits = {name: context.access.at_once(name, "verdict") for name in dict.fromkeys((spec.model, author))}
+        models = {name: context.model(name, concurrency=limit) for name, limit in limits.items()}
+        refiner = Refiner(
+            task,
+            models[spec.model],
+            queries,
+            splits.training,
+            splits.validation,
+            settings,
+            author=models[author],
+            concurrency=max(limits.values()),
+            seed=place.seed,
+            note=note,
+            bars=context.bars,
         )
-        # Without examples: they cost the same whatever the rules are.
-        counted = await count_tokens(LogprobJudge(task, llm, made.refined.principles), splits.validation[0])
+        made = loop.run(_with_tokens(refiner, spec, splits.test))
+        made.write(context.run.out, task.name)
+        made.after.save(context.run.out)
+        return made.to_json()
+
+    about = described(inputs, settings, task=task.name, task_version=task.version)
+    with opened("refine", place, settings=about, files=named_files(inputs)) as context:
+        return context.once("refine", lambda: work(context))
+
+
+def _splits(inputs: RefineInputs, settings: RefineSettings, seed: int) -> Splits:
+    labelled = read_labelled(inputs.labelled)
+    if inputs.tested_on is None:
+        return split_labelled(labelled, seed=seed, validation=settings.validation, test=settings.test)
+    test = read_labelled(inputs.tested_on)
+    if shared := {row.query for row in labelled} & {row.query for row in test}:
+        raise InputError(f"--labelled and --tested-on share the query {min(shared)!r}; split them by query")
+    return Splits(*_validation(labelled, settings.validation, seed), test)
+
+
+async def _with_tokens(refiner: Refiner, spec: JudgeSpec, test: Sequence[Labelled]) -> Refinement:
+    """The refinement, with what each rule costs in the prompt."""
+    made = await refine_and_measure(refiner, spec, test)
+    # Without examples: they cost the same whatever the rules are.
+    judge = LogprobJudge(refiner.task, refiner.llm, made.refined.principles)
+    counted = await count_tokens(judge, refiner.validation[0])
     refined = dataclasses.replace(made.refined, principles=counted)
     return dataclasses.replace(made, refined=refined, after=dataclasses.replace(made.after, principles=counted))
 
 
-def _shown(judge: SavedJudge) -> dict[str, Any]:
+def _shown(judge: JudgeSpec) -> dict[str, Any]:
     measured = judge.measured or {}
     return {name: measured.get(name) for name in SHOWN}

@@ -1,41 +1,46 @@
-"""The run behind ``inkfire score``: any reward on pairs or texts, beside what length explains."""
+"""``inkfire score``: any reward on pairs or texts, beside what length explains; ``rank`` orders the texts of a query.
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from inkfire.errors import InputError
 from inkfire.files.formats import read_pairs, read_texts_or_labelled
 from inkfire.files.jsonl import write_jsonl
-from inkfire.files.run import Run
-from inkfire.llm.ledger import Ledger
 from inkfire.records import Candidate, Labelled, Preference
 from inkfire.rewards.base import Reward
 from inkfire.rewards.judge import JudgeReward
-from inkfire.rewards.load import check_reward, load_reward, reward_folders
+from inkfire.rewards.load import check_reward, load_reward, placeholders
+from inkfire.runs.context import Access, Place, named_files, opened
+from inkfire.settings import settings
 from inkfire.stats.agreement import binary_metrics
 from inkfire.stats.intervals import bootstrap_auc
 from inkfire.stats.twins import length_auc, pair_slices, rate
 
 
-def score_file(
-    reward: str,
-    path: Path,
-    kind: Literal["pairs", "data"],
-    *,
-    base_url: str | None = None,
-    force: bool = False,
-    out: Path | None = None,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """Score the pairs or the texts of ``path``.
+@settings
+class ScoreInputs:
+    """Who scores what."""
+
+    reward: str
+    """A reward's or judge's folder, share:X, or 'W*A + W*B'."""
+    pairs: Path | None = None
+    """Preference pairs, in any format."""
+    data: Path | None = None
+    """Texts, in any format; labels are used."""
+    force: bool = False
+    """Take a judge that is refused as a reward."""
+
+
+def score(inputs: ScoreInputs, place: Place | None, *, access: Access = Access(), seed: int = 0) -> dict[str, Any]:
+    """Score the pairs or the texts of a file.
 
     Args:
-        force: score with a judge all the same that is refused as a reward.
-        out: where given, a run folder for scores.jsonl; else nothing is written (a judge's ledger keeps its replies).
+        place: where given, a run folder for scores.jsonl; else nothing is written (a judge's ledger keeps its replies).
 
     Returns:
         For pairs, the slices of ``twins.pair_slices``. For texts n, missing, mean and excellent_rate (at the reward's
@@ -44,31 +49,28 @@ def score_file(
     Raises:
         DataError, InputError: what is wrong with the file or the reward.
     """
-    check_reward(reward, force=force)
-    pairs = read_pairs(path) if kind == "pairs" else []
-    texts = read_texts_or_labelled(path) if kind == "data" else []
-    folders = reward_folders(reward)
-    run = None
-    if out is not None:
-        files = {kind: path} | {f"reward {i}": folder for i, folder in enumerate(folders, 1)}
-        run = Run.open(out, command="score", settings={"reward": reward}, inputs=files, seed=seed)
-    with _ledger(folders) as ledger:
-        scorer = load_reward(reward, ledger=ledger, base_url=base_url, force=force)
+    if (inputs.pairs is None) == (inputs.data is None):
+        raise InputError("give either --pairs F or --data F")
+    check_reward(inputs.reward, force=inputs.force)
+    pairs = read_pairs(inputs.pairs) if inputs.pairs else []
+    texts = read_texts_or_labelled(inputs.data) if inputs.data else []
+    with _scorer(inputs.reward, access, force=inputs.force) as scorer:
         measured, rows = _pairs(scorer, pairs) if pairs else _texts(scorer, texts, seed)
-    if run is not None:
-        write_jsonl(run.path("scores.jsonl"), rows)
-    about: dict[str, Any] = {"reward": scorer.name, "threshold": scorer.threshold}
-    if isinstance(scorer, JudgeReward):
-        about |= {"calibrated": scorer.cut is not None, "injections": scorer.injections.total()}
-    return about | measured
+        about: dict[str, Any] = {"reward": scorer.name, "threshold": scorer.threshold}
+        if isinstance(scorer, JudgeReward):
+            about |= {"calibrated": scorer.cut is not None, "injections": scorer.injections.total()}
+    result = about | measured
+    if place is not None:
+        name, folders = placeholders(inputs.reward)
+        with opened("score", place, settings={"reward": name}, files=named_files(inputs) | folders) as context:
+            write_jsonl(context.run.path("scores.jsonl"), rows)
+            context.run.complete("score", result, seconds=0.0)
+    return result
 
 
-def rank(
-    reward: str, query: str, texts: Sequence[str], *, base_url: str | None = None
-) -> list[tuple[str, float | None]]:
+def rank(reward: str, query: str, texts: Sequence[str], *, access: Access = Access()) -> list[tuple[str, float | None]]:
     """Texts with their scores, the best first; those without a score come last."""
-    with _ledger(reward_folders(reward)) as ledger:
-        scorer = load_reward(reward, ledger=ledger, base_url=base_url)
+    with _scorer(reward, access) as scorer:
         scores = scorer.score([query] * len(texts), texts)
 
     def value(i: int) -> float:
@@ -79,10 +81,20 @@ def rank(
     return [(texts[i], scores[i]) for i in order]
 
 
-def _ledger(folders: Sequence[Path]) -> Ledger | nullcontext[None]:
-    """A judge's replies are kept beside its folder."""
-    judges = [folder for folder in folders if (folder / "judge.json").is_file()]
-    return Ledger(judges[0].absolute().parent / ".inkfire" / "ledger.sqlite", run="score") if judges else nullcontext()
+@contextmanager
+def _scorer(reward: str, access: Access, *, force: bool = False) -> Iterator[Reward]:
+    """The reward, closed afterwards; a judge's replies are kept in the ledger beside its folder."""
+    judges = [folder for folder in placeholders(reward)[1].values() if (folder / "judge.json").is_file()]
+    ledger = access.ledger(judges[0].absolute().parent / ".inkfire" / "ledger.sqlite", "score") if judges else None
+    try:
+        scorer = load_reward(reward, ledger=ledger, base_url=access.base_url, force=force)
+        try:
+            yield scorer
+        finally:
+            scorer.close()
+    finally:
+        if ledger is not None:
+            ledger.close()
 
 
 def _pairs(reward: Reward, pairs: Sequence[Preference]) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -15,7 +15,7 @@ from inkfire.files import formats
 from inkfire.files.jsonl import write_jsonl
 from inkfire.judge.examples import Examples
 from inkfire.judge.judging import at_once, lasting
-from inkfire.judge.spec import SavedJudge, save_judge
+from inkfire.judge.spec import JudgeSpec
 from inkfire.llm import loop
 from inkfire.records import Candidate, Query, to_json
 from inkfire.rewards.base import Reward
@@ -142,16 +142,16 @@ def fit_judge(context: Context) -> dict[str, Any]:
                 advance=lambda verdict: progress.advance(failed=not verdict.scored),
             )
         )
-    save_judge(context.folder("judge"), saved)
+    saved.save(context.folder("judge"))
     measured = dict(saved.measured or {})
     return measured | {"model": saved.model, "mode": saved.mode, "n_fit": len(blank.examples.unshown(splits.fit))}
 
 
-def _blank_judge(context: Context) -> SavedJudge:
+def _blank_judge(context: Context) -> JudgeSpec:
     """The recipe's judge before anything is fitted, by the task's own principles."""
     recipe, section = context.recipe, context.recipe.judge
     shown = Examples(tuple(context.splits.fit), section.examples, section.examples_choice, context.seed)
-    return SavedJudge(lasting(recipe.task), recipe.models.agents, "logprob", examples=shown)
+    return JudgeSpec(lasting(recipe.task), recipe.models.agents, "logprob", examples=shown)
 
 
 def grpo(context: Context, policy: PolicySpec) -> dict[str, Any]:

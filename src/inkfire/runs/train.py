@@ -1,4 +1,4 @@
-"""The runs behind ``inkfire train``: read and check the inputs, open the run folder, train once.
+"""``inkfire train``: read and check the inputs, open the run folder, train once.
 
 Everything that can be wrong with the inputs is found before the folder is touched. The folder is the policy's or the
 reward's own: ``--out runs/sft`` is what ``--policy runs/sft`` names afterwards.
@@ -6,114 +6,137 @@ reward's own: ``--out runs/sft`` is what ``--policy runs/sft`` names afterwards.
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any, Literal
 
 from inkfire.files.formats import read_labelled, read_pairs, read_queries, read_texts_or_labelled
-from inkfire.files.run import Run
-from inkfire.judge.judging import Access
-from inkfire.llm.ledger import Ledger
 from inkfire.records import Candidate, Labelled
-from inkfire.rewards.judge import Value
-from inkfire.rewards.load import check_reward, load_reward, reward_folders
-from inkfire.runs.progress import Progress
+from inkfire.rewards.load import check_reward, placeholders
+from inkfire.runs.context import Context, Place, described, named_files, opened
+from inkfire.settings import option, settings
 from inkfire.tasks.task import load_task
-from inkfire.training.reward_model import RewardModelConfig, train_reward_model
-
-if TYPE_CHECKING:
-    from inkfire.training.grpo import GrpoConfig
-    from inkfire.training.sft import SftConfig
+from inkfire.training.reward_model import train_reward_model
+from inkfire.training.settings import GrpoSettings, RewardModelSettings, SftSettings
 
 
-def run_sft(*, task: str, base: str, out: Path, config: SftConfig, data: Path | None = None) -> dict[str, Any]:
+@settings
+class SftInputs:
+    """Who learns from which texts."""
+
+    task: str
+    """A task's name (inkfire tasks list) or its folder."""
+    base: Annotated[str, option("--base", "--model")]
+    """The model to train: local/NAME, a .gguf, a folder or a hub id."""
+    data: Path | None = None
+    """Texts; those labelled 0 are left out. The task's good texts if none."""
+
+
+@settings
+class RewardModelInputs:
+    """Which pairs a reward model learns from."""
+
+    pairs: Path
+    """Preference pairs, in any format."""
+    task: str | None = None
+    """A task's name (inkfire tasks list) or its folder."""
+    labelled: Path | None = None
+    """Texts with labels that fit the threshold for 'excellent'."""
+
+
+@settings
+class GrpoInputs:
+    """Who is trained, and who scores."""
+
+    task: str
+    """A task's name (inkfire tasks list) or its folder."""
+    policy: Annotated[str, option("--policy", "--model")]
+    """Where to start: a policy folder (say runs/sft) or a model."""
+    reward: str
+    """Who scores: a reward's or judge's folder, share:X, or 'W*A + W*B'."""
+    prompts: Path | None = None
+    """Queries, in any format; the task's own if none."""
+    value: Literal["probability", "label"] = "probability"
+    """What a judge gives: P(Good), or 0 and 1."""
+    force: bool = False
+    """Take a judge that is refused as a reward."""
+
+
+def sft(inputs: SftInputs, settings: SftSettings, place: Place) -> dict[str, Any]:
     """Fine-tune on the good texts of ``data`` (those labelled 0 are left out), or of the task where it is None."""
     from inkfire.models.policy import find_model
     from inkfire.training.sft import train_sft
 
-    loaded = load_task(task)
-    texts = loaded.labelled() if data is None else read_texts_or_labelled(data)
+    task = load_task(inputs.task)
+    texts = task.labelled() if inputs.data is None else read_texts_or_labelled(inputs.data)
     good = [Candidate(t.query, t.response) for t in texts if not isinstance(t, Labelled) or t.label == 1]
-    find_model(base)
-    inputs = {"task": loaded.folder} | ({} if data is None else {"data": data})
-    run = Run.open(out, command="train sft", settings=_settings(config, base=base), inputs=inputs, seed=config.seed)
-    return _once(run, lambda: train_sft(loaded, good, base, out, config, bars=Progress))
+    find_model(inputs.base)
+    files = named_files(inputs) | {"task": task.folder}
+    about = _deciding(described(inputs, settings, task=task.name))
+    with opened("train sft", place, settings=about, files=files) as context:
+        return _once(
+            context,
+            lambda: train_sft(task, good, inputs.base, context.run.out, settings, seed=place.seed, bars=context.bars),
+        )
 
 
-def run_reward_model(
-    *,
-    pairs: Path,
-    out: Path,
-    config: RewardModelConfig,
-    task: str | None = None,
-    labelled: Path | None = None,
-) -> dict[str, Any]:
+def reward_model(inputs: RewardModelInputs, settings: RewardModelSettings, place: Place) -> dict[str, Any]:
     """Train a reward model on the pairs of a file."""
-    loaded = None if task is None else load_task(task)
-    rows = read_pairs(pairs)
-    texts = None if labelled is None else read_labelled(labelled)
-    files: dict[str, Path] = {"pairs": pairs}
-    files |= {} if labelled is None else {"labelled": labelled}
-    files |= {} if loaded is None else {"task": loaded.folder}
-    config.check(loaded)
-    if config.base is not None:
+    task = None if inputs.task is None else load_task(inputs.task)
+    pairs = read_pairs(inputs.pairs)
+    labelled = None if inputs.labelled is None else read_labelled(inputs.labelled)
+    settings.check(task=task)
+    if settings.base is not None:
         from inkfire.models.policy import find_model
 
-        find_model(config.base)
-    run = Run.open(out, command="train rm", settings=_settings(config), inputs=files, seed=config.seed)
-    return _once(run, lambda: train_reward_model(rows, out, config, task=loaded, labelled=texts, bars=Progress))
+        find_model(settings.base)
+    files = named_files(inputs) | ({} if task is None else {"task": task.folder})
+    about = _deciding(described(inputs, settings, task=task and task.name))
+    with opened("train rm", place, settings=about, files=files) as context:
+        return _once(
+            context,
+            lambda: train_reward_model(
+                pairs, context.run.out, settings, task=task, labelled=labelled, seed=place.seed, bars=context.bars
+            ),
+        )
 
 
-def run_grpo(
-    *,
-    task: str,
-    start: str,
-    reward: str,
-    out: Path,
-    config: GrpoConfig,
-    prompts: Path | None = None,
-    value: Value = "probability",
-    force: bool = False,
-    access: Access = Access(),
-) -> dict[str, Any]:
-    """Train the policy ``start`` against the reward named ``reward`` on the queries of ``prompts``, or of the task."""
+def grpo(inputs: GrpoInputs, settings: GrpoSettings, place: Place) -> dict[str, Any]:
+    """Train the policy against the reward on the queries of ``prompts``, or of the task."""
     from inkfire.models.policy import find_model, is_policy
     from inkfire.training.grpo import train_grpo
 
-    loaded = load_task(task)
-    queries = loaded.queries() if prompts is None else read_queries(prompts)
-    find_model(start)
-    check_reward(reward, force=force)
-    files: dict[str, Path] = {"task": loaded.folder} | ({} if prompts is None else {"prompts": prompts})
-    files |= {"policy": Path(start)} if is_policy(start) else {}
-    files |= {f"reward {i}": folder for i, folder in enumerate(reward_folders(reward), 1)}
-    settings = _settings(config, policy=start, reward=reward, value=value)
-    run = Run.open(out, command="train grpo", settings=settings, inputs=files, seed=config.seed)
+    task = load_task(inputs.task)
+    queries = task.queries() if inputs.prompts is None else read_queries(inputs.prompts)
+    find_model(inputs.policy)
+    check_reward(inputs.reward, force=inputs.force)
+    reward, folders = placeholders(inputs.reward)
+    files = named_files(inputs) | {"task": task.folder} | folders
+    more = {"task": task.name, "reward": reward}
+    if is_policy(inputs.policy):
+        files["policy"], more["policy"] = Path(inputs.policy), "<policy>"
 
-    def train() -> dict[str, Any]:
-        with access.ledger(run) as ledger:
-            scorer = load_reward(reward, ledger=ledger, base_url=access.base_url, value=value, force=force)
-            result = train_grpo(loaded, queries, start, scorer, out, config, bars=partial(Progress, stats=ledger.stats))
-            return result | _cost(ledger)
+    def train(context: Context) -> dict[str, Any]:
+        scorer = context.reward(inputs.reward, value=inputs.value, force=inputs.force)
+        result = train_grpo(
+            task, queries, inputs.policy, scorer, context.run.out, settings, seed=place.seed, bars=context.bars
+        )
+        stats = context.ledger.stats()
+        return result | {key: stats[key] for key in ("calls", "cached", "tokens", "cost")}
 
-    return _once(run, train)
-
-
-def _cost(ledger: Ledger) -> dict[str, Any]:
-    stats = ledger.stats()
-    return {key: stats[key] for key in ("calls", "cached", "tokens", "cost")}
-
-
-def _settings(config: Any, **more: str) -> Mapping[str, Any]:
-    """What decides a training's result; how often it saves does not."""
-    settings = dataclasses.asdict(config) | more
-    return {key: value for key, value in settings.items() if key not in ("seed", "save_steps")}
+    about = _deciding(described(inputs, settings, **more))
+    with opened("train grpo", place, settings=about, files=files) as context:
+        return _once(context, lambda: train(context))
 
 
-def _once(run: Run, train: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def _deciding(about: dict[str, Any]) -> dict[str, Any]:
+    """What decides a training's result: how often it saves, and whether a refusal was overridden, does not."""
+    return {key: value for key, value in about.items() if key not in ("save_steps", "force")}
+
+
+def _once(context: Context, train: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    run = context.run
     result = run.done("train")
     if result is None:
         started = time.monotonic()

@@ -152,6 +152,11 @@ def task_names() -> list[str]:
     return sorted(path.parent.name for path in _HOME.glob("*/task.toml"))
 
 
+def lasting(task: str) -> str:
+    """A task by its name, or by a folder that is found again from anywhere."""
+    return task if task in task_names() else str(Path(task).absolute())
+
+
 def load_task(name_or_dir: str | Path) -> Task:
     """A task that comes with inkfire, by name, or a user's own, by its folder. All prompts are compiled.
 

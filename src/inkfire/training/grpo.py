@@ -7,9 +7,6 @@ nothing. Who scores is behind ``Reward``: GRPO cannot tell a judge from a reward
 The policy starts from a model or a policy folder, whose adapter is copied and stays as it is; with ``beta`` > 0 that
 start is also the reference of the KL term (k3, Schulman 2020).
 
-The paper (full training of 7B on four A100): 32 prompts a step, 4 generations, learning rate 3e-7, beta 0.001, 512
-tokens, 5 epochs. The defaults here are for LoRA, which wants rates some hundred times higher.
-
 >>> train_grpo(task, queries, "runs/sft", load_reward("runs/rm"), Path("runs/rm-rl"))                # doctest: +SKIP
 {'steps': 10, 'reward_first': -0.4, 'reward_last': 1.1, ...}
 """
@@ -19,9 +16,8 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from inkfire.errors import DataError, MissingExtraError
 from inkfire.llm.progress import Bars, no_bars
@@ -32,6 +28,7 @@ from inkfire.rewards.base import Reward
 from inkfire.tasks.task import Task
 from inkfire.training import trl
 from inkfire.training.monitors import Monitor, summary
+from inkfire.training.settings import GrpoSettings
 
 try:
     from datasets import Dataset
@@ -53,36 +50,15 @@ _METRICS = {
 }
 
 
-@dataclass(frozen=True)
-class GrpoConfig:
-    """``batch_size`` prompts a step with ``num_generations`` completions each; ``num_iterations`` updates on them.
-
-    ``micro_batch_size`` completions go through the model at once (all, when None): less needs less memory.
-    """
-
-    max_steps: int = 10
-    batch_size: int = 2
-    num_generations: int = 4
-    max_completion_length: int = 128
-    learning_rate: float = 1e-4
-    beta: float = 0.0
-    temperature: float = 1.0
-    epsilon: float = 0.2
-    loss_type: Literal["grpo", "dapo", "dr_grpo", "bnpo"] = "dapo"
-    num_iterations: int = 1
-    micro_batch_size: int | None = None
-    save_steps: int = 1
-    seed: int = 0
-
-
 def train_grpo(
     task: Task,
     queries: Sequence[Query],
     start: str | Path,
     reward: Reward,
     out: Path,
-    config: GrpoConfig = GrpoConfig(),
+    settings: GrpoSettings = GrpoSettings(),
     *,
+    seed: int = 0,
     bars: Bars = no_bars,
 ) -> dict[str, Any]:
     """Train the policy ``start`` (a policy folder or a model's name) against ``reward`` and save it in ``out``.
@@ -103,7 +79,7 @@ def train_grpo(
     if not queries:
         raise DataError("there are no queries to train on")
     if not policies.is_policy(out):
-        _train(task, queries, start, reward, out, config, bars)
+        _train(task, queries, start, reward, out, settings, seed, bars)
     return summary(trl.rows(out / trl.METRICS)) | {"completions": len(trl.rows(out / COMPLETIONS))}
 
 
@@ -113,25 +89,28 @@ def _train(
     start: str | Path,
     reward: Reward,
     out: Path,
-    config: GrpoConfig,
+    settings: GrpoSettings,
+    seed: int,
     bars: Bars,
 ) -> None:
+    length = settings.max_completion_length or task.max_tokens
+    settings = dataclasses.replace(settings, max_completion_length=length)
     folder = Path(start) if policies.is_policy(start) else None
     card = Card.of(str(start), task) if folder is None else Card.read(folder)
     checkpoint = trl.last_checkpoint(out)
     trl.rewind(out / COMPLETIONS, 0 if checkpoint is None else trl.step_of(checkpoint))
-    monitor = Monitor(config.num_generations)
+    monitor = Monitor(settings.num_generations)
     with trl.quiet():
         model, tokenizer = policies.load_model(folder, card, trainable=True)
         adapted = hasattr(model, "peft_config")
         trainer = GRPOTrainer(
             model=model,
             reward_funcs=_reward_function(reward, monitor, out / COMPLETIONS),
-            args=_arguments(out, config),
-            train_dataset=Dataset.from_list(_examples(card, queries, config.batch_size)),
+            args=_arguments(out, settings, seed),
+            train_dataset=Dataset.from_list(_examples(card, queries, settings.batch_size)),
             processing_class=tokenizer,
             peft_config=None if adapted else trl.lora("CAUSAL_LM"),
-            rollout_func=_rollout(tokenizer, config),
+            rollout_func=_rollout(tokenizer, settings),
         )
         trl.run_trainer(trainer, out, label="grpo", extra=monitor.step, rename=_METRICS, bars=bars)
         trainer.model.save_pretrained(out, selected_adapters=["default"])
@@ -147,21 +126,21 @@ def _train(
     trl.drop_checkpoints(out)
 
 
-def _arguments(out: Path, config: GrpoConfig) -> GRPOConfig:
-    completions = config.batch_size * config.num_generations
-    micro = math.gcd(completions, config.micro_batch_size or completions)
+def _arguments(out: Path, settings: GrpoSettings, seed: int) -> GRPOConfig:
+    completions = settings.batch_size * settings.num_generations
+    micro = math.gcd(completions, settings.micro_batch_size or completions)
     return GRPOConfig(
-        **trl.common_arguments(out, seed=config.seed, learning_rate=config.learning_rate, save_steps=config.save_steps),
-        max_steps=config.max_steps,
+        **trl.common_arguments(out, seed=seed, learning_rate=settings.learning_rate, save_steps=settings.save_steps),
+        max_steps=settings.max_steps,
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=completions // micro,
-        num_generations=config.num_generations,
-        max_completion_length=config.max_completion_length,
-        beta=config.beta,
-        temperature=config.temperature,
-        epsilon=config.epsilon,
-        loss_type=config.loss_type,
-        num_iterations=config.num_iterations,
+        num_generations=settings.num_generations,
+        max_completion_length=settings.max_completion_length,
+        beta=settings.beta,
+        temperature=settings.temperature,
+        epsilon=settings.epsilon,
+        loss_type=settings.loss_type,
+        num_iterations=settings.num_iterations,
         lr_scheduler_type="constant",
     )
 
@@ -189,7 +168,7 @@ def _reward_function(reward: Reward, monitor: Monitor, log: Path) -> Callable[..
     return score
 
 
-def _rollout(tokenizer: Any, config: GrpoConfig) -> Callable[[Sequence[Any], Any], dict[str, Any]]:
+def _rollout(tokenizer: Any, settings: GrpoSettings) -> Callable[[Sequence[Any], Any], dict[str, Any]]:
     """Our own generation, the one that evaluation and ``write`` use: without LoRA weights in float32, which would
     make every layer cast its input for every token."""
 
@@ -202,8 +181,8 @@ def _rollout(tokenizer: Any, config: GrpoConfig) -> Callable[[Sequence[Any], Any
                 model,
                 tokenizer,
                 prompt_ids,
-                temperature=config.temperature,
-                max_new_tokens=config.max_completion_length,
+                temperature=settings.temperature,
+                max_new_tokens=settings.max_completion_length or 1,
             )
         model.train()
         return {"prompt_ids": prompt_ids, "completion_ids": completion_ids, "logprobs": None}

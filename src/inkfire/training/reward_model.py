@@ -17,9 +17,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from inkfire.errors import DataError, InputError
+from inkfire.errors import DataError
 from inkfire.files.formats import split_by_query
 from inkfire.files.jsonl import write_jsonl
 from inkfire.llm.progress import Bars, no_bars
@@ -30,36 +30,17 @@ from inkfire.rewards.load import CARD, read_card, write_card
 from inkfire.rewards.threshold import fit_threshold
 from inkfire.stats.twins import NgramPairModel, pair_slices
 from inkfire.tasks.task import Task
-
-
-@dataclass(frozen=True)
-class RewardModelConfig:
-    """``base`` and what follows ``seed`` matter to the transformer only; ``batch_size`` pairs an optimizer step."""
-
-    kind: Literal["linear", "transformer"] = "linear"
-    base: str | None = None
-    test_fraction: float = 0.2
-    seed: int = 0
-    epochs: float = 5.0
-    learning_rate: float = 2e-4
-    batch_size: int = 16
-    micro_batch_size: int = 4
-    max_length: int = 512
-    save_steps: int = 20
-
-    def check(self, task: Task | None) -> None:
-        """Raises InputError where the kind needs what is not there."""
-        if self.kind == "transformer" and (task is None or self.base is None):
-            raise InputError("a transformer reward model needs a task (its template) and a base model: --task, --base")
+from inkfire.training.settings import RewardModelSettings
 
 
 def train_reward_model(
     pairs: Sequence[Preference],
     out: Path,
-    config: RewardModelConfig = RewardModelConfig(),
+    settings: RewardModelSettings = RewardModelSettings(),
     *,
     task: Task | None = None,
     labelled: Sequence[Labelled] | None = None,
+    seed: int = 0,
     bars: Bars = no_bars,
 ) -> dict[str, Any]:
     """Train, measure and save a reward model; in a folder where it is done already, read its card.
@@ -76,57 +57,55 @@ def train_reward_model(
         DataError: pairs of fewer than two queries.
         InputError: a transformer without base or task.
     """
-    config.check(task)
+    settings.check(task=task)
     if not (out / CARD).is_file():
-        train, test = split_by_query(pairs, fraction=config.test_fraction, seed=config.seed)
+        train, test = split_by_query(pairs, fraction=settings.test_fraction, seed=seed)
         if not train or not test:
             raise DataError("a reward model needs pairs of at least two queries: some are held out to measure it")
         write_jsonl(out / "held_out_pairs.jsonl", map(to_json, test))
-        card: dict[str, Any] = {"kind": config.kind, "task": None if task is None else task.name}
+        card: dict[str, Any] = {"kind": settings.kind, "task": None if task is None else task.name}
         card |= {"n_train": len(train), "n_test": len(test)}
-        fit = _linear if config.kind == "linear" else _transformer
-        reward, measured = fit(pairs, train, test, out, config, task, bars)
-        threshold = _threshold(reward, labelled, test, config.seed)
+        fit = _linear if settings.kind == "linear" else _transformer
+        reward, measured = fit(_Job(pairs, train, test, out, settings, task, seed, bars))
+        threshold = _threshold(reward, labelled, test, seed)
         card |= measured | threshold
         write_card(out, card | {"warnings": remarks(card)})
     card = read_card(out)
     return {key: value for key, value in card.items() if key != "template"}
 
 
-def _linear(
-    pairs: Sequence[Preference],
-    train: Sequence[Preference],
-    test: Sequence[Preference],
-    out: Path,
-    config: RewardModelConfig,
-    task: Task | None,
-    bars: Bars,
-) -> tuple[Reward, dict[str, Any]]:
-    model = NgramPairModel().fit(train)
-    model.save(out)
-    pooled = NgramPairModel.cross_validate(pairs, folds=5, seed=config.seed)
-    held_out = {f"held_out_{key}": value for key, value in _on(model, test).items() if key.startswith("accuracy")}
+@dataclass(frozen=True)
+class _Job:
+    pairs: Sequence[Preference]
+    train: Sequence[Preference]
+    test: Sequence[Preference]
+    out: Path
+    settings: RewardModelSettings
+    task: Task | None
+    seed: int
+    bars: Bars
+
+
+def _linear(job: _Job) -> tuple[Reward, dict[str, Any]]:
+    model = NgramPairModel().fit(job.train)
+    model.save(job.out)
+    pooled = NgramPairModel.cross_validate(job.pairs, folds=5, seed=job.seed)
+    held_out = {f"held_out_{key}": value for key, value in _on(model, job.test).items() if key.startswith("accuracy")}
     measured = {"steps": 1, "measured_on": "five folds by query, pooled"} | pooled | held_out
     return LinearReward(model, "rm"), measured | {"ngram_accuracy": pooled["accuracy"]}
 
 
-def _transformer(
-    pairs: Sequence[Preference],
-    train: Sequence[Preference],
-    test: Sequence[Preference],
-    out: Path,
-    config: RewardModelConfig,
-    task: Task | None,
-    bars: Bars,
-) -> tuple[Reward, dict[str, Any]]:
+def _transformer(job: _Job) -> tuple[Reward, dict[str, Any]]:
     from inkfire.training.reward_trainer import train_transformer
 
-    assert task is not None
-    assert config.base is not None
-    reward, trained = train_transformer(train, out, config, task, config.base, bars)
-    twin = {f"ngram_{key}": value for key, value in _on(NgramPairModel().fit(train), test).items()}
+    assert job.task is not None
+    assert job.settings.base is not None
+    reward, trained = train_transformer(
+        job.train, job.out, job.settings, job.task, job.settings.base, seed=job.seed, bars=job.bars
+    )
+    twin = {f"ngram_{key}": value for key, value in _on(NgramPairModel().fit(job.train), job.test).items()}
     twin = {key: value for key, value in twin.items() if key.startswith("ngram_accuracy")}
-    return reward, trained | {"measured_on": "held-out queries"} | _on(reward, test) | twin
+    return reward, trained | {"measured_on": "held-out queries"} | _on(reward, job.test) | twin
 
 
 def _on(model: Any, pairs: Sequence[Preference]) -> dict[str, Any]:

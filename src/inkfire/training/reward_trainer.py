@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from inkfire.errors import MissingExtraError, ModelNameError
 from inkfire.files.formats import pair_row
@@ -19,9 +19,7 @@ from inkfire.records import Preference
 from inkfire.rewards.transformer import TransformerReward
 from inkfire.tasks.task import Task
 from inkfire.training import trl
-
-if TYPE_CHECKING:
-    from inkfire.training.reward_model import RewardModelConfig
+from inkfire.training.settings import RewardModelSettings
 
 try:
     from datasets import Dataset
@@ -32,7 +30,14 @@ except ImportError as error:
 
 
 def train_transformer(
-    pairs: Sequence[Preference], out: Path, config: RewardModelConfig, task: Task, base: str, bars: Bars
+    pairs: Sequence[Preference],
+    out: Path,
+    settings: RewardModelSettings,
+    task: Task,
+    base: str,
+    *,
+    seed: int,
+    bars: Bars,
 ) -> tuple[TransformerReward, dict[str, Any]]:
     """Train on ``pairs`` and save the merged model in ``out``.
 
@@ -45,7 +50,7 @@ def train_transformer(
     """
     template = Template.of(task)
     with trl.quiet():
-        trainer = build_trainer(pairs, out, config, template, base)
+        trainer = build_trainer(pairs, out, settings, template, base, seed)
         kept = {"loss": "loss", "grad_norm": "grad_norm", "accuracy": "accuracy", "margin": "margin"}
         trl.run_trainer(trainer, out, label="reward model", rename=kept, bars=bars)
         # Merged in float32: the adapter's small changes would be lost in the rounding of bfloat16.
@@ -67,10 +72,10 @@ def train_transformer(
 
 
 def build_trainer(
-    pairs: Sequence[Preference], out: Path, config: RewardModelConfig, template: Template, base: str
+    pairs: Sequence[Preference], out: Path, settings: RewardModelSettings, template: Template, base: str, seed: int
 ) -> RewardTrainer:
     """TRL's trainer over the pairs as conversations."""
-    set_seed(config.seed)  # the head begins with random weights
+    set_seed(seed)  # the head begins with random weights
     source = base_source(base)
     try:
         tokenizer = load_tokenizer(source)
@@ -79,13 +84,13 @@ def build_trainer(
         )
     except (OSError, ValueError) as error:
         raise ModelNameError(f"{base}: the weights cannot be loaded: {error}") from error
-    micro = min(config.micro_batch_size, config.batch_size)
+    micro = min(settings.micro_batch_size, settings.batch_size)
     arguments = RewardConfig(
-        **trl.common_arguments(out, seed=config.seed, learning_rate=config.learning_rate, save_steps=config.save_steps),
-        num_train_epochs=config.epochs,
+        **trl.common_arguments(out, seed=seed, learning_rate=settings.learning_rate, save_steps=settings.save_steps),
+        num_train_epochs=settings.epochs,
         per_device_train_batch_size=micro,
-        gradient_accumulation_steps=max(1, config.batch_size // micro),
-        max_length=config.max_length,
+        gradient_accumulation_steps=max(1, settings.batch_size // micro),
+        max_length=settings.max_length,
         lr_scheduler_type="linear",
     )
     rows = [pair_row(pair, template.messages(pair.query)) for pair in pairs]

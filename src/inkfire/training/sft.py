@@ -3,7 +3,7 @@
 The result is a policy folder (llm/policy.py). Entered again after a kill, it goes on from its last checkpoint.
 
 >>> rows = datafiles.read_texts("good.jsonl")                                                    # doctest: +SKIP
->>> train_sft(load_task("greetings-zh"), rows, "local/qwen2.5-coder-0.5b", out, SftConfig())         # doctest: +SKIP
+>>> train_sft(load_task("greetings-zh"), rows, "local/qwen2.5-coder-0.5b", out, SftSettings())         # doctest: +SKIP
 {'steps': 20, 'n': 80, 'loss_first': 3.9, 'loss_last': 2.7}
 """
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from inkfire.models.policy import Card, is_policy, load_model
 from inkfire.records import Candidate
 from inkfire.tasks.task import Task
 from inkfire.training import trl
+from inkfire.training.settings import SftSettings
 
 try:
     from datasets import Dataset
@@ -29,26 +29,14 @@ except ImportError as error:
     raise MissingExtraError(error.name or "trl", "train") from error
 
 
-@dataclass(frozen=True)
-class SftConfig:
-    """``batch_size`` rows an optimizer step, ``micro_batch_size`` of them at once; ``max_length`` tokens a row."""
-
-    epochs: float = 2.0
-    learning_rate: float = 2e-4
-    batch_size: int = 8
-    micro_batch_size: int = 8
-    max_length: int = 512
-    save_steps: int = 10
-    seed: int = 0
-
-
 def train_sft(
     task: Task,
     rows: Sequence[Candidate],
     base: str,
     out: Path,
-    config: SftConfig = SftConfig(),
+    settings: SftSettings = SftSettings(),
     *,
+    seed: int = 0,
     bars: Bars = no_bars,
 ) -> dict[str, Any]:
     """Fine-tune ``base`` on the responses of ``rows`` and save the adapter in ``out``.
@@ -63,7 +51,7 @@ def train_sft(
     if not rows:
         raise DataError("there are no texts to fine-tune on")
     if not is_policy(out):
-        _train(task, rows, base, out, config, bars)
+        _train(Card.of(base, task), rows, out, settings, seed, bars)
     losses = [row["loss"] for row in trl.rows(out / trl.METRICS) if row.get("loss") is not None]
     edge = max(1, len(losses) // 10)
     return {
@@ -74,19 +62,18 @@ def train_sft(
     }
 
 
-def _train(task: Task, rows: Sequence[Candidate], base: str, out: Path, config: SftConfig, bars: Bars) -> None:
-    card = Card.of(base, task)
-    micro = min(config.micro_batch_size, config.batch_size)
+def _train(card: Card, rows: Sequence[Candidate], out: Path, settings: SftSettings, seed: int, bars: Bars) -> None:
+    micro = min(settings.micro_batch_size, settings.batch_size)
     with trl.quiet():
         model, tokenizer = load_model(None, card, trainable=True)
         arguments = SFTConfig(
             **trl.common_arguments(
-                out, seed=config.seed, learning_rate=config.learning_rate, save_steps=config.save_steps
+                out, seed=seed, learning_rate=settings.learning_rate, save_steps=settings.save_steps
             ),
-            num_train_epochs=config.epochs,
+            num_train_epochs=settings.epochs,
             per_device_train_batch_size=micro,
-            gradient_accumulation_steps=max(1, config.batch_size // micro),
-            max_length=config.max_length,
+            gradient_accumulation_steps=max(1, settings.batch_size // micro),
+            max_length=settings.max_length,
             lr_scheduler_type="linear",
         )
         trainer = SFTTrainer(

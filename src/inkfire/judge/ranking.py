@@ -1,0 +1,93 @@
+"""Judges that compare: which of two texts answers a query better, asked in both orders.
+
+A judge that prefers a place and not a text makes a tie, which counts as half right. How often that happens is the rate
+of order flips. Beside the accuracy stands what length alone gets right.
+
+    comparison = await PairwiseJudge(task, llm).compare(query, chosen, rejected)
+    measure_pairs(pairs, comparisons)["accuracy"]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from inkfire.judge.answers import REASON, NoAnswer, ask
+from inkfire.judge.examples import NO_EXAMPLES, Examples
+from inkfire.judge.principles import Principles
+from inkfire.llm.base import LLM, JsonSchema
+from inkfire.records import Comparison, Preference
+from inkfire.stats.intervals import bootstrap_mean_difference
+from inkfire.stats.twins import LENGTH_MATCHED, rate
+from inkfire.tasks.task import Task
+
+WINNER_SCHEMA: JsonSchema = {
+    "type": "object",
+    "properties": {"reason": REASON, "winner": {"type": "string", "enum": ["A", "B"]}},
+    "required": ["reason", "winner"],
+    "additionalProperties": False,
+}
+_RIGHT = {"a": 1.0, "tie": 0.5, "b": 0.0}
+
+
+@dataclass(frozen=True)
+class PairwiseJudge:
+    """Compares two responses in both orders; a judge that prefers a place and not a text makes a tie."""
+
+    task: Task
+    llm: LLM
+    principles: Principles | None = None
+    examples: Examples = NO_EXAMPLES
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"pairwise:{self.llm.name}"
+
+    async def compare(self, query: str, a: str, b: str) -> Comparison:
+        examples = await self.examples.shown(query, a, b)
+        try:
+            first = await self._ask(query, a, b, examples)
+            second = await self._ask(query, b, a, examples)
+        except NoAnswer as failure:
+            return Comparison(None, unscored=str(failure))
+        if first["winner"] == second["winner"]:
+            place: Literal[1, 2] = 1 if first["winner"] == "A" else 2
+            return Comparison("tie", reason="the other order gave the other answer", place=place)
+        return Comparison("a" if first["winner"] == "A" else "b", reason=first["reason"])
+
+    async def _ask(self, query: str, a: str, b: str, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        rules = (self.principles or Principles.of(self.task.principles)).texts
+        messages = self.task.render("pairwise", query=query, a=a, b=b, principles=rules, examples=examples)
+        return await ask(self.llm, messages, WINNER_SCHEMA, seed=self.seed)
+
+
+def measure_pairs(pairs: Sequence[Preference], comparisons: Sequence[Comparison], *, seed: int = 0) -> dict[str, Any]:
+    """How often the judge prefers what the data prefers; ``a`` of a comparison is the pair's chosen text.
+
+    ``accuracy`` (a tie is half right; bootstrap over queries), ``accuracy_decided`` of the ``decided`` pairs, ``ties``,
+    ``order_flip_rate`` (Wilson), ``first_place_rate`` of the flips; the accuracies of ``n_length_matched`` pairs; and
+    ``longer_wins``, the length twin. Unscored pairs are counted and left out.
+    """
+    rows = [(pair, said) for pair, said in zip(pairs, comparisons, strict=True) if said.winner is not None]
+    low, high = LENGTH_MATCHED
+    matched = [row for row in rows if low * len(row[0].rejected) <= len(row[0].chosen) <= high * len(row[0].rejected)]
+    out: dict[str, Any] = {"n": len(pairs), "scored": len(rows), "unscored": len(pairs) - len(rows)}
+    out |= _accuracies(rows, "", seed)
+    places = [said.place for _, said in rows]
+    out |= {"ties": sum(said.winner == "tie" for _, said in rows)}
+    out |= rate("order_flip_rate", [place is not None for place in places])
+    out |= rate("first_place_rate", [place == 1 for place in places if place is not None])
+    out |= {"n_length_matched": len(matched)} | _accuracies(matched, "_length_matched", seed)
+    return out | rate("longer_wins", [len(pair.chosen) > len(pair.rejected) for pair, _ in rows])
+
+
+def _accuracies(rows: Sequence[tuple[Preference, Comparison]], suffix: str, seed: int) -> dict[str, Any]:
+    decided = [said.winner == "a" for _, said in rows if said.winner != "tie"]
+    out: dict[str, Any] = {f"accuracy{suffix}": None, f"accuracy{suffix}_ci": None, f"decided{suffix}": len(decided)}
+    if rows:
+        right = [_RIGHT[said.winner or "tie"] for _, said in rows]
+        found = bootstrap_mean_difference(right, [0.0] * len(right), [pair.query for pair, _ in rows], seed)
+        out |= {f"accuracy{suffix}": found.estimate, f"accuracy{suffix}_ci": [found.low, found.high]}
+    return out | rate(f"accuracy_decided{suffix}", decided)

@@ -1,0 +1,293 @@
+"""``inkfire judge attack`` and ``inkfire judge probe``: what is done on purpose to a judge, and whether it holds.
+
+It is a saved judge, or one that is described by task, model, mode and principles and, where labelled texts are given,
+calibrated on them. Uncalibrated, a small judge calls nearly every text good, and then nothing can be shown of it.
+
+    out/trials.jsonl   attack: family, attack, place, the verdict without and with the defences
+    out/probes.jsonl   probe: every text under every probe, the verdict before and after
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from annotated_types import Ge
+
+from inkfire.errors import InputError
+from inkfire.files.formats import read_labelled, read_texts, read_texts_or_labelled
+from inkfire.files.jsonl import write_jsonl
+from inkfire.judge.base import Judge, compare_many, judge_many
+from inkfire.judge.calibration import MIN_LABELS
+from inkfire.judge.guard import GuardedPairwise, Suspicion, suspect
+from inkfire.judge.principles import read_principles
+from inkfire.judge.ranking import PairwiseJudge
+from inkfire.judge.spec import JudgeSpec, Mode
+from inkfire.llm import loop
+from inkfire.llm.base import LLM
+from inkfire.llm.progress import Bar
+from inkfire.records import Candidate, Comparison, Labelled, Preference, Verdict
+from inkfire.runs.context import Context, Place, named_files, note, opened
+from inkfire.settings import settings
+from inkfire.stress import biases, injections
+from inkfire.tasks.task import lasting
+
+Texts = Sequence[Candidate | Labelled]
+
+
+@settings
+class SubjectInputs:
+    """The judge under test: a saved one, or what describes one."""
+
+    judge: Path | None = None
+    """A saved judge's folder, in place of the options that describe one."""
+    task: str | None = None
+    """A task's name (inkfire tasks list) or its folder."""
+    model: str | None = None
+    """local/NAME or a .gguf for the embedded engine; anything else goes to --base-url."""
+    mode: Mode = "logprob"
+    """logprob: one token; verdict: a reason, then 0/1; rubric: five ratings; debate: strategy A's agents."""
+    principles: Path | None = None
+    """A principles.toml; the task's own by default."""
+    calibration: Path | None = None
+    """Labelled texts that fit its threshold."""
+
+
+@settings
+class AttackSettings:
+    """Injections: how many, and with which defences."""
+
+    clean: Path | None = None
+    """Labelled texts whose good ones must pass the defences; the task's by default."""
+    defences: bool = True
+    """Ask with and without them, or without them only."""
+    limit: Annotated[int, Ge(1)] = 280
+    """Trials, shared by the families of attacks."""
+
+
+@settings
+class ProbeSettings:
+    """Changes that make a text no better."""
+
+    data: Path
+    """Texts to change; with source fields, also self-preference."""
+    limit: Annotated[int, Ge(2)] | None = None
+    """Use the first N texts."""
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """A judge, and the labelled texts on which it is calibrated before it is tried; none where it is taken as it is."""
+
+    spec: JudgeSpec
+    fit: tuple[Labelled, ...]
+
+    @classmethod
+    def of(cls, inputs: SubjectInputs) -> _Subject:
+        """
+        Raises:
+            InputError: neither a saved judge nor a description, both of them, or a file that cannot be used.
+        """
+        if inputs.judge is not None:
+            if inputs != SubjectInputs(judge=inputs.judge, mode=inputs.mode):
+                raise InputError(
+                    "--judge brings its own task, model, principles and calibration: leave those options out"
+                )
+            return cls(JudgeSpec.read(inputs.judge), ())
+        if inputs.task is None or inputs.model is None:
+            raise InputError("name the judge: --task and --model, or --judge FOLDER of a saved one")
+        rules = read_principles(inputs.principles) if inputs.principles else None
+        fit = read_labelled(inputs.calibration) if inputs.calibration else []
+        if not fit:
+            note("uncalibrated: labels come from the model's own bias; fit a threshold with --calibration F")
+        return cls(JudgeSpec(lasting(inputs.task), inputs.model, inputs.mode, rules), tuple(fit))
+
+    def apart_from(self, queries: Sequence[str]) -> _Subject:
+        """Without the texts to fit on that share a query with what is tried.
+
+        Raises:
+            InputError: too few others are left.
+        """
+        known = set(queries)
+        fit = tuple(row for row in self.fit if row.query not in known)
+        if self.fit and len(fit) < MIN_LABELS:
+            raise InputError(
+                f"only {len(fit)} of {len(self.fit)} calibration texts have other queries than the texts to try; "
+                f"{MIN_LABELS} are needed"
+            )
+        return _Subject(self.spec, fit)
+
+    def settings(self) -> dict[str, Any]:
+        """What of it decides a result, for the run's manifest."""
+        spec = self.spec
+        return {
+            "task": spec.loaded.name,
+            "task_version": spec.loaded.version,
+            "model": spec.model,
+            "mode": spec.mode,
+            "principles": spec.principles and spec.principles.version,
+            "examples": len(spec.examples),
+            "calibration": spec.calibration and spec.calibration.to_json(),
+        }
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """The judge at work: its model, and how many texts it has before it at a time."""
+
+    spec: JudgeSpec
+    llm: LLM
+    concurrency: int
+    bar: Bar
+
+    def advance(self, said: Verdict | Comparison) -> None:
+        self.bar.advance(failed=said.unscored is not None)
+
+    async def judge(self, judge: Judge, texts: Texts) -> list[Verdict]:
+        return await judge_many(judge, texts, concurrency=self.concurrency, advance=self.advance)
+
+
+def _at_work(
+    context: Context, subject: _Subject, total: int, label: str, work: Callable[[_Bench], Awaitable[Any]]
+) -> Any:
+    """``work`` with the judge on its model, calibrated where there are texts for it."""
+    spec = subject.spec
+    concurrency = context.access.at_once(spec.model, spec.mode)
+    llm = context.model(spec.model, concurrency=concurrency)
+
+    async def calibrated(bar: Bar) -> Any:
+        bench = _Bench(spec, llm, concurrency, bar)
+        if subject.fit:
+            fitted = await spec.fit(llm, subject.fit, concurrency=concurrency, advance=bench.advance)
+            bench = _Bench(fitted, llm, concurrency, bar)
+        return await work(bench)
+
+    with context.bars(label, len(subject.fit) + total) as bar:
+        return loop.run(calibrated(bar))
+
+
+# ---- injections ----------------------------------------------------------------------------------------------------
+
+
+def attack(inputs: SubjectInputs, settings: AttackSettings, place: Place) -> dict[str, Any]:
+    """Clean carriers first, then the attacks, with the defences off and on: the fields of the command's ``--json``.
+
+    Only carriers that the judge calls bad by themselves can be flipped, so they are judged first and the attacks are
+    drawn for those. A text that the defences catch costs no call, and most others look the same with and without them:
+    a trial costs about one call.
+    """
+    subject = _Subject.of(inputs)
+    task = subject.spec.loaded
+    carriers = injections.carriers_for(task)
+    subject = subject.apart_from([carrier.query for carrier in carriers])
+    labelled = read_labelled(settings.clean) if settings.clean else task.labelled()
+    good = [row for row in labelled if row.label == 1]
+    about = subject.settings() | {"defences": settings.defences, "limit": settings.limit}
+
+    def work(context: Context) -> dict[str, Any]:
+        # The only good texts that the defences can change: those that they suspect or look at twice.
+        watched = [row for row in good if suspect(row.query, row.response, task) != Suspicion()]
+        total = len(carriers) + (2 * settings.limit + 2 * len(watched) if settings.defences else settings.limit)
+
+        async def tried(bench: _Bench) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+            bare = bench.spec.build(bench.llm, guarded=False)
+            clean = await bench.judge(bare, [Candidate(carrier.query, carrier.response) for carrier in carriers])
+            bad = [carrier for carrier, verdict in zip(carriers, clean, strict=True) if verdict.label == 0]
+            trials = injections.draw(injections.load_suite(), bad, task, limit=settings.limit, seed=place.seed)
+            attacked = [Candidate(trial.query, trial.response) for trial in trials]
+            off = await bench.judge(bare, attacked)
+            on, passed = None, {}
+            if settings.defences:
+                judge = bench.spec.build(bench.llm)
+                on = await bench.judge(judge, attacked)
+                before, after = await bench.judge(bare, watched), await bench.judge(judge, watched)
+                passed = injections.lost(before, after, len(good))
+            found = {
+                "carriers": len(carriers),
+                "carriers_bad": len(bad),
+                "carriers_unscored": sum(verdict.label is None for verdict in clean),
+            }
+            rows = [_trial_row(trial, i, off, on) for i, trial in enumerate(trials)]
+            return found | injections.summarise(trials, off, on) | passed, rows
+
+        result, rows = _at_work(context, subject, total, "attack", tried)
+        write_jsonl(context.run.path("trials.jsonl"), rows)
+        return result  # type: ignore[no-any-return]
+
+    with opened("judge attack", place, settings=about, files=named_files(inputs, settings)) as context:
+        return context.once("attack", lambda: work(context))
+
+
+def _trial_row(trial: injections.Trial, i: int, off: Sequence[Verdict], on: Sequence[Verdict] | None) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "family": trial.family,
+        "split": trial.split,
+        "place": trial.place,
+        "attack": trial.attack,
+        "query": trial.query,
+        "response": trial.response,
+        "label_off": off[i].label,
+        "probability_off": off[i].probability,
+        "unscored_off": off[i].unscored,
+    }
+    if on is not None:
+        row |= {"label": on[i].label, "probability": on[i].probability, "injection": on[i].injection}
+    return row
+
+
+# ---- biases --------------------------------------------------------------------------------------------------------
+
+
+def probe(inputs: SubjectInputs, settings: ProbeSettings, place: Place) -> dict[str, Any]:
+    """The texts as they are, then changed in one way at a time: the fields of the command's ``--json``.
+
+    Labels are used for self-preference only; the order probe takes at most half as many pairs as there are texts.
+    """
+    subject = _Subject.of(inputs)
+    texts = read_texts_or_labelled(settings.data)[: settings.limit]
+    sources = [text.source for text in read_texts(settings.data)][: settings.limit]
+    subject = subject.apart_from([text.query for text in texts])
+    task, seed = subject.spec.loaded, place.seed
+    pairs = biases.order_pairs(texts, max(1, len(texts) // 2))
+
+    async def tried(bench: _Bench) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        judge = bench.spec.build(bench.llm)
+        before = await bench.judge(judge, texts)
+        result: dict[str, Any] = {"n": len(texts), "probes": [*biases.PROBES, "order", "self_preference"]}
+        rows: list[dict[str, Any]] = []
+        for name in biases.PROBES:
+            candidates = biases.changed(name, texts, task.language, seed)
+            after = await bench.judge(judge, candidates)
+            result |= biases.measure_probe(name, [text.query for text in texts], before, after, seed)
+            rows += map(_probe_row, [name] * len(texts), candidates, before, after)
+        pairwise = GuardedPairwise(PairwiseJudge(task, bench.llm, bench.spec.principles, bench.spec.examples, seed))
+        neighbours = [Preference(query, one, other) for query, one, other in pairs]
+        said = await compare_many(pairwise, neighbours, concurrency=bench.concurrency, advance=bench.advance)
+        result |= biases.measure_order(said)
+        return result | biases.measure_self_preference(texts, sources, before, bench.spec.model, seed), rows
+
+    def work(context: Context) -> dict[str, Any]:
+        total = len(texts) * (1 + len(biases.PROBES)) + len(pairs)
+        result, rows = _at_work(context, subject, total, "probe", tried)
+        write_jsonl(context.run.path("probes.jsonl"), rows)
+        return result  # type: ignore[no-any-return]
+
+    about = subject.settings() | {"limit": settings.limit}
+    with opened("judge probe", place, settings=about, files=named_files(inputs, settings)) as context:
+        return context.once("probe", lambda: work(context))
+
+
+def _probe_row(name: str, text: Candidate, before: Verdict, after: Verdict) -> dict[str, Any]:
+    return {
+        "probe": name,
+        "query": text.query,
+        "response": text.response,
+        "label_before": before.label,
+        "probability_before": before.probability,
+        "label": after.label,
+        "probability": after.probability,
+        "unscored": after.unscored,
+        "injection": after.injection,
+    }

@@ -1,0 +1,91 @@
+"""How SFT, a reward model and GRPO are trained. No torch here: the command line and recipes read these.
+
+The paper (full training of 7B on four A100): GRPO with 32 prompts a step, 4 generations, learning rate 3e-7, beta
+0.001, 512 tokens, 5 epochs. The defaults here are for LoRA, which wants rates some hundred times higher.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Lt
+
+from inkfire.errors import InputError
+from inkfire.settings import option, settings
+
+
+@settings
+class SftSettings:
+    """Supervised fine-tuning."""
+
+    epochs: Annotated[float, Gt(0)] = 2.0
+    """Passes over the data."""
+    learning_rate: Annotated[float, Gt(0)] = 2e-4
+    """Of LoRA; falls linearly to 0."""
+    batch_size: Annotated[int, Ge(1)] = 8
+    """Texts an optimizer step."""
+    micro_batch_size: Annotated[int, Ge(1)] = 8
+    """Texts at once: fewer need less memory."""
+    max_length: Annotated[int, Ge(1)] = 512
+    """Tokens of prompt and text together."""
+    save_steps: Annotated[int, Ge(1)] = 10
+    """Steps between checkpoints: what a kill can lose."""
+
+
+@settings
+class RewardModelSettings:
+    """A reward model. All but the kind and the test fraction matter to the transformer only."""
+
+    kind: Literal["linear", "transformer"] = "linear"
+    """linear: character n-grams, seconds on a CPU; transformer: LoRA on a model."""
+    base: Annotated[str | None, option("--base", "--model")] = None
+    """The model under a transformer: local/NAME, folder, hub id."""
+    test_fraction: Annotated[float, Gt(0), Lt(1)] = 0.2
+    """Share of the queries held out to measure."""
+    epochs: Annotated[float, Gt(0)] = 5.0
+    """Passes over the data."""
+    learning_rate: Annotated[float, Gt(0)] = 2e-4
+    """Of LoRA; falls linearly to 0."""
+    batch_size: Annotated[int, Ge(1)] = 16
+    """Pairs an optimizer step."""
+    micro_batch_size: Annotated[int, Ge(1)] = 4
+    """Pairs at once: fewer need less memory."""
+    max_length: Annotated[int, Ge(1)] = 512
+    """Tokens of prompt and text together."""
+    save_steps: Annotated[int, Ge(1)] = 20
+    """Steps between checkpoints: what a kill can lose."""
+
+    def check(self, *, task: object | None) -> None:
+        """Raises InputError where the kind needs what is not there."""
+        if self.kind == "transformer" and (task is None or self.base is None):
+            raise InputError("a transformer reward model needs a task (its template) and a base model: --task, --base")
+
+
+@settings
+class GrpoSettings:
+    """GRPO (Shao et al. 2024), by TRL."""
+
+    max_steps: Annotated[int, Ge(1)] = 10
+    """Generations of a batch."""
+    batch_size: Annotated[int, Ge(1)] = 2
+    """Prompts a step."""
+    num_generations: Annotated[int, Ge(2)] = 4
+    """Completions a prompt: the group."""
+    max_completion_length: Annotated[int, Ge(1)] | None = None
+    """Tokens of a completion; the task's max_tokens if none."""
+    learning_rate: Annotated[float, Gt(0)] = 1e-4
+    """Of LoRA; constant."""
+    beta: Annotated[float, Ge(0)] = 0.0
+    """Weight of the KL term against the start (k3, Schulman 2020)."""
+    temperature: Annotated[float, Gt(0)] = 1.0
+    """Of the completions."""
+    epsilon: Annotated[float, Ge(0)] = 0.2
+    """Clipping of the ratio."""
+    loss_type: Literal["grpo", "dapo", "dr_grpo", "bnpo"] = "dapo"
+    """How tokens are averaged."""
+    num_iterations: Annotated[int, Ge(1)] = 1
+    """Updates a batch."""
+    micro_batch_size: Annotated[int, Ge(1)] | None = None
+    """Completions that go through the model at once (all, by default): less needs less memory."""
+    save_steps: Annotated[int, Ge(1)] = 1
+    """Steps between checkpoints: what a kill can lose."""
