@@ -1,38 +1,25 @@
-"""Rejection sampling: queries → candidates → debates → preference pairs, streamed.
+"""Rejection sampling: a query → candidates → debates → preference pairs.
 
-For each query several writers write candidates, near-duplicates are dropped, each candidate is debated the moment it
-is there, and a named policy makes pairs of those judged 1 and 0. A query without a pair is tried again with fresh
-candidates, up to ``rounds`` times. Many queries are in flight at once and their results are written in input order,
-so memory stays flat and the same replies give the same bytes. Everything asked of a model is in the ledger: a run
-that was killed, run again, repeats no call that was answered.
+Several writers write candidates, near-duplicates are dropped, each candidate is debated the moment it is there, and a
+named policy makes pairs of those judged 1 and 0. A query without a pair is tried again with fresh candidates, up to
+``rounds`` times.
 
-    result = await curate(
-        task, iter_queries("prompts.txt"), [ModelWriter(task, llm)], Debate(task, llm),
-        pairs_path=run.path("pairs.jsonl"), transcripts_path=run.path("transcripts.jsonl"),
-    )
-    result["pairs"], result["no_pair"]       # 41, {"all_bad": 12, "lengths_apart": 7}
+    sampler = RejectionSampler([ModelWriter(task, llm)], Debate(task, llm))
+    (await sampler.sample((0, Query.of("a wish for my aunt")))).pairs
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from inkfire.debate.debate import Debate, Transcript
 from inkfire.debate.pairs import MAX_LENGTH_RATIO, PairPolicy, choose_pairs
-from inkfire.debate.shards import Shard
-from inkfire.debate.writers import Writer
+from inkfire.debate.writers import GivenWriter, Writer
 from inkfire.files.formats import pair_row
-from inkfire.files.jsonl import JsonlWriter
-from inkfire.files.seen import Seen
-from inkfire.llm.batch import Waiting
-from inkfire.llm.progress import Bar
-from inkfire.llm.stream import ordered
 from inkfire.records import Preference, Query
 from inkfire.search import near_duplicate
 from inkfire.stats.intervals import wilson
@@ -72,15 +59,19 @@ class Sampled:
 
 @dataclass(frozen=True, slots=True)
 class RejectionSampler:
-    """Candidates of one query until they make a pair or ``rounds`` are over."""
+    """Candidates of one query until they make a pair or ``rounds`` are over.
+
+    ``candidates`` a round are shared out among the writers that are models; texts that are given come besides.
+    ``max_length_ratio`` bounds the pairs of the ``length-matched`` policy.
+    """
 
     writers: Sequence[Writer]
     debate: Debate
-    candidates: int
-    policy: PairPolicy
-    max_length_ratio: float
-    rounds: int
-    seed: int
+    candidates: int = 4
+    policy: PairPolicy = "length-matched"
+    max_length_ratio: float = MAX_LENGTH_RATIO
+    rounds: int = 1
+    seed: int = 0
 
     async def sample(self, item: tuple[int, Query]) -> Sampled:
         out = Sampled(item[1], item[0])
@@ -95,7 +86,7 @@ class RejectionSampler:
         seed = self.seed + out.rounds * _SEEDS_PER_ROUND
         out.rounds += 1
         query = out.query.query
-        shares = _shares(self.candidates, len(self.writers))
+        shares = self._shares()
         writing = [
             asyncio.ensure_future(writer.write(query, n, seed)) for writer, n in zip(self.writers, shares, strict=True)
         ]
@@ -120,98 +111,15 @@ class RejectionSampler:
             await asyncio.gather(*writing, *debating, return_exceptions=True)
         out.transcripts += [debated.result() for debated in debating]
 
-
-async def curate(
-    task: Task,
-    queries: Iterable[Query],
-    writers: Sequence[Writer],
-    debate: Debate,
-    *,
-    pairs_path: Path,
-    transcripts_path: Path,
-    outcomes_path: Path | None = None,
-    shard: Shard = Shard(1, 1),
-    candidates_per_query: int = 4,
-    pair_policy: PairPolicy = "length-matched",
-    max_length_ratio: float = MAX_LENGTH_RATIO,
-    rounds: int = 1,
-    seed: int = 0,
-    limit: int = 32,
-    progress: Bar | None = None,
-) -> dict[str, Any]:
-    """Write pairs.jsonl and transcripts.jsonl for ``queries`` and say what came of them.
-
-    Args:
-        queries: read lazily; one that repeats is curated once.
-        outcomes_path: for a line a query: its candidates and pairs, or why it made none.
-        shard: the part of ``queries`` that is curated.
-        candidates_per_query: candidates a round, shared out among the writers.
-        max_length_ratio: bound of the ``length-matched`` policy.
-        rounds: how often at most a query is given fresh candidates.
-        limit: queries in flight at once. Each has up to ``candidates_per_query`` debates in flight.
-
-    Returns:
-        Counts and shares: ``queries``, ``repeated_queries``, ``candidates``, ``labelled``, ``unscored``, ``good``,
-        ``reflect_flips``, ``flips_to_good``, ``not_written``, ``duplicates``, ``pairs``, ``queries_with_pair``,
-        ``pair_share`` with its Wilson interval, ``no_pair`` (reason → queries), ``unscored_by`` (agents → texts),
-        ``longer_wins`` (share of pairs whose chosen text is longer) with its interval.
-
-    Raises:
-        BudgetExceeded, EndpointDown: the run stops; the same call resumes it from the ledger.
-        Waiting: replies of so many queries are still to come by batch; the files are not complete.
-    """
-    sampler = RejectionSampler(
-        writers, debate, candidates_per_query, pair_policy, max_length_ratio, rounds=rounds, seed=seed
-    )
-    count: Counter[str] = Counter()
-    no_pair: Counter[str] = Counter()
-    unscored_by: Counter[str] = Counter()
-
-    async def sample(item: tuple[int, Query]) -> Sampled | None:
-        try:
-            return await sampler.sample(item)
-        except Waiting:
-            return None
-
-    with ExitStack() as stack:
-        pairs, transcripts = (stack.enter_context(JsonlWriter(path)) for path in (pairs_path, transcripts_path))
-        outcomes = stack.enter_context(JsonlWriter(outcomes_path)) if outcomes_path else None
-        async for sampled in ordered(sample, _own(queries, shard, count), limit=limit):
-            if sampled is None:
-                count["waiting"] += 1
-                continue
-            if outcomes is not None:
-                outcomes.write(sampled.to_json())
-            for transcript in sampled.transcripts:
-                transcripts.write(transcript.to_json())
-            for chosen, rejected in sampled.pairs:
-                pairs.write(_pair_row(task, chosen, rejected, pair_policy))
-                count["longer_wins"] += len(chosen.candidate.response) > len(rejected.candidate.response)
-            _tally(sampled, count, no_pair, unscored_by)
-            if progress is not None:
-                progress.advance(1, failed=sum(not t.verdict.scored for t in sampled.transcripts))
-        if count["waiting"]:
-            raise Waiting(count["waiting"])
-    return _summary(count, no_pair, unscored_by)
+    def _shares(self) -> list[int]:
+        """Candidates of each writer: as even as can be, the first ones first; a given text is one in any case."""
+        models = [writer for writer in self.writers if not isinstance(writer, GivenWriter)]
+        of_model = {id(writer): len(range(i, self.candidates, len(models))) for i, writer in enumerate(models)}
+        return [of_model.get(id(writer), 1) for writer in self.writers]
 
 
-def _own(queries: Iterable[Query], shard: Shard, count: Counter[str]) -> Iterator[tuple[int, Query]]:
-    """The shard's queries, each once, with their places in the input."""
-    seen = Seen()
-    for position, query in enumerate(queries):
-        if shard.owns(query):
-            if seen.add(query.number):
-                yield position, query
-            else:
-                count["repeated_queries"] += 1
-
-
-def _shares(total: int, parts: int) -> list[int]:
-    """``total`` candidates shared out as evenly as can be, the first writers first."""
-    return [total // parts + (i < total % parts) for i in range(parts)]
-
-
-def _pair_row(task: Task, chosen: Transcript, rejected: Transcript, policy: PairPolicy) -> dict[str, Any]:
+def preference_row(task: Task, chosen: Transcript, rejected: Transcript, policy: PairPolicy) -> dict[str, Any]:
+    """A line of pairs.jsonl."""
     query = chosen.candidate.query
     pair = Preference(
         query=query,
@@ -228,63 +136,73 @@ def _pair_row(task: Task, chosen: Transcript, rejected: Transcript, policy: Pair
     return pair_row(pair, task.messages(query))
 
 
-def _tally(sampled: Sampled, count: Counter[str], no_pair: Counter[str], unscored_by: Counter[str]) -> None:
-    count["queries"] += 1
-    count["pairs"] += len(sampled.pairs)
-    count["queries_with_pair"] += bool(sampled.pairs)
-    count["not_written"] += sampled.not_written
-    count["duplicates"] += sampled.duplicates
-    if sampled.no_pair is not None:
-        no_pair[sampled.no_pair] += 1
-    for transcript in sampled.transcripts:
-        verdict = transcript.verdict
-        count["candidates"] += 1
-        count["labelled"] += verdict.scored
-        count["good"] += verdict.label == 1
-        count["reflect_flips"] += transcript.flipped
-        count["flips_to_good"] += transcript.flipped and verdict.label == 1
-        if verdict.unscored is not None:
-            unscored_by[verdict.unscored.partition(":")[0]] += 1
-
-
 _ADDED = (
     *("queries", "repeated_queries", "candidates", "not_written", "duplicates", "labelled", "good"),
     *("reflect_flips", "flips_to_good", "pairs", "queries_with_pair"),
 )
 
 
-def add_up(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The result of the whole from those of its shards."""
-    count: Counter[str] = Counter()
-    no_pair: Counter[str] = Counter()
-    unscored_by: Counter[str] = Counter()
-    for result in results:
-        count.update({name: result[name] for name in _ADDED})
-        count["longer_wins"] += round((result["longer_wins"] or 0) * result["pairs"])
-        no_pair.update(result["no_pair"])
-        unscored_by.update(result["unscored_by"])
-    return _summary(count, no_pair, unscored_by)
+@dataclass(slots=True)
+class Tally:
+    """What came of many queries."""
 
+    count: Counter[str] = field(default_factory=Counter)
+    no_pair: Counter[str] = field(default_factory=Counter)
+    unscored_by: Counter[str] = field(default_factory=Counter)
 
-def _summary(count: Counter[str], no_pair: Counter[str], unscored_by: Counter[str]) -> dict[str, Any]:
-    queries, pairs = count["queries"], count["pairs"]
-    return {
-        "queries": queries,
-        "repeated_queries": count["repeated_queries"],
-        "candidates": count["candidates"],
-        "not_written": count["not_written"],
-        "duplicates": count["duplicates"],
-        "labelled": count["labelled"],
-        "unscored": count["candidates"] - count["labelled"],
-        "unscored_by": dict(sorted(unscored_by.items())),
-        "good": count["good"],
-        "reflect_flips": count["reflect_flips"],
-        "flips_to_good": count["flips_to_good"],
-        "pairs": pairs,
-        "queries_with_pair": count["queries_with_pair"],
-        "pair_share": count["queries_with_pair"] / queries if queries else None,
-        "pair_share_ci": list(wilson(count["queries_with_pair"], queries)) if queries else None,
-        "no_pair": dict(sorted(no_pair.items())),
-        "longer_wins": count["longer_wins"] / pairs if pairs else None,
-        "longer_wins_ci": list(wilson(count["longer_wins"], pairs)) if pairs else None,
-    }
+    def add(self, sampled: Sampled) -> None:
+        self.count["queries"] += 1
+        self.count["pairs"] += len(sampled.pairs)
+        self.count["queries_with_pair"] += bool(sampled.pairs)
+        self.count["not_written"] += sampled.not_written
+        self.count["duplicates"] += sampled.duplicates
+        if sampled.no_pair is not None:
+            self.no_pair[sampled.no_pair] += 1
+        for transcript in sampled.transcripts:
+            verdict = transcript.verdict
+            self.count["candidates"] += 1
+            self.count["labelled"] += verdict.scored
+            self.count["good"] += verdict.label == 1
+            self.count["reflect_flips"] += transcript.flipped
+            self.count["flips_to_good"] += transcript.flipped and verdict.label == 1
+            if verdict.unscored is not None:
+                self.unscored_by[verdict.unscored.partition(":")[0]] += 1
+        for chosen, rejected in sampled.pairs:
+            self.count["longer_wins"] += len(chosen.candidate.response) > len(rejected.candidate.response)
+
+    def add_result(self, result: Mapping[str, Any]) -> None:
+        """The :meth:`result` of a shard."""
+        self.count.update({name: result[name] for name in _ADDED})
+        self.count["longer_wins"] += round((result["longer_wins"] or 0) * result["pairs"])
+        self.no_pair.update(result["no_pair"])
+        self.unscored_by.update(result["unscored_by"])
+
+    def result(self) -> dict[str, Any]:
+        """Counts and shares.
+
+        ``queries``, ``repeated_queries``, ``candidates``, ``labelled``, ``unscored``, ``good``, ``reflect_flips``,
+        ``flips_to_good``, ``not_written``, ``duplicates``, ``pairs``, ``queries_with_pair``, ``pair_share`` with its
+        Wilson interval, ``no_pair`` (reason → queries), ``unscored_by`` (agents → texts), ``longer_wins`` (share of
+        pairs whose chosen text is longer) with its interval.
+        """
+        queries, pairs = self.count["queries"], self.count["pairs"]
+        return {
+            "queries": queries,
+            "repeated_queries": self.count["repeated_queries"],
+            "candidates": self.count["candidates"],
+            "not_written": self.count["not_written"],
+            "duplicates": self.count["duplicates"],
+            "labelled": self.count["labelled"],
+            "unscored": self.count["candidates"] - self.count["labelled"],
+            "unscored_by": dict(sorted(self.unscored_by.items())),
+            "good": self.count["good"],
+            "reflect_flips": self.count["reflect_flips"],
+            "flips_to_good": self.count["flips_to_good"],
+            "pairs": pairs,
+            "queries_with_pair": self.count["queries_with_pair"],
+            "pair_share": self.count["queries_with_pair"] / queries if queries else None,
+            "pair_share_ci": list(wilson(self.count["queries_with_pair"], queries)) if queries else None,
+            "no_pair": dict(sorted(self.no_pair.items())),
+            "longer_wins": self.count["longer_wins"] / pairs if pairs else None,
+            "longer_wins_ci": list(wilson(self.count["longer_wins"], pairs)) if pairs else None,
+        }

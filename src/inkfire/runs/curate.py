@@ -1,202 +1,377 @@
-"""One run of ``inkfire curate``: the folder, the ledger and the models around ``agents.curate.curate``."""
+"""``inkfire curate``: strategy A's preference data, and ``inkfire curate show``: one of its debates.
+
+    out/pairs.jsonl         TRL's conversational preference    out/outcomes.jsonl   one line a query: its fate
+    out/transcripts.jsonl   one line a debate                  out/README.md        the dataset's card
+
+Many queries are in flight at once and their results are written in input order, so memory stays flat and the same
+replies give the same bytes. Everything asked of a model is in the ledger: a run that was killed, run again, repeats no
+call that was answered.
+"""
 
 from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any, Literal
 
-from inkfire.errors import InputError
+from annotated_types import Ge
 
-if TYPE_CHECKING:
-    from inkfire.debate.shards import Shard
-    from inkfire.files.run import Run
-    from inkfire.judge.judging import Access
-    from inkfire.llm.batch import Batch
-    from inkfire.llm.ledger import Ledger
-    from inkfire.llm.progress import Bar
-    from inkfire.records import Query
-    from inkfire.tasks.task import Task
-
-Settings = dict[str, Any]
+from inkfire.debate.debate import AGENTS, Debate
+from inkfire.debate.pairs import MAX_LENGTH_RATIO, PairPolicy
+from inkfire.debate.sampler import RejectionSampler, Sampled, Tally, preference_row
+from inkfire.debate.shards import Shard, distinct
+from inkfire.debate.writers import GivenWriter, ModelWriter, Writer
+from inkfire.errors import DataError, InputError
+from inkfire.files.formats import iter_queries, iter_texts, read_examples
+from inkfire.files.jsonl import JsonlWriter, read_jsonl
+from inkfire.files.run import Run
+from inkfire.files.seen import Seen
+from inkfire.llm import loop
+from inkfire.llm.batch import Batch, Waiting
+from inkfire.llm.progress import Bar
+from inkfire.llm.stream import ordered
+from inkfire.models.open import is_local
+from inkfire.records import Query
+from inkfire.runs.card import write_card
+from inkfire.runs.context import Context, Place, described, named_files, opened
+from inkfire.runs.estimate import SAMPLE, Capacity, estimate
+from inkfire.search import Retrieval, Retriever, check_retrieval
+from inkfire.settings import settings
+from inkfire.tasks.task import Task, load_task
 
 _CONCURRENCY = 16  # calls in flight that are fed with work where --concurrency says nothing
 
 
-def run_curation(
-    task_name: str,
-    files: Mapping[str, Path],
-    out: Path,
-    settings: Settings,
-    *,
-    access: Access,
-    seed: int,
-    estimate: bool = False,
-    batch_dir: Path | None = None,
+@settings
+class CurateInputs:
+    """What is debated, and by which model."""
+
+    task: str
+    """A task's name (inkfire tasks list) or its folder."""
+    model: str
+    """Model of the agents, and of the writers unless --writer says else."""
+    prompts: Path | None = None
+    """Queries, in any format that has them."""
+    candidates_from: Path | None = None
+    """Debate these {query, response, source}, beside what a --writer that is named writes."""
+    corpus: Path | None = None
+    """Good {query, response, clicks} that agents are shown, by nearness."""
+
+
+@settings
+class CurateSettings:
+    """How candidates come about and become pairs."""
+
+    candidates: Annotated[int, Ge(1)] = 4
+    """Candidates a query and round, shared out among the writers."""
+    writer: tuple[str, ...] = ()
+    """MODEL[,prompt=writer|writer_alt][,temperature=T]; repeat it. Default: --model with both prompts."""
+    temperature: Annotated[float, Ge(0)] = 1.0
+    """Of the writers that name none."""
+    agent: tuple[str, ...] = ()
+    """AGENT=MODEL or AGENT=off, for positive, negative, judge, reflect; repeat it."""
+    retrieval: Retrieval = "bm25"
+    """bm25, dense (by --embedder), or hybrid: both, merged by rank."""
+    embedder: str | None = None
+    """An endpoint's model; on this machine local/NAME or st/NAME."""
+    pairs: PairPolicy = "length-matched"
+    """length-matched, best-worst or all."""
+    max_length_ratio: Annotated[float, Ge(1)] = MAX_LENGTH_RATIO
+    """Bound of length-matched: longer text over shorter."""
+    rounds: Annotated[int, Ge(1)] = 2
+    """Fresh candidates until a pair, this often."""
+    limit: Annotated[int, Ge(1)] | None = None
+    """Use the first N queries."""
+
+
+@settings
+class CurateHow:
+    """In which way it is done; but for the shard no part of what the run is."""
+
+    shard: str | None = None
+    """i/n: only the i-th of n parts; join them with inkfire curate merge."""
+    engine: Literal["local", "ray"] = "local"
+    """local, or ray: shards as tasks of a Ray cluster."""
+    shards: Annotated[int, Ge(1)] | None = None
+    """With --engine ray; default: its CPUs."""
+    estimate: bool = False
+    """Try a few queries, and say what all of them will take; no pairs."""
+    batch_dir: Path | None = None
+    """Write calls of remote models as OpenAI batch files there; take replies in."""
+
+
+def curate(
+    inputs: CurateInputs, settings: CurateSettings, place: Place, how: CurateHow = CurateHow()
 ) -> dict[str, Any]:
     """Open the run folder and the ledger, curate, record the result. A finished run is read back.
 
     An estimate leaves no folder behind, so that other settings can be tried under the same name; its replies are kept.
     With a folder for batches a run that waits for replies says so in ``waiting``, and what to do in ``next``.
     """
-    from inkfire.debate.shards import Shard, distinct
-    from inkfire.llm import loop
-    from inkfire.llm.batch import Batch, Waiting
-    from inkfire.runs.card import write_card
-    from inkfire.runs.estimate import SAMPLE
-    from inkfire.runs.progress import Progress
-    from inkfire.search import check_retrieval
-    from inkfire.tasks.task import load_task
+    _check(inputs, settings, how)
+    if how.engine == "ray":
+        from inkfire.runs.shards import curate_on_ray
 
-    check_retrieval(settings["retrieval"], corpus="corpus" in files, embedder=settings["embedder"])
-    task = load_task(task_name)
-    shard = Shard.parse(settings["shard"] or "1/1")
-    total = sum(map(shard.owns, distinct(_queries(files, settings["limit"]))))  # finds bad rows before anything is paid
-    run = open_run(task, files, out, settings, seed, keep=not estimate)
-    finished = None if estimate or access.retry_unscored else run.done("curate")
-    if finished is not None:
-        # Every reply that went into it is on file: as a run does that goes through them all again, it says so.
-        return {**finished, "cached": finished["calls"], "tokens": 0, "cost": 0.0, "waiting": 0}
-    started = time.monotonic()
+        return curate_on_ray(inputs, settings, place, how)
+    shard = Shard.parse(how.shard or "1/1")
+    total = sum(map(shard.owns, distinct(_queries(inputs, settings))))  # finds bad rows before anything is paid
+    if how.estimate:
+        with ExitStack() as stack:
+            context = Context(Run(place.out, {}), place, stack)
+            return _estimated(context, inputs, settings, shard, total)
+    with open_curation(inputs, settings, place, how.shard) as context:
+        finished = None if place.access.retry_unscored else context.run.done("curate")
+        if finished is not None:
+            # Every reply that went into it is on file: as a run does that goes through them all again, it says so.
+            return {**finished, "cached": finished["calls"], "tokens": 0, "cost": 0.0, "waiting": 0}
+        return _curated(context, inputs, settings, shard, total, how)
+
+
+def open_curation(
+    inputs: CurateInputs, settings: CurateSettings, place: Place, shard: str | None = None
+) -> AbstractContextManager[Context]:
+    """The run folder of a curation."""
+    task = load_task(inputs.task)
+    about = described(inputs, settings, task=task.name, task_version=task.version, language=task.language)
+    about |= {"shard": shard, "writers": _writers(inputs, settings), "agents": _agents(inputs, settings)}
+    del about["writer"], about["agent"]
+    return opened("curate", place, settings=about, files=named_files(inputs))
+
+
+def _check(inputs: CurateInputs, settings: CurateSettings, how: CurateHow) -> None:
+    if (inputs.prompts is None) == (inputs.candidates_from is None):
+        raise InputError("inkfire curate needs --prompts or else --candidates-from")
+    if how.estimate and how.batch_dir is not None:
+        raise InputError("--estimate asks a few queries now: leave --batch-dir out of it")
+    if (how.engine == "ray" and how.shard) or (how.shards is not None and how.engine != "ray"):
+        raise InputError("--engine is local (with --shard i/n for one part) or ray (with --shards N for all of them)")
+    if how.engine == "ray" and (how.estimate or how.batch_dir is not None):
+        raise InputError("--estimate and --batch-dir need no cluster: leave --engine ray out")
+    check_retrieval(settings.retrieval, corpus=inputs.corpus is not None, embedder=settings.embedder)
+    task = load_task(inputs.task)
+    for spec in _writers(inputs, settings):
+        task.messages("a query", spec["prompt"])
+    _agents(inputs, settings)
+
+
+def _curated(
+    context: Context, inputs: CurateInputs, settings: CurateSettings, shard: Shard, total: int, how: CurateHow
+) -> dict[str, Any]:
+    run, started = context.run, time.monotonic()
     with ExitStack() as stack:
-        batch = stack.enter_context(Batch(batch_dir)) if batch_dir is not None else None
-        ledger = stack.enter_context(access.ledger(run))
-        label, n = ("estimate", min(SAMPLE, total)) if estimate else ("curate", total)
-        progress = stack.enter_context(Progress(label, n, stats=ledger.stats))
+        batch = stack.enter_context(Batch(how.batch_dir)) if how.batch_dir is not None else None
+        bar = stack.enter_context(context.bars("curate", total))
         try:
+            sampler = loop.run(_sampler(context, inputs, settings, shard, batch))
             result = loop.run(
-                _curate(task, files, run, settings, shard, seed, ledger, progress, access.concurrency, estimate, batch)
+                write_pairs(
+                    sampler.debate.task,
+                    _queries(inputs, settings),
+                    sampler,
+                    run.out,
+                    shard=shard,
+                    limit=_at_once(context, inputs, settings),
+                    bar=bar,
+                )
             )
         except Waiting as waiting:
             result = {"queries": total, "queries_waiting": waiting.queries}
-        stats = ledger.stats()
+    stats = context.ledger.stats()
     used = {key: stats[key] for key in ("cached", "tokens", "cost")}
-    if estimate or (batch is not None and batch.pending):
-        told = batch.report(result["queries_waiting"]) if batch is not None else {}
-        return result | told | {"calls": stats["calls"]} | used
+    if batch is not None and batch.pending:
+        return result | batch.report(result["queries_waiting"]) | {"calls": stats["calls"]} | used
     # By the endpoint or the ledger: the same numbers in a run that was resumed. Money is rounded where all is summed.
     result |= {"calls": stats["calls"], "total_tokens": stats["total_tokens"]}
-    result["total_cost"] = stats["total_cost"] if settings["shard"] else round(stats["total_cost"], 6)
+    result["total_cost"] = stats["total_cost"] if how.shard else round(stats["total_cost"], 6)
     write_card(run, result)
     run.complete("curate", result, seconds=time.monotonic() - started)
     return result | used | {"waiting": 0}
 
 
-def open_run(
-    task: Task, files: Mapping[str, Path], out: Path, settings: Settings, seed: int, *, keep: bool = True
-) -> Run:
-    """The run folder of a curation, new or to be resumed; ``keep`` False leaves none behind."""
-    from inkfire.debate.pairs import PAIR_POLICIES
-    from inkfire.files.run import Run
-
-    if settings["pairs"] not in PAIR_POLICIES:
-        raise InputError(f"--pairs {settings['pairs']!r}: use {', '.join(PAIR_POLICIES)}")
-    described = {**settings, "task": task.name, "task_version": task.version, "language": task.language}
-    if not keep:
-        return Run(out, described)
-    return Run.open(out, command="curate", settings=described, inputs=files, seed=seed)
-
-
-async def _curate(
-    task: Task,
-    files: Mapping[str, Path],
-    run: Run,
-    settings: Settings,
-    shard: Shard,
-    seed: int,
-    ledger: Ledger,
-    progress: Bar,
-    concurrency: int | None,
-    estimate: bool,
-    batch: Batch | None,
+def _estimated(
+    context: Context, inputs: CurateInputs, settings: CurateSettings, shard: Shard, total: int
 ) -> dict[str, Any]:
-    """The models of the run, opened once each and closed at the end, around ``agents.curate.curate``."""
-    from inkfire.debate.debate import Debate
-    from inkfire.debate.sampler import RejectionSampler, curate
-    from inkfire.debate.writers import GivenWriter, ModelWriter, Writer
-    from inkfire.files.formats import iter_texts, read_examples
-    from inkfire.models.open import is_local, open_embedder, open_model
-    from inkfire.runs.estimate import Capacity
-    from inkfire.runs.estimate import estimate as estimate_curation
-    from inkfire.search import Retriever
-
-    specs = settings["writers"]
-    names = [settings["model"], *settings["agents"].values(), *(spec["model"] for spec in specs)]
-    async with AsyncExitStack() as stack:
-        models = {}
-        for name in dict.fromkeys(names):
-            client = open_model(
-                name, ledger=ledger, base_url=settings["base_url"], concurrency=concurrency, batch=batch
+    with context.bars("estimate", min(SAMPLE, total)) as bar:
+        sampler = loop.run(_sampler(context, inputs, settings, shard, None))
+        result = loop.run(
+            estimate(
+                filter(shard.owns, _queries(inputs, settings)),
+                sampler,
+                capacity={name: Capacity.of(model) for (name, _), model in context.models.items()},
+                seed=context.seed,
+                limit=_at_once(context, inputs, settings),
+                progress=bar,
             )
-            models[name] = await stack.enter_async_context(client)
-        writers: Sequence[Writer]
-        candidates = settings["candidates"]
-        if "candidates" in files:
-            writers, _ = GivenWriter.of(iter_texts(files["candidates"]), shard.owns)
-            candidates = len(writers)
-        else:
-            writers = [
-                ModelWriter(task, models[spec["model"]], variant=spec["prompt"], temperature=spec["temperature"])
-                for spec in specs
-            ]
-        retriever = embedder = None
-        if settings["embedder"] is not None:
-            embedder = open_embedder(
-                settings["embedder"], ledger=ledger, base_url=settings["base_url"], concurrency=concurrency
-            )
-            stack.push_async_callback(embedder.close)
-        if "corpus" in files:
-            retriever = await Retriever.of(read_examples(files["corpus"]), settings["retrieval"], embedder)
-        debate = Debate(
-            task,
-            models[settings["model"]],
-            retriever=retriever,
-            agents=list(settings["agents"]),
-            per_agent={agent: models[name] for agent, name in settings["agents"].items()},
-            seed=seed,
         )
-        queries = _queries(files, settings["limit"])
-        rounds = 1 if "candidates" in files else settings["rounds"]
-        # One slow debate holds its query's place. An embedded engine's slots keep the beginning that a debate's four
-        # calls share only as long as few debates are under way.
-        remote = max(4, 4 * (concurrency or _CONCURRENCY) // candidates)
-        limit = 2 if all(map(is_local, names)) else remote
-        if estimate:
-            pairs, ratio = settings["pairs"], settings["max_length_ratio"]
-            return await estimate_curation(
-                filter(shard.owns, queries),
-                RejectionSampler(writers, debate, candidates, pairs, ratio, rounds, seed),
-                capacity={name: Capacity.of(model) for name, model in models.items()},
-                seed=seed,
-                limit=limit,
-                progress=progress,
-            )
-        return await curate(
-            task,
-            queries,
-            writers,
-            debate,
-            pairs_path=run.path("pairs.jsonl"),
-            transcripts_path=run.path("transcripts.jsonl"),
-            outcomes_path=run.path("outcomes.jsonl"),
-            shard=shard,
-            candidates_per_query=candidates,
-            pair_policy=settings["pairs"],
-            max_length_ratio=settings["max_length_ratio"],
-            rounds=rounds,
-            seed=seed,
-            limit=limit,
-            progress=progress,
+    stats = context.ledger.stats()
+    return result | {key: stats[key] for key in ("calls", "cached", "tokens", "cost")}
+
+
+async def _sampler(
+    context: Context, inputs: CurateInputs, settings: CurateSettings, shard: Shard, batch: Batch | None
+) -> RejectionSampler:
+    """The writers and the debate, on models that the context opens once each."""
+    task = load_task(inputs.task)
+
+    def model(name: str) -> Any:
+        return context.model(name, concurrency=context.access.concurrency, batch=batch)
+
+    writers: list[Writer] = []
+    if inputs.candidates_from is not None:
+        writers += GivenWriter.of(iter_texts(inputs.candidates_from), shard.owns)[0]
+    writers += [
+        ModelWriter(task, model(spec["model"]), variant=spec["prompt"], temperature=spec["temperature"])
+        for spec in _writers(inputs, settings)
+    ]
+    retriever = None
+    if inputs.corpus is not None:
+        embedder = context.embedder(settings.embedder) if settings.embedder else None
+        retriever = await Retriever.of(read_examples(inputs.corpus), settings.retrieval, embedder)
+    agents = _agents(inputs, settings)
+    debate = Debate(
+        task,
+        model(inputs.model),
+        retriever=retriever,
+        agents=list(agents),
+        per_agent={agent: model(name) for agent, name in agents.items()},
+        seed=context.seed,
+    )
+    only_given = not _writers(inputs, settings)
+    return RejectionSampler(
+        writers,
+        debate,
+        len(writers) if only_given else settings.candidates,
+        settings.pairs,
+        settings.max_length_ratio,
+        1 if only_given else settings.rounds,
+        context.seed,
+    )
+
+
+def _at_once(context: Context, inputs: CurateInputs, settings: CurateSettings) -> int:
+    """Queries in flight. One slow debate holds its query's place; an embedded engine's slots keep the beginning that a
+    debate's four calls share only as long as few debates are under way."""
+    names = [inputs.model, *_agents(inputs, settings).values()]
+    names += [spec["model"] for spec in _writers(inputs, settings)]
+    remote = max(4, 4 * (context.access.concurrency or _CONCURRENCY) // settings.candidates)
+    return 2 if all(map(is_local, names)) else remote
+
+
+async def write_pairs(
+    task: Task,
+    queries: Iterable[Query],
+    sampler: RejectionSampler,
+    folder: Path,
+    *,
+    shard: Shard = Shard(1, 1),
+    limit: int = 32,
+    bar: Bar | None = None,
+) -> dict[str, Any]:
+    """Write pairs.jsonl, transcripts.jsonl and outcomes.jsonl for ``queries`` and say what came of them.
+
+    Args:
+        queries: read lazily; one that repeats is curated once.
+        shard: the part of ``queries`` that is curated.
+        limit: queries in flight at once. Each has up to ``sampler.candidates`` debates in flight.
+
+    Returns:
+        :meth:`Tally.result`.
+
+    Raises:
+        BudgetExceeded, EndpointDown: the run stops; the same call resumes it from the ledger.
+        Waiting: replies of so many queries are still to come by batch; the files are not complete.
+    """
+    tally, waiting = Tally(), 0
+
+    async def sample(item: tuple[int, Query]) -> Sampled | None:
+        try:
+            return await sampler.sample(item)
+        except Waiting:
+            return None
+
+    with ExitStack() as stack:
+        pairs, transcripts, outcomes = (
+            stack.enter_context(JsonlWriter(folder / name))
+            for name in ("pairs.jsonl", "transcripts.jsonl", "outcomes.jsonl")
         )
+        async for sampled in ordered(sample, _own(queries, shard, tally), limit=limit):
+            if sampled is None:
+                waiting += 1
+                continue
+            outcomes.write(sampled.to_json())
+            for transcript in sampled.transcripts:
+                transcripts.write(transcript.to_json())
+            for chosen, rejected in sampled.pairs:
+                pairs.write(preference_row(task, chosen, rejected, sampler.policy))
+            tally.add(sampled)
+            if bar is not None:
+                bar.advance(1, failed=sum(not t.verdict.scored for t in sampled.transcripts))
+        if waiting:
+            raise Waiting(waiting)
+    return tally.result()
 
 
-def _queries(files: Mapping[str, Path], limit: int | None) -> Iterator[Query]:
+def _own(queries: Iterable[Query], shard: Shard, tally: Tally) -> Iterator[tuple[int, Query]]:
+    """The shard's queries, each once, with their places in the input."""
+    seen = Seen()
+    for position, query in enumerate(queries):
+        if shard.owns(query):
+            if seen.add(query.number):
+                yield position, query
+            else:
+                tally.count["repeated_queries"] += 1
+
+
+def _queries(inputs: CurateInputs, settings: CurateSettings) -> Iterator[Query]:
     """The run's queries, read as they are needed; those of given candidates once each."""
-    from inkfire.debate.shards import distinct
-    from inkfire.files.formats import iter_queries
+    if inputs.prompts is not None:
+        queries = iter_queries(inputs.prompts)
+    else:
+        assert inputs.candidates_from is not None
+        queries = distinct(iter_queries(inputs.candidates_from))
+    return itertools.islice(queries, settings.limit)
 
-    queries = iter_queries(files["prompts"]) if "prompts" in files else distinct(iter_queries(files["candidates"]))
-    return itertools.islice(queries, limit)
+
+def _writers(inputs: CurateInputs, settings: CurateSettings) -> list[dict[str, Any]]:
+    """The writers that are models: ``MODEL[,prompt=P][,temperature=T]`` → their parts."""
+    specs: Sequence[str] = settings.writer
+    if not specs and inputs.candidates_from is None:
+        specs = [inputs.model, f"{inputs.model},prompt=writer_alt"]
+    writers = []
+    for spec in specs:
+        name, *options = spec.split(",")
+        values = dict(option.partition("=")[::2] for option in options)
+        if not name or set(values) - {"prompt", "temperature"}:
+            raise InputError(f"--writer {spec!r}: write MODEL,prompt=writer_alt,temperature=0.8")
+        try:
+            temperature = float(values.get("temperature", settings.temperature))
+        except ValueError:
+            raise InputError(f"--writer {spec!r}: temperature must be a number") from None
+        writers.append({"model": name, "prompt": values.get("prompt", "writer"), "temperature": temperature})
+    return writers
+
+
+def _agents(inputs: CurateInputs, settings: CurateSettings) -> dict[str, str]:
+    """Agent → its model, for the agents that take part."""
+    agents: dict[str, str] = dict.fromkeys(AGENTS, inputs.model)
+    for spec in settings.agent:
+        name, _, value = spec.partition("=")
+        if name not in AGENTS or not value:
+            raise InputError(f"--agent {spec!r}: write AGENT=MODEL or AGENT=off; the agents are {', '.join(AGENTS)}")
+        agents[name] = value
+    return {name: value for name, value in agents.items() if value != "off"}
+
+
+def find_transcript(out: Path, id: str) -> dict[str, Any]:
+    """The transcript whose id begins so; that of a run still going on is looked for in what it has written."""
+    path = out / "transcripts.jsonl"
+    partial = path.with_name(path.name + ".partial")
+    found = [row for row in read_jsonl(partial if partial.exists() else path) if row["id"].startswith(id)]
+    if not found:
+        raise DataError(f"holds no debate {id!r}; the ids are the first field of each line", path=path)
+    if len(found) > 1 and any(row["id"] != found[0]["id"] for row in found):
+        raise DataError(f"{id!r} begins the ids of {len(found)} debates; give more of it", path=path)
+    return found[0]

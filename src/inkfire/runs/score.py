@@ -1,4 +1,4 @@
-"""``inkfire score``: any reward on pairs or texts, beside what length explains; ``rank`` orders the texts of a query.
+"""``inkfire score``: any reward on pairs or texts, beside what length explains; ``rank`` orders the texts."""
 
 from __future__ import annotations
 

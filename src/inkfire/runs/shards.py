@@ -1,0 +1,237 @@
+"""``inkfire curate merge`` and ``--engine ray``: one curation in parts, by hand or on a Ray cluster.
+
+Each shard is a run folder of its own, made wherever there is room. Put together they are the folder that one run over
+everything would have made, byte for byte given the same replies, and no more than a line of each file of each shard is
+held at a time: every query has its place in the input and its numbers of lines in ``outcomes.jsonl``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, redirect_stdout
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from inkfire.debate.sampler import Tally
+from inkfire.debate.shards import Shard
+from inkfire.errors import BudgetExceeded, EndpointDown, InkfireError, InputError, MissingExtraError, RunFolderError
+from inkfire.files.jsonl import atomic, open_input, parse_json
+from inkfire.files.run import Run, locked
+from inkfire.runs.card import write_card
+from inkfire.runs.context import Place, named_files
+from inkfire.runs.curate import CurateHow, CurateInputs, CurateSettings, curate, open_curation
+
+OUTPUTS = ("outcomes.jsonl", "transcripts.jsonl", "pairs.jsonl")
+_FAILURES: dict[int, type[InkfireError]] = {2: InputError, 3: BudgetExceeded, 4: EndpointDown}
+
+
+def merge(folders: Sequence[Path], out: Path) -> dict[str, Any]:
+    """The result of the whole. Merging again takes what the shards hold by then.
+
+    Raises:
+        InputError: the shards are not those of one run, complete and disjoint.
+    """
+    runs = open_shards(folders)
+    with locked(out):
+        return _merge(runs, out)
+
+
+def _merge(runs: Sequence[Run], out: Path) -> dict[str, Any]:
+    run = open_merged(runs, out)
+    started = time.monotonic()
+    merge_outputs(runs, out)
+    results = [part for part in (shard.done("curate") for shard in runs) if part is not None]
+    tally = Tally()
+    for part in results:
+        tally.add_result(part)
+    result = tally.result()
+    result |= {name: sum(part[name] for part in results) for name in ("calls", "total_tokens", "total_cost")}
+    result["total_cost"] = round(result["total_cost"], 6)
+    write_card(run, result)
+    run.complete("curate", result, seconds=time.monotonic() - started)
+    return {**result, "shards": len(runs)}
+
+
+def open_shards(folders: Sequence[Path]) -> list[Run]:
+    """The finished runs in ``folders``, in the order of their shards.
+
+    Raises:
+        InputError: a folder is no finished shard, shards are of different runs, one is there twice, or some are
+            missing (they are named).
+    """
+    runs: dict[int, Run] = {}
+    total = 0
+    for folder in folders:
+        run = Run.read(folder)
+        name = run.manifest.get("settings", {}).get("shard") if run.manifest.get("command") == "curate" else None
+        if name is None:
+            raise InputError(f"{folder} is no shard: it was not made by inkfire curate --shard i/n")
+        if run.done("curate") is None:
+            raise InputError(f"{folder} (shard {name}) is not finished: run its command again")
+        shard = Shard.parse(name)
+        total = total or shard.of
+        if shard.of != total:
+            raise InputError(f"{folder} is shard {name}, others are of {total}: all must be of one division")
+        if shard.index in runs:
+            raise InputError(f"{folder} and {runs[shard.index].out} are both shard {name}: leave one out")
+        runs[shard.index] = run
+    missing = [f"{index}/{total}" for index in range(1, total + 1) if index not in runs]
+    if missing:
+        raise InputError(f"shards are missing: {', '.join(missing)}; make them with inkfire curate --shard")
+    ordered = [runs[index] for index in sorted(runs)]
+    for run in ordered[1:]:
+        if difference := _whole(ordered[0]).difference(_whole(run).manifest):
+            raise InputError(f"{ordered[0].out} and {run.out} are not of the same run: {difference}")
+    return ordered
+
+
+def _whole(shard: Run) -> Run:
+    """The run of which a shard is a part: the same manifest without the shard."""
+    return Run(shard.out, {**shard.manifest, "settings": {**shard.manifest["settings"], "shard": None}})
+
+
+def open_merged(runs: Sequence[Run], out: Path) -> Run:
+    """The folder of the whole: its manifest is that of a run that was never divided.
+
+    Raises:
+        RunFolderError: ``out`` holds another run.
+    """
+    return Run.open_as(out, _whole(runs[0]).manifest)
+
+
+def merge_outputs(runs: Sequence[Run], out: Path) -> None:
+    """Write the shards' lines into ``out`` in the order of the input, as they are.
+
+    Raises:
+        RunFolderError: a shard's files do not fit each other, or two shards have a query in common.
+    """
+    last = -1
+    with ExitStack() as stack:
+        files = [stack.enter_context(atomic(out / name)) for name in OUTPUTS]
+        parts = [stack.enter_context(_Part(run.out)) for run in runs]
+        for position, parcel in heapq.merge(*parts, key=lambda item: item[0]):
+            if position <= last:
+                raise RunFolderError(
+                    f"line {position} of the input is in two shards: they were made of different files"
+                )
+            last = position
+            for file, lines in zip(files, parcel, strict=True):
+                file.writelines(lines)
+
+
+class _Part:
+    """A shard's queries in order: (place in the input, the lines of each output). A context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Iterator[tuple[int, tuple[list[bytes], ...]]]:
+        outcomes, transcripts, pairs = (self._stack.enter_context(open_input(self._folder / name)) for name in OUTPUTS)
+        return self._parcels(outcomes, transcripts, pairs)
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def _parcels(
+        self, outcomes: Iterable[bytes], transcripts: Iterable[bytes], pairs: Iterable[bytes]
+    ) -> Iterator[tuple[int, tuple[list[bytes], ...]]]:
+        for number, line in enumerate(outcomes, 1):
+            row = parse_json(line.decode("utf-8"), path=self._folder / OUTPUTS[0], line=number)
+            debated = list(islice(transcripts, row["candidates"]))
+            paired = list(islice(pairs, row["pairs"]))
+            if len(debated) < row["candidates"] or len(paired) < row["pairs"]:
+                raise RunFolderError(f"{self._folder} is damaged: a file ends before {OUTPUTS[0]} does; make it anew")
+            yield row["position"], ([line], debated, paired)
+        if next(iter(transcripts), None) or next(iter(pairs), None):
+            raise RunFolderError(f"{self._folder} is damaged: a file goes on after {OUTPUTS[0]}; make it anew")
+
+
+# ---- Ray -----------------------------------------------------------------------------------------------------------
+
+
+def curate_on_ray(inputs: CurateInputs, settings: CurateSettings, place: Place, how: CurateHow) -> dict[str, Any]:
+    """Each shard as a task of a Ray cluster (RAY_ADDRESS, or one on this machine), then the merge.
+
+    The shards are run folders under ``out``/shards, each with a ledger of its own (machines cannot share an SQLite
+    file), so that the same command resumes. Every node must see ``out`` and the inputs under the same paths. Limits are
+    of the whole; each shard gets its share.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        BudgetExceeded, EndpointDown, InputError: what the first of the shards ended with; the others are let finish.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingExtraError("ray", "ray") from error
+    inputs = _absolute(inputs)
+    place = dataclasses.replace(place, out=place.out.absolute())
+    access = place.access
+    with open_curation(inputs, settings, place) as context:
+        run = context.run
+        finished = None if access.retry_unscored else run.done("curate")
+        if finished is not None:
+            return {**finished, "cached": finished["calls"], "tokens": 0, "cost": 0.0}
+        with redirect_stdout(sys.stderr):  # Ray prints what it has to say about workers; stdout is the result's
+            ray.init(ignore_reinit_error=True)
+            try:
+                n = how.shards or _earlier(run.out) or max(1, int(ray.cluster_resources().get("CPU", 1)))
+                share = dataclasses.replace(
+                    access,
+                    budget=None if access.budget is None else access.budget / n,
+                    budget_tokens=None if access.budget_tokens is None else max(1, access.budget_tokens // n),
+                    rpm=None if access.rpm is None else max(1, access.rpm // n),
+                    tpm=None if access.tpm is None else max(1, access.tpm // n),
+                )
+
+                def curate_shard(name: str, folder: Path) -> dict[str, Any]:
+                    try:
+                        part = Place(folder, place.seed, share, place.yes)
+                        return {"result": curate(inputs, settings, part, CurateHow(shard=name))}
+                    except InkfireError as error:  # taken apart: not every error survives being sent
+                        return {"error": str(error), "exit_code": error.exit_code}
+
+                folders = [run.out / "shards" / f"{i}-of-{n}" / "run" for i in range(1, n + 1)]
+                for folder in folders:
+                    _lend_prices(run.ledger_path, folder)
+                task_of = ray.remote(num_cpus=1, max_retries=2)(curate_shard)  # a dead worker is replaced and resumes
+                ended = ray.get([task_of.remote(f"{i}/{n}", folder) for i, folder in enumerate(folders, 1)])
+            finally:
+                ray.shutdown()
+        for i, end in enumerate(ended, 1):
+            if "error" in end:
+                raise _FAILURES.get(end["exit_code"], InkfireError)(f"shard {i}/{n}: {end['error']}")
+        used = {name: sum(end["result"][name] for end in ended) for name in ("cached", "tokens", "cost")}
+        return _merge(open_shards(folders), run.out) | used
+
+
+def _absolute(inputs: CurateInputs) -> CurateInputs:
+    """The inputs as every worker finds them."""
+    paths: dict[str, Any] = {name: path.absolute() for name, path in named_files(inputs).items()}
+    task = str(Path(inputs.task).absolute()) if Path(inputs.task).is_dir() else inputs.task
+    return dataclasses.replace(inputs, task=task, **paths)
+
+
+def _lend_prices(ledger: Path, folder: Path) -> None:
+    """The prices beside the whole run's ledger, beside that of a shard."""
+    prices = ledger.with_name("prices.toml")
+    if prices.is_file():
+        theirs = folder.parent / ".inkfire" / prices.name
+        theirs.parent.mkdir(parents=True, exist_ok=True)
+        theirs.write_bytes(prices.read_bytes())
+
+
+def _earlier(out: Path) -> int | None:
+    """Into how many shards an earlier try divided the run."""
+    counts = {int(folder.name.partition("-of-")[2]) for folder in out.glob("shards/*-of-*")}
+    if len(counts) > 1:
+        raise InputError(
+            f"{out / 'shards'} has shards of {sorted(counts)}: name one with --shards, or remove the others"
+        )
+    return counts.pop() if counts else None
