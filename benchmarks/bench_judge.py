@@ -94,6 +94,9 @@ class PromptJudge:
             return Verdict(None, unscored="neither of the two answers")
         return Verdict(1 if answer.log_odds >= 0 else 0, probability=float(1 / (1 + np.exp(-answer.log_odds))))
 
+    async def close(self) -> None:
+        await self.llm.close()
+
 
 class Always:
     """No acceptance test: every candidate is taken."""

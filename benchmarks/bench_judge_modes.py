@@ -67,6 +67,9 @@ class ShortVerdictJudge:
             return Verdict(None, unscored=reply.unparsed or "not parsed")
         return Verdict(reply.parsed["judge"], reason=str(reply.usage.completion_tokens))
 
+    async def close(self) -> None:
+        await self.llm.close()
+
 
 async def modes(
     options: argparse.Namespace, task: Task, texts: Sequence[Labelled], warm: Sequence[Labelled]

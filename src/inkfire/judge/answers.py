@@ -95,6 +95,9 @@ class PrincipledJudge:
         rules = self.rules.texts
         return self.task.render(prompt, query=query, response=response, principles=rules, examples=examples)
 
+    async def close(self) -> None:
+        await self.llm.close()
+
 
 @dataclass(frozen=True)
 class VerdictJudge(PrincipledJudge):
@@ -156,6 +159,9 @@ class RubricJudge:
         said = ", ".join(f"{name} {getattr(rating, name)}" for name in _DIMENSIONS)
         return Verdict(1 if weighted >= EXCELLENT else 0, probability=(weighted - 1) / 2, reason=said)
 
+    async def close(self) -> None:
+        await self.llm.close()
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -200,3 +206,6 @@ class PairwiseJudge:
         rules = (self.principles or Principles.of(self.task.principles)).texts
         messages = self.task.render("pairwise", query=query, a=a, b=b, principles=rules, examples=examples)
         return await ask(self.llm, messages, WINNER_SCHEMA, seed=self.seed)
+
+    async def close(self) -> None:
+        await self.llm.close()

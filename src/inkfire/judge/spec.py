@@ -23,6 +23,7 @@ from inkfire.judge.guard import Guarded
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import Principles
 from inkfire.judge.votes import VotingJudge
+from inkfire.llm import loop
 from inkfire.llm.base import LLM
 from inkfire.llm.ledger import Ledger
 from inkfire.records import Labelled
@@ -63,10 +64,15 @@ class SavedJudge:
         return None if self.mode == "debate" else await self.examples.good_shares(texts)
 
     def open(self, *, ledger: Ledger | None = None, model: str | None = None, base_url: str | None = None) -> Judge:
-        """The judge on its own model, or on ``model`` (its calibration and measurements were of its own)."""
+        """The judge on its own model, or on ``model`` (its calibration and measurements were of its own). Close it."""
         from inkfire.models.open import open_model
 
-        return self.build(open_model(model or self.model, ledger=ledger, base_url=base_url))
+        llm = open_model(model or self.model, ledger=ledger, base_url=base_url)
+        try:
+            return self.build(llm)
+        except BaseException:
+            loop.run(llm.close())
+            raise
 
 
 def build_judge(
