@@ -8,6 +8,7 @@ Groups of four completions often all get the same 0/1, and then teach nothing; a
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -23,6 +24,8 @@ from inkfire.judge.measure import why_doubted, why_refused
 from inkfire.judge.spec import SavedJudge, read_judge
 from inkfire.llm import loop, stream
 from inkfire.llm.ledger import Ledger
+from inkfire.records import Identity
+from inkfire.rewards.identity import judge_identity
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +45,7 @@ class JudgeReward:
     value: Value = "probability"
     cut: float | None = None
     concurrency: int = 4
+    identities: tuple[Identity, ...] = (Identity("judge", "not saved"),)
     injections: Counter[str] = field(default_factory=Counter, compare=False)
 
     @property
@@ -70,6 +74,9 @@ class JudgeReward:
             return None if verdict.label is None else float(verdict.label)
         return raw_score(verdict)
 
+    def close(self) -> None:
+        loop.run(self.judge.close())
+
 
 def read_accepted(folder: str | Path, *, force: bool = False) -> SavedJudge:
     """A saved judge that may be a reward, no model started.
@@ -93,7 +100,7 @@ def load_judge_reward(
     value: Value = "probability",
     force: bool = False,
 ) -> JudgeReward:
-    """A saved judge as a reward.
+    """A saved judge as a reward. Close it: the embedded engine stops with its last client.
 
     Args:
         force: take it even when its measurements say that it must not be one.
@@ -104,6 +111,8 @@ def load_judge_reward(
     saved = read_accepted(folder, force=force)
     if saved.measured is not None and (doubt := why_doubted(saved.measured)):
         _log.warning("%s: %s", folder, doubt)
-    judge = saved.open(ledger=ledger, model=model, base_url=base_url)
+    used = dataclasses.replace(saved, model=model or saved.model)
+    identity = judge_identity(used, Path(folder).name)
+    judge = used.open(ledger=ledger, base_url=base_url)
     cut = saved.calibration.threshold if saved.calibration else None
-    return JudgeReward(judge, value, cut, at_once(model or saved.model, saved.mode))
+    return JudgeReward(judge, value, cut, at_once(used.model, saved.mode), (identity,))

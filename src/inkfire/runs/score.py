@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,8 +52,10 @@ def score_file(
     if out is not None:
         files = {kind: path} | {f"reward {i}": folder for i, folder in enumerate(folders, 1)}
         run = Run.open(out, command="score", settings={"reward": reward}, inputs=files, seed=seed)
-    with _ledger(folders) as ledger:
-        scorer = load_reward(reward, ledger=ledger, base_url=base_url, force=force)
+    with (
+        _ledger(folders) as ledger,
+        closing(load_reward(reward, ledger=ledger, base_url=base_url, force=force)) as scorer,
+    ):
         measured, rows = _pairs(scorer, pairs) if pairs else _texts(scorer, texts, seed)
     if run is not None:
         write_jsonl(run.path("scores.jsonl"), rows)
@@ -67,8 +69,10 @@ def rank(
     reward: str, query: str, texts: Sequence[str], *, base_url: str | None = None
 ) -> list[tuple[str, float | None]]:
     """Texts with their scores, the best first; those without a score come last."""
-    with _ledger(reward_folders(reward)) as ledger:
-        scorer = load_reward(reward, ledger=ledger, base_url=base_url)
+    with (
+        _ledger(reward_folders(reward)) as ledger,
+        closing(load_reward(reward, ledger=ledger, base_url=base_url)) as scorer,
+    ):
         scores = scorer.score([query] * len(texts), texts)
 
     def value(i: int) -> float:

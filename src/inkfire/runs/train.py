@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,9 +96,10 @@ def run_grpo(
 
     def train() -> dict[str, Any]:
         with access.ledger(run) as ledger:
-            scorer = load_reward(reward, ledger=ledger, base_url=access.base_url, value=value, force=force)
-            result = train_grpo(loaded, queries, start, scorer, out, config, bars=partial(Progress, stats=ledger.stats))
-            return result | _cost(ledger)
+            opened = load_reward(reward, ledger=ledger, base_url=access.base_url, value=value, force=force)
+            with closing(opened) as scorer:
+                bars = partial(Progress, stats=ledger.stats)
+                return train_grpo(loaded, queries, start, scorer, out, config, bars=bars) | _cost(ledger)
 
     return _once(run, train)
 
