@@ -37,13 +37,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from inkfire.judge.judging import at_once, judge_all
 from release_texts import matched, release_pairs, texts_of
 
 from inkfire.files.jsonl import write_json
 from inkfire.judge.base import Judge
 from inkfire.judge.calibration import fit_calibration, raw_score
 from inkfire.judge.examples import Examples
-from inkfire.judge.judging import at_once, judge_all
 from inkfire.judge.logprob import LogprobJudge, read_answer
 from inkfire.judge.measure import measure
 from inkfire.judge.principles import read_principles
@@ -93,6 +93,9 @@ class PromptJudge:
         if answer is None:
             return Verdict(None, unscored="neither of the two answers")
         return Verdict(1 if answer.log_odds >= 0 else 0, probability=float(1 / (1 + np.exp(-answer.log_odds))))
+
+    async def close(self) -> None:
+        await self.llm.close()
 
 
 class Always:

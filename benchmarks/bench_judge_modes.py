@@ -25,13 +25,13 @@ from typing import Any
 import httpx2
 import numpy as np
 from bench_judge import endpoint
+from inkfire.judge.judging import at_once, judge_all
 from release_texts import release_pairs, texts_of
 
 from inkfire.errors import ModelCallError
 from inkfire.files.run import Run
 from inkfire.judge.answers import VERDICT_SCHEMA
 from inkfire.judge.base import Judge
-from inkfire.judge.judging import at_once, judge_all
 from inkfire.judge.logprob import TOP_LOGPROBS, LogprobJudge
 from inkfire.judge.principles import Principles
 from inkfire.llm import stream, wire
@@ -66,6 +66,9 @@ class ShortVerdictJudge:
         if reply.parsed is None:
             return Verdict(None, unscored=reply.unparsed or "not parsed")
         return Verdict(reply.parsed["judge"], reason=str(reply.usage.completion_tokens))
+
+    async def close(self) -> None:
+        await self.llm.close()
 
 
 async def modes(

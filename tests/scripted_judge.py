@@ -54,6 +54,15 @@ class Model:
         return json.dumps({"reason": "It shows.", "advice": "Hide it deeper in the text."})
 
 
+class Counted(ScriptedLLM):
+    """A scripted model that counts how often it was closed."""
+
+    closes = 0
+
+    async def close(self) -> None:
+        self.closes += 1
+
+
 @pytest.fixture
 def task(tiny_task: Path) -> Task:
     return load_task(tiny_task)

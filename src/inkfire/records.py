@@ -142,6 +142,29 @@ class Rating:
     richness: int
 
 
+RewardKind = Literal["reward model", "judge", "check"]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who scores, whatever it is called and wherever it lies: one elementary reward.
+
+    ``sha256`` is over what decides its scores (``rewards/identity.py``), empty where that is not known; ``model`` and
+    ``mode`` are a judge's. ``name`` is for people and tells nothing apart.
+    """
+
+    kind: RewardKind
+    name: str = field(compare=False)
+    sha256: str = ""
+    model: str | None = None
+    mode: str | None = None
+
+    def same(self, other: Identity) -> bool:
+        """Whether both are one reward; one that is not known may be any of its kind."""
+        known = self.sha256 and other.sha256
+        return self.kind == other.kind and (self.sha256 == other.sha256 or not known)
+
+
 def to_json(record: Any) -> dict[str, Any]:
     """A record as a JSON object: fields in declaration order, tuples as lists, empty optionals left in."""
     out = dataclasses.asdict(record)

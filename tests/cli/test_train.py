@@ -9,6 +9,7 @@ import pytest
 
 from inkfire.files.jsonl import read_jsonl, write_jsonl
 from inkfire.judge.spec import JudgeSpec
+from inkfire.rewards.load import identities_of
 
 Cli = Callable[..., tuple[int, dict[str, Any], str]]
 
@@ -27,6 +28,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def test_from_good_texts_to_a_writer(cli: Cli, base: str, tiny_task: Path, tmp_path: Path) -> None:
     """sft → rm → grpo → write, as a user types them; typed again, a command reads its result back."""
+    from inkfire.models.policy import trained_against
+
     sft = ["train", "sft", "--task", tiny_task, "--base", base, "--out", tmp_path / "sft", "--epochs", 1, "--json"]
     code, result, _ = cli(*sft)
     assert (code, result["steps"], result["n"]) == (0, 1, 8)  # the 8 texts labelled 0 are left out
@@ -41,6 +44,14 @@ def test_from_good_texts_to_a_writer(cli: Cli, base: str, tiny_task: Path, tmp_p
     code, result, _ = cli(*grpo)
     assert (code, result["steps"], result["completions"], result["calls"]) == (0, 2, 16, 0)
     assert [row["step"] for row in read_jsonl(tmp_path / "rl" / "metrics.jsonl")] == [1, 2]
+
+    again = ["train", "grpo", "--task", tiny_task, "--policy", tmp_path / "rl", "--reward", "share:!", "--max-steps", 1]
+    assert cli(*again, "--max-completion-length", 8, "--out", tmp_path / "rl2", "--json")[0] == 0
+    (tmp_path / "rm").rename(tmp_path / "moved")
+    rm, check = identities_of(str(tmp_path / "moved")), identities_of("share:!")
+    policies = ("sft", "rl", "rl2")
+    assert [trained_against(tmp_path / name) for name in policies] == [(), rm, (*rm, *check)]
+    (tmp_path / "moved").rename(tmp_path / "rm")
 
     code, result, _ = cli(
         "write",

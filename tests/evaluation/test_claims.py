@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from inkfire.evaluation.claims import claims, headline
+import pytest
+
+from inkfire.evaluation.claims import claims, headline, own_signals
+from inkfire.records import Identity
 
 
 def evaluation(*rows, own=None):
@@ -76,3 +79,45 @@ def test_length_is_named_when_it_explains_the_gain():
 
 def test_the_length_twin_makes_no_claims():
     assert claims(evaluation(row("length"))) == []
+
+
+RM, TASTE, STRICT = (
+    Identity("reward model", "rm", "a1"),
+    Identity("judge", "taste", "b2", "m", "logprob"),
+    Identity("judge", "strict", "c3", "m", "logprob"),
+)
+
+
+@pytest.mark.parametrize(
+    ("signal", "policy", "own"),
+    [
+        ([RM], [RM], True),
+        ([RM], [Identity("reward model", "renamed", "a1")], True),
+        ([RM], [Identity("reward model", "rm", "d4")], False),  # trained anew under the same name
+        ([TASTE], [STRICT], False),
+        ([TASTE], [RM, TASTE], True),  # of a mixture, or of the policy that this one started from
+        ([RM, TASTE], [TASTE], True),
+        ([RM, STRICT], [TASTE], False),
+        ([TASTE], [Identity("judge", "judge:verdict:m")], True),  # all that an old policy.json tells
+        ([], [RM, TASTE], False),
+        ([RM], [], False),
+    ],
+)
+def test_which_signals_are_a_policys_own(signal, policy, own):
+    assert own_signals({"it": signal}, {"rl": policy}) == {"rl": ["it"] if own else []}
+
+
+def test_own_signals_of_each_policy_in_the_order_of_the_signals():
+    signals = {"judge": [TASTE], "length": [], "rm": [RM]}
+    assert own_signals(signals, {"base": [], "both": [RM, TASTE], "one": [RM]}) == {
+        "base": [],
+        "both": ["judge", "rm"],
+        "one": ["rm"],
+    }
+
+
+def test_a_policy_whose_reward_is_no_signal_is_in_the_headline():
+    """Its reward was another judge: every signal is independent, and it still is a trained policy."""
+    result = evaluation(row("judge"))
+    result["policies"]["rl"]["own_reward"] = []
+    assert "On 20 held-out queries rl wrote better than the base model" in headline(result)

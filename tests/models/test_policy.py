@@ -1,5 +1,6 @@
 """Policies: templates that stay with the weights, and generation. The model is tiny and random."""
 
+import dataclasses
 import json
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,8 @@ pytest.importorskip("trl")
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
 from inkfire.errors import DataError, InputError, ModelNameError
-from inkfire.models.policy import Card, Policy, Template
+from inkfire.models.policy import Card, Policy, Template, trained_against
+from inkfire.records import Identity
 from inkfire.tasks.task import load_task, task_names
 
 
@@ -75,3 +77,41 @@ def test_what_cannot_be_loaded(base: str, tiny_task: Path, tmp_path: Path) -> No
     (tmp_path / "policy.json").write_text(json.dumps({"template": {}}))
     with pytest.raises(DataError, match=r"policy\.json"):
         Policy.load(tmp_path)
+
+
+def test_a_card_keeps_what_it_was_trained_against(tiny_task: Path, tmp_path: Path) -> None:
+    own = (Identity("reward model", "rm", "a1"), Identity("judge", "taste", "b2", "m", "logprob"))
+    card = dataclasses.replace(Card.of("base", load_task(tiny_task)), own_rewards=own)
+    card.write(tmp_path)
+    assert Card.read(tmp_path) == card
+    assert [row.name for row in Card.read(tmp_path).own_rewards] == ["rm", "taste"]
+    assert json.loads((tmp_path / "policy.json").read_text())["own_rewards"][0]["sha256"] == "a1"
+
+
+def test_a_training_that_starts_from_a_policy_inherits_them(tiny_task: Path, tmp_path: Path) -> None:
+    own = (Identity("reward model", "rm", "a1"),)
+    dataclasses.replace(Card.of("base", load_task(tiny_task)), own_rewards=own).write(tmp_path)
+    assert Card.of(str(tmp_path), load_task(tiny_task)).own_rewards == own
+    assert trained_against(tmp_path) == own
+    assert trained_against("local/smollm2-135m") == ()
+
+
+@pytest.mark.parametrize(
+    ("reward", "kinds"),
+    [
+        (None, []),
+        ("rm:reward_model", ["reward model"]),
+        ("judge:verdict:m", ["judge"]),
+        ("0.7*judge:logprob:m + 0.3*rm:rm", ["judge", "reward model"]),
+        ("share:!", []),
+    ],
+)
+def test_an_old_card_tells_the_kinds_of_its_reward(
+    tiny_task: Path, tmp_path: Path, reward: str | None, kinds: list[str]
+) -> None:
+    card = dataclasses.asdict(dataclasses.replace(Card.of("base", load_task(tiny_task)), reward=reward))
+    del card["own_rewards"]
+    (tmp_path / "policy.json").write_text(json.dumps(card))
+    own = Card.read(tmp_path).own_rewards
+    assert [reward.kind for reward in own] == kinds
+    assert all(reward.same(Identity(reward.kind, "any", "a1")) for reward in own)

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scripted_judge import Counted
 
-from inkfire.errors import BudgetExceeded, ModelCallError, RefusedReward
+from inkfire.errors import BudgetExceeded, InputError, ModelCallError, RefusedReward
 from inkfire.judge.calibration import Calibration
 from inkfire.judge.spec import JudgeSpec
-from inkfire.records import Verdict
+from inkfire.records import Identity, Verdict
 from inkfire.rewards.judge import JudgeReward, load_judge_reward
+from inkfire.rewards.load import load_reward
 
 
 class Listed:
@@ -21,7 +23,10 @@ class Listed:
     name = "listed"
 
     def __init__(self) -> None:
-        self.running = self.most = 0
+        self.running = self.most = self.closed = 0
+
+    async def close(self) -> None:
+        self.closed += 1
 
     async def judge(self, query: str, response: str) -> Verdict:
         self.running += 1
@@ -61,6 +66,17 @@ def test_it_is_bounded_and_named() -> None:
     assert reward.threshold == 0.6
 
 
+def test_it_closes_its_judge() -> None:
+    judge = Listed()
+    JudgeReward(judge).close()
+    assert judge.closed == 1
+
+
+def test_a_judge_that_was_not_saved_may_be_any_judge() -> None:
+    (unknown,) = JudgeReward(Listed()).identities
+    assert unknown.same(Identity("judge", "another", "ab12"))
+
+
 def test_nothing_to_score() -> None:
     assert score(JudgeReward(Listed()), []) == []
 
@@ -98,3 +114,12 @@ def test_a_good_judge_and_a_forced_one_are_loaded(tmp_path: Path) -> None:
         reward = load_judge_reward(folder, base_url="http://127.0.0.1:9/v1", force=force)
         assert reward.threshold == 0.4
         assert not math.isnan(reward.threshold or 0)
+
+
+def test_a_mixture_that_cannot_be_loaded_leaves_no_judge_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    llm = Counted([])
+    monkeypatch.setattr("inkfire.models.open.open_model", lambda *_, **__: llm)
+    saved(0.7, 0.6).save(tmp_path / "judge")
+    with pytest.raises(InputError, match="no reward"):
+        load_reward(f"0.5*{tmp_path / 'judge'} + 0.5*{tmp_path / 'nothing'}")
+    assert llm.closes == 1

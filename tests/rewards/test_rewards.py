@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from inkfire.errors import DataError, InputError
+from inkfire.records import Identity
 from inkfire.rewards.checks import Share
 from inkfire.rewards.load import load_reward
 from inkfire.rewards.mixture import Mixture
@@ -16,8 +17,14 @@ class Given:
     name = "given"
     threshold = None
 
+    identities = (Identity("check", "given", "given"),)
+
     def __init__(self, *scores: float | None):
         self.scores = list(scores)
+        self.closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
 
     def score(self, queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
         return self.scores
@@ -28,6 +35,12 @@ class Unasked(Given):
         raise AssertionError("a part of weight 0 is not asked")
 
 
+class Unclosable(Given):
+    def close(self) -> None:
+        super().close()
+        raise OSError("gone")
+
+
 def test_share() -> None:
     assert Share("!").score(["q"] * 3, ["Hi!!", "", "no"]) == [0.5, 0.0, 0.0]
 
@@ -35,6 +48,13 @@ def test_share() -> None:
 def test_a_mixture_is_missing_where_a_needed_part_is() -> None:
     mixture = Mixture(((2.0, Given(1.0, None, 3.0)), (-1.0, Given(0.5, 1.0, None)), (0.0, Unasked())))
     assert mixture.score(["q"] * 3, ["a", "b", "c"]) == [1.5, None, None]
+
+
+def test_a_mixture_closes_all_of_its_parts() -> None:
+    parts = [Given(), Unclosable(), Unasked()]
+    with pytest.raises(OSError, match="gone"):
+        Mixture(((1.0, parts[0]), (1.0, parts[1]), (0.0, parts[2]))).close()
+    assert [part.closed for part in parts] == [1, 1, 1]
 
 
 def test_names_of_rewards(tmp_path: Path) -> None:

@@ -83,6 +83,7 @@ def test_a_recipe_runs_is_killed_resumes_and_repeats(tmp_path, smollm2, qwen_cod
     assert sha256_file(out / "sft" / "adapter_model.safetensors") == sft
     assert set(result["evaluation"]) == {"base", "sft", "rm-rl", "check-rl"}
     assert result["evaluation"]["rm-rl"]["own_reward"] == ["rm"]
+    assert result["evaluation"]["check-rl"]["own_reward"] == []  # no signal is the check
     assert result["calls"] > 48
     assert result["cached"] > 0  # what the process that was killed had asked
     judge = json.loads((out / "judge" / "judge.json").read_text("utf-8"))

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from inkfire.errors import BudgetExceeded, DataError
 from inkfire.files.jsonl import sha256_file
 from inkfire.models.policy import Card, Policy
-from inkfire.records import Candidate
+from inkfire.records import Candidate, Identity
 from inkfire.tasks.task import load_task
 from inkfire.training import grpo
 from inkfire.training.grpo import GrpoConfig, train_grpo
@@ -28,6 +28,7 @@ class Scores:
 
     name = "rule"
     threshold = None
+    identities = (Identity("check", "rule", "a1"),)
 
     def __init__(self, rule, stop_at: int | None = None):
         self.rule, self.stop_at, self.calls = rule, stop_at, 0
@@ -135,6 +136,7 @@ def test_continues_a_copy_of_the_sft_adapter_which_is_also_the_reference(
     assert kl[-1] > 1e-4
     card = Card.read(tmp_path / "rl")
     assert (card.base, card.parent, card.trained, card.reward) == (tiny_base, "sft", "grpo", "rule")
+    assert card.own_rewards == reward.identities
     assert sorted(p.name for p in (tmp_path / "rl").iterdir() if p.is_dir()) == []
     start, end = weights(sft), weights(tmp_path / "rl")
     assert start.keys() == end.keys()

@@ -9,7 +9,7 @@ import torch
 from inkfire.errors import DataError, InputError
 from inkfire.models.policy import Template
 from inkfire.records import Labelled, Preference
-from inkfire.rewards.load import load_reward
+from inkfire.rewards.load import identities_of, load_reward
 from inkfire.tasks.task import load_task
 from inkfire.training import trl
 from inkfire.training.reward_model import RewardModelConfig, train_reward_model
@@ -124,3 +124,12 @@ def test_a_damaged_reward_folder(trained: Path) -> None:
     (trained / "reward.json").write_text('{"kind": "magic"}')
     with pytest.raises(DataError, match="linear or transformer"):
         load_reward(trained)
+
+
+def test_a_transformer_knows_who_it_is_and_lets_go_of_its_model(trained: Path) -> None:
+    (identity,) = identities_of(str(trained))
+    trained.rename(trained.with_name("moved"))
+    reward = load_reward(trained.with_name("moved"))
+    assert reward.identities == (identity,)
+    reward.close()
+    assert reward.model is None

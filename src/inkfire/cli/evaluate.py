@@ -114,6 +114,7 @@ def show_comparison(result: Mapping[str, Any]) -> None:
     console.print(table)
     if any(policy["own_reward"] for policy in result["policies"].values()):
         console.print("* judged by its own reward", highlight=False)
+    if "base" in result["policies"]:
         console.print(headline(result), highlight=False)
     for claim in claims(result):
         console.print("- " + claim["text"], highlight=False, markup=False)

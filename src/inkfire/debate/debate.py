@@ -175,6 +175,10 @@ class Debate:
     async def judge(self, query: str, response: str) -> Verdict:
         return (await self.run(query, response)).verdict
 
+    async def close(self) -> None:
+        for model in {id(model): model for model in self.models.values()}.values():
+            await model.close()
+
     async def run(self, query: str, response: str, source: str = "") -> Transcript:
         """Debate one text. Fails only as the models do for the whole run (BudgetExceeded, EndpointDown)."""
         examples: list[Example] = []

@@ -10,7 +10,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from inkfire.records import Identity
+
 LEVEL = 0.05
+
+
+def own_signals(
+    signals: Mapping[str, Sequence[Identity]], policies: Mapping[str, Sequence[Identity]]
+) -> dict[str, list[str]]:
+    """policy → the signals of which any part is one of its own rewards, in the order of ``signals``.
+
+    Args:
+        signals: signal → its parts (``identities`` of a reward; none for what no policy is trained against).
+        policies: policy → all that it and those before it were trained against (``policy.trained_against``).
+    """
+    return {
+        policy: [name for name, parts in signals.items() if any(part.same(reward) for part in parts for reward in own)]
+        for policy, own in policies.items()
+    }
 
 
 def points(value: float) -> str:
@@ -83,8 +100,7 @@ def _length_warning(row: Mapping[str, Any]) -> str:
 
 def headline(evaluation: Mapping[str, Any]) -> str:
     """The first line of the report: how many trained policies beat the untrained model, and how sure that is."""
-    trained = [name for name, p in evaluation["policies"].items() if p.get("own_reward")]
-    said = [claim for claim in claims(evaluation) if claim["policy"] in trained]
+    said = [claim for claim in claims(evaluation) if claim["policy"] not in ("base", "sft")]
     against = [claim for claim in said if claim["against"] == "base"]
     over_sft = [claim for claim in said if claim["against"] == "sft"]
     won = [c["policy"] for c in against if c["kind"] == "better"]

@@ -89,6 +89,9 @@ class PrincipledJudge:
         rules = self.rules.texts
         return self.task.render(prompt, query=query, response=response, principles=rules, examples=examples)
 
+    async def close(self) -> None:
+        await self.llm.close()
+
 
 @dataclass(frozen=True)
 class VerdictJudge(PrincipledJudge):
@@ -149,3 +152,6 @@ class RubricJudge:
         weighted = self.weighted(rating)
         said = ", ".join(f"{name} {getattr(rating, name)}" for name in _DIMENSIONS)
         return Verdict(1 if weighted >= EXCELLENT else 0, probability=(weighted - 1) / 2, reason=said)
+
+    async def close(self) -> None:
+        await self.llm.close()

@@ -26,6 +26,10 @@ class Judge(Protocol):
 
     async def judge(self, query: str, response: str) -> Verdict: ...
 
+    async def close(self) -> None:
+        """Close the models that it was given, each once. Who opened them calls this, and nobody else."""
+        ...
+
 
 class Compares(Protocol):
     """A judge of two texts: ``PairwiseJudge``, or what stands before one."""

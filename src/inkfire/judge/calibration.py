@@ -104,6 +104,9 @@ class CalibratedJudge:
     async def judge(self, query: str, response: str) -> Verdict:
         return self.calibration.apply(await self.inner.judge(query, response))
 
+    async def close(self) -> None:
+        await self.inner.close()
+
 
 def log_odds(probability: float) -> float:
     p = min(max(probability, _CLIP), 1 - _CLIP)

@@ -193,6 +193,9 @@ class Guarded:
             return Verdict(None, unscored="injection", injection=fired)
         return Verdict(0, probability=0.0, reason=f"suspected injection: {fired}", injection=fired)
 
+    async def close(self) -> None:
+        await self.inner.close()
+
 
 def _lower(first: Verdict, second: Verdict) -> Verdict:
     """The verdict with the lower score; a second one that failed changes nothing."""
@@ -218,3 +221,6 @@ class GuardedPairwise:
         if all(fired):
             return Comparison("tie", reason="suspected injection in both")
         return Comparison("b" if fired[0] else "a", reason=f"suspected injection: {', '.join(fired[0] or fired[1])}")
+
+    async def close(self) -> None:
+        await self.inner.close()

@@ -62,6 +62,9 @@ class PairwiseJudge:
         messages = self.task.render("pairwise", query=query, a=a, b=b, principles=rules, examples=examples)
         return await ask(self.llm, messages, WINNER_SCHEMA, seed=self.seed)
 
+    async def close(self) -> None:
+        await self.llm.close()
+
 
 def measure_pairs(pairs: Sequence[Preference], comparisons: Sequence[Comparison], *, seed: int = 0) -> dict[str, Any]:
     """How often the judge prefers what the data prefers; ``a`` of a comparison is the pair's chosen text.

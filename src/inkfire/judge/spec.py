@@ -30,6 +30,7 @@ from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.measure import measure_both
 from inkfire.judge.principles import Principles
 from inkfire.judge.votes import VotingJudge
+from inkfire.llm import loop
 from inkfire.llm.base import LLM
 from inkfire.llm.ledger import Ledger
 from inkfire.records import Labelled, Verdict
@@ -112,10 +113,15 @@ class JudgeSpec:
         return inner if self.calibration is None else CalibratedJudge(inner, self.calibration)
 
     def open(self, *, ledger: Ledger | None = None, base_url: str | None = None) -> Judge:
-        """The judge on its own model; close it."""
+        """The judge on its own model. Close it."""
         from inkfire.models.open import open_model
 
-        return self.build(open_model(self.model, ledger=ledger, base_url=base_url))
+        llm = open_model(self.model, ledger=ledger, base_url=base_url)
+        try:
+            return self.build(llm)
+        except BaseException:
+            loop.run(llm.close())
+            raise
 
     async def fit(
         self,

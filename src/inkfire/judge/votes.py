@@ -59,3 +59,6 @@ class VotingJudge:
         label: Label = 1 if 2 * good > len(scored) else 0
         first = next(verdict for verdict in scored if verdict.label == label)
         return dataclasses.replace(first, probability=good / len(scored))
+
+    async def close(self) -> None:
+        await self.voters[0].close()  # all draw from one model

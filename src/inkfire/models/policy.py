@@ -6,6 +6,7 @@ and policy.json:
     base       the model under the adapter, by name (local/smollm2-135m) or folder
     template   the task's query → messages template, word for word: SFT, GRPO, evaluate and write all use it
     task, task_version, parent (the policy it continued), reward, trained (sft or grpo), steps
+    own_rewards  every reward that it or a policy before it was trained against
 
 >>> policy = Policy.load("runs/demo/rm-rl")                                                      # doctest: +SKIP
 >>> policy.generate(["给外婆的八十大寿祝福"], n=2, temperature=0.8, seed=1)                          # doctest: +SKIP
@@ -26,6 +27,7 @@ from typing import Any, Self
 from inkfire.errors import DataError, InputError, MissingExtraError, ModelNameError
 from inkfire.files.jsonl import parse_json, write_json
 from inkfire.llm.base import Message
+from inkfire.records import Identity, RewardKind
 from inkfire.tasks.prompts import parse_prompt
 from inkfire.tasks.task import Task
 
@@ -75,11 +77,13 @@ class Card:
     reward: str | None = None
     trained: str | None = None
     steps: int = 0
+    own_rewards: tuple[Identity, ...] = ()
 
     @classmethod
     def of(cls, base: str, task: Task) -> Self:
-        """The card of a model that was not trained yet."""
-        return cls(base=base, template=Template.of(task), task=task.name, task_version=task.version)
+        """The card of a model that was not trained yet; one that is a policy hands down its ``own_rewards``."""
+        inherited = trained_against(base)
+        return cls(base, Template.of(task), task.name, task.version, own_rewards=inherited)
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -91,7 +95,7 @@ class Card:
         path = folder / CARD
         try:
             data = parse_json(path.read_text(encoding="utf-8"), path=path)
-            return cls(**{**data, "template": Template(**data["template"])})
+            return cls(**{**data, "template": Template(**data["template"]), "own_rewards": _own_rewards(data)})
         except OSError as error:
             raise DataError(f"cannot be read: {error.strerror or error}", path=path) from None
         except (TypeError, KeyError) as error:
@@ -102,9 +106,27 @@ class Card:
         write_json(folder / CARD, asdict(self))
 
 
+def _own_rewards(card: Mapping[str, Any]) -> tuple[Identity, ...]:
+    """A card from before they were kept has only its reward's name: any judge, any reward model, where that has one."""
+    if "own_rewards" in card:
+        return tuple(Identity(**row) for row in card["own_rewards"])
+    reward = card.get("reward") or ""
+    kinds: dict[str, RewardKind] = {"judge:": "judge", "rm:": "reward model"}
+    return tuple(Identity(kind, reward) for mark, kind in kinds.items() if mark in reward)
+
+
 def is_policy(source: str | Path) -> bool:
     """Whether ``source`` is a policy folder rather than the name of a model."""
     return (Path(source) / CARD).is_file()
+
+
+def trained_against(source: str | Path) -> tuple[Identity, ...]:
+    """The rewards of a policy and of those before it; none of a plain model.
+
+    Raises:
+        DataError: the folder's card is damaged.
+    """
+    return Card.read(Path(source)).own_rewards if is_policy(source) else ()
 
 
 @dataclass

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from inkfire.records import Identity
+
 
 class Reward(Protocol):
     """Scores texts; higher is better. None means missing (masked in training, left out of metrics), never zero."""
@@ -17,4 +19,13 @@ class Reward(Protocol):
         """A text scored at or above this is called excellent; None where no labelled split fitted one."""
         ...
 
+    @property
+    def identities(self) -> tuple[Identity, ...]:
+        """The elementary rewards that its scores come from, each once."""
+        ...
+
     def score(self, queries: Sequence[str], responses: Sequence[str]) -> list[float | None]: ...
+
+    def close(self) -> None:
+        """Let go of the models behind it. Who opened the reward closes it."""
+        ...

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from inkfire.records import Identity
+from inkfire.rewards.identity import check_identity
+
 
 @dataclass(frozen=True)
 class Share:
@@ -24,5 +27,12 @@ class Share:
     def threshold(self) -> float | None:
         return None
 
+    @property
+    def identities(self) -> tuple[Identity, ...]:
+        return (check_identity(self.name),)
+
     def score(self, queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
         return [text.count(self.char) / len(text) if text else 0.0 for text in responses]
+
+    def close(self) -> None:
+        pass

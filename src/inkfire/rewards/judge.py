@@ -22,7 +22,8 @@ from inkfire.judge.measure import why_doubted, why_refused
 from inkfire.judge.spec import JudgeSpec
 from inkfire.llm import loop
 from inkfire.llm.ledger import Ledger
-from inkfire.records import Candidate, Verdict
+from inkfire.records import Candidate, Identity, Verdict
+from inkfire.rewards.identity import judge_identity
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class JudgeReward:
     value: Value = "probability"
     cut: float | None = None
     concurrency: int = 4
+    identities: tuple[Identity, ...] = (Identity("judge", "not saved"),)
     injections: Counter[str] = field(default_factory=Counter, compare=False)
 
     @property
@@ -65,6 +67,9 @@ class JudgeReward:
             return None if verdict.label is None else float(verdict.label)
         return raw_score(verdict)
 
+    def close(self) -> None:
+        loop.run(self.judge.close())
+
 
 def read_accepted(folder: str | Path, *, force: bool = False) -> JudgeSpec:
     """A saved judge that may be a reward, no model started.
@@ -87,7 +92,7 @@ def load_judge_reward(
     value: Value = "probability",
     force: bool = False,
 ) -> JudgeReward:
-    """A saved judge as a reward.
+    """A saved judge as a reward. Close it: the embedded engine stops with its last client.
 
     Args:
         force: take it even when its measurements say that it must not be one.
@@ -98,6 +103,7 @@ def load_judge_reward(
     saved = read_accepted(folder, force=force)
     if saved.measured is not None and (doubt := why_doubted(saved.measured)):
         _log.warning("%s: %s", folder, doubt)
+    identity = judge_identity(saved, Path(folder).name)
     judge = saved.open(ledger=ledger, base_url=base_url)
     cut = saved.calibration.threshold if saved.calibration else None
-    return JudgeReward(judge, value, cut, at_once(saved.model, saved.mode))
+    return JudgeReward(judge, value, cut, at_once(saved.model, saved.mode), (identity,))

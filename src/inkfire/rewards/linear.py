@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from inkfire.records import Identity
 from inkfire.stats.twins import NgramPairModel
 
 
@@ -23,6 +24,10 @@ class LinearReward:
     model: NgramPairModel
     name: str
     threshold: float | None = None
+    identities: tuple[Identity, ...] = (Identity("reward model", "not saved yet"),)
 
     def score(self, queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
         return [float(score) for score in self.model.score(queries, responses)]
+
+    def close(self) -> None:
+        pass

@@ -13,13 +13,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from inkfire.errors import DataError, InputError
 from inkfire.files.jsonl import parse_json, write_json
+from inkfire.judge.spec import JudgeSpec
+from inkfire.records import Identity
 from inkfire.rewards.base import Reward
 from inkfire.rewards.checks import Share
+from inkfire.rewards.identity import judge_identity, reward_model_identity
 from inkfire.rewards.mixture import Mixture
 
 if TYPE_CHECKING:
@@ -37,7 +41,7 @@ def load_reward(
     value: Literal["probability", "label"] = "probability",
     force: bool = False,
 ) -> Reward:
-    """The reward that ``spec`` names; all arguments but the first are for judges (see load_judge_reward).
+    """The reward that ``spec`` names; all arguments but the first are for judges (see load_judge_reward). Close it.
 
     Raises:
         InputError: neither a reward's folder nor a check.
@@ -47,10 +51,13 @@ def load_reward(
     """
     text = str(spec)
     if parts := _parts(text):
-        loaded = [
-            (weight, load_reward(part, ledger=ledger, base_url=base_url, value=value, force=force))
-            for weight, part in parts
-        ]
+        loaded = []
+        with ExitStack() as opened:  # what is open when a later part turns out to be none is closed
+            for weight, part in parts:
+                reward = load_reward(part, ledger=ledger, base_url=base_url, value=value, force=force)
+                opened.callback(reward.close)
+                loaded.append((weight, reward))
+            opened.pop_all()
         return Mixture(tuple(loaded))
     if text.startswith("share:"):
         if len(text) != len("share:") + 1:
@@ -97,6 +104,22 @@ def placeholders(spec: str) -> tuple[str, dict[str, Path]]:
     return " + ".join(said), folders
 
 
+def identities_of(spec: str) -> tuple[Identity, ...]:
+    """The ``identities`` of what :func:`load_reward` loads, from the folders alone: no model is opened.
+
+    Raises:
+        InputError, DataError: as :func:`load_reward`.
+    """
+    if parts := _parts(spec):
+        return tuple(dict.fromkeys(known for weight, part in parts if weight for known in identities_of(part)))
+    folder = Path(spec)
+    if (folder / CARD).is_file():
+        return (reward_model_identity(folder, read_card(folder)),)
+    if (folder / "judge.json").is_file():
+        return (judge_identity(JudgeSpec.read(folder), folder.name),)
+    return load_reward(spec).identities
+
+
 def _parts(text: str) -> list[tuple[float, str]]:
     """(weight, reward) of a weighted sum; [] for a single reward."""
     matches = [_PART.fullmatch(part) for part in text.split(" + ")]
@@ -109,7 +132,8 @@ def _reward_model(folder: Path) -> Reward:
         from inkfire.rewards.linear import LinearReward
         from inkfire.stats.twins import NgramPairModel
 
-        return LinearReward(NgramPairModel.load(folder), name=f"rm:{folder.name}", threshold=card["threshold"])
+        identities = (reward_model_identity(folder, card),)
+        return LinearReward(NgramPairModel.load(folder), f"rm:{folder.name}", card["threshold"], identities)
     from inkfire.rewards.transformer import TransformerReward
 
     return TransformerReward.load(folder)

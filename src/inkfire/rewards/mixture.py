@@ -11,8 +11,10 @@ all, and is masked. The parts keep their own scales (log-odds, probabilities): c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
+from inkfire.records import Identity
 from inkfire.rewards.base import Reward
 
 
@@ -30,6 +32,10 @@ class Mixture:
     def threshold(self) -> float | None:
         return None
 
+    @property
+    def identities(self) -> tuple[Identity, ...]:
+        return tuple(dict.fromkeys(known for weight, part in self.parts if weight for known in part.identities))
+
     def score(self, queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
         columns = [(weight, part.score(queries, responses)) for weight, part in self.parts if weight != 0]
         out: list[float | None] = []
@@ -38,3 +44,8 @@ class Mixture:
             known = [weight * score for weight, score in scores if score is not None]
             out.append(sum(known) if len(known) == len(scores) else None)
         return out
+
+    def close(self) -> None:
+        with ExitStack() as stack:  # all of them, also where closing one fails
+            for _, part in self.parts:
+                stack.callback(part.close)

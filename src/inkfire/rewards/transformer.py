@@ -18,6 +18,8 @@ from typing import Any, Self
 
 from inkfire.errors import DataError, MissingExtraError
 from inkfire.models.policy import Template, compute_dtype, load_tokenizer, quiet
+from inkfire.records import Identity
+from inkfire.rewards.identity import reward_model_identity
 from inkfire.rewards.load import CARD, read_card
 
 try:
@@ -37,6 +39,7 @@ class TransformerReward:
     name: str
     threshold: float | None = None
     batch_size: int = 16
+    identities: tuple[Identity, ...] = (Identity("reward model", "not saved yet"),)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -50,7 +53,9 @@ class TransformerReward:
             template = Template(**card["template"])
         except (KeyError, TypeError) as error:
             raise DataError(f"the card has no template: {error}", path=folder / CARD) from error
-        return cls.open(folder, template, card["threshold"])
+        reward = cls.open(folder, template, card["threshold"])
+        reward.identities = (reward_model_identity(folder, card),)
+        return reward
 
     @classmethod
     def open(cls, folder: Path, template: Template, threshold: float | None = None) -> Self:
@@ -88,3 +93,6 @@ class TransformerReward:
             for i, value in zip(batch, logits, strict=True):
                 scores[i] = value
         return scores
+
+    def close(self) -> None:
+        self.model = None

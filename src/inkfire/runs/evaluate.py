@@ -6,10 +6,12 @@ out/responses-NAME.jsonl   what each policy wrote      out/evaluation.json   the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from inkfire.errors import InputError
+from inkfire.evaluation.claims import own_signals
 from inkfire.evaluation.compare import compare
 from inkfire.evaluation.signals import JudgeSignal, LengthSignal, RewardSignal, Signal
 from inkfire.files import formats
@@ -17,9 +19,8 @@ from inkfire.files.jsonl import read_jsonl, write_json, write_jsonl
 from inkfire.files.run import Run
 from inkfire.judge.judging import Access
 from inkfire.llm import loop
-from inkfire.llm.client import Client
 from inkfire.llm.ledger import Ledger
-from inkfire.records import Query
+from inkfire.records import Identity, Query
 from inkfire.runs.memory import give_back
 from inkfire.tasks.task import Task, load_task
 
@@ -49,13 +50,16 @@ def generate_once(
     return [row["responses"] for row in read_jsonl(path)]
 
 
-def own_rewards(source: str) -> list[str]:
-    """The signals a policy was trained against, from the reward's name in its policy.json; none for a plain model."""
-    from inkfire.models.policy import CARD, Card
+def _identities(kind: str, folder: str | None, task: str, model: str) -> tuple[Identity, ...]:
+    """Who a signal is; nobody for the length twin, against which nothing is trained."""
+    from inkfire.judge.spec import JudgeSpec, Mode
+    from inkfire.rewards.identity import judge_identity
+    from inkfire.rewards.load import identities_of
 
-    folder = Path(source)
-    reward = (Card.read(folder).reward or "") if (folder / CARD).is_file() else ""
-    return [kind for kind in ("judge", "rm") if f"{kind}:" in reward]
+    modes: dict[str, Mode] = {"debate": "debate", "rubric": "rubric"}
+    if mode := modes.get(kind):
+        return (judge_identity(JudgeSpec(task, model, mode), kind),)
+    return () if kind == "length" else identities_of(str(folder))
 
 
 def evaluate_policies(
@@ -77,6 +81,8 @@ def evaluate_policies(
     Raises:
         InputError: no policies or queries, or a signal without what it needs.
     """
+    from inkfire.models.policy import trained_against
+
     if not policies:
         raise InputError("name at least one policy: --policy NAME=FOLDER")
     loaded = load_task(task)
@@ -93,10 +99,13 @@ def evaluate_policies(
         "limit": limit,
         "temperature": temperature,
     }
+    own = own_signals(
+        {kind: _identities(kind, folder, task, model) for kind, folder in signals.items()},
+        {name: trained_against(source) for name, source in policies.items()},
+    )
     run = Run.open(out, command="evaluate", settings=settings, inputs=inputs | folders, seed=seed)
     with access.ledger(run) as ledger:
-        opened: list[Client] = []
-        try:
+        with ExitStack() as opened:
             scorers = [
                 _signal(kind, at, loaded, model, access.base_url, ledger, opened) for kind, at in signals.items()
             ]
@@ -115,13 +124,10 @@ def evaluate_policies(
                 responses,
                 scorers,
                 corpus=[text.response for path in train for text in formats.read_texts(path)],
-                rewards={name: own_rewards(source) for name, source in policies.items()},
+                rewards=own,
                 baselines=[name for name in ("base", "sft") if name in policies] or list(policies)[:1],
                 seed=seed,
             )
-        finally:
-            for client in opened:
-                loop.run(client.close())
         stats = ledger.stats()
     write_json(run.path("evaluation.json"), result)
     return result | {"calls": stats["calls"], "cached": stats["cached"]}
@@ -134,9 +140,9 @@ def _signal(
     model: str,
     base_url: str | None,
     ledger: Ledger,
-    opened: list[Client],
+    opened: ExitStack,
 ) -> Signal:
-    """One signal; a model it needs is added to ``opened``, for the caller to close."""
+    """One signal; ``opened`` closes what it needs."""
     from inkfire.judge.spec import build_judge
     from inkfire.models.open import open_model
     from inkfire.rewards.load import load_reward
@@ -144,7 +150,9 @@ def _signal(
     if kind == "length":
         return LengthSignal.fit(task.labelled())
     if kind in ("rm", "judge"):
-        return RewardSignal(kind, load_reward(str(folder), ledger=ledger, base_url=base_url))
+        reward = load_reward(str(folder), ledger=ledger, base_url=base_url)
+        opened.callback(reward.close)
+        return RewardSignal(kind, reward)
     client = open_model(model, ledger=ledger, base_url=base_url)
-    opened.append(client)
+    opened.callback(lambda: loop.run(client.close()))
     return JudgeSignal(kind, build_judge(kind, task, client))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from functools import partial
 from typing import Any
 
@@ -165,16 +166,16 @@ def grpo(context: Context, policy: PolicySpec) -> dict[str, Any]:
         context.say(f"  {policy.name} is not trained: {refusal}")
         return {"refused": str(refusal), "reward": policy.reward, "start": policy.start}
     config = GrpoConfig(**section.model_dump(), seed=context.seed)
-    start = context.recipe.models.writer if policy.start == "base" else context.folder(policy.start)
-    result = train_grpo(
-        context.task,
-        context.splits.train,
-        start,
-        reward,
-        context.folder(policy.name),
-        config,
-        bars=partial(Progress, stats=context.ledger.stats),
-    )
+    with closing(reward):
+        result = train_grpo(
+            context.task,
+            context.splits.train,
+            _source(context, policy.start),
+            reward,
+            context.folder(policy.name),
+            config,
+            bars=partial(Progress, stats=context.ledger.stats),
+        )
     return result | {"reward": policy.reward, "start": policy.start}
 
 
@@ -193,8 +194,10 @@ def _reward(context: Context, name: str) -> Reward:
 
 def evaluate(context: Context) -> dict[str, Any]:
     """Compare base, SFT and every policy on the held-out queries, by every signal, beside the length twin."""
+    from inkfire.evaluation.claims import own_signals
     from inkfire.evaluation.compare import compare
     from inkfire.evaluation.signals import LengthSignal, RewardSignal, Signal
+    from inkfire.models.policy import trained_against
 
     section, splits = context.recipe.evaluate, context.splits
     trained = [policy for policy in context.recipe.policies if "refused" not in context.result(policy.name)]
@@ -203,23 +206,29 @@ def evaluate(context: Context) -> dict[str, Any]:
         name: [texts[0] for texts in _generate(context, name, "evaluate", splits.held_out, section.temperature, 1)]
         for name in names
     }
-    signals: list[Signal] = []
+    rewards: dict[str, Reward] = {}
     left_out: dict[str, str] = {}
-    for name in section.signals:
-        try:
-            signals.append(RewardSignal(name, _reward(context, name)))
-        except RefusedReward as refusal:
-            left_out[name] = str(refusal)
-    signals.append(LengthSignal.fit([*splits.fit, *splits.test]))
-    result = compare(
-        context.task,
-        splits.held_out,
-        responses,
-        signals,
-        corpus=[text for _, text in splits.good_texts],
-        rewards={policy.name: [policy.reward] for policy in trained},
-        seed=context.seed,
-    )
+    with ExitStack() as opened:
+        for name in section.signals:
+            try:
+                rewards[name] = _reward(context, name)
+            except RefusedReward as refusal:
+                left_out[name] = str(refusal)
+            else:
+                opened.callback(rewards[name].close)
+        signals: list[Signal] = [RewardSignal(name, reward) for name, reward in rewards.items()]
+        result = compare(
+            context.task,
+            splits.held_out,
+            responses,
+            [*signals, LengthSignal.fit([*splits.fit, *splits.test])],
+            corpus=[text for _, text in splits.good_texts],
+            rewards=own_signals(
+                {name: reward.identities for name, reward in rewards.items()},
+                {name: trained_against(_source(context, name)) for name in names},
+            ),
+            seed=context.seed,
+        )
     refused = {p.name: context.result(p.name)["refused"] for p in context.recipe.policies if p not in trained}
     return result | {"left_out": left_out, "refused": refused}
 
@@ -228,12 +237,23 @@ def _generate(
     context: Context, policy: str, stage: str, queries: Sequence[Query], temperature: float, n: int
 ) -> list[list[str]]:
     """``n`` responses of a policy of this run to each query."""
-    source = context.recipe.models.writer if policy == "base" else str(context.folder(policy))
     context.say(f"  {policy} writes for {len(queries)} queries")
     name = f"{stage}/responses-{policy}"
     return generate_once(
-        context.run, name, source, context.task, queries, temperature=temperature, n=n, seed=context.seed
+        context.run,
+        name,
+        _source(context, policy),
+        context.task,
+        queries,
+        temperature=temperature,
+        n=n,
+        seed=context.seed,
     )
+
+
+def _source(context: Context, policy: str) -> str:
+    """The folder of a policy of this run, or the model that all begin with."""
+    return context.recipe.models.writer if policy == "base" else str(context.folder(policy))
 
 
 def _spread(queries: Sequence[Query], n: int) -> list[Query]:

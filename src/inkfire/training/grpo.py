@@ -120,6 +120,7 @@ def _train(
         base=str(start) if folder is not None and not adapted else card.base,
         parent=None if folder is None else folder.name,
         reward=reward.name,
+        own_rewards=tuple(dict.fromkeys((*card.own_rewards, *reward.identities))),
         trained="grpo",
         steps=trainer.state.global_step,
     ).write(out)

@@ -1,0 +1,62 @@
+"""Who a reward is, by what decides its scores: what a policy was trained against is no independent witness of it.
+
+A folder that is renamed, moved or copied holds the same reward, one that was trained anew another. A judge that is
+calibrated or measured anew is the same judge: it reads texts as before. Nothing of it is a path.
+
+>>> check_identity("share:!").same(check_identity("share:!")), check_identity("share:!").same(check_identity("share:?"))
+(True, False)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from inkfire.errors import DataError
+from inkfire.files.jsonl import sha256_file
+from inkfire.judge.principles import Principles
+from inkfire.judge.spec import JudgeSpec
+from inkfire.records import Identity
+from inkfire.tasks.task import load_task
+
+
+def reward_model_identity(folder: Path, card: Mapping[str, Any]) -> Identity:
+    """By its weights and, where it has one, the template that turns a query into messages; ``card`` is reward.json's.
+
+    Raises:
+        DataError: the folder has no weights.
+    """
+    weights = sorted(folder.glob("ngram.*" if card["kind"] == "linear" else "*.safetensors"))
+    if not weights:
+        raise DataError("damaged reward model: it has no weights", path=folder)
+    decides = {path.name: sha256_file(path) for path in weights}
+    return Identity("reward model", folder.name, _digest([card["kind"], card.get("template"), decides]))
+
+
+def judge_identity(judge: JudgeSpec, name: str) -> Identity:
+    """By task, model, mode and examples and, in the modes that judge by them, principles.
+
+    Raises:
+        TaskError: its task is not there.
+    """
+    task = load_task(judge.task)
+    model = judge.model
+    if model.endswith(".gguf") or Path(model).is_absolute():
+        model = Path(model).name
+    rules = judge.principles or Principles.of(task.principles)
+    ruled = judge.mode in ("verdict", "logprob")
+    examples = judge.examples.to_json() if judge.examples else None
+    decides = [task.name, model, judge.mode, rules.texts if ruled else None, examples]
+    return Identity("judge", name, _digest(decides), model, judge.mode)
+
+
+def check_identity(name: str) -> Identity:
+    """A check is what its name says."""
+    return Identity("check", name, _digest(name))
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
