@@ -51,7 +51,7 @@ def generate_once(
 
 def own_rewards(source: str) -> list[str]:
     """The signals a policy was trained against, from the reward's name in its policy.json; none for a plain model."""
-    from inkfire.models.policy import CARD, Card
+    from inkfire.models.card import CARD, Card
 
     folder = Path(source)
     reward = (Card.read(folder).reward or "") if (folder / CARD).is_file() else ""

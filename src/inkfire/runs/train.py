@@ -80,7 +80,8 @@ def run_grpo(
     access: Access = Access(),
 ) -> dict[str, Any]:
     """Train the policy ``start`` against the reward named ``reward`` on the queries of ``prompts``, or of the task."""
-    from inkfire.models.policy import find_model, is_policy
+    from inkfire.models.card import is_policy
+    from inkfire.models.policy import find_model
     from inkfire.training.grpo import train_grpo
 
     loaded = load_task(task)
