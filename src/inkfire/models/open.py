@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import urllib.parse
+from typing import TypeVar
 
 from inkfire.errors import InputError
 from inkfire.llm.batch import Batch, BatchClient
@@ -20,6 +21,8 @@ from inkfire.llm.pace import Pace
 from inkfire.llm.prices import FREE
 from inkfire.models import engine, store
 from inkfire.models.embeddings import Embedder, EmbeddingClient, SentenceEmbedder
+
+C = TypeVar("C", bound=Client)
 
 _OPENAI = "https://api.openai.com/v1"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -56,7 +59,7 @@ def open_model(
         MissingExtraError: xllamacpp is not installed.
     """
     if is_local(name):
-        return _embedded(name, ledger, concurrency)
+        return _embedded(Client, name, ledger, concurrency)
     if batch is not None and ledger is not None:
         return BatchClient(name, base_url=base_url or _default_url(), ledger=ledger, batch=batch)
     url, key = _endpoint(name, base_url)
@@ -79,18 +82,7 @@ def open_embedder(
         ModelNameError, MissingExtraError: no such model; xllamacpp or sentence-transformers is not installed.
     """
     if is_local(name):
-        running = engine.acquire(store.pull(name), embedding=True)
-        return EmbeddingClient(
-            name,
-            base_url=running.base_url,
-            api_key=running.api_key,
-            model_key=running.model_key,
-            ledger=ledger,
-            concurrency=concurrency or engine.slots(),
-            deadline=900.0,
-            price=FREE,
-            on_close=running.release,
-        )
+        return _embedded(EmbeddingClient, name, ledger, concurrency)
     if name.startswith("st/"):
         return SentenceEmbedder(name.removeprefix("st/"))
     url, key = _endpoint(name, base_url)
@@ -113,16 +105,21 @@ def _endpoint(name: str, base_url: str | None) -> tuple[str, str | None]:
     return url, key
 
 
-def _embedded(name: str, ledger: Ledger | None, concurrency: int | None) -> Client:
-    running = engine.acquire(store.pull(name))
-    return Client(
-        name,
-        base_url=running.base_url,
-        api_key=running.api_key,
-        model_key=running.model_key,
-        ledger=ledger,
-        concurrency=concurrency or engine.slots(),
-        price=FREE,
-        deadline=900.0,  # a busy laptop is slow, not broken
-        on_close=running.release,
-    )
+def _embedded(kind: type[C], name: str, ledger: Ledger | None, concurrency: int | None) -> C:
+    """A client of the embedded engine, which it holds until it is closed."""
+    running = engine.acquire(store.pull(name), embedding=kind is EmbeddingClient)
+    try:
+        return kind(
+            name,
+            base_url=running.base_url,
+            api_key=running.api_key,
+            model_key=running.model_key,
+            ledger=ledger,
+            concurrency=concurrency or engine.slots(),
+            price=FREE,
+            deadline=900.0,  # a busy laptop is slow, not broken
+            on_close=running.release,
+        )
+    except BaseException:  # nobody holds a client that could be closed
+        running.release()
+        raise
