@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import threading
@@ -61,7 +60,7 @@ def test_pull_checks_and_keeps(
 
 
 def test_other_bytes_are_refused(release: Release, tmp_path: Path) -> None:
-    other = dataclasses.replace(release, files={"a.json": "0" * 64})
+    other = release.model_copy(update={"files": {"a.json": "0" * 64}})
     with pytest.raises(EndpointDown, match="not the pinned file"):
         pull("x", tmp_path / "data", other)
     assert not (tmp_path / "data").exists()
@@ -69,9 +68,9 @@ def test_other_bytes_are_refused(release: Release, tmp_path: Path) -> None:
 
 def test_what_cannot_be_fetched_is_named(release: Release, tmp_path: Path) -> None:
     with pytest.raises(EndpointDown, match=r"cannot fetch .*/absent: answered 404"):
-        pull("x", tmp_path, dataclasses.replace(release, files={"absent": "0" * 64}))
+        pull("x", tmp_path, release.model_copy(update={"files": {"absent": "0" * 64}}))
     with pytest.raises(EndpointDown, match=r"cannot fetch http://127\.0\.0\.1:9/"):
-        pull("x", tmp_path, dataclasses.replace(release, url="http://127.0.0.1:9"))
+        pull("x", tmp_path, release.model_copy(update={"url": "http://127.0.0.1:9"}))
 
 
 def test_unknown_release(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -59,6 +59,19 @@ def test_any_texts_survive_the_file(tmp_path_factory: pytest.TempPathFactory, te
     assert [t.encode("utf-8", "replace") for t in texts] == [t.encode() for t in read_principles(path).texts]
 
 
+def test_the_file_is_one_that_people_edit(tmp_path: Path) -> None:
+    path = tmp_path / "principles.toml"
+    odd = Principle("Del \x7f, tab \t, \\ and 🎂;\r\nthen an end.")
+    written = Principles((Principle("It fits."), odd), parent="abc")
+    written.write(path, task="tiny\nand \x7f odd")
+    lines = path.read_text(encoding="utf-8").split("\n")
+    assert [line[0] for line in lines[:2]] == ["#", "#"]
+    assert lines.count("[[principles]]") == 2
+    assert 'text = "It fits."' in lines
+    assert any("🎂" in line for line in lines)
+    assert read_principles(path) == written
+
+
 def test_an_edited_file_names_what_it_was_made_from(tmp_path: Path) -> None:
     path = tmp_path / "principles.toml"
     first = Principles.of(["It fits.", "It is fresh."])

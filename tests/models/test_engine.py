@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import json
 import math
@@ -56,6 +57,65 @@ def test_weights_that_cannot_be_loaded_are_the_users_error(tmp_path: Path) -> No
     with pytest.raises(ModelNameError, match=r"broken\.gguf: llama\.cpp cannot load"):
         engine.acquire(broken)
     assert (broken, False) not in engine._running
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of weights whose server is a process that only says an address and lives till it is let go."""
+    monkeypatch.setenv("INKFIRE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.0")
+    monkeypatch.setattr(engine, "__file__", str(tmp_path / "engine.py"))
+    script = (
+        'import sys; sys.stdin.readline(); print(\'{"address": "http://127.0.0.1:9"}\', flush=True); sys.stdin.read()'
+    )
+    (tmp_path / "engine_server.py").write_text(script)
+    file = tmp_path / "own.gguf"
+    file.write_bytes(b"GGUF")
+    return file
+
+
+def test_an_engine_is_shared_and_ends_with_its_last_user(weights: Path) -> None:
+    held = engine.acquire(weights)
+    assert engine.acquire(weights) is held
+    embedding = engine.acquire(weights, embedding=True)
+    assert embedding is not held
+    held.release()
+    assert held.is_alive
+    held.release()
+    assert not held.is_alive
+    assert embedding.is_alive
+    embedding.release()
+    assert not engine._running
+
+
+def test_a_dead_engine_is_replaced_and_its_users_end_nobody_elses(weights: Path) -> None:
+    dead = engine.acquire(weights)
+    dead._process.kill()
+    dead._process.wait()
+    fresh = engine.acquire(weights)
+    assert fresh is not dead
+    dead.release()
+    assert fresh.is_alive
+    assert engine.acquire(weights) is fresh
+    fresh.release()
+    fresh.release()
+    assert not engine._running
+
+
+def test_a_server_that_is_of_no_use_is_ended(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[str]] = []
+    popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda *args, **rest: started.append(popen(*args, **rest)) or started[-1])
+
+    def unreadable(file: Path) -> str:
+        raise PermissionError(file)
+
+    monkeypatch.setattr(engine.store, "digest", unreadable)
+    with pytest.raises(PermissionError):
+        engine.acquire(weights)
+    assert started[0].returncode is not None
+    assert not engine._running
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from inkfire.llm.ledger import Ledger
 from inkfire.llm.pace import Pace
 from inkfire.llm.prices import FREE, Budget
 from inkfire.models import engine, store
-from inkfire.models.open import is_local, open_model
+from inkfire.models.open import is_local, open_embedder, open_model
 
 VERDICT = {
     "type": "object",
@@ -90,18 +91,69 @@ async def test_the_engine_answers_through_the_client(qwen_coder: Path, tmp_path:
 
 
 class _Engine:
+    """Stands for every embedded engine, and counts who uses it."""
+
     base_url, api_key, model_key = "http://127.0.0.1:9/v1", "key", "sha:1:ctx=4096"
+    users = 0
+
+    def acquire(self, weights: Path, *, embedding: bool = False) -> _Engine:
+        self.users += 1
+        return self
 
     def release(self) -> None:
-        pass
+        self.users -= 1
 
 
-async def test_a_model_on_this_machine_is_free_and_unhurried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> _Engine:
+    counting = _Engine()
     monkeypatch.setattr(store, "pull", lambda name: Path(name))
-    monkeypatch.setattr(engine, "acquire", lambda weights: _Engine())
+    monkeypatch.setattr(engine, "acquire", counting.acquire)
+    return counting
+
+
+async def test_a_model_on_this_machine_is_free_and_unhurried(counted: _Engine, tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger.sqlite", budget=Budget(money=5.0), pace=Pace(rpm=1)) as ledger:
         async with open_model("local/own.gguf", ledger=ledger) as llm:
             assert llm._price == FREE
             assert llm._gate._minute is None
         with pytest.raises(InputError, match="--budget needs the price of 'gpt-5-mini'"):
             open_model("gpt-5-mini", ledger=ledger, base_url="http://localhost:9/v1")
+
+
+@pytest.mark.parametrize("open_it", [open_model, open_embedder])
+async def test_an_engine_is_let_go_with_its_client(open_it: Any, counted: _Engine, tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        first = open_it("local/own.gguf", ledger=ledger)
+        second = open_it("local/own.gguf", ledger=ledger)
+        assert counted.users == 2
+        await first.close()
+        await first.close()
+        assert counted.users == 1
+        with pytest.raises(KeyError):
+            async with second:
+                raise KeyError("the user's")
+        assert counted.users == 0
+
+
+@pytest.mark.parametrize("open_it", [open_model, open_embedder])
+def test_an_engine_is_let_go_when_no_client_can_be_made(open_it: Any, counted: _Engine, tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger.sqlite") as ledger, pytest.raises(InputError, match="concurrency"):
+        open_it("local/own.gguf", ledger=ledger, concurrency=-1)
+    assert counted.users == 0
+
+
+@pytest.mark.parametrize("open_it", [open_model, open_embedder])
+async def test_an_engine_is_let_go_when_closing_fails(open_it: Any, counted: _Engine, tmp_path: Path) -> None:
+    class Broken:
+        async def close(self) -> None:
+            raise OSError("the connection is in a bad way")
+
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        client = open_it("local/own.gguf", ledger=ledger)
+        client._http = Broken()
+        with pytest.raises(OSError, match="bad way"):
+            await client.close()
+        assert counted.users == 0
+        await client.close()
+        assert counted.users == 0

@@ -12,9 +12,10 @@ pytest.importorskip("trl")
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
 from inkfire.errors import DataError, InputError, ModelNameError
-from inkfire.models.policy import Card, Policy, Template, trained_against
+from inkfire.models.card import Card, trained_against
+from inkfire.models.policy import Policy
 from inkfire.records import Identity
-from inkfire.tasks.task import load_task, task_names
+from inkfire.tasks.task import load_task
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +32,6 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def policy(base: str, tiny_task: Path) -> Policy:
     return Policy.load(base, task=load_task(tiny_task))
-
-
-@pytest.mark.parametrize("name", task_names())
-def test_the_template_is_the_tasks(name: str) -> None:
-    task = load_task(name)
-    for query in ('a "wish" for {{ x }} <b>', "[system]\n给外婆"):
-        assert Template.of(task).messages(query) == task.messages(query)
 
 
 def test_a_seed_gives_the_same_texts(policy: Policy) -> None:

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from inkfire.judge.answers import Comparison
+from inkfire.records import Comparison
 from inkfire.judge.guard import suspect
 from inkfire.records import Candidate, Labelled, Verdict
 from inkfire.stress.biases import (

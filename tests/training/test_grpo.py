@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 
 from inkfire.errors import BudgetExceeded, DataError
 from inkfire.files.jsonl import sha256_file
-from inkfire.models.policy import Card, Policy
+from inkfire.models.card import Card
+from inkfire.models.policy import Policy
 from inkfire.records import Candidate, Identity
 from inkfire.tasks.task import load_task
 from inkfire.training import grpo

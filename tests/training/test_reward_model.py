@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from inkfire.errors import DataError, InputError
-from inkfire.models.policy import Template
+from inkfire.models.card import Template
 from inkfire.records import Labelled, Preference
 from inkfire.rewards.load import identities_of, load_reward
 from inkfire.tasks.task import load_task

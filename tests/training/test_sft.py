@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file
 
 from inkfire.errors import DataError, ModelNameError
-from inkfire.models.policy import Card, load_model
+from inkfire.models.card import Card
+from inkfire.models.policy import load_model
 from inkfire.records import Candidate
 from inkfire.tasks.task import Task, load_task
 from inkfire.training import sft, trl

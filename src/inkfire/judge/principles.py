@@ -13,12 +13,12 @@ S_G, the generator's flaw strategies, has the same form.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import tomli_w
 from pydantic import Field, model_validator
 
 from inkfire.errors import DataError, InputError
@@ -123,18 +123,17 @@ class Principles:
 
     def write(self, path: Path, *, task: str) -> None:
         """Write a file that a person can read and edit."""
-        lines = [
-            f"# The rules by which the judge of {task} tells good from bad, at most {LIMIT}.",
-            "# Edit them freely: the version is computed from the texts when the file is read.",
-            f"task = {_toml(task)}",
-            f"version = {_toml(self.version)}",
-            f"parent = {_toml(self.parent)}",
-        ]
-        for item in self.items:
-            lines += ["", "[[principles]]"]
-            lines += [f"{key} = {_toml(value)}" for key, value in item.to_json().items() if value not in (None, "")]
+        on_one_line = "".join(letter if letter.isprintable() else " " for letter in task)
+        head = (
+            f"# The rules by which the judge of {on_one_line} tells good from bad, at most {LIMIT}.\n"
+            "# Edit them freely: the version is computed from the texts when the file is read.\n"
+        )
+        parts = [head + tomli_w.dumps({"task": task, "version": self.version, "parent": self.parent})]
+        for item in self.items:  # each on its own: tomli_w puts an array of short tables into inline ones
+            known = {key: value for key, value in item.to_json().items() if value not in (None, "")}
+            parts.append("[[principles]]\n" + tomli_w.dumps(known))
         with atomic(path) as file:
-            file.write(("\n".join(lines) + "\n").encode())
+            file.write("\n".join(parts).encode("utf-8", "replace"))  # a lone surrogate has no form in a file
 
 
 class _Rule(Strict):
@@ -176,9 +175,3 @@ def read_principles(path: str | Path) -> Principles:
     read = Principles(tuple(Principle.from_json(rule.model_dump()) for rule in file.principles))
     edited = bool(file.version) and file.version != read.version
     return Principles(read.items, parent=file.version if edited else file.parent)
-
-
-def _toml(value: Any) -> str:
-    """A TOML value: JSON's strings are TOML's, except that TOML also wants DEL escaped and no surrogates."""
-    quoted = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return quoted.encode("utf-8", "replace").decode("utf-8")

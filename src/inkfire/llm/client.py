@@ -144,18 +144,20 @@ class Client:
     async def close(self) -> None:
         """Let the requests in flight end and be stored (for a few seconds), then close the connections."""
         self._gate.close()  # what was not sent yet will not be
-        tasks = [shared.task for shared in self._in_flight.values()]
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=_GRACE)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        http, self._http = self._http, None
-        if http is not None:
-            await http.close()
         on_close, self._on_close = self._on_close, None
-        if on_close is not None:
-            on_close()
+        try:
+            tasks = [shared.task for shared in self._in_flight.values()]
+            if tasks:
+                _, late = await asyncio.wait(tasks, timeout=_GRACE)
+                for task in late:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+            http, self._http = self._http, None
+            if http is not None:
+                await http.close()
+        finally:  # also where closing is cancelled: an engine must not outlive its last client
+            if on_close is not None:
+                on_close()
 
     async def __aenter__(self) -> Self:
         return self

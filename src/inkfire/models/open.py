@@ -10,9 +10,12 @@ embedded engine; everything else is sent to the OpenAI-compatible endpoint.
 from __future__ import annotations
 
 import os
+import re
 import urllib.parse
+from pathlib import Path
+from typing import TypeVar
 
-from inkfire.errors import InputError
+from inkfire.errors import InputError, ModelNameError
 from inkfire.llm.batch import Batch, BatchClient
 from inkfire.llm.client import Client
 from inkfire.llm.ledger import Ledger
@@ -21,6 +24,8 @@ from inkfire.llm.prices import FREE
 from inkfire.models import engine, store
 from inkfire.models.embeddings import Embedder, EmbeddingClient, SentenceEmbedder
 
+C = TypeVar("C", bound=Client)
+
 _OPENAI = "https://api.openai.com/v1"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -28,6 +33,31 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 def is_local(name: str) -> bool:
     """Whether a name means the embedded engine."""
     return name.startswith("local/") or name.endswith(".gguf")
+
+
+def check_name(name: str, *, base_url: str | None = None, weights: bool = False) -> None:
+    """Whether a name can mean a model, as far as that is known without a download or a request.
+
+    Args:
+        weights: weights are needed (to train, or to write as a policy), not an endpoint.
+
+    Raises:
+        ModelNameError: no such name, file or folder.
+        InputError: an endpoint that is not on this machine, and no key for it.
+    """
+    if is_local(name):
+        if store.is_file_name(name):
+            store.path(name)
+        elif name.count("/") < 2:
+            store.known(name)
+    elif not weights:
+        _endpoint(name, base_url)
+    elif Path(name).is_dir():
+        if not any((Path(name) / file).is_file() for file in ("config.json", "adapter_config.json")):
+            raise ModelNameError(f"{name}: no model (the folder has no config.json)")
+    elif not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        near = f"; did you mean local/{name}?" if name in store.names() else ""
+        raise ModelNameError(f"{name}: no such folder, and no hub id (ORG/NAME){near}")
 
 
 def open_model(
@@ -56,7 +86,7 @@ def open_model(
         MissingExtraError: xllamacpp is not installed.
     """
     if is_local(name):
-        return _embedded(name, ledger, concurrency)
+        return _embedded(Client, name, ledger, concurrency)
     if batch is not None and ledger is not None:
         return BatchClient(name, base_url=base_url or _default_url(), ledger=ledger, batch=batch)
     url, key = _endpoint(name, base_url)
@@ -79,18 +109,7 @@ def open_embedder(
         ModelNameError, MissingExtraError: no such model; xllamacpp or sentence-transformers is not installed.
     """
     if is_local(name):
-        running = engine.acquire(store.pull(name), embedding=True)
-        return EmbeddingClient(
-            name,
-            base_url=running.base_url,
-            api_key=running.api_key,
-            model_key=running.model_key,
-            ledger=ledger,
-            concurrency=concurrency or engine.slots(),
-            deadline=900.0,
-            price=FREE,
-            on_close=running.release,
-        )
+        return _embedded(EmbeddingClient, name, ledger, concurrency)
     if name.startswith("st/"):
         return SentenceEmbedder(name.removeprefix("st/"))
     url, key = _endpoint(name, base_url)
@@ -113,16 +132,21 @@ def _endpoint(name: str, base_url: str | None) -> tuple[str, str | None]:
     return url, key
 
 
-def _embedded(name: str, ledger: Ledger | None, concurrency: int | None) -> Client:
-    running = engine.acquire(store.pull(name))
-    return Client(
-        name,
-        base_url=running.base_url,
-        api_key=running.api_key,
-        model_key=running.model_key,
-        ledger=ledger,
-        concurrency=concurrency or engine.slots(),
-        price=FREE,
-        deadline=900.0,  # a busy laptop is slow, not broken
-        on_close=running.release,
-    )
+def _embedded(kind: type[C], name: str, ledger: Ledger | None, concurrency: int | None) -> C:
+    """A client of the embedded engine, which it holds until it is closed."""
+    running = engine.acquire(store.pull(name), embedding=kind is EmbeddingClient)
+    try:
+        return kind(
+            name,
+            base_url=running.base_url,
+            api_key=running.api_key,
+            model_key=running.model_key,
+            ledger=ledger,
+            concurrency=concurrency or engine.slots(),
+            price=FREE,
+            deadline=900.0,  # a busy laptop is slow, not broken
+            on_close=running.release,
+        )
+    except BaseException:  # nobody holds a client that could be closed
+        running.release()
+        raise

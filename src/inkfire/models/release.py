@@ -8,22 +8,18 @@ Nothing of them ships with inkfire: they are others' work, and who fetches them 
 from __future__ import annotations
 
 import hashlib
-import urllib.error
-import urllib.request
-from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 from inkfire.errors import EndpointDown, InputError
 from inkfire.files.jsonl import atomic, sha256_file
-from inkfire.settings import nearest
+from inkfire.settings import Strict, load_toml, nearest
 
 _SECONDS = 30.0
+"""How long the server may be silent."""
 
 
-@dataclass(frozen=True)
-class Release:
+class Release(Strict):
     """``files`` maps a file under ``url`` to its SHA-256."""
 
     about: str
@@ -31,20 +27,11 @@ class Release:
     files: dict[str, str]
 
 
-RELEASES = {
-    "greetings-zh": Release(
-        about="Chinese greetings: the release of arXiv 2508.21476, training part; it names no licence",
-        url="https://raw.githubusercontent.com/"
-        "weixiaolong94-hub/Igniting-Creative-Writing-in-Small-Language-Models/992c228/dataset",
-        files={
-            "sft_data.json": "b617fea34d4b7519eaeef2215cca3edb1b5136e236ccf2fd73c37b666a40cbfc",
-            "reward_data_train.json": "4086e5fc4f566dbe3b48dad4fb002ba6b118ad454f1fc34643299fc88dd6f842",
-            "grpo_train.parquet": "3fba5999ed5d18660ae0ddff4ca52f5a4206df3450824252886019d441b05ef7",
-            "grpo_test.parquet": "a82c54bec6669a2d2b8cecb5f30ba771c026afdaae41d7891918daad5417336c",
-            "random_query.txt": "b0f620023adc25fc3870a24e37fe63434898b797608bbc3d74be02e54f665cb8",
-        },
-    )
-}
+class _Table(Strict):
+    releases: dict[str, Release]
+
+
+RELEASES = load_toml(Path(__file__).with_name("releases.toml"), _Table).releases
 
 
 def pull(name: str, folder: Path, release: Release | None = None) -> dict[str, Any]:
@@ -74,14 +61,12 @@ def pull(name: str, folder: Path, release: Release | None = None) -> dict[str, A
 
 
 def _get(url: str, folder: Path) -> bytes:
+    import httpx2  # it comes with openai
+
     try:
-        with urllib.request.urlopen(url, timeout=_SECONDS) as response:
-            content: bytes = response.read()
-    except urllib.error.HTTPError as error:
-        error.close()
-        why: object = f"answered {error.code} {error.reason}"
-    except (OSError, HTTPException) as error:
-        why = getattr(error, "reason", error)
-    else:
-        return content
+        return httpx2.get(url, timeout=_SECONDS, follow_redirects=True).raise_for_status().content
+    except httpx2.HTTPStatusError as error:
+        why = f"answered {error.response.status_code} {error.response.reason_phrase}"
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        why = str(error) or type(error).__name__
     raise EndpointDown(f"cannot fetch {url}: {why}; try again, or put the file into {folder}")

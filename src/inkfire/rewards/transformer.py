@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from inkfire.errors import DataError, MissingExtraError
-from inkfire.models.policy import Template, compute_dtype, load_tokenizer, quiet
+from inkfire.models.card import Template
+from inkfire.models.policy import compute_dtype, load_tokenizer, quiet
 from inkfire.records import Identity
 from inkfire.rewards.identity import reward_model_identity
 from inkfire.rewards.load import CARD, read_card

@@ -1,4 +1,4 @@
-"""The run of ``inkfire evaluate``: any policies, any signals, on a file of held-out queries.
+"""``inkfire evaluate``: any policies, any signals, on a file of held-out queries.
 
 out/responses-NAME.jsonl   what each policy wrote      out/evaluation.json   the comparison
 """
@@ -6,153 +6,201 @@ out/responses-NAME.jsonl   what each policy wrote      out/evaluation.json   the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args
+
+from annotated_types import Ge
 
 from inkfire.errors import InputError
 from inkfire.evaluation.claims import own_signals
 from inkfire.evaluation.compare import compare
 from inkfire.evaluation.signals import JudgeSignal, LengthSignal, RewardSignal, Signal
-from inkfire.files import formats
+from inkfire.files.formats import read_labelled, read_queries, read_texts
 from inkfire.files.jsonl import read_jsonl, write_json, write_jsonl
-from inkfire.files.run import Run
-from inkfire.judge.judging import Access
-from inkfire.llm import loop
-from inkfire.llm.ledger import Ledger
+from inkfire.files.run import EVERYTHING, Redone
+from inkfire.judge.spec import JudgeSpec, Mode, build_judge
+from inkfire.models.card import is_policy, trained_against
 from inkfire.records import Identity, Query
+from inkfire.rewards.identity import judge_identity
+from inkfire.rewards.load import check_reward, identities_of
+from inkfire.runs.context import Context, Place, named_files, opened
 from inkfire.runs.memory import give_back
+from inkfire.settings import nearest, option, settings
 from inkfire.tasks.task import Task, load_task
 
+SIGNALS = ("debate", "judge", "rm", "rubric", "length")
+_MODES: dict[str, Mode] = {mode: mode for mode in get_args(Mode) if mode in ("debate", "rubric")}
 
-def generate_once(
-    run: Run, name: str, source: str, task: Task, queries: Sequence[Query], *, temperature: float, n: int, seed: int
-) -> list[list[str]]:
-    """``n`` responses of a policy to each query; written to NAME's file once, and read back afterwards.
 
-    Args:
-        name: the file's stem below the run folder, for instance ``evaluate/responses-sft``.
-        source: a policy folder or the name of a model.
+@settings
+class EvaluateInputs:
+    """Who is compared, by whom, on which queries."""
+
+    task: str
+    """A task's name (inkfire tasks list) or its folder."""
+    prompts: Path
+    """Held-out queries, in any format with queries."""
+    policies: Annotated[tuple[str, ...], option("--policy")]
+    """NAME=FOLDER or NAME=MODEL; repeat it for every policy to compare."""
+    signals: Annotated[tuple[str, ...], option("--signal")]
+    """debate, rubric, length, rm=FOLDER or judge=FOLDER; repeat it for several."""
+    model: str = "local/qwen2.5-coder-1.5b"
+    """The model behind debate and rubric."""
+    train: tuple[Path, ...] = ()
+    """Training texts, for novelty and copying; repeatable."""
+    length_from: Path | None = None
+    """Labelled texts that fit the length twin; by default the task's."""
+
+
+@settings
+class EvaluateSettings:
+    """How policies are asked."""
+
+    limit: Annotated[int, Ge(1)] | None = None
+    """Use the first N queries."""
+    temperature: Annotated[float, Ge(0)] = 0.7
+    """Sampling temperature of the policies."""
+
+
+def evaluate(inputs: EvaluateInputs, settings: EvaluateSettings, place: Place) -> dict[str, Any]:
+    """Compare policies by signals; see ``compare``.
+
+    Raises:
+        InputError: no policies, signals or queries, or a signal without what it needs.
     """
-    path = run.path(f"{name}.jsonl")
+    policies, signals = _policies(inputs.policies), _signals(inputs.signals)
+    task = load_task(inputs.task)
+    queries = list({query.query: query for query in read_queries(inputs.prompts)}.values())[: settings.limit]
+    check_policies(policies)
+    for folder in filter(None, signals.values()):
+        check_reward(folder)
+    about = {
+        "task": task.name,
+        "task_version": task.version,
+        "signals": list(signals),
+        "model": inputs.model,
+        "limit": settings.limit,
+        "temperature": settings.temperature,
+    }
+    folders = {name: Path(source) for name, source in policies.items() if Path(source).is_dir()}
+    about |= {f"policy {name}": f"<policy {name}>" if name in folders else at for name, at in policies.items()}
+    files = named_files(inputs) | {f"policy {name}": folder for name, folder in folders.items()}
+    files |= {f"signal {kind}": Path(folder) for kind, folder in signals.items() if folder}
+
+    def work(context: Context) -> dict[str, Any]:
+        responses = {
+            name: [texts[0] for texts in written(context, name, source, task, queries, settings.temperature)]
+            for name, source in policies.items()
+        }
+        result = compare(
+            task,
+            queries,
+            responses,
+            [_signal(context, kind, folder, task, inputs) for kind, folder in signals.items()],
+            corpus=[text.response for path in inputs.train for text in read_texts(path)],
+            rewards=own_signals(
+                {kind: _identities(kind, folder, inputs) for kind, folder in signals.items()},
+                {name: trained_against(source) for name, source in policies.items()},
+            ),
+            baselines=[name for name in ("base", "sft") if name in policies] or list(policies)[:1],
+            seed=place.seed,
+        )
+        write_json(context.run.path("evaluation.json"), result)
+        return result
+
+    with opened("evaluate", place, settings=about, files=files, redo=_void) as context:
+        result = context.once("evaluate", lambda: work(context))
+    return {key: value for key, value in result.items() if key != "seconds"}
+
+
+def written(
+    context: Context, name: str, source: str, task: Task, queries: Sequence[Query], temperature: float, n: int = 1
+) -> list[list[str]]:
+    """``n`` responses of a policy (a folder, or a model's name) to each query; written to responses-NAME.jsonl once,
+    and read back afterwards."""
+    path = context.run.path(f"responses-{name}.jsonl")
     if not path.exists():
         from inkfire.models.policy import Policy
 
-        texts = Policy.load(source, task=task).generate(
-            [query.query for query in queries],
-            n=n,
-            temperature=temperature,
-            max_new_tokens=task.max_tokens,
-            seed=seed,
-        )
+        with context.bars(f"{name} writes", n * len(queries)) as bar:
+            texts = Policy.load(source, task=task).generate(
+                [query.query for query in queries],
+                n=n,
+                temperature=temperature,
+                max_new_tokens=task.max_tokens,
+                seed=context.seed,
+                advance=bar.advance,
+            )
         give_back()  # the model is gone before the next one is loaded
         write_jsonl(path, ({"query": q.query, "responses": t} for q, t in zip(queries, texts, strict=True)))
     return [row["responses"] for row in read_jsonl(path)]
 
 
-def _identities(kind: str, folder: str | None, task: str, model: str) -> tuple[Identity, ...]:
+def _void(changed: Sequence[str]) -> Redone:
+    """Signals, and what is beside the texts, change the comparison alone; another policy its own texts besides."""
+    names = [key.partition(".")[2] for key in changed]
+    policies = {name.removeprefix("policy ") for name in names if name.startswith("policy ")}
+    beside = ("signals", "model", "signal ", "policy ", "train", "length_from")
+    if not all(name.startswith(beside) for name in names):
+        return EVERYTHING
+    texts = tuple(f"responses-{name}.jsonl" for name in policies)
+    what = f"the texts of {', '.join(sorted(policies))} and " if policies else ""
+    return Redone(f"{what}the comparison (other texts stay)", ("stages/evaluate.json", "evaluation.json", *texts))
+
+
+def _policies(values: Sequence[str]) -> dict[str, str]:
+    named: dict[str, str] = {}
+    for value in values:
+        name, _, target = value.partition("=")
+        if not name or not target:
+            raise InputError(f"--policy {value!r}: write NAME=FOLDER, for instance --policy sft=runs/sft")
+        if name in named:
+            raise InputError(f"--policy names {name!r} twice")
+        named[name] = target
+    if not named:
+        raise InputError("name at least one policy: --policy NAME=FOLDER")
+    return named
+
+
+def _signals(values: Sequence[str]) -> dict[str, str | None]:
+    signals: dict[str, str | None] = {}
+    for value in values:
+        kind, _, target = value.partition("=")
+        if kind not in SIGNALS:
+            raise InputError(f"--signal {value!r}: unknown signal{nearest(kind, SIGNALS)}")
+        if kind in ("rm", "judge") and not target:
+            raise InputError(f"--signal {kind} needs its folder: --signal {kind}=FOLDER")
+        signals[kind] = target or None
+    if not signals:
+        raise InputError("name at least one signal: --signal rm=FOLDER")
+    return signals
+
+
+def _signal(context: Context, kind: str, folder: str | None, task: Task, inputs: EvaluateInputs) -> Signal:
+    if kind == "length":
+        return LengthSignal.fit(read_labelled(inputs.length_from) if inputs.length_from else task.labelled())
+    if folder is not None:
+        return RewardSignal(kind, context.reward(folder))
+    concurrency = context.access.at_once(inputs.model, kind)
+    llm = context.model(inputs.model, concurrency=concurrency)
+    return JudgeSignal(kind, build_judge(kind, task, llm), concurrency)
+
+
+def _identities(kind: str, folder: str | None, inputs: EvaluateInputs) -> tuple[Identity, ...]:
     """Who a signal is; nobody for the length twin, against which nothing is trained."""
-    from inkfire.judge.spec import JudgeSpec, Mode
-    from inkfire.rewards.identity import judge_identity
-    from inkfire.rewards.load import identities_of
-
-    modes: dict[str, Mode] = {"debate": "debate", "rubric": "rubric"}
-    if mode := modes.get(kind):
-        return (judge_identity(JudgeSpec(task, model, mode), kind),)
-    return () if kind == "length" else identities_of(str(folder))
+    if mode := _MODES.get(kind):
+        return (judge_identity(JudgeSpec(inputs.task, inputs.model, mode), kind),)
+    return () if folder is None else identities_of(folder)
 
 
-def evaluate_policies(
-    *,
-    policies: Mapping[str, str],
-    signals: Mapping[str, str | None],
-    prompts: Path,
-    task: str,
-    out: Path,
-    model: str,
-    access: Access = Access(),
-    train: Sequence[Path] = (),
-    limit: int | None = None,
-    temperature: float = 0.7,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """Compare ``policies`` (name → folder or model) by ``signals`` (kind → folder, or None); see ``compare``.
+def check_policies(policies: Mapping[str, str]) -> None:
+    """Whether every policy is there, before anything is written.
 
     Raises:
-        InputError: no policies or queries, or a signal without what it needs.
+        ModelNameError, DataError: one is not.
     """
-    from inkfire.models.policy import trained_against
+    from inkfire.models.open import check_name
 
-    if not policies:
-        raise InputError("name at least one policy: --policy NAME=FOLDER")
-    loaded = load_task(task)
-    queries = list({query.query: query for query in formats.read_queries(prompts)}.values())[:limit]
-    inputs = {"prompts": prompts} | {f"train {i}": path for i, path in enumerate(train)}
-    folders = {f"policy {name}": Path(source) for name, source in policies.items() if Path(source).is_dir()}
-    folders |= {f"signal {kind}": Path(folder) for kind, folder in signals.items() if folder}
-    settings = {
-        "task": loaded.name,
-        "task_version": loaded.version,
-        "policies": dict(policies),
-        "signals": list(signals),
-        "model": model,
-        "limit": limit,
-        "temperature": temperature,
-    }
-    own = own_signals(
-        {kind: _identities(kind, folder, task, model) for kind, folder in signals.items()},
-        {name: trained_against(source) for name, source in policies.items()},
-    )
-    run = Run.open(out, command="evaluate", settings=settings, inputs=inputs | folders, seed=seed)
-    with access.ledger(run) as ledger:
-        with ExitStack() as opened:
-            scorers = [
-                _signal(kind, at, loaded, model, access.base_url, ledger, opened) for kind, at in signals.items()
-            ]
-            responses = {
-                name: [
-                    texts[0]
-                    for texts in generate_once(
-                        run, f"responses-{name}", source, loaded, queries, temperature=temperature, n=1, seed=seed
-                    )
-                ]
-                for name, source in policies.items()
-            }
-            result = compare(
-                loaded,
-                queries,
-                responses,
-                scorers,
-                corpus=[text.response for path in train for text in formats.read_texts(path)],
-                rewards=own,
-                baselines=[name for name in ("base", "sft") if name in policies] or list(policies)[:1],
-                seed=seed,
-            )
-        stats = ledger.stats()
-    write_json(run.path("evaluation.json"), result)
-    return result | {"calls": stats["calls"], "cached": stats["cached"]}
-
-
-def _signal(
-    kind: str,
-    folder: str | None,
-    task: Task,
-    model: str,
-    base_url: str | None,
-    ledger: Ledger,
-    opened: ExitStack,
-) -> Signal:
-    """One signal; ``opened`` closes what it needs."""
-    from inkfire.judge.spec import build_judge
-    from inkfire.models.open import open_model
-    from inkfire.rewards.load import load_reward
-
-    if kind == "length":
-        return LengthSignal.fit(task.labelled())
-    if kind in ("rm", "judge"):
-        reward = load_reward(str(folder), ledger=ledger, base_url=base_url)
-        opened.callback(reward.close)
-        return RewardSignal(kind, reward)
-    client = open_model(model, ledger=ledger, base_url=base_url)
-    opened.callback(lambda: loop.run(client.close()))
-    return JudgeSignal(kind, build_judge(kind, task, client))
+    for source in policies.values():
+        if not is_policy(source):
+            check_name(source, weights=True)

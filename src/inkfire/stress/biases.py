@@ -20,9 +20,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from inkfire.judge.answers import Comparison
 from inkfire.judge.calibration import raw_score
-from inkfire.records import Candidate, Labelled, Verdict
+from inkfire.records import Candidate, Comparison, Labelled, Verdict
 from inkfire.stats.intervals import bootstrap_mean_difference
 from inkfire.stats.twins import rate
 

@@ -22,7 +22,7 @@ from typing import Any
 from inkfire.errors import DataError, MissingExtraError
 from inkfire.llm.progress import Bars, no_bars
 from inkfire.models import policy as policies
-from inkfire.models.policy import Card
+from inkfire.models.card import Card, is_policy
 from inkfire.records import Query
 from inkfire.rewards.base import Reward
 from inkfire.tasks.task import Task
@@ -78,7 +78,7 @@ def train_grpo(
     """
     if not queries:
         raise DataError("there are no queries to train on")
-    if not policies.is_policy(out):
+    if not is_policy(out):
         _train(task, queries, start, reward, out, settings, seed, bars)
     return summary(trl.rows(out / trl.METRICS)) | {"completions": len(trl.rows(out / COMPLETIONS))}
 
@@ -95,7 +95,7 @@ def _train(
 ) -> None:
     length = settings.max_completion_length or task.max_tokens
     settings = dataclasses.replace(settings, max_completion_length=length)
-    folder = Path(start) if policies.is_policy(start) else None
+    folder = Path(start) if is_policy(start) else None
     card = Card.of(str(start), task) if folder is None else Card.read(folder)
     checkpoint = trl.last_checkpoint(out)
     trl.rewind(out / COMPLETIONS, 0 if checkpoint is None else trl.step_of(checkpoint))

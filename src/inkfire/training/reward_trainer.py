@@ -14,7 +14,8 @@ from typing import Any
 from inkfire.errors import MissingExtraError, ModelNameError
 from inkfire.files.formats import pair_row
 from inkfire.llm.progress import Bars
-from inkfire.models.policy import Template, base_source, compute_dtype, load_tokenizer
+from inkfire.models.card import Template
+from inkfire.models.policy import base_source, compute_dtype, load_tokenizer
 from inkfire.records import Preference
 from inkfire.rewards.transformer import TransformerReward
 from inkfire.tasks.task import Task

@@ -1,6 +1,6 @@
 """Supervised fine-tuning: LoRA on query → response, loss on the response only (TRL's SFTTrainer).
 
-The result is a policy folder (llm/policy.py). Entered again after a kill, it goes on from its last checkpoint.
+The result is a policy folder (models/policy.py). Entered again after a kill, it goes on from its last checkpoint.
 
 >>> rows = datafiles.read_texts("good.jsonl")                                                    # doctest: +SKIP
 >>> train_sft(load_task("greetings-zh"), rows, "local/qwen2.5-coder-0.5b", out, SftSettings())         # doctest: +SKIP
@@ -16,7 +16,8 @@ from typing import Any
 
 from inkfire.errors import DataError, MissingExtraError
 from inkfire.llm.progress import Bars, no_bars
-from inkfire.models.policy import Card, is_policy, load_model
+from inkfire.models.card import Card, is_policy
+from inkfire.models.policy import load_model
 from inkfire.records import Candidate
 from inkfire.tasks.task import Task
 from inkfire.training import trl
