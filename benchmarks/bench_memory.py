@@ -41,6 +41,8 @@ class Instant:
         parsed = {"judge": int(said[-1]) % 2, "reason": "because"}
         return Reply(json.dumps(parsed), parsed)
 
+    async def close(self) -> None: ...
+
 
 async def run(folder: Path) -> None:
     task, llm = load_task("greetings-en"), Instant()

@@ -66,7 +66,7 @@ class Reply:
 
 
 class LLM(Protocol):
-    """A model. ``name`` identifies it in transcripts and manifests.
+    """A model. ``name`` identifies it in transcripts and manifests. Who opens one closes it.
 
     Raises:
         ModelCallError: this call failed for good (record it as data).
@@ -84,3 +84,7 @@ class LLM(Protocol):
         schema: JsonSchema | None = None,
         sampling: Sampling = Sampling(),
     ) -> Reply: ...
+
+    async def close(self) -> None:
+        """Let what is in flight end, and release connections and engines. Idempotent; nothing is asked after it."""
+        ...
