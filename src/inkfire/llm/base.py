@@ -52,8 +52,9 @@ class Reply:
 
     ``parsed`` is the object when a schema was asked for and the text (after repair and bounded re-asks)
     satisfies it; otherwise None, and ``unparsed`` says why. ``logprobs[i]`` are the alternatives at output
-    position i, empty where none were asked for or the endpoint has none. ``cached`` means that the ledger
-    answered and nothing was sent.
+    position i, empty where none were asked for or the endpoint has none. ``lacking`` says what was asked for and did
+    not come: an object (``unparsed``) or, without a schema, a text or log-probabilities; ``--retry-unscored`` asks for
+    it again. ``cached`` means that the ledger answered and nothing was sent.
     """
 
     text: str
@@ -63,6 +64,7 @@ class Reply:
     usage: Usage = field(default_factory=Usage)
     finish_reason: str = "stop"
     cached: bool = False
+    lacking: str | None = None
 
 
 class LLM(Protocol):
