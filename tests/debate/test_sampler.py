@@ -133,6 +133,8 @@ async def test_order_and_bytes_do_not_depend_on_timing(task: Task, panel: Any, t
                 return await panel(write=lambda query, n: f"{sample} {'abcd'[sample] * 12} {query}").chat(messages)
             return await self.inner.chat(messages, **options)
 
+        async def close(self) -> None: ...
+
     outputs = set()
     for seed in range(3):
         await run(task, tmp_path / str(seed), Jittery(seed), candidates_per_query=4, limit=2)
