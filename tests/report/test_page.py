@@ -7,7 +7,7 @@ import pytest
 from inkfire.errors import RunFolderError
 from inkfire.evaluation.compare import compare
 from inkfire.evaluation.signals import LengthSignal
-from inkfire.files.jsonl import write_jsonl
+from inkfire.files.jsonl import sha256_file, write_jsonl
 from inkfire.files.run import Run
 from inkfire.records import Query
 from inkfire.report.page import write_report
@@ -54,6 +54,15 @@ def test_an_unfinished_run_has_a_page_too(tmp_path):
 
 def test_the_same_run_draws_the_same_bytes(run):
     assert write_report(run.out).read_bytes() == write_report(run.out).read_bytes()
+
+
+def test_a_folder_that_is_reported_is_still_the_same_input(run):
+    write_jsonl(run.path("pairs.jsonl"), [{"query": "q"}])
+    before = sha256_file(run.out)
+    write_report(run.out)
+    assert sha256_file(run.out) == before
+    write_jsonl(run.path("pairs.jsonl"), [{"query": "another"}])
+    assert sha256_file(run.out) != before
 
 
 def test_another_folder_is_refused(tmp_path):

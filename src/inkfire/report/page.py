@@ -12,7 +12,7 @@ from typing import Any
 
 from inkfire.errors import RunFolderError
 from inkfire.evaluation import claims
-from inkfire.files.jsonl import atomic, read_jsonl
+from inkfire.files.jsonl import REPORT, atomic, read_jsonl
 from inkfire.report import figures
 
 _CURVES = (
@@ -36,7 +36,7 @@ def write_report(run_dir: Path) -> Path:
         loader=PackageLoader("inkfire.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters.update(pct=_percent, num=_number, ci=_interval, pts=claims.points, dur=_duration)
-    path = run_dir / "report.html"
+    path = run_dir / REPORT
     page = environment.get_template("page.html.jinja").render(**collect(run_dir))
     with atomic(path) as file:
         file.write(page.encode("utf-8", "replace"))
