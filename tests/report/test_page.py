@@ -50,6 +50,8 @@ def test_the_page_shows_curves_warnings_and_refusals(run):
 def test_an_unfinished_run_has_a_page_too(tmp_path):
     run = Run.open(tmp_path / "run", command="run", settings={"name": "mine"})
     assert "has not been evaluated yet" in write_report(run.out).read_text("utf-8")
+    run.complete("sft", {"steps": 3}, seconds=1)
+    assert "Done so far: sft." in write_report(run.out).read_text("utf-8")
 
 
 def test_the_same_run_draws_the_same_bytes(run):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -35,7 +36,8 @@ def score_file(
 
     Args:
         force: score with a judge all the same that is refused as a reward.
-        out: where given, a run folder for scores.jsonl; else nothing is written (a judge's ledger keeps its replies).
+        out: where given, a run folder for scores.jsonl and stages/score.json; else nothing is written (a judge's ledger
+            keeps its replies).
 
     Returns:
         For pairs, the slices of ``twins.pair_slices``. For texts n, missing, mean and excellent_rate (at the reward's
@@ -48,18 +50,19 @@ def score_file(
     pairs = read_pairs(path) if kind == "pairs" else []
     texts = read_texts_or_labelled(path) if kind == "data" else []
     folders = reward_folders(reward)
-    run = None
+    run, started = None, time.monotonic()
     if out is not None:
         files = {kind: path} | {f"reward {i}": folder for i, folder in enumerate(folders, 1)}
         run = Run.open(out, command="score", settings={"reward": reward}, inputs=files, seed=seed)
     with _ledger(folders) as ledger:
         scorer = load_reward(reward, ledger=ledger, base_url=base_url, force=force)
         measured, rows = _pairs(scorer, pairs) if pairs else _texts(scorer, texts, seed)
-    if run is not None:
-        write_jsonl(run.path("scores.jsonl"), rows)
     about: dict[str, Any] = {"reward": scorer.name, "threshold": scorer.threshold}
     if isinstance(scorer, JudgeReward):
         about |= {"calibrated": scorer.cut is not None, "injections": scorer.injections.total()}
+    if run is not None:
+        write_jsonl(run.path("scores.jsonl"), rows)
+        run.complete("score", about | measured, seconds=time.monotonic() - started)
     return about | measured
 
 
