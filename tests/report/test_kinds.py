@@ -71,6 +71,43 @@ def test_a_judge_that_ranks_no_better_than_a_coin(
     assert "As a reward it is refused: " in text
 
 
+MEASURED: dict[str, Any] = {
+    "n": 40, "scored": 40, "unscored": 0, "calibrated": True, "injections": 0, "doubt": None,
+    "accuracy": 0.75, "accuracy_ci": [0.6, 0.86], "auc": 0.8, "auc_ci": [0.66, 0.91],
+    "length_auc": 0.55, "length_auc_ci": [0.4, 0.7], "auc_length_matched": None, "auc_length_matched_ci": None,
+    "n_length_matched": 0,
+}  # fmt: skip
+
+
+def judged(tmp_path: Path, **changes: Any) -> Run:
+    run = Run.open(tmp_path / "run", command="judge", settings={"task": "tiny"})
+    run.complete("judge", MEASURED | changes, seconds=1)
+    return run
+
+
+def test_a_judge_is_doubted_and_refused_in_words(page: Pages, tmp_path: Path) -> None:
+    text = page(judged(tmp_path, doubt="this judge may measure little but length").out)
+    assert "with an AUC of 0.80 (0.66 to 0.91); length alone has 0.55 (0.40 to 0.70)." in text
+    assert "it is not refused as a reward" in text
+    assert '<p class="warn">This judge may measure little but length.</p>' in text
+    assert "The dashed line, 0.5, is chance." in text
+
+
+def test_a_judge_on_texts_of_one_class(page: Pages, tmp_path: Path) -> None:
+    text = page(judged(tmp_path, auc=None, auc_ci=None, length_auc=None, length_auc_ci=None).out)
+    assert "On 40 labelled texts of one class the judge is right on 75 % (60 to 86)." in text
+
+
+def test_a_judge_that_never_answered(page: Pages, tmp_path: Path) -> None:
+    run = Run.open(tmp_path / "run", command="judge", settings={"task": "tiny"})
+    refused = {"query": "q", "response": "r", "label": None, "probability": None, "unscored": "<b>refused</b>"}
+    write_jsonl(run.path("verdicts.jsonl"), [refused] * 3)
+    run.complete("judge", {"n": 3, "scored": 0, "unscored": 3, "calibrated": False}, seconds=1)
+    text = write_report(run.out).read_text("utf-8")
+    assert "None of the 3 texts got a verdict." in text
+    assert '<td>&lt;b&gt;refused&lt;/b&gt;</td><td class="n">3</td>' in text
+
+
 def test_pairwise(inkfire: Inkfire, page: Pages, model: list[object], tmp_path: Path) -> None:
     rows = [
         {"query": "a", "chosen": "A window.", "rejected": "A door is here."},
@@ -120,6 +157,22 @@ def test_probe(inkfire: Inkfire, page: Pages, model: list[object], tiny_task: Pa
     assert "<td>decoration</td>" in text
 
 
+def test_a_judge_that_a_change_moves(page: Pages, tmp_path: Path) -> None:
+    run = Run.open(tmp_path / "run", command="judge probe", settings={"task": "tiny"})
+    result: dict[str, Any] = {"n": 40, "probes": ["length", "authority", "order", "self_preference"], "order_n": 0}
+    for name, shift in (("length", 0.12), ("authority", -0.03)):
+        result |= {f"{name}_n": 40, f"{name}_shift": shift, f"{name}_shift_ci": [shift - 0.05, shift + 0.05]}
+    result |= {"self_preference": "adjusted for labels", "self_preference_n": 9, "self_preference_shift": 0.2}
+    run.complete("probe", result | {"self_preference_shift_ci": [0.1, 0.3]}, seconds=1)
+    turned = {"probe": "length", "query": "q", "response": "padded", "label_before": 0, "label": 1}
+    write_jsonl(run.path("probes.jsonl"), [turned, turned | {"response": "as before", "label": 0}])
+    text = page(run.out)
+    assert "P(Good) rises by a change that makes no text better: length (+0.12, +0.07 to +0.17, n = 40)." in text
+    assert "Its own texts get 0.20 (0.10 to 0.30, n = 9) more P(Good) than others', adjusted for labels." in text
+    assert "<dd>padded</dd>" in text
+    assert "as before" not in text
+
+
 def test_refine(inkfire: Inkfire, page: Pages, model: list[object], data: Data, tmp_path: Path) -> None:
     (tmp_path / "prompts.txt").write_text("a wish for Easter\na wish for a wedding\n")
     labelled = ["--prompts", tmp_path / "prompts.txt", "--labelled", data["many"]]
@@ -129,6 +182,17 @@ def test_refine(inkfire: Inkfire, page: Pages, model: list[object], data: Data, 
     assert "Rounds that changed the principles: 0 of 1" in text
     assert "A window that hides the occasion." in text  # an attack that fooled it
     assert "It fits the occasion." in text  # a principle
+
+
+def test_refine_that_made_the_judge_better(page: Pages, tmp_path: Path) -> None:
+    run = Run.open(tmp_path / "run", command="refine", settings={"task": "tiny"})
+    better = MEASURED | {"auc": 0.9, "auc_ci": [0.81, 0.97]}
+    rounds = {"accepted": 1, "rejected": 1, "rounds": 2, "attacks": 0, "stopped": "no gain in 1 rounds"}
+    run.complete("refine", rounds | {"before": MEASURED, "after": better}, seconds=1)
+    text = page(run.out)
+    assert "On 40 test texts the judge's AUC went from 0.80 (0.66 to 0.91) to 0.90 (0.81 to 0.97); length alone" in text
+    assert "Rounds that changed the principles: 1 of 2." in text
+    assert "It stopped early: no gain in 1 rounds." in text
 
 
 def test_reward_model_and_score(inkfire: Inkfire, page: Pages, tiny_task: Path, tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from inkfire.errors import RunFolderError
@@ -65,6 +68,11 @@ def test_a_folder_that_is_reported_is_still_the_same_input(run):
     assert sha256_file(run.out) == before
     write_jsonl(run.path("pairs.jsonl"), [{"query": "another"}])
     assert sha256_file(run.out) != before
+
+
+def test_reading_a_folder_loads_no_torch_and_no_matplotlib():
+    code = "import sys, inkfire.report.page; print({'torch', 'matplotlib', 'openai'} & sys.modules.keys())"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 
 def test_another_folder_is_refused(tmp_path):

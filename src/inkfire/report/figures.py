@@ -105,6 +105,8 @@ def curve(
     if all(float(x).is_integer() for points in series.values() for x, _ in points):
         axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(color="#e6e6e6", linewidth=0.6)
+    if bands:  # of rates
+        axes.set_ylim(top=1.02)
     if len(series) > 1:
         axes.legend(frameon=False)
     return _svg(pyplot, figure, f"{ylabel} against {xlabel}")
@@ -129,7 +131,7 @@ def estimates(rows: Sequence[tuple[str, str, float, Sequence[float]]], xlabel: s
     """
     labels = list(dict.fromkeys(label for label, _, _, _ in rows))
     kinds = list(dict.fromkeys(kind for _, kind, _, _ in rows))
-    pyplot, figure, axes = _figure(6.4, 0.7 + 0.3 * max(2, len(labels)))
+    pyplot, figure, axes = _figure(4.8, 0.9 + 0.26 * max(2, len(labels)))  # narrow: a phone shrinks it little
     if chance is not None:
         axes.axvline(chance, color="#aaaaaa", linestyle="--", linewidth=1)
     for label, kind, value, (low, high) in rows:
@@ -140,7 +142,7 @@ def estimates(rows: Sequence[tuple[str, str, float, Sequence[float]]], xlabel: s
     if len(kinds) > 1:
         for i, kind in enumerate(kinds):
             axes.plot([], [], "o-", color=COLOURS[i % len(COLOURS)], label=kind)
-        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(kinds), frameon=False)
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlabel(f"{xlabel} (95 % interval)")

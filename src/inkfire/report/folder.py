@@ -15,6 +15,9 @@ from inkfire.report.words import duration, number
 
 Result = dict[str, Any]
 
+USED = ("calls", "cached", "tokens", "cost")
+"""What a stage took of models; ``total_tokens`` and ``total_cost`` are with what earlier attempts took."""
+
 
 class Folder:
     """A run folder, which nothing here changes.
@@ -73,17 +76,27 @@ class Folder:
     def costs(self) -> Section:
         """Seconds of every stage, and what was asked of models where the stage recorded it."""
         seconds, stages = self.run.seconds(), self.stages()
+        asked = any("calls" in stages.get(name, {}) for name in seconds)
         rows = []
         for name, spent in seconds.items():
             used = stages.get(name, {})
             tokens, cost = (used.get(f"total_{key}", used.get(key, "")) for key in ("tokens", "cost"))
-            asked = [str(used.get("calls", "")), str(tokens), "unknown" if cost is None else number(cost)]
-            rows.append([name, duration(spent), *asked])
+            rows.append(
+                [
+                    name,
+                    duration(spent),
+                    str(used.get("calls", "")),
+                    str(tokens),
+                    "unknown" if cost is None else number(cost),
+                ]
+            )
         rows.append(["all", duration(sum(seconds.values())), "", "", ""])
-        words = []
-        if not any("calls" in stages.get(name, {}) for name in seconds) and not self.command.startswith("train "):
-            words = ["What models were asked, and what that cost, is in the ledger: inkfire ledger --out THIS FOLDER"]
-        return Section("Time and cost", words, Table(("stage", "time", "model calls", "tokens", "cost"), rows))
+        head = ("stage", "time", "model calls", "tokens", "cost")
+        if asked:
+            return Section("Time and cost", table=Table(head, rows))
+        asks = not self.command.startswith("train ")
+        words = ["What models were asked, and what that cost, is in the ledger: inkfire ledger --out THIS FOLDER"]
+        return Section("Time and cost", words if asks else (), Table(head[:2], [row[:2] for row in rows]))
 
     def made_by(self) -> Section:
         """What decided the result: settings and inputs."""

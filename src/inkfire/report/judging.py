@@ -228,11 +228,13 @@ def curve(folder: Folder, result: Result) -> Page:
         {label: [(n, *result[f"{name}_{n}_ci"]) for n in sizes] for name, label in names.items()},
     )
     enough = next(n for n in sizes if result[f"accuracy_{n}"] >= result[f"accuracy_{most}"] - 0.01)
-    said = [f"With {enough} labels it is within one point of its accuracy with {most}."] if enough < most else []
+    said = f"Its AUC is {value(result, f'auc_{most}')}; without labels {value(result, 'auc_0')}."
+    if enough < most:
+        said += f" With {enough} labels the accuracy is within one point of that with {most}."
     return Page(
         f"With {most} labels the judge's accuracy is {rate(result, f'accuracy_{most}', result['n'])}; "
         f"without any it is {rate(result, 'accuracy_0')}.",
-        [*said, f"Labels move the cut; the ranking, AUC {value(result, f'auc_{most}')}, hardly depends on them."],
+        [said],
         [f"{result['unscored']} texts have no verdict and are left out."] if result["unscored"] else [],
         [
             Section(

@@ -32,8 +32,8 @@ def refine(folder: Folder, result: Result) -> Page:
         headline = "No proposal made the judge better on the validation texts, so its principles are what they were: "
         headline += f"AUC {value(before, 'auc')} on {n} test texts; {length}"
     said = [
-        f"Rounds that changed the principles: {result['accepted']} of {result['rounds']}. A candidate is taken only where it "
-        "is shown to judge the validation texts better; the test texts decide nothing.",
+        f"Rounds that changed the principles: {result['accepted']} of {result['rounds']}. A candidate is taken only "
+        "where it is shown to judge the validation texts better; the test texts decide nothing.",
         f"Texts with a hidden flaw that fooled the judge: {result['attacks']}.",
     ]
     if result["stopped"]:
@@ -52,8 +52,9 @@ def refine(folder: Folder, result: Result) -> Page:
         [
             Section(
                 "Before and after",
-                table=Table(("", "before", "after"), rows, f"On {n} labelled texts that refinement did not see."),
-                figures=dots(both, {"auc_before": "before", "auc_after": "after"}, "AUC"),
+                [f"On {n} labelled texts that refinement did not see."],
+                Table(("", "before", "after"), rows),
+                dots(both, {"auc_before": "before", "auc_after": "after"}, "AUC"),
             ),
             Section(
                 "Rounds",

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from inkfire.report import figures
-from inkfire.report.folder import Folder, Result
+from inkfire.report.folder import USED, Folder, Result
 from inkfire.report.scoring import accuracies, beside_length, ends
 from inkfire.report.sections import Figure, Page, Sample, Section, Table, shown
 from inkfire.report.words import number, percent, rate, value
@@ -20,7 +20,7 @@ _CURVES = {
     "reward_std": "reward standard deviation",
     "mean_length": "mean length (characters)",
     "kl": "KL from the start",
-    "zero_variance": "share of groups without a signal",
+    "zero_variance": "groups without a signal",
 }
 _SAMPLES = 3
 
@@ -109,10 +109,10 @@ def _all(result: Result) -> Section:
 
 
 def scalars(result: Result) -> Table:
-    """Every number and word of a result, with its interval where it has one."""
+    """Every number and word of a result, with its interval where it has one, but what it took."""
     rows = []
     for name, found in result.items():
-        if not name.endswith("_ci") and isinstance(found, (int, float, str, type(None))):
+        if not name.endswith("_ci") and name not in USED and isinstance(found, (int, float, str, type(None))):
             bounds: Any = result.get(f"{name}_ci")
             beside = f" ({number(bounds[0])} to {number(bounds[1])})" if bounds else ""
             rows.append((name.replace("_", " "), number(found) + beside))
