@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -131,7 +132,9 @@ def estimates(rows: Sequence[tuple[str, str, float, Sequence[float]]], xlabel: s
     """
     labels = list(dict.fromkeys(label for label, _, _, _ in rows))
     kinds = list(dict.fromkeys(kind for _, kind, _, _ in rows))
-    pyplot, figure, axes = _figure(4.8, 0.9 + 0.26 * max(2, len(labels)))  # narrow: a phone shrinks it little
+    ticks = [textwrap.fill(label, 24) for label in labels]
+    height = 0.36 if any("\n" in tick for tick in ticks) else 0.26
+    pyplot, figure, axes = _figure(4.8, 0.9 + height * max(2, len(labels)))  # narrow: a phone shrinks it little
     if chance is not None:
         axes.axvline(chance, color="#aaaaaa", linestyle="--", linewidth=1)
     for label, kind, value, (low, high) in rows:
@@ -143,7 +146,7 @@ def estimates(rows: Sequence[tuple[str, str, float, Sequence[float]]], xlabel: s
         for i, kind in enumerate(kinds):
             axes.plot([], [], "o-", color=COLOURS[i % len(COLOURS)], label=kind)
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(kinds), frameon=False)
-    axes.set_yticks(range(len(labels)), labels)
+    axes.set_yticks(range(len(labels)), ticks)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlabel(f"{xlabel} (95 % interval)")
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)

@@ -191,6 +191,7 @@ def pairwise(folder: Folder, result: Result) -> Page:
         "first_place_rate": "of these, for the text that is shown first",
         "longer_wins": "pairs whose chosen text is longer (the length twin)",
     }
+    against_chance = {name: label for name, label in names.items() if name != "order_flip_rate"}
     wrong = [row for row in rows if row["winner"] == "rejected"][:SAMPLES]
     return Page(
         f"The judge prefers the chosen text in {rate(result, 'accuracy', scored)} of the pairs.",
@@ -200,7 +201,7 @@ def pairwise(folder: Folder, result: Result) -> Page:
             Section(
                 "How often it is right",
                 table=Table(("", f"of {scored} pairs"), lines(result, names, rate)),
-                figures=dots(result, names, "share of pairs"),
+                figures=dots(result, against_chance, "share of pairs"),
             ),
             Section("Where it preferred the rejected text", samples=[_pair(row) for row in wrong]),
             failed,

@@ -33,7 +33,8 @@ def refine(folder: Folder, result: Result) -> Page:
         headline += f"AUC {value(before, 'auc')} on {n} test texts; {length}"
     said = [
         f"Rounds that changed the principles: {result['accepted']} of {result['rounds']}. A candidate is taken only "
-        "where it is shown to judge the validation texts better; the test texts decide nothing.",
+        "where it is shown to judge the validation texts better or, where it only drops rules, no worse; the test "
+        "texts decide nothing.",
         f"Texts with a hidden flaw that fooled the judge: {result['attacks']}.",
     ]
     if result["stopped"]:

@@ -80,7 +80,7 @@ def longer(numbers: Numbers, n: int, what: str) -> str:
     if not bounds:
         return ""
     low, high = bounds
-    meant = "so length alone does not tell which one it is"
+    meant = "so length is not shown to tell which one it is"
     if not low <= 0.5 <= high:
         meant = f"so whoever prefers the {'longer' if low > 0.5 else 'shorter'} text is often right"
     return f"In {rate(numbers, 'longer_wins', n)} of the pairs {what} is the longer one, {meant}."
