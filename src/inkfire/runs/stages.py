@@ -60,10 +60,10 @@ class Experiment:
     def reward(self, name: str) -> str:
         """A reward as a command names it: the run's own ``rm`` and ``judge`` are folders."""
         own = {"rm": str(self.folder("reward_model")), "judge": str(self.folder("judge"))}
-        parts = parts_of(name)
-        if not parts:
+        weighted = parts_of(name)
+        if not weighted:
             return own.get(name, name)
-        return " + ".join(f"{weight:g}*{own.get(named, named)}" for weight, named in parts)
+        return " + ".join(f"{weight:g}*{own.get(named, named)}" for weight, named in weighted)
 
 
 Stage = Callable[[Experiment], dict[str, Any]]
@@ -91,7 +91,7 @@ def candidates(x: Experiment) -> dict[str, Any]:
     table = x.recipe.curate
     queries = spread(x.splits.train, table.limit or len(x.splits.train))
     task = x.task.limited(table.max_tokens)
-    about = {"temperature": table.temperature, "n": table.candidates, "max_tokens": task.max_tokens}
+    about: dict[str, Any] = {"temperature": table.temperature, "n": table.candidates, "max_tokens": task.max_tokens}
     files = {"policy": x.folder("sft"), "prompts": x.file("train_queries")}
     about["queries"] = [query.id for query in queries]
     with opened("candidates", x.context.below("candidates"), settings=about, files=files) as context:
