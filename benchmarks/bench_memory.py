@@ -19,10 +19,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from inkfire.debate.debate import Debate
-from inkfire.debate.sampler import curate
+from inkfire.debate.sampler import RejectionSampler
 from inkfire.debate.writers import ModelWriter
 from inkfire.files.formats import iter_queries
 from inkfire.llm.base import JsonSchema, Message, Reply, Sampling
+from inkfire.runs.curate import write_pairs
 from inkfire.tasks.task import load_task
 
 
@@ -47,17 +48,9 @@ class Instant:
 
 async def run(folder: Path) -> None:
     task, llm = load_task("greetings-en"), Instant()
-    await curate(
-        task,
-        iter_queries(folder / "queries.txt"),
-        [ModelWriter(task, llm), ModelWriter(task, llm, variant="writer_alt")],
-        Debate(task, llm, agents=["judge"]),
-        pairs_path=folder / "pairs.jsonl",
-        transcripts_path=folder / "transcripts.jsonl",
-        outcomes_path=folder / "outcomes.jsonl",
-        candidates_per_query=2,
-        limit=64,
-    )
+    writers = [ModelWriter(task, llm), ModelWriter(task, llm, variant="writer_alt")]
+    sampler = RejectionSampler(writers, Debate(task, llm, agents=["judge"]), candidates=2)
+    await write_pairs(task, iter_queries(folder / "queries.txt"), sampler, folder, limit=64)
 
 
 def measure(queries: int) -> float:

@@ -100,8 +100,17 @@ def descriptions(model: type) -> dict[str, str]:
     return {field.arg_name: " ".join((field.description or "").split()) for doc in parsed for field in doc.params}
 
 
-def load_toml(path: str | Path, model: type[T], *, error: type[InputError] = RecipeError) -> T:
+def load_toml(
+    path: str | Path,
+    model: type[T],
+    *,
+    error: type[InputError] = RecipeError,
+    renamed: Mapping[tuple[str, str], str] = {},
+) -> T:
     """Read a TOML file as ``model``, a :class:`Strict` model or a class of :func:`settings`.
+
+    Args:
+        renamed: (table, key) of earlier versions → what the key is called now.
 
     Raises:
         RecipeError: (or ``error``) no such file, not TOML, an unknown key or a wrong value; the first one is named
@@ -119,6 +128,9 @@ def load_toml(path: str | Path, model: type[T], *, error: type[InputError] = Rec
         place = re.search(r"\(at line (\d+)", str(problem))
         at = place[1] if place else text.count("\n") + 1
         raise error(f"{path}:{at}: not valid TOML: {problem}") from None
+    for (table, old), new in renamed.items():
+        if isinstance(data.get(table), dict) and old in data[table]:
+            data[table].setdefault(new, data[table].pop(old))
     try:
         return _read(json.dumps(data, default=str), model)
     except ValidationError as problem:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from inkfire.debate.sampler import add_up
+from inkfire.debate.sampler import Tally
 from inkfire.files.formats import pair_row
 from inkfire.files.jsonl import write_jsonl
 from inkfire.files.run import Run
@@ -14,7 +14,7 @@ from inkfire.records import Preference
 from inkfire.runs.card import AUDITED, CARD, write_card
 
 Make = Callable[..., str]
-EMPTY = add_up([]) | {"calls": 0, "total_tokens": 0, "total_cost": 0.0}
+EMPTY = Tally().result() | {"calls": 0, "total_tokens": 0, "total_cost": 0.0}
 SETTINGS = {
     "task": "tiny", "task_version": "abc", "language": "en", "shard": None, "pairs": "length-matched",
     "max_length_ratio": 1.25, "candidates": 4, "rounds": 2, "agents": {"judge": "big`model", "reflect": "small"},

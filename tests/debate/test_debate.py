@@ -45,6 +45,8 @@ async def test_both_sides_run_at_once_and_do_not_see_each_other(task: Task, pane
             reply: Reply = await inner.chat(messages, schema=schema, sampling=sampling)
             return reply
 
+        async def close(self) -> None: ...
+
     await Debate(task, Meeting()).run(QUERY, TEXT)
     seen = [call.messages[-1]["content"] for call in inner.calls]
     assert ["it says so" in content for content in seen] == [False, False, True, True]

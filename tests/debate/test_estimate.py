@@ -12,13 +12,14 @@ import pytest
 from stub_endpoint import Body, Stub, default_reply
 
 from inkfire.debate.debate import Debate
-from inkfire.debate.sampler import RejectionSampler, curate
+from inkfire.debate.sampler import RejectionSampler
 from inkfire.debate.writers import ModelWriter
 from inkfire.llm.client import Client
 from inkfire.llm.ledger import Ledger
 from inkfire.llm.prices import Price
 from inkfire.llm.watch import watch
 from inkfire.records import Query
+from inkfire.runs.curate import write_pairs
 from inkfire.runs.estimate import Capacity, describe, draw, estimate, project
 from inkfire.tasks.task import Task
 
@@ -51,10 +52,7 @@ async def test_a_sample_of_everything_is_exact_and_the_run_pays_nothing_again(
         assert result["estimate_prompt_tokens"] + result["estimate_completion_tokens"] == tokens
         assert result["estimate_cost"] == pytest.approx(cost)
         asked = len(stub.log)
-        made = await curate(
-            task, QUERIES[:6], [ModelWriter(task, llm)], Debate(task, llm), pairs_path=tmp_path / "p.jsonl",
-            transcripts_path=tmp_path / "t.jsonl", candidates_per_query=3, pair_policy="all", rounds=2,
-        )  # fmt: skip
+        made = await write_pairs(task, QUERIES[:6], sampler(task, llm), tmp_path)
         assert len(stub.log) == asked
         assert result["estimate_pair_share"] == made["pair_share"]
         assert result["estimate_pair_share_ci"] == made["pair_share_ci"]

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from inkfire.debate import shards
 from inkfire.debate.debate import Debate
-from inkfire.debate.sampler import add_up, curate
-from inkfire.debate.shards import OUTPUTS, Shard, distinct, merge_outputs, open_merged, open_shards
+from inkfire.debate.sampler import RejectionSampler, Tally
+from inkfire.debate.shards import Shard, distinct
 from inkfire.debate.writers import GivenWriter
 from inkfire.errors import InputError, RunFolderError
 from inkfire.files.run import Run
 from inkfire.records import Candidate, Query
+from inkfire.runs.curate import write_pairs
+from inkfire.runs.shards import OUTPUTS, merge_outputs, open_merged, open_shards
 from inkfire.tasks.task import Task
 
 QUERIES = [Query.of(f"a wish number {i % 17}") for i in range(20)]  # three repeat
@@ -64,17 +66,8 @@ async def made(task: Task, panel: Any, tmp_path: Path) -> dict[str, Run]:
         )
         writers, _ = GivenWriter.of(TEXTS, Shard.parse(name or "1/1").owns)
         llm = panel(judge=lambda item: int("bells" in item))
-        result = await curate(
-            task,
-            QUERIES,
-            writers,
-            Debate(task, llm),
-            pairs_path=run.path("pairs.jsonl"),
-            transcripts_path=run.path("transcripts.jsonl"),
-            outcomes_path=run.path("outcomes.jsonl"),
-            shard=Shard.parse(name or "1/1"),
-            pair_policy="all",
-        )
+        sampler = RejectionSampler(writers, Debate(task, llm), policy="all")
+        result = await write_pairs(task, QUERIES, sampler, run.out, shard=Shard.parse(name or "1/1"))
         run.complete("curate", result, seconds=1)
         runs[name or "whole"] = run
     return runs
@@ -86,7 +79,7 @@ def test_the_parts_give_the_whole(made: dict[str, Run], tmp_path: Path) -> None:
     merge_outputs(runs, merged.out)
     for name in OUTPUTS:
         assert (merged.out / name).read_bytes() == (made["whole"].out / name).read_bytes()
-    assert add_up([run.done("curate") or {} for run in runs]) == made["whole"].done("curate")
+    assert Tally.of([run.done("curate") or {} for run in runs]).result() == made["whole"].done("curate")
     assert merged.manifest == made["whole"].manifest
     positions = [json.loads(line)["position"] for line in (merged.out / "outcomes.jsonl").read_text().splitlines()]
     assert positions == list(range(17))

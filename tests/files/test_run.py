@@ -207,8 +207,9 @@ def test_a_folder_as_input_is_known_by_its_contents(tmp_path: Path) -> None:
     folder = tmp_path / "policy"
     write_json(folder / "policy.json", {"base": "x"})
     first = sha256_file(folder)
-    write_json(folder / "timings.json", {"sft": 1.0})
-    assert sha256_file(folder) == first
+    for name in ("timings.json", "report.html", "places.json", "sft/report.html"):
+        write_json(folder / name, {"sft": 1.0})
+        assert sha256_file(folder) == first, name
     write_json(folder / "policy.json", {"base": "y"})
     assert sha256_file(folder) != first
 

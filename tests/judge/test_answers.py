@@ -5,8 +5,9 @@ import json
 import pytest
 
 from inkfire.errors import ModelCallError
-from inkfire.judge.answers import PairwiseJudge, RubricJudge, VerdictJudge
+from inkfire.judge.answers import RubricJudge, VerdictJudge
 from inkfire.judge.principles import Principles
+from inkfire.judge.ranking import PairwiseJudge
 from inkfire.llm.scripted import ScriptedLLM
 from inkfire.tasks.task import Task
 

@@ -11,10 +11,10 @@ from scripted_judge import Counted
 
 from inkfire.debate.debate import AGENTS, Debate
 from inkfire.errors import InputError
-from inkfire.judge.answers import PairwiseJudge
 from inkfire.judge.calibration import Calibration
 from inkfire.judge.examples import Examples
 from inkfire.judge.guard import GuardedPairwise
+from inkfire.judge.ranking import PairwiseJudge
 from inkfire.judge.spec import MODES, JudgeSpec
 from inkfire.records import Labelled
 from inkfire.tasks.task import Task

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inkfire.errors import InputError, TaskError
-from inkfire.judge.answers import PairwiseJudge
 from inkfire.judge.examples import Choice, Examples, GoodExamples
+from inkfire.judge.ranking import PairwiseJudge
 from inkfire.judge.spec import JudgeSpec, build_judge
 from inkfire.llm import loop
 from inkfire.llm.scripted import ScriptedLLM

@@ -7,9 +7,9 @@ import pytest
 
 from inkfire.files.formats import read_pairs
 from inkfire.files.jsonl import read_jsonl
-from inkfire.judge.answers import PairwiseJudge
 from inkfire.judge.calibration import Calibration, fit_calibration
 from inkfire.judge.guard import Guarded, GuardedPairwise, suspect
+from inkfire.judge.ranking import PairwiseJudge
 from inkfire.judge.spec import JudgeSpec
 from inkfire.llm.scripted import ScriptedLLM
 from inkfire.records import Verdict

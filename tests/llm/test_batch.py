@@ -18,6 +18,7 @@ from inkfire.llm.batch import Batch, BatchClient, Waiting
 from inkfire.llm.client import Client
 from inkfire.llm.ledger import Ledger
 from inkfire.llm.prices import Budget
+from inkfire.llm.totals import summarise
 
 SCHEMA = {
     "type": "object",
@@ -157,6 +158,25 @@ async def test_a_refused_request_has_failed_and_is_data(ledger: Ledger, tmp_path
     assert ledger.stats()["failures"] == 1
     with Ledger(tmp_path / "ledger.sqlite", retry_unscored=True) as anew:
         assert (await chat(anew, folder, "a"))[0] == "waiting"
+
+
+async def test_a_refusal_in_odd_characters_is_data(ledger: Ledger, tmp_path: Path) -> None:
+    await chat(ledger, tmp_path / "batch", "a")
+    serve(tmp_path / "batch", lambda body: refusal(400, "no \ud83d"))
+    assert await chat(ledger, tmp_path / "batch", "a") == ["m failed in a batch (400: no \ufffd)"]
+
+
+async def test_an_answer_that_still_lies_there_is_not_paid_for_again(ledger: Ledger, tmp_path: Path) -> None:
+    folder = tmp_path / "batch"
+    await chat(ledger, folder, "a")
+    serve(folder, lambda body: completion(body, ""))
+    await chat(ledger, folder, "a")
+    for _ in range(2):
+        with Ledger(ledger.path, retry_unscored=True) as anew:
+            (reply,) = await chat(anew, folder, "a")
+            assert isinstance(reply, Reply)
+            assert reply.lacking == "the reply is empty"
+    assert summarise(ledger.path)[0]["calls"] == 1
 
 
 async def test_a_feature_that_the_model_lacks_is_left_out_from_then_on(ledger: Ledger, tmp_path: Path) -> None:

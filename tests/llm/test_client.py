@@ -15,11 +15,12 @@ import pytest
 from stub_endpoint import Body, Faults, Stub
 
 from inkfire.errors import BudgetExceeded, EndpointDown, InputError, ModelCallError
-from inkfire.llm.base import Message, Sampling
+from inkfire.llm.base import Message, Reply, Sampling
 from inkfire.llm.client import Client
 from inkfire.llm.ledger import Ledger
 from inkfire.llm.prices import Budget, Price
 from inkfire.llm.retry import Retry
+from inkfire.llm.totals import summarise
 
 SCHEMA = {
     "type": "object",
@@ -218,6 +219,49 @@ async def test_retry_unscored_asks_anew_once_a_process(tmp_path: Path) -> None:
                 for _ in range(3):
                     assert (await llm.chat(ask("other"), schema=SCHEMA)).unparsed
         assert len(stub.log) == 5
+
+
+@pytest.mark.parametrize(
+    ("lacks", "has", "sampling", "why"),
+    [
+        ("", "祝您平安", Sampling(), "the reply is empty"),
+        ("<think>0 or", "祝您平安", Sampling(), "the reply is empty"),
+        ("好", "好", Sampling(top_logprobs=2), "the reply has no log-probabilities"),
+    ],
+)
+async def test_what_a_reply_lacks_is_asked_for_again_once_a_process(
+    tmp_path: Path, lacks: str, has: str, sampling: Sampling, why: str
+) -> None:
+    path = tmp_path / "l.sqlite"
+    bare = {"choices": [{"message": {"content": lacks}}], "usage": {"prompt_tokens": 10, "completion_tokens": 5}}
+    async with Stub(reply=script((200, bare), (200, bare), has)) as stub:
+
+        async def run(*, retry_unscored: bool) -> list[Reply]:
+            with Ledger(path, retry_unscored=retry_unscored) as ledger:
+                async with client(stub, ledger) as llm:
+                    return [await llm.chat(ask(), sampling=sampling) for _ in range(3)]
+
+        for retry_unscored, asked in ((False, 1), (False, 1), (True, 2)):
+            replies = await run(retry_unscored=retry_unscored)
+            assert [(reply.text, reply.lacking) for reply in replies] == [(replies[0].text, why)] * 3
+            assert len(stub.log) == asked
+        replies = await run(retry_unscored=True) + await run(retry_unscored=True) + await run(retry_unscored=False)
+        assert [(reply.text, reply.lacking) for reply in replies] == [(has, None)] * 9
+        assert len(stub.log) == 3
+    (total,) = summarise(path)
+    assert (total["calls"], total["unparsed"]) == (3, 2)
+    assert total["prompt_tokens"] > 20
+
+
+async def test_an_object_without_log_probabilities_is_not_asked_for_again(tmp_path: Path) -> None:
+    body = {"choices": [{"message": {"content": '{"judge": 0, "reason": ""}'}}]}
+    async with Stub(reply=script((200, body))) as stub:
+        for _ in range(2):
+            with Ledger(tmp_path / "l.sqlite", retry_unscored=True) as ledger:
+                async with client(stub, ledger) as llm:
+                    reply = await llm.chat(ask(), schema=SCHEMA, sampling=Sampling(top_logprobs=2))
+                    assert (reply.parsed, reply.lacking) == ({"judge": 0, "reason": ""}, None)
+        assert len(stub.log) == 1
 
 
 async def test_a_refusal_is_never_a_text(ledger: Ledger) -> None:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import math
+import queue
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from inkfire.errors import BudgetExceeded, InputError
+from inkfire.errors import BudgetExceeded, DataError, InkfireError, InputError
+from inkfire.llm import entry as module
+from inkfire.llm.base import Usage
 from inkfire.llm.entry import Entry
 from inkfire.llm.ledger import Ledger
 from inkfire.llm.prices import Amount, Budget, Price
@@ -165,6 +170,195 @@ def test_a_ledger_of_the_future_is_left_alone(path: Path) -> None:
     db.close()
     with pytest.raises(InputError, match="newer inkfire"):
         Ledger(path)
+
+
+FAILURES = [
+    sqlite3.OperationalError("disk I/O error"),
+    sqlite3.InterfaceError("Error binding parameter 3"),
+    UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"),
+    OverflowError("Python int too large to convert to SQLite INTEGER"),
+    MemoryError(),
+    TypeError("a bug"),
+]
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
+async def test_whatever_goes_wrong_callers_are_told_and_nothing_is_lost(
+    path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    def fail(entry: Entry) -> Entry:
+        raise failure
+
+    with Ledger(path) as ledger:
+        await ledger.record(entry(1))
+        monkeypatch.setattr(ledger, "_placed", fail)  # within the transaction
+        for n in (2, 3):
+            with pytest.raises(InkfireError, match="Every stored reply is kept"):
+                await asyncio.wait_for(ledger.record(entry(n)), 5)
+        with pytest.raises(InkfireError):
+            await ledger.reserve(Amount())
+        with sqlite3.connect(path, timeout=0) as other:  # rolled back: nothing is left locked
+            other.execute("DELETE FROM faults")
+        other.close()
+    with Ledger(path) as ledger:
+        assert all(ledger.find(entry(n).key) == entry(n) for n in (1, 2, 3))
+    assert [file.name for file in path.parent.iterdir()] == ["ledger.sqlite"]
+
+
+async def test_a_reply_that_comes_while_the_ledger_closes_is_stored(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[threading.Thread] = []
+
+    class Slow(queue.SimpleQueue):  # type: ignore[type-arg]
+        def put(self, item: object, *args: object) -> None:
+            if item is not None and not threads:
+                threads.append(threading.Thread(target=ledger.close))
+                threads[0].start()
+                time.sleep(0.2)  # in which ``close`` has the time to end the queue
+            super().put(item)
+
+    monkeypatch.setattr(queue, "SimpleQueue", Slow)
+    ledger = Ledger(path)
+    await asyncio.wait_for(ledger.record(entry(1)), 5)
+    threads[0].join()
+    with Ledger(path) as ledger:
+        assert ledger.find(entry(1).key) == entry(1)
+
+
+def test_what_inkfire_did_not_put_beside_the_ledger_is_named(path: Path) -> None:
+    Ledger(path).close()
+    file = path.with_name("ledger.sqlite.unwritten-1-1.jsonl")
+    file.write_text(entry(1).to_line() + '["00", 1]\n', encoding="utf-8")
+    with pytest.raises(DataError, match=r"unwritten-1-1\.jsonl:2: .*move the file away"):
+        Ledger(path)
+
+
+# ---- what cannot be stored as it is ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "stored"),
+    [
+        ({"text": "a\ud800b", "unparsed": "\udfff", "finish_reason": "\ud83d\ude00"}, ("a�b", "�", "😀")),
+        ({"text": "\x00", "unparsed": "\x00", "finish_reason": "\x00"}, ("\x00", "\x00", "\x00")),
+        ({"prompt_tokens": 10**20, "completion_tokens": -1, "cached_tokens": 2**63}, (10**9, 0, 10**9)),
+        ({"cost": math.inf, "latency": math.nan, "time": -math.inf}, (None, 0.0, 0.0)),
+        ({"run": "runs/\udcff", "model": "\udcff"}, ("runs/�", "�")),
+        ({"logprobs": '[[["\ud800",-1]]]'}, ('[[["�",-1]]]',)),
+        ({"text": "好" * 3_000_000}, ("好" * 3_000_000,)),
+    ],
+)
+async def test_every_entry_can_be_stored(path: Path, said: dict[str, Any], stored: tuple[Any, ...]) -> None:
+    wild = dataclasses.replace(entry(1), **said)
+    assert tuple(getattr(wild, name) for name in said) == stored
+    with Ledger(path, run="runs/\udcff") as ledger:
+        await asyncio.wait_for(ledger.record(wild), 5)
+        await asyncio.wait_for(ledger.record(dataclasses.replace(wild, key=entry(2).key)), 5)
+        ledger.fault("m\ud800", "\ud800")
+    with Ledger(path, run="runs/\udcff", budget=Budget(tokens=10**12, money=1.0)) as ledger:  # sums what it spent
+        assert ledger.find(wild.key) == wild
+    json.dumps(summarise(path), ensure_ascii=False).encode()
+
+
+def test_a_runaway_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 6 * 4 * module._LONGEST < 10**9  # six texts of a row, four bytes a character: SQLite's limit
+    monkeypatch.setattr(module, "_LONGEST", 5)
+    cut = dataclasses.replace(entry(1), text="1234567", logprobs="[[],[]]")
+    assert (cut.text, cut.logprobs) == ("12345", None)
+
+
+async def test_what_older_versions_put_beside_the_ledger_is_taken_in(path: Path) -> None:
+    Ledger(path).close()
+    line = entry(1).to_line().replace('"stop"', '"\\ud800"').replace(" 10,", f" {10**30},")
+    path.with_name("ledger.sqlite.unwritten-1-1.jsonl").write_text(line, encoding="utf-8")
+    with Ledger(path) as ledger:
+        found = ledger.find(entry(1).key)
+    assert found is not None
+    assert (found.finish_reason, found.prompt_tokens) == ("�", 10**9)
+
+
+# ---- asked anew ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_reply_that_was_replaced_still_counts(path: Path) -> None:
+    first = entry(1, run="a", unparsed="prose", cost=3.0)
+    second = dataclasses.replace(first, time=2.0, unparsed=None, text="new", cost=1.0)
+    third = dataclasses.replace(second, time=3.0, text="newest")
+    with Ledger(path, run="a") as ledger:
+        await ledger.record(first)
+    with Ledger(path, run="a") as ledger:
+        await asyncio.gather(ledger.record(second), ledger.record(third))
+        assert ledger.find(first.key) == third
+    with Ledger(path, run="a", budget=Budget(money=5.5)) as ledger:
+        assert ledger.find(first.key) == third
+        with pytest.raises(BudgetExceeded, match=r"5\.0000 of 5\.5 is spent"):
+            await ledger.reserve(Amount(1, 0.6))
+    (total,) = summarise(path)
+    assert (total["calls"], total["unparsed"], total["cost"]) == (3, 1, 5.0)
+    assert (total["prompt_tokens"], total["completion_tokens"]) == (30, 15)
+
+
+@pytest.mark.parametrize(("before", "newest"), [(1.0, 2.0), (3.0, 3.0)])
+async def test_of_two_replies_the_newer_answers_wherever_it_was_kept(path: Path, before: float, newest: float) -> None:
+    """One in the ledger, one beside it, and taken in twice: killed before the file was removed."""
+    beside = dataclasses.replace(entry(1), time=2.0)
+    file = path.with_name("ledger.sqlite.unwritten-1-1.jsonl")
+    with Ledger(path) as ledger:
+        await ledger.record(dataclasses.replace(beside, time=before))
+    for _ in range(2):
+        file.write_text(beside.to_line(), encoding="utf-8")
+        with Ledger(path) as ledger:
+            found = ledger.find(beside.key)
+            assert found is not None
+            assert found.time == newest
+        assert summarise(path)[0]["calls"] == 2
+
+
+OF_VERSION_1 = """
+PRAGMA journal_mode = WAL;
+CREATE TABLE replies (
+    key BLOB PRIMARY KEY, run TEXT, model TEXT, time REAL, attempt INTEGER, text TEXT, finish_reason TEXT,
+    unparsed TEXT, prompt_tokens INTEGER, completion_tokens INTEGER, cached_tokens INTEGER, estimated INTEGER,
+    cost REAL, latency REAL, logprobs TEXT
+);
+CREATE TABLE faults (run TEXT, model TEXT, kind TEXT, n INTEGER, PRIMARY KEY (run, model, kind));
+INSERT INTO replies VALUES (
+    X'0000000000000000000000000000000000000000000000000000000000000001', 'a', 'm', 1.5, 0, '祝您平安', 'stop',
+    'prose', 10, 5, 2, 0, 3.0, 0.1, '[[["好",-0.5]]]'
+), (
+    X'0000000000000000000000000000000000000000000000000000000000000002', 'a', 'm', 2.5, 0, 'b', 'stop',
+    NULL, 9223372036854775807, 9223372036854775807, 2, 0, NULL, 0.1, NULL
+);
+INSERT INTO faults VALUES ('a', 'm', '500', 3);
+PRAGMA user_version = 1;
+"""
+
+
+async def test_a_ledger_of_version_1_goes_on(path: Path) -> None:
+    """A copy of the schema as it was: files of users have it, whatever the code says today."""
+    path.parent.mkdir()
+    with sqlite3.connect(path) as db:
+        db.executescript(OF_VERSION_1)
+    db.close()
+    key = (1).to_bytes(32, "big")
+    with Ledger(path, run="a", budget=Budget(money=9.0), prices={}, retry_unscored=True) as ledger:
+        found = ledger.find(key)
+        assert found is not None
+        assert (found.text, found.unparsed, found.usage) == ("祝您平安", "prose", Usage(10, 5, 2))
+        assert (found.cost, found.logprobs) == (3.0, '[[["好",-0.5]]]')
+        other = ledger.find((2).to_bytes(32, "big"))
+        assert other is not None
+        assert other.prompt_tokens == 10**9
+        await ledger.record(dataclasses.replace(found, time=7.0, text="new", unparsed=None))
+    with Ledger(path, run="a", budget=Budget(money=9.0)) as ledger:
+        again = ledger.find(key)
+        assert again is not None
+        assert again.text == "new"
+        with pytest.raises(BudgetExceeded, match=r"6\.0000 of 9 is spent"):
+            await ledger.reserve(Amount(0, 3.5))
+    (total,) = summarise(path)
+    assert (total["calls"], total["unparsed"], total["cost"], total["faults"]) == (3, 1, None, {"500": 3})
 
 
 _WRITER = """

@@ -6,6 +6,8 @@ import random
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from inkfire.llm.retry import Fault, Gate, Retry, retry_after
 
@@ -29,6 +31,21 @@ def test_retry_after_in_all_its_forms() -> None:
     in_a_minute = retry_after({"retry-after": email.utils.formatdate(time.time() + 60, usegmt=True)})
     assert in_a_minute == pytest.approx(60, abs=2)
     assert retry_after({"retry-after": email.utils.formatdate(0, usegmt=True)}) == 0.0
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["Mon, 01 Jan 99999 00:00:00 GMT", "Mon, 99 Foo 0 99:99:99 +9999999", "nan", "-inf", "\x00", "\ud800", "1 Jan 1 0"],
+)
+def test_a_wait_that_cannot_be_read_is_none_or_a_number(value: str) -> None:
+    seconds = retry_after({"retry-after": value})
+    assert seconds is None or seconds >= 0
+
+
+@given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, \d{1,5} (Jan|Dec) \d{1,9} \d+:\d+:\d+ ([+-]\d+|GMT)", fullmatch=True))
+def test_any_header_is_a_wait_or_none(value: str) -> None:
+    seconds = retry_after({"retry-after": value})
+    assert seconds is None or seconds >= 0
 
 
 async def test_the_gate_is_first_come_first_served_and_retries_go_first() -> None:

@@ -28,6 +28,13 @@ async def test_texts_are_parsed_against_the_schema() -> None:
     assert (await llm.chat([{"role": "user", "content": "?"}], schema=SCHEMA)).unparsed == "no JSON object in the reply"
 
 
+async def test_it_tells_whether_it_was_closed() -> None:
+    llm = ScriptedLLM([])
+    assert not llm.closed
+    await llm.close()
+    assert llm.closed
+
+
 async def test_a_full_reply_is_passed_on() -> None:
     llm = ScriptedLLM([Reply("x", unparsed="refused")])
     assert (await llm.chat(ASK, schema=SCHEMA)).unparsed == "refused"

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inkfire.llm.base import Sampling
+from inkfire.llm.base import Message, Sampling
+from inkfire.llm.entry import Entry
 from inkfire.llm.retry import Fault
-from inkfire.llm.wire import Question, features, read_completion, request_body
+from inkfire.llm.wire import Question, attempt_key, features, read_completion, read_reply, request_body
 
 CLOSED = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
 
@@ -105,7 +107,22 @@ def test_any_body_is_a_completion_or_a_fault(raw: bytes) -> None:
 
 @pytest.mark.parametrize(
     "usage",
-    [None, {}, [], {"prompt_tokens": "7"}, {"prompt_tokens": None}, {"prompt_tokens": -1}, {"prompt_tokens": True}],
+    [
+        None,
+        {},
+        [],
+        {"prompt_tokens": "7"},
+        {"prompt_tokens": None},
+        {"prompt_tokens": -1},
+        {"prompt_tokens": True},
+        {"prompt_tokens": 7.0},
+        {"prompt_tokens": float("nan")},
+        {"prompt_tokens": 10**20},
+        {"prompt_tokens": 10**400},
+        {"prompt_tokens": 7, "completion_tokens": 10**20},
+        {"prompt_tokens": 7, "completion_tokens": -3},
+        {"prompt_tokens": 7, "completion_tokens": float("inf")},
+    ],
 )
 def test_odd_usage_is_estimated(usage: Any) -> None:
     raw = json.dumps({"choices": [{"message": {"content": "好" * 10}}], "usage": usage}).encode()
@@ -115,9 +132,86 @@ def test_odd_usage_is_estimated(usage: Any) -> None:
     assert read.usage.completion_tokens >= 10
 
 
-@pytest.mark.parametrize("logprobs", [None, {}, {"content": None}, {"content": 3}, {"content": [{"token": "a"}]}, []])
+def position(logprob: Any, token: Any = "a", others: Any = ()) -> dict[str, Any]:
+    return {"content": [{"token": token, "logprob": logprob, "top_logprobs": others}]}
+
+
+@pytest.mark.parametrize(
+    "logprobs",
+    [
+        *(None, [], 7, "a", {}, {"content": None}, {"content": 3}, {"content": []}, {"content": [None, [], 1]}),
+        {"content": [{"token": "a"}]},
+        *map(position, (None, "-1", True, False, [], {}, float("nan"), float("-inf"), 10**400, -(10**400), 5.0)),
+        position(-1.0, token=None),
+        position(-1.0, token=["a"]),
+    ],
+)
 def test_odd_logprobs_are_none(logprobs: Any) -> None:
     assert read_completion(completion(logprobs=logprobs), prompt_tokens=1).logprobs is None
+
+
+def test_one_odd_alternative_spoils_no_other() -> None:
+    odd = [None, 7, {"token": "x", "logprob": None}, {"token": None, "logprob": -1}, {"token": "b", "logprob": -2}]
+    assert read_completion(completion(logprobs=position(-1, others=odd)), prompt_tokens=1).logprobs == (
+        '[[["a",-1.0],["b",-2.0]]]'
+    )
+    for others in (None, 7, "abc", {"a": 1}):
+        assert read_completion(completion(logprobs=position(1e-9, others=others)), prompt_tokens=1).logprobs == (
+            '[[["a",0.0]]]'
+        )
+
+
+def test_a_probability_of_nearly_nothing_has_a_logarithm() -> None:
+    """OpenAI says -9999 where it means never."""
+    read = read_completion(completion(logprobs=position(-9999.0)), prompt_tokens=1)
+    sampling = Sampling(top_logprobs=1)
+    entry = Entry(b"", "", "", 0.0, 0, "a", "stop", None, 1, 1, 0, False, None, 0.1, read.logprobs)
+    (((alternative,),)) = read_reply(entry, Question([], None, sampling)).logprobs
+    assert math.log(math.exp(alternative.logprob)) == pytest.approx(-700)
+
+
+def test_a_character_that_was_cut_in_two_costs_only_itself() -> None:
+    raw = completion()
+    assert read_completion(raw.replace(b"hi", "好啊".encode()[:-1]), prompt_tokens=1).text == "好\ufffd"
+    assert read_completion(b"\xef\xbb\xbf" + raw, prompt_tokens=1).text == "hi"
+
+
+@pytest.mark.parametrize(
+    ("text", "logprobs", "sampling", "schema", "lacking"),
+    [
+        ("hi", None, Sampling(), None, None),
+        ("", None, Sampling(), None, "the reply is empty"),
+        (" \n", None, Sampling(), None, "the reply is empty"),
+        ("<think>so", None, Sampling(), None, "the reply is empty"),
+        ("hi", None, Sampling(top_logprobs=5), None, "the reply has no log-probabilities"),
+        ("hi", "[]", Sampling(top_logprobs=5), None, "the reply has no log-probabilities"),
+        ("hi", "[[],[]]", Sampling(top_logprobs=5), None, "the reply has no log-probabilities"),
+        ("", '[[["好",-0.5]]]', Sampling(top_logprobs=5), None, None),
+        ('{"a": "b"}', None, Sampling(top_logprobs=5), CLOSED, None),
+        ("hm", None, Sampling(), CLOSED, "no JSON object in the reply"),
+    ],
+)
+def test_what_was_asked_for_and_did_not_come(
+    text: str, logprobs: str | None, sampling: Sampling, schema: Any, lacking: str | None
+) -> None:
+    entry = Entry(b"", "", "", 0.0, 0, text, "stop", None, 1, 1, 0, False, None, 0.1, logprobs)
+    reply = read_reply(entry, Question([{"role": "user", "content": "hi"}], schema, sampling))
+    assert reply.lacking == lacking
+    assert reply.unparsed == (lacking if schema else None)
+
+
+def test_keys_do_not_change() -> None:
+    """A ledger of years ago holds replies under these: another value here asks and pays for all of them again."""
+    schema = {"type": "object", "properties": {"judge": {"enum": [0, 1]}}, "required": ["judge"]}
+    messages: list[Message] = [
+        {"role": "system", "content": "Judge."},
+        {"role": "user", "content": "祝您\ud83d平安"},
+    ]
+    sampling = Sampling(temperature=1, top_p=0.95, max_tokens=9, seed=3, sample=2, top_logprobs=5)
+    digest = Question(messages, schema, sampling).digest("https://api.example.com/v1 m")
+    assert digest.hex() == "0a55e1369ed352eac6fefdd5b0765ffca6c713d4ac625cc9615aaa3dbef0dacc"
+    assert attempt_key(digest, 0) == digest
+    assert attempt_key(digest, 1).hex() == "02bb23766733bd64af81f34f362b5fcbced2da7e20c25ab7450ad8138aee13b5"
 
 
 def test_the_token_that_was_written_comes_first_likely_or_not() -> None:

@@ -114,6 +114,7 @@ async def test_the_spend_limit_holds_for_vectors_too(tmp_path: Path) -> None:
         {"data": [{"index": 0, "embedding": [1.0]}, {"index": 1, "embedding": [1.0, 2.0]}]},
         {"data": [{"index": 0, "embedding": [1.0]}, {"index": 1, "embedding": [None]}]},
         {"data": [{"index": 0, "embedding": [1.0]}, {"index": 1, "embedding": [float("nan")]}]},
+        {"data": [{"index": 0, "embedding": [1.0]}, {"index": 1, "embedding": [10**400]}]},
         {"data": [{"index": 0, "embedding": "abc"}, {"index": 1, "embedding": "abd"}]},
         {"data": [1, 2]},
         [],

@@ -21,8 +21,8 @@ from inkfire.records import Labelled, Verdict, text_id
 from inkfire.refine.contribution import count_tokens
 from inkfire.refine.hard_negatives import HardNegative, best
 from inkfire.refine.proposals import worst_errors
-from inkfire.refine.rounds import Refined, RefineSettings, refine
-from inkfire.runs.refine import refine_and_measure, split_labelled
+from inkfire.refine.rounds import Refined, Refiner, RefineSettings
+from inkfire.runs.refine import Refinement, Splits, refine_and_measure, split_labelled
 from inkfire.tasks.task import Task
 
 RULE = "A good text names a window."
@@ -32,7 +32,12 @@ Model = Callable[..., ScriptedLLM]
 
 async def refined(task: Task, llm: ScriptedLLM, texts: list[Labelled], **settings: Any) -> Refined:
     training, validation = split_by_query(texts, fraction=0.5, seed=0)
-    return await refine(task, llm, QUERIES, training, validation, settings=RefineSettings(**settings))
+    return await Refiner(task, llm, QUERIES, training, validation, RefineSettings(**settings)).run()
+
+
+async def measured(task: Task, llm: ScriptedLLM, splits: Splits, judge: JudgeSpec) -> Refinement:
+    refiner = Refiner(task, llm, QUERIES, splits.training, splits.validation)
+    return await refine_and_measure(refiner, judge, splits.test)
 
 
 async def test_a_rule_that_helps_is_accepted_with_its_history(task: Task, model: Model, texts: list[Labelled]) -> None:
@@ -59,7 +64,7 @@ async def test_an_author_of_its_own_writes_and_the_judge_only_judges(
 ) -> None:
     training, validation = split_by_query(texts, fraction=0.5, seed=0)
     llm, author = model("The judge's own model would propose this rule."), model()
-    made = await refine(task, llm, QUERIES, training, validation, author=author)
+    made = await Refiner(task, llm, QUERIES, training, validation, author=author).run()
     assert RULE in made.principles.texts
     judging = {"Say Good or Bad" in call.messages[0]["content"] for call in llm.calls}
     writing = {"Say Good or Bad" in call.messages[0]["content"] for call in author.calls}
@@ -134,9 +139,9 @@ async def test_the_same_replies_give_the_same_history(task: Task, model: Model, 
 
 async def test_splits_that_share_a_query_are_refused(task: Task, model: Model, texts: list[Labelled]) -> None:
     with pytest.raises(InputError, match="share the query"):
-        await refine(task, model(), QUERIES, texts, texts)
+        await Refiner(task, model(), QUERIES, texts, texts).run()
     with pytest.raises(InputError, match="at least one query"):
-        await refine(task, model(), [], texts[:20], texts[20:])
+        await Refiner(task, model(), [], texts[:20], texts[20:]).run()
 
 
 def test_the_surest_errors_of_both_kinds_come_first() -> None:
@@ -165,7 +170,7 @@ async def test_it_is_measured_before_and_after_and_written(
     task: Task, model: Model, texts: list[Labelled], tmp_path: Path
 ) -> None:
     judge = JudgeSpec("tiny", "scripted", "logprob")
-    made = await refine_and_measure(task, model(), QUERIES, split_labelled(texts, seed=0), judge=judge)
+    made = await measured(task, model(), split_labelled(texts, seed=0), judge)
     summary = made.to_json()
     assert summary["after"]["auc"] == 1.0
     assert summary["before"]["auc"] < 0.8
@@ -180,7 +185,7 @@ async def test_it_is_measured_before_and_after_and_written(
 async def test_with_nothing_accepted_after_is_before(task: Task, model: Model, texts: list[Labelled]) -> None:
     judge = JudgeSpec("tiny", "scripted", "logprob")
     splits = split_labelled(texts, seed=0)
-    made = await refine_and_measure(task, model("A text has words in it."), QUERIES, splits, judge=judge)
+    made = await measured(task, model("A text has words in it."), splits, judge)
     assert made.after is made.before
 
 
@@ -274,7 +279,7 @@ async def test_it_tells_how_far_it_is(task: Task, model: Model, texts: list[Labe
         yield Counting()
 
     training, validation = split_by_query(texts, fraction=0.5, seed=0)
-    await refine(task, model(), QUERIES, training, validation, bars=bars)
+    await Refiner(task, model(), QUERIES, training, validation, bars=bars).run()
     assert {label.partition(": ")[2] for label in seen} == {
         "training texts",
         "attacks",
@@ -306,7 +311,7 @@ async def test_a_judge_with_examples_is_refined_without_those_of_validation_quer
     examples = Examples(tuple(splits.fit), 4)
     llm = model()
     judge = JudgeSpec("tiny", "scripted", "logprob", None, examples)
-    made = await refine_and_measure(task, llm, QUERIES, splits, judge=judge)
+    made = await measured(task, llm, splits, judge)
     assert made.after.examples == examples
     validating = {row.response for row in splits.validation}
     before = ["\n".join(message["content"] for message in call.messages[:-1]) for call in llm.calls]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from inkfire.errors import RunFolderError
 from inkfire.evaluation.compare import compare
 from inkfire.evaluation.signals import LengthSignal
-from inkfire.files.jsonl import write_jsonl
+from inkfire.files.jsonl import sha256_file, write_jsonl
 from inkfire.files.run import Run
 from inkfire.records import Query
 from inkfire.report.page import write_report
@@ -50,10 +53,26 @@ def test_the_page_shows_curves_warnings_and_refusals(run):
 def test_an_unfinished_run_has_a_page_too(tmp_path):
     run = Run.open(tmp_path / "run", command="run", settings={"name": "mine"})
     assert "has not been evaluated yet" in write_report(run.out).read_text("utf-8")
+    run.complete("sft", {"steps": 3}, seconds=1)
+    assert "Done so far: sft." in write_report(run.out).read_text("utf-8")
 
 
 def test_the_same_run_draws_the_same_bytes(run):
     assert write_report(run.out).read_bytes() == write_report(run.out).read_bytes()
+
+
+def test_a_folder_that_is_reported_is_still_the_same_input(run):
+    write_jsonl(run.path("pairs.jsonl"), [{"query": "q"}])
+    before = sha256_file(run.out)
+    write_report(run.out)
+    assert sha256_file(run.out) == before
+    write_jsonl(run.path("pairs.jsonl"), [{"query": "another"}])
+    assert sha256_file(run.out) != before
+
+
+def test_reading_a_folder_loads_no_torch_and_no_matplotlib():
+    code = "import sys, inkfire.report.page; print({'torch', 'matplotlib', 'openai'} & sys.modules.keys())"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 
 def test_another_folder_is_refused(tmp_path):

@@ -2,9 +2,8 @@
 
 import pytest
 
-from inkfire.judge.answers import Comparison
-from inkfire.records import Preference
-from inkfire.runs.compare import measure_pairs
+from inkfire.judge.ranking import measure_pairs
+from inkfire.records import Comparison, Preference
 
 
 def pair(number: int, chosen: int, rejected: int) -> Preference:

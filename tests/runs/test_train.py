@@ -13,7 +13,7 @@ from inkfire.judge.spec import JudgeSpec
 from inkfire.runs.train import run_grpo
 
 pytest.importorskip("trl")
-from inkfire.training.grpo import GrpoConfig
+from inkfire.training.grpo import GrpoSettings
 
 
 def test_a_training_that_stops_closes_its_judge(
@@ -30,5 +30,5 @@ def test_a_training_that_stops_closes_its_judge(
     JudgeSpec(str(tiny_task), "m", "logprob").save(tmp_path / "judge")
     named = {"task": str(tiny_task), "start": "m", "reward": str(tmp_path / "judge"), "out": tmp_path / "rl"}
     with pytest.raises(BudgetExceeded):
-        run_grpo(**named, config=GrpoConfig(), force=True)
+        run_grpo(**named, config=GrpoSettings(), force=True)
     assert llm.closes == 1

@@ -5,9 +5,8 @@ import random
 
 import pytest
 
-from inkfire.records import Comparison
 from inkfire.judge.guard import suspect
-from inkfire.records import Candidate, Labelled, Verdict
+from inkfire.records import Candidate, Comparison, Labelled, Verdict
 from inkfire.stress.biases import (
     PROBES,
     changed,

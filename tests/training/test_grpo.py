@@ -16,12 +16,12 @@ from inkfire.models.policy import Policy
 from inkfire.records import Candidate, Identity
 from inkfire.tasks.task import load_task
 from inkfire.training import grpo
-from inkfire.training.grpo import GrpoConfig, train_grpo
-from inkfire.training.sft import SftConfig, train_sft
+from inkfire.training.grpo import GrpoSettings, train_grpo
+from inkfire.training.sft import SftSettings, train_sft
 
 pytestmark = pytest.mark.slow
 
-CONFIG = GrpoConfig(max_steps=4, max_completion_length=8, learning_rate=1e-2, num_generations=4, batch_size=2)
+CONFIG = GrpoSettings(max_steps=4, max_completion_length=8, learning_rate=1e-2, num_generations=4, batch_size=2)
 
 
 class Scores:
@@ -49,7 +49,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "adapter_model.safetensors")
 
 
-def run(base: str, task_folder: Path, out: Path, rule=capitals, config: GrpoConfig = CONFIG, stop_at=None):
+def run(base: str, task_folder: Path, out: Path, rule=capitals, config: GrpoSettings = CONFIG, stop_at=None):
     task = load_task(task_folder)
     return train_grpo(task, task.queries(), base, Scores(rule, stop_at), out, config)
 
@@ -125,7 +125,7 @@ def test_continues_a_copy_of_the_sft_adapter_which_is_also_the_reference(
     task = load_task(tiny_task)
     good = [Candidate(row.query, row.response) for row in task.labelled() if row.label == 1]
     sft = tmp_path / "sft"
-    train_sft(task, good, tiny_base, sft, SftConfig(learning_rate=5e-2, save_steps=1))
+    train_sft(task, good, tiny_base, sft, SftSettings(learning_rate=5e-2, save_steps=1))
     before = sha256_file(sft)
     config = dataclasses.replace(CONFIG, beta=0.05, max_steps=3)
     reward = Scores(capitals)

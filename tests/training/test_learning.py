@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from inkfire.rewards.checks import Share
 from inkfire.tasks.task import load_task
 from inkfire.training import trl
-from inkfire.training.grpo import GrpoConfig, train_grpo
+from inkfire.training.grpo import GrpoSettings, train_grpo
 
 MODEL = "local/smollm2-135m"
 
@@ -24,7 +24,7 @@ def one_thread() -> None:
 def test_grpo_raises_a_reward_that_can_be_checked_by_hand(smollm2: Path, tmp_path: Path) -> None:
     """The share of "!" in a text goes up within 15 steps; base texts have about one in two hundred characters."""
     task = load_task("greetings-en")
-    config = GrpoConfig(max_steps=15, batch_size=1, num_generations=8, max_completion_length=24, learning_rate=5e-4)
+    config = GrpoSettings(max_steps=15, batch_size=1, num_generations=8, max_completion_length=24, learning_rate=5e-4)
     train_grpo(task, task.queries(), MODEL, Share("!"), tmp_path / "out", config)
     rewards = [row["reward"] for row in trl.rows(tmp_path / "out" / "metrics.jsonl")]
     assert len(rewards) == 15
@@ -35,7 +35,7 @@ def test_grpo_raises_a_reward_that_can_be_checked_by_hand(smollm2: Path, tmp_pat
 
 def test_a_real_model_resumes_to_the_same_weights(smollm2: Path, tmp_path: Path) -> None:
     task = load_task("greetings-en")
-    config = GrpoConfig(max_steps=2, batch_size=1, num_generations=4, max_completion_length=8, learning_rate=5e-4)
+    config = GrpoSettings(max_steps=2, batch_size=1, num_generations=4, max_completion_length=8, learning_rate=5e-4)
 
     class Stops(Share):
         def score(self, queries: object, responses: object) -> list[float | None]:

@@ -12,7 +12,7 @@ from inkfire.records import Labelled, Preference
 from inkfire.rewards.load import identities_of, load_reward
 from inkfire.tasks.task import load_task
 from inkfire.training import trl
-from inkfire.training.reward_model import RewardModelConfig, train_reward_model
+from inkfire.training.reward_model import RewardModelSettings, train_reward_model
 
 pytestmark = pytest.mark.slow
 
@@ -71,7 +71,7 @@ def test_one_query_cannot_be_held_out(tmp_path: Path) -> None:
 
 def test_transformer_needs_a_task_and_a_base(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--base"):
-        train_reward_model(pairs(), tmp_path / "rm", RewardModelConfig(kind="transformer"))
+        train_reward_model(pairs(), tmp_path / "rm", RewardModelSettings(kind="transformer"))
     assert not (tmp_path / "rm").exists()
 
 
@@ -81,7 +81,7 @@ def test_the_reward_trainer_sees_the_query(tiny_base: str, tiny_task: Path, tmp_
     task = load_task(tiny_task)
     template = Template.of(task)
     with trl.quiet():
-        trainer = build_trainer(task.pairs(), tmp_path, RewardModelConfig(kind="transformer"), template, tiny_base)
+        trainer = build_trainer(task.pairs(), tmp_path, RewardModelSettings(kind="transformer"), template, tiny_base)
     row, pair = trainer.train_dataset[0], task.pairs()[0]
     for ids, text in ((row["chosen_ids"], pair.chosen), (row["rejected_ids"], pair.rejected)):
         seen = trainer.processing_class.decode(ids)
@@ -91,7 +91,7 @@ def test_the_reward_trainer_sees_the_query(tiny_base: str, tiny_task: Path, tmp_
 
 @pytest.fixture
 def trained(tiny_base: str, tiny_task: Path, tmp_path: Path) -> Path:
-    config = RewardModelConfig(kind="transformer", base=tiny_base, epochs=2, batch_size=4, save_steps=1)
+    config = RewardModelSettings(kind="transformer", base=tiny_base, epochs=2, batch_size=4, save_steps=1)
     task = load_task(tiny_task)
     result = train_reward_model(task.pairs(), tmp_path / "rm", config, task=task)
     assert result["steps"] == 4

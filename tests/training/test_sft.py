@@ -14,11 +14,11 @@ from inkfire.models.policy import load_model
 from inkfire.records import Candidate
 from inkfire.tasks.task import Task, load_task
 from inkfire.training import sft, trl
-from inkfire.training.sft import SftConfig, train_sft
+from inkfire.training.sft import SftSettings, train_sft
 
 pytestmark = pytest.mark.slow
 
-CONFIG = SftConfig(epochs=2, batch_size=4, learning_rate=1e-2, save_steps=1)
+CONFIG = SftSettings(epochs=2, batch_size=4, learning_rate=1e-2, save_steps=1)
 
 
 @pytest.fixture

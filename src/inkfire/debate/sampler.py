@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from inkfire.debate.debate import Debate, Transcript
 from inkfire.debate.pairs import MAX_LENGTH_RATIO, PairPolicy, choose_pairs
@@ -170,12 +170,16 @@ class Tally:
         for chosen, rejected in sampled.pairs:
             self.count["longer_wins"] += len(chosen.candidate.response) > len(rejected.candidate.response)
 
-    def add_result(self, result: Mapping[str, Any]) -> None:
-        """The :meth:`result` of a shard."""
-        self.count.update({name: result[name] for name in _ADDED})
-        self.count["longer_wins"] += round((result["longer_wins"] or 0) * result["pairs"])
-        self.no_pair.update(result["no_pair"])
-        self.unscored_by.update(result["unscored_by"])
+    @classmethod
+    def of(cls, results: Iterable[Mapping[str, Any]]) -> Self:
+        """The whole from the :meth:`result` of each of its shards."""
+        tally = cls()
+        for result in results:
+            tally.count.update({name: result[name] for name in _ADDED})
+            tally.count["longer_wins"] += round((result["longer_wins"] or 0) * result["pairs"])
+            tally.no_pair.update(result["no_pair"])
+            tally.unscored_by.update(result["unscored_by"])
+        return tally
 
     def result(self) -> dict[str, Any]:
         """Counts and shares.

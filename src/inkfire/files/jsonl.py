@@ -19,8 +19,8 @@ from typing import IO, Any, Self
 
 from inkfire.errors import DataError, RunFolderError
 
-TIMINGS, PLACES = "timings.json", "places.json"
-"""Seconds, and where inputs lay: no part of what a folder is, and of no hash of it."""
+TIMINGS, PLACES, REPORT = "timings.json", "places.json", "report.html"
+"""What lies in a run folder and is no part of its result: no hash of a folder counts these, at any depth."""
 
 
 def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
@@ -158,13 +158,14 @@ def _finite(value: Any) -> Any:
 
 
 def sha256_file(path: str | Path) -> str:
-    """SHA-256 of a file, or of a folder (the names and contents of its files, timings and places left out), in hex."""
+    """SHA-256 of a file, or of a folder, in hex: the names and contents of its files but seconds, places, reports."""
     path = Path(path)
     if not path.is_dir():
         with open_input(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     digest = hashlib.sha256()
-    for inner in sorted(p for p in path.rglob("*") if p.is_file() and p.name not in (TIMINGS, PLACES)):
+    left_out = (TIMINGS, PLACES, REPORT)
+    for inner in sorted(p for p in path.rglob("*") if p.is_file() and p.name not in left_out):
         digest.update(f"{inner.relative_to(path).as_posix()}\0{sha256_file(inner)}\n".encode())
     return digest.hexdigest()
 

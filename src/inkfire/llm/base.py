@@ -52,8 +52,9 @@ class Reply:
 
     ``parsed`` is the object when a schema was asked for and the text (after repair and bounded re-asks)
     satisfies it; otherwise None, and ``unparsed`` says why. ``logprobs[i]`` are the alternatives at output
-    position i, empty where none were asked for or the endpoint has none. ``cached`` means that the ledger
-    answered and nothing was sent.
+    position i, empty where none were asked for or the endpoint has none. ``lacking`` says what was asked for and did
+    not come: an object (``unparsed``) or, without a schema, a text or log-probabilities; ``--retry-unscored`` asks for
+    it again. ``cached`` means that the ledger answered and nothing was sent.
     """
 
     text: str
@@ -63,10 +64,11 @@ class Reply:
     usage: Usage = field(default_factory=Usage)
     finish_reason: str = "stop"
     cached: bool = False
+    lacking: str | None = None
 
 
 class LLM(Protocol):
-    """A model. ``name`` identifies it in transcripts and manifests.
+    """A model. ``name`` identifies it in transcripts and manifests. Who opens one closes it.
 
     Raises:
         ModelCallError: this call failed for good (record it as data).
@@ -85,4 +87,6 @@ class LLM(Protocol):
         sampling: Sampling = Sampling(),
     ) -> Reply: ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Let what is in flight end, and release connections and engines. Idempotent; nothing is asked after it."""
+        ...

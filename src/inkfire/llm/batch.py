@@ -35,6 +35,7 @@ from inkfire.llm.ledger import Ledger
 from inkfire.llm.prices import Amount, estimate_tokens
 from inkfire.llm.retry import FIXES, REJECTED, RETRIED, Fault
 from inkfire.llm.shared import Shared
+from inkfire.llm.structured import well_formed
 
 URL = "/v1/chat/completions"
 _MOST_REQUESTS = 50_000  # of one file, as OpenAI has it
@@ -212,7 +213,7 @@ class Batch:
 def _failure(status: int | None, body: Any, error: Mapping[str, Any], where: str) -> Failure:
     told = body.get("error", body) if isinstance(body, Mapping) else body
     message = (told.get("message") if isinstance(told, Mapping) else told) or error.get("message") or error.get("code")
-    text = " ".join(str(message).split())[:300]
+    text = well_formed(" ".join(str(message).split())[:300])
     named = wire.named_feature(text) if status in REJECTED else None
     return Failure(status, text, where, None if named in _AVOIDED else named)
 
@@ -251,7 +252,9 @@ class BatchClient(Client):
         except (ModelCallError, Fault) as error:
             self._count(failures=1)
             raise ModelCallError(f"{self.name} {error}") from error
-        self._book.take(Amount.of(completion.usage, self._price))
         entry, reply = self._read(completion, question, key, attempt, 0.0)
-        await self._book.record(entry)
+        stored = self._book.find(key)
+        if stored is None or stored.text != entry.text:  # asked anew, the same answer lies here: it was paid for once
+            self._book.take(Amount.of(entry.usage, self._price))
+            await self._book.record(entry)
         return reply

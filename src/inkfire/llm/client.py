@@ -177,11 +177,11 @@ class Client:
             entry = self._ledger.find(wire.attempt_key(digest, attempt))
             if entry is None:
                 return None
-            reply = wire.read_reply(entry, question.schema, cached=True)
+            reply = wire.read_reply(entry, question, cached=True)
             answered = entry.time
             if reply.unparsed is None:
                 break
-        if reply.unparsed is not None and self._ledger.retry_unscored and answered < self._ledger.opened:
+        if reply.lacking is not None and self._ledger.retry_unscored and answered < self._ledger.opened:
             return None
         self._count(cached=attempt + 1)
         return reply
@@ -204,7 +204,7 @@ class Client:
         if entry is None:
             return None
         self._count(cached=1)
-        return wire.read_reply(entry, question.schema, cached=True)
+        return wire.read_reply(entry, question, cached=True)
 
     def _attempts(self, question: wire.Question) -> int:
         return 1 if question.schema is None else 1 + self._reasks
@@ -291,8 +291,8 @@ class Client:
     ) -> tuple[Entry, Reply]:
         """What the ledger keeps, and what the caller gets."""
         entry = self._entry(completion, key, attempt, latency)
-        reply = wire.read_reply(entry, question.schema)
-        return dataclasses.replace(entry, unparsed=reply.unparsed), reply
+        reply = wire.read_reply(entry, question)
+        return dataclasses.replace(entry, unparsed=reply.lacking), reply
 
     def _entry(self, completion: wire.Completion, key: bytes, attempt: int, latency: float) -> Entry:
         usage = completion.usage

@@ -1,23 +1,33 @@
-"""One reply as the ledger stores it."""
+"""One reply as the ledger stores it: whatever an endpoint said, SQLite takes it and UTF-8 carries it."""
 
 from __future__ import annotations
 
 import json
+import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from inkfire.llm.base import Usage
+from inkfire.llm.structured import well_formed
+
+MOST_TOKENS = 10**9
+"""More than any model reads or writes in one call. An SQLite integer ends at 9e18, and so does the sum of many."""
+_LONGEST = 1 << 25  # characters of one text: SQLite takes 10⁹ bytes a row
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One reply as it is stored; the fields are the columns.
 
-    ``text`` is what the model wrote, thinking included. ``unparsed`` says why no object could be read from it.
+    ``text`` is what the model wrote, thinking included. ``unparsed`` says what was asked for and is not there
+    (``Reply.lacking``).
     ``estimated`` marks token counts that the endpoint did not report. ``cost`` is None where no price is known.
-    ``latency`` is in seconds, ``time`` in seconds since the epoch, ``logprobs`` JSON (``wire.logprobs_json``) or None.
+    ``latency`` is in seconds, ``time`` in seconds since the epoch, ``logprobs`` JSON (``wire.Completion``) or None.
+
+    Every entry can be stored: texts are well-formed and of bounded length, counts from 0 to ``MOST_TOKENS``, floats
+    finite. What was said beyond that is cut.
     """
 
     key: bytes
@@ -35,6 +45,12 @@ class Entry:
     cost: float | None
     latency: float
     logprobs: str | None
+
+    def __post_init__(self) -> None:
+        for name, value in zip(_NAMES, _values(self), strict=True):
+            kept = _storable(name, value)
+            if kept is not value:
+                object.__setattr__(self, name, kept)
 
     @property
     def usage(self) -> Usage:
@@ -54,4 +70,17 @@ class Entry:
         return cls(bytes.fromhex(key), *values)
 
 
-_values: Callable[[Entry], tuple[Any, ...]] = operator.attrgetter(*(field.name for field in fields(Entry)))
+_NAMES = tuple(field.name for field in fields(Entry))
+_values: Callable[[Entry], tuple[Any, ...]] = operator.attrgetter(*_NAMES)
+
+
+def _storable(name: str, value: Any) -> Any:
+    if isinstance(value, str):
+        if len(value) > _LONGEST:
+            return None if name == "logprobs" else well_formed(value[:_LONGEST])  # JSON that is cut is none
+        return well_formed(value)
+    if isinstance(value, int):
+        return min(max(value, 0), MOST_TOKENS)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if name == "cost" else 0.0
+    return value

@@ -10,6 +10,9 @@ and the next one goes on with all that was answered. Runs in one folder share a 
   ledger, which the next process takes in; the ledger refuses everything further, so no money is spent in vain.
 
 Keys say what was asked, not when or in which order: model, messages, schema, sampling, seed, sample index, attempt.
+What was asked anew has its newest reply under its key. Those before it keep their rows, for they were paid for, under
+keys that nobody asks for: the key and the time (seconds since the epoch, a big-endian double) after it.
+
 A ledger holds replies and their numbers; no prompts, no credentials.
 
     with Ledger(run.ledger_path, budget=Budget(money=5.0), run="my-run") as ledger:
@@ -24,20 +27,22 @@ import json
 import os
 import queue
 import sqlite3
+import struct
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from inkfire.errors import InkfireError, InputError
+from inkfire.errors import DataError, InkfireError, InputError
 from inkfire.files.seen import Seen
 from inkfire.llm.entry import Entry
 from inkfire.llm.pace import Pace
 from inkfire.llm.prices import Amount, Budget, Price, Purse, read_prices
+from inkfire.llm.structured import well_formed
 from inkfire.llm.watch import note
 
 _VERSION = 1
@@ -50,9 +55,8 @@ CREATE TABLE IF NOT EXISTS replies (
 CREATE TABLE IF NOT EXISTS faults (run TEXT, model TEXT, kind TEXT, n INTEGER, PRIMARY KEY (run, model, kind));
 """
 
-
 _COLUMNS = ", ".join(field.name for field in fields(Entry))
-_INSERT = f"INSERT OR {{}} INTO replies ({_COLUMNS}) VALUES ({', '.join('?' for _ in fields(Entry))})"
+_INSERT = f"INSERT OR IGNORE INTO replies ({_COLUMNS}) VALUES ({', '.join('?' for _ in fields(Entry))})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ class Ledger:
         path: the SQLite file; it and its folder are made when they do not exist.
         budget: the spend limit of ``run``: what earlier processes spent under the same name counts.
         pace: how fast its clients of remote models may ask.
-        retry_unscored: ask anew where the stored reply could not be parsed.
+        retry_unscored: ask anew where the stored reply lacks what was asked for.
         run: a name for the spending, usually that of the run folder.
         prices: by model name; otherwise ``prices.toml`` beside the ledger, where there is one.
         patience: seconds to wait for another process's lock.
@@ -99,7 +103,7 @@ class Ledger:
         self.path = Path(path)
         self.pace = pace
         self.retry_unscored = retry_unscored
-        self.run = run
+        self.run = well_formed(run)
         self.opened = time.time()
         self.prices_path = self.path.with_name("prices.toml")
         self._patience = patience
@@ -128,6 +132,7 @@ class Ledger:
         self._budget = budget
         self._purse = Purse(budget, tokens=spent.tokens, money=spent.money) if budget else None
         self._queue: queue.SimpleQueue[_Write | _Fault | None] = queue.SimpleQueue()
+        self._closing = threading.Lock()  # nobody queues behind the end of the queue, where nobody would look
         self._thread = threading.Thread(target=self._write_all, name="inkfire-ledger", daemon=True)
         self._thread.start()
         self._closed = False
@@ -153,18 +158,19 @@ class Ledger:
         """Commit ``entry``; returns when it is on file, also when the caller is cancelled meanwhile.
 
         Raises:
-            InputError: it could not be written (it is then in a file beside the ledger, if that can be written).
+            InkfireError: it could not be written (it is then in a file beside the ledger, if that can be written).
         """
-        if self._closed:
-            raise RuntimeError(f"{self.path} is closed")
+        loop = asyncio.get_running_loop()
+        committed = loop.create_future()
+        with self._closing:
+            if self._closed:
+                raise RuntimeError(f"{self.path} is closed")
+            self._queue.put(_Write(entry, loop, committed))
         note(entry)
         self._counts["calls"] += 1
         self._counts["unparsed"] += entry.unparsed is not None
         self._tokens += entry.prompt_tokens + entry.completion_tokens
         self._cost += entry.cost or 0.0
-        loop = asyncio.get_running_loop()
-        committed = loop.create_future()
-        self._queue.put(_Write(entry, loop, committed))
         await asyncio.shield(committed)
 
     async def reserve(self, amount: Amount) -> None:
@@ -210,7 +216,7 @@ class Ledger:
     def fault(self, model: str, kind: str) -> None:
         """Count a request that failed (``kind``: ``500``, ``429``, ``timeout``, ``connection``, ``malformed`` …)."""
         self._faults[kind] += 1
-        self._queue.put(_Fault(self.run, model, kind))
+        self._queue.put(_Fault(self.run, well_formed(model), well_formed(kind)))
 
     def stats(self) -> dict[str, Any]:
         """What this process did: ``calls`` answered, ``cached`` of them from the ledger, ``tokens`` and ``cost`` of the
@@ -225,10 +231,11 @@ class Ledger:
 
     def close(self) -> None:
         """Write what is pending and close the file. Idempotent."""
-        if self._closed:
-            return
-        self._closed = True
-        self._queue.put(None)
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            self._queue.put(None)
         self._thread.join()
         self._disconnect()
 
@@ -263,8 +270,7 @@ class Ledger:
             db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT")
         for file in sorted(self.path.parent.glob(f"{self.path.name}.unwritten-*.jsonl")):
             with contextlib.suppress(FileNotFoundError):  # another process was faster
-                entries = [Entry.from_line(line) for line in file.read_text(encoding="utf-8").splitlines()]
-                self._transact(entries, "IGNORE")
+                self._transact(_read_unwritten(file))
                 file.unlink()
 
     def _switch_to_wal(self) -> None:
@@ -281,9 +287,9 @@ class Ledger:
 
     def _spent(self) -> Amount:
         tokens, money = self._reader.execute(
-            "SELECT SUM(prompt_tokens + completion_tokens), SUM(cost) FROM replies WHERE run = ?", (self.run,)
+            "SELECT TOTAL(prompt_tokens + completion_tokens), TOTAL(cost) FROM replies WHERE run = ?", (self.run,)
         ).fetchone()
-        return Amount(tokens or 0, money or 0.0)
+        return Amount(int(tokens), money)
 
     def _write_all(self) -> None:
         """The writer thread: commit what has gathered, tell who waits, until told to stop."""
@@ -301,32 +307,38 @@ class Ledger:
                     write.loop.call_soon_threadsafe(_tell, write.committed, problem)
 
     def _save(self, entries: list[Entry], faults: list[_Fault]) -> InkfireError | None:
-        if self._broken is None:
-            try:
+        """Why it could not be written, None where it was. Whatever happens the thread goes on: callers wait for it."""
+        try:
+            if self._broken is None:
                 if entries or faults:
-                    self._transact(entries, "REPLACE", faults)
-            except sqlite3.Error as error:
-                self._broken = self._explain(error)
-            else:
+                    self._transact(entries, faults)
                 return None
-        with contextlib.suppress(OSError):
+        except Exception as error:
+            self._broken = self._explain(error)
+        with contextlib.suppress(Exception):
             self._put_beside(entries)
         return self._broken
 
-    def _transact(self, entries: Iterable[Entry], conflict: str, faults: Iterable[_Fault] = ()) -> None:
-        db = self._writer
-        try:
+    def _transact(self, entries: Iterable[Entry], faults: Iterable[_Fault] = ()) -> None:
+        with self._writer as db:  # commits, or rolls back
             db.execute("BEGIN IMMEDIATE")
-            db.executemany(_INSERT.format(conflict), (entry.row() for entry in entries))
+            for entry in entries:
+                db.execute(_INSERT, self._placed(entry).row())
             db.executemany(
                 "INSERT INTO faults VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET n = n + 1",
                 [(fault.run, fault.model, fault.kind) for fault in faults],
             )
-            db.execute("COMMIT")
-        except sqlite3.Error:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise
+
+    def _placed(self, entry: Entry) -> Entry:
+        """``entry`` under the key that is its own; an older reply to the same makes room for it."""
+        there = self._writer.execute("SELECT time FROM replies WHERE key = ?", (entry.key,)).fetchone()
+        if there is None or there[0] == entry.time:  # the same reply: a file beside the ledger that was taken in before
+            return entry
+        aside = entry.key + struct.pack(">d", min(there[0], entry.time))
+        if there[0] > entry.time:
+            return replace(entry, key=aside)
+        self._writer.execute("UPDATE OR REPLACE replies SET key = ? WHERE key = ?", (aside, entry.key))
+        return entry
 
     def _put_beside(self, entries: list[Entry]) -> None:
         """Replies that the database would not take go into a file of their own, whole or not at all."""
@@ -343,8 +355,10 @@ class Ledger:
         finally:
             partial.unlink(missing_ok=True)
 
-    def _explain(self, error: Exception) -> InputError:
+    def _explain(self, error: Exception) -> InkfireError:
         text = str(error)
+        if not isinstance(error, (OSError, sqlite3.Error)):
+            return InkfireError(f"the ledger {self.path} cannot take a reply ({error!r}). Every stored reply is kept")
         if "locked" in text or "busy" in text:
             fix = f"another process has locked it for {self._patience:g} s; stop that one and run the command again"
         elif "full" in text or "No space" in text:
@@ -354,6 +368,16 @@ class Ledger:
         else:
             fix = "make its folder writable, or use an --out in one that is"
         return InputError(f"the ledger {self.path} cannot be used ({text}): {fix}. Every stored reply is kept")
+
+
+def _read_unwritten(file: Path) -> list[Entry]:
+    entries = []
+    for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        try:
+            entries.append(Entry.from_line(line))
+        except (ValueError, TypeError) as error:
+            raise DataError("no reply that inkfire put here; move the file away", path=file, line=number) from error
+    return entries
 
 
 def _tell(committed: asyncio.Future[None], problem: InkfireError | None) -> None:

@@ -15,6 +15,7 @@ not a retry library's decorator.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import email.utils
 import random
 import time
@@ -25,6 +26,7 @@ from typing import Any
 
 from inkfire.errors import EndpointDown
 from inkfire.llm.pace import Minute, Sent
+from inkfire.llm.structured import well_formed
 
 RETRIED = frozenset({408, 409, 429})
 REJECTED = frozenset({400, 413, 422, 501})
@@ -90,7 +92,7 @@ def diagnose(error: Exception, *, where: str) -> Exception:
 def _message(error: Any) -> str:
     body = error.body
     message = body.get("message") if isinstance(body, Mapping) else body
-    return " ".join(str(message or error.message).split())[:300]
+    return well_formed(" ".join(str(message or error.message).split())[:300])
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -103,8 +105,10 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
             return None
         return max(0.0, float(value))
     except ValueError:
-        date = email.utils.parsedate_tz(value or "")
-        return None if date is None else max(0.0, email.utils.mktime_tz(date) - time.time())
+        with contextlib.suppress(ValueError, OverflowError, TypeError, IndexError):  # what only looks like a date
+            date = email.utils.parsedate_tz(value or "")
+            return None if date is None else max(0.0, email.utils.mktime_tz(date) - time.time())
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,10 @@ class ScriptedLLM:
     Args:
         replies: the replies, or ``messages -> reply``.
         name: how the model is called in transcripts.
+
+    Attributes:
+        calls: what it was asked, in order.
+        closed: whether who opened it has closed it.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class ScriptedLLM:
         self._replies = replies
         self.name = name
         self.calls: list[Call] = []
+        self.closed = False
 
     async def chat(
         self, messages: Sequence[Message], *, schema: JsonSchema | None = None, sampling: Sampling = Sampling()
@@ -69,3 +74,6 @@ class ScriptedLLM:
             return reply
         parsed, unparsed = structured.parse(reply.text, schema)
         return dataclasses.replace(reply, parsed=parsed, unparsed=unparsed)
+
+    async def close(self) -> None:
+        self.closed = True

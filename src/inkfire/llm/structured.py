@@ -12,8 +12,8 @@ the text states it: a quoted ``"judge": 1`` inside a broken string does not outv
 are none. In 3 it must also be complete: a truncated ``{"judge":`` has no value, and ``{"score": 1`` may have been a 12.
 
 Types are those of JSON Schema, strictly: "1" and true are not 1; 1.0 is (JSON has one kind of number) and is
-returned as the integer 1. NaN and Infinity are not JSON. Lone surrogates become U+FFFD, so that what is returned can be
-written as UTF-8.
+returned as the integer 1. NaN and Infinity are not JSON. Lone surrogates become U+FFFD, in reasons too, so that what
+is returned can be written as UTF-8.
 
 >>> schema = {"type": "object", "properties": {"judge": {"enum": [0, 1]}}, "required": ["judge"]}
 >>> parse('Sure! ```json\\n{"judge": 1,}\\n```', schema)
@@ -40,7 +40,6 @@ _STARTS = 64  # positions at which an object is looked for
 _BRACES = 500  # opening braces in what is worth repairing: json-repair is slow on thousands
 _WHY = 200  # characters of a reason
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _TYPES = {dict: "object", list: "list", str: "string", bool: "boolean", int: "number", float: "number"}
@@ -57,7 +56,13 @@ def parse(text: str, schema: JsonSchema) -> tuple[Any, str | None]:
         text: a model's reply, thinking already stripped (``strip_thinking``).
         schema: the JSON Schema of an object.
     """
-    text = well_formed(text).strip().lstrip("\ufeff")
+    parsed, why = _parse(well_formed(text).strip().lstrip("\ufeff"), schema)
+    if why is None:
+        return parsed, None
+    return None, well_formed(why if len(why) <= _WHY else why[: _WHY - 1] + "…")  # it may quote the reply
+
+
+def _parse(text: str, schema: JsonSchema) -> tuple[Any, str | None]:
     if not text:
         return None, "the reply is empty"
     if len(text) > _LONGEST:
@@ -90,9 +95,11 @@ def strip_thinking(text: str) -> str:
 
 def well_formed(text: str) -> str:
     """``text`` with surrogate pairs joined and lone surrogates replaced by U+FFFD, so that it encodes as UTF-8."""
-    if _SURROGATE.search(text) is None:
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    try:
+        text.encode()  # far faster than to search
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def _loads(text: str) -> Any:
@@ -161,7 +168,7 @@ def _repair(text: str, schema: JsonSchema) -> tuple[Any, str | None]:
             return None, f"{name}: no complete value is written in the reply"
     try:
         repaired = json_repair.loads(text[text.index("{") :], skip_json_loads=True)
-    except (ValueError, RecursionError, IndexError, TypeError):
+    except Exception:  # whatever a repair trips over, the reply is the cause
         repaired = None
     if isinstance(repaired, list):  # what follows the object comes back beside it
         repaired = next((part for part in repaired if isinstance(part, dict)), None)
@@ -272,8 +279,7 @@ def _accept(value: Any, schema: JsonSchema) -> tuple[Any, str | None]:
         error = next(_validator(json.dumps(schema)).iter_errors(value), None)
         if error is not None:
             where = ".".join(str(part) for part in error.absolute_path)
-            why = f"{where}: {error.message}" if where else str(error.message)
-            return None, well_formed(why if len(why) <= _WHY else why[: _WHY - 1] + "…")
+            return None, f"{where}: {error.message}" if where else str(error.message)
         return _normal(value, schema), None
     except _NotJson as error:
         return None, str(error)

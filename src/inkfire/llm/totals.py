@@ -16,7 +16,8 @@ from inkfire.errors import InputError
 def summarise(path: Path) -> list[dict[str, Any]]:
     """What a ledger file holds, by model: calls, tokens, cost, seconds a call, and the requests that failed by kind.
 
-    ``cost`` is None where some replies of the model have no price.
+    ``calls`` counts replies that were asked anew, too; ``unparsed`` those that lacked what was asked for; ``cost`` is
+    None where some replies of the model have no price.
 
     Raises:
         InputError: there is no such file, or it is not a ledger.
@@ -24,8 +25,10 @@ def summarise(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         raise InputError(f"there is no ledger {path}: name the file, or a run folder with --out")
     totals = """
-        SELECT model, COUNT(*) AS calls, COUNT(unparsed) AS unparsed, SUM(prompt_tokens) AS prompt_tokens,
-               SUM(cached_tokens) AS cached_tokens, SUM(completion_tokens) AS completion_tokens,
+        SELECT model, COUNT(*) AS calls, COUNT(unparsed) AS unparsed,
+               CAST(TOTAL(prompt_tokens) AS INTEGER) AS prompt_tokens,
+               CAST(TOTAL(cached_tokens) AS INTEGER) AS cached_tokens,
+               CAST(TOTAL(completion_tokens) AS INTEGER) AS completion_tokens,
                CASE WHEN COUNT(cost) = COUNT(*) THEN SUM(cost) END AS cost, SUM(latency) AS latency_total
         FROM replies GROUP BY model ORDER BY model"""
     nth = "SELECT latency FROM replies WHERE model = ? ORDER BY latency LIMIT 1 OFFSET ?"

@@ -15,20 +15,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from inkfire.llm import structured
 from inkfire.llm.base import JsonSchema, Message, Reply, Sampling, TokenLogprob, Usage
-from inkfire.llm.entry import Entry
+from inkfire.llm.entry import MOST_TOKENS, Entry
 from inkfire.llm.prices import text_tokens
 from inkfire.llm.retry import Fault
 
 _KEY_VERSION = 1
 _QUOTED = 2000  # characters of a bad reply that are shown back to the model
 _REFUSALS = ("content_filter", "refusal")
+_LEAST = -700.0  # a log-probability whose exponential is not yet 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ def read_completion(content: bytes, *, prompt_tokens: int) -> Completion:
         Fault: ``malformed``, the body is not a chat completion.
     """
     try:
-        body = json.loads(content)
+        body = json.loads(content.decode("utf-8-sig", "replace"))  # a character that the token limit cut in two
         choice = body["choices"][0]
         message = choice["message"]
         text, refusal = message.get("content"), message.get("refusal")
@@ -168,53 +168,69 @@ def read_completion(content: bytes, *, prompt_tokens: int) -> Completion:
 
 
 def read_usage(reported: Any) -> Usage | None:
-    """What the endpoint reports; None where it reports nothing that can be read."""
-    if not isinstance(reported, Mapping) or not _count(reported.get("prompt_tokens")):
+    """What the endpoint reports; None where it reports nothing that can be read: then the caller estimates."""
+    if not isinstance(reported, Mapping):
+        return None
+    prompt, completion = _count(reported.get("prompt_tokens")), _count(reported.get("completion_tokens") or 0)
+    if not prompt or completion is None:
         return None
     details = reported.get("prompt_tokens_details")
-    cached = _count(details.get("cached_tokens")) if isinstance(details, Mapping) else 0
-    prompt = _count(reported["prompt_tokens"])
-    return Usage(prompt, _count(reported.get("completion_tokens")), min(cached, prompt))
+    cached = _count(details.get("cached_tokens")) if isinstance(details, Mapping) else None
+    return Usage(prompt, completion, min(cached or 0, prompt))
 
 
-def _count(value: Any) -> int:
-    return value if type(value) is int and value > 0 else 0
+def _count(value: Any) -> int | None:
+    return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
 
 
 def _logprobs_json(logprobs: Any) -> str | None:
-    """``[[[token, logprob], …] per position]`` as JSON, None where the endpoint gave none (or nothing readable).
+    """``[[[token, logprob], …] per position]`` as JSON, None where the endpoint gave none (or nothing readable)."""
+    content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
+    positions = [_alternatives(position) for position in content] if isinstance(content, list) else []
+    return json.dumps(positions, ensure_ascii=False, separators=(",", ":")) if any(positions) else None
 
-    The token that was written comes first: a grammar may have chosen one that is not among the likeliest.
+
+def _alternatives(position: Any) -> list[tuple[str, float]]:
+    """What can be read at one position, nothing where that is not the token that was written.
+
+    It comes first: a grammar may have chosen one that is not among the likeliest.
     """
-    try:
-        positions = [
-            [
-                [structured.well_formed(str(alternative["token"])), float(alternative["logprob"])]
-                for alternative in [position, *_others(position)]
-                if math.isfinite(alternative["logprob"])
-            ]
-            for position in logprobs["content"]
-        ]
-    except (KeyError, TypeError, AttributeError):
+    written = _alternative(position)
+    if written is None:
+        return []
+    others = position.get("top_logprobs")
+    read = map(_alternative, others if isinstance(others, list) else ())
+    return [written, *(other for other in read if other is not None and other[0] != written[0])]
+
+
+def _alternative(raw: Any) -> tuple[str, float] | None:
+    token, logprob = (raw.get("token"), raw.get("logprob")) if isinstance(raw, Mapping) else (None, None)
+    if not isinstance(token, str) or isinstance(logprob, bool) or not isinstance(logprob, (int, float)):
         return None
-    return json.dumps(positions, ensure_ascii=False, separators=(",", ":"))
+    if not -1e9 < logprob < 1e-3:  # NaN neither; a rounding error above 0 is 0
+        return None
+    return structured.well_formed(token), min(0.0, float(logprob))
 
 
-def _others(position: Any) -> list[Any]:
-    return [other for other in position.get("top_logprobs") or [] if other["token"] != position["token"]]
-
-
-def read_reply(entry: Entry, schema: JsonSchema | None, *, cached: bool = False) -> Reply:
+def read_reply(entry: Entry, question: Question, *, cached: bool = False) -> Reply:
     """A stored reply as callers see it: thinking stripped, parsed against the schema."""
     answer = structured.strip_thinking(entry.text)
     parsed, unparsed = None, None
     if entry.finish_reason in _REFUSALS:
         unparsed = f"refused: {answer[:100]}" if answer else "refused"
-    elif schema is not None:
-        parsed, unparsed = structured.parse(answer, schema)
+    elif question.schema is not None:
+        parsed, unparsed = structured.parse(answer, question.schema)
     alternatives: list[list[tuple[str, float]]] = json.loads(entry.logprobs) if entry.logprobs else []
-    logprobs = tuple(tuple(TokenLogprob(*alternative) for alternative in position) for position in alternatives)
-    return Reply(answer, parsed, unparsed, logprobs, entry.usage, entry.finish_reason, cached)
+    logprobs = tuple(
+        tuple(TokenLogprob(token, max(_LEAST, logprob)) for token, logprob in position) for position in alternatives
+    )
+    lacking = unparsed
+    if lacking is None and question.schema is None:
+        if question.sampling.top_logprobs:  # what the text is does not matter then: it may be the end at once
+            lacking = None if any(logprobs) else "the reply has no log-probabilities"
+        elif not answer.strip():
+            lacking = "the reply is empty"
+    return Reply(answer, parsed, unparsed, logprobs, entry.usage, entry.finish_reason, cached, lacking)
 
 
 # ---- what an endpoint has ------------------------------------------------------------------------------------------

@@ -124,7 +124,7 @@ def read_embeddings(content: bytes, n: int) -> tuple[Vectors, Usage | None]:
         if [row["index"] for row in rows] != list(range(n)) or vectors.ndim != 2 or not np.isfinite(vectors).all():
             raise ValueError
         return vectors, read_usage(body.get("usage"))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise Fault("malformed") from error
 
 

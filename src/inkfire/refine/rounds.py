@@ -79,6 +79,8 @@ class RefineSettings:
     """Measure each rule in the end: one judging of the validation texts each."""
     shorten: bool = False
     """Measure each rule, and drop those that add nothing if that is no worse."""
+    author_model: str | None = None
+    """Model that writes forgeries, reflections and rules; by default --model."""
     examples: Annotated[int, Ge(0)] = 0
     """Labelled texts shown to the judge before each text."""
     examples_choice: Choice = "nearest"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ def _figure(width: float, height: float) -> tuple[Any, Any, Any]:
         {
             "svg.hashsalt": "inkfire",  # the same data draws the same bytes
             "svg.fonttype": "path",
+            "text.parse_math": False,  # a name may have dollars
             "font.size": 9,
             "axes.spines.top": False,
             "axes.spines.right": False,
@@ -77,24 +79,75 @@ def excellent_rates(policies: Mapping[str, Mapping[str, Any]], signals: Sequence
     return _svg(pyplot, figure, "Excellent rate of each policy by each signal")
 
 
-def curve(series: Mapping[str, Sequence[tuple[float, float]]], xlabel: str, ylabel: str) -> str:
-    """Lines through (x, y) points, one a name."""
+def curve(
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    xlabel: str,
+    ylabel: str,
+    bands: Mapping[str, Sequence[tuple[float, float, float]]] = {},
+) -> str:
+    """Lines through (x, y) points, one a name, each with its 95 % band of (x, low, high) where it has one."""
     pyplot, figure, axes = _figure(3.9, 2.2)
     for i, (name, points) in enumerate(series.items()):
+        colour = COLOURS[i % len(COLOURS)]
         axes.plot(
             [x for x, _ in points],
             [y for _, y in points],
             "o-" if len(points) <= 20 else "-",
             markersize=3.5,
             linewidth=1.5,
-            color=COLOURS[i % len(COLOURS)],
+            color=colour,
             label=name,
         )
+        if band := bands.get(name):
+            x, low, high = zip(*band, strict=True)
+            axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     if all(float(x).is_integer() for points in series.values() for x, _ in points):
         axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(color="#e6e6e6", linewidth=0.6)
+    if bands:  # of rates
+        axes.set_ylim(top=1.02)
     if len(series) > 1:
         axes.legend(frameon=False)
     return _svg(pyplot, figure, f"{ylabel} against {xlabel}")
+
+
+def reliability(bins: Sequence[Mapping[str, Any]]) -> str:
+    """The share of good texts found in each bin of P(Good), with Wilson intervals, beside a judge that is never off."""
+    pyplot, figure, axes = _figure(3.9, 3.2)
+    axes.plot([0, 1], [0, 1], "--", color="#aaaaaa", linewidth=1)
+    for row in bins:
+        axes.plot([row["said"]] * 2, row["found_ci"], color=COLOURS[1], linewidth=1.4)
+    axes.plot([row["said"] for row in bins], [row["found"] for row in bins], "o", color=COLOURS[1], markersize=5)
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="P(Good) said (mean of a bin)", ylabel="share found good")
+    axes.grid(color="#e6e6e6", linewidth=0.6)
+    return _svg(pyplot, figure, "Share of good texts against the probability that the judge said")
+
+
+def estimates(rows: Sequence[tuple[str, str, float, Sequence[float]]], xlabel: str, chance: float | None = None) -> str:
+    """Estimates with their 95 % intervals, a line a row: (its label, what is measured, the value, [low, high]).
+
+    What is measured has a colour each. ``chance`` is marked by a vertical line.
+    """
+    labels = list(dict.fromkeys(label for label, _, _, _ in rows))
+    kinds = list(dict.fromkeys(kind for _, kind, _, _ in rows))
+    ticks = [textwrap.fill(label, 24) for label in labels]
+    height = 0.36 if any("\n" in tick for tick in ticks) else 0.26
+    pyplot, figure, axes = _figure(4.8, 0.9 + height * max(2, len(labels)))  # narrow: a phone shrinks it little
+    if chance is not None:
+        axes.axvline(chance, color="#aaaaaa", linestyle="--", linewidth=1)
+    for label, kind, value, (low, high) in rows:
+        y = labels.index(label) + 0.3 * (kinds.index(kind) - (len(kinds) - 1) / 2)
+        colour = COLOURS[kinds.index(kind) % len(COLOURS)]
+        axes.plot([low, high], [y, y], color=colour, linewidth=1.6)
+        axes.plot(value, y, "o", color=colour, markersize=5.5)
+    if len(kinds) > 1:
+        for i, kind in enumerate(kinds):
+            axes.plot([], [], "o-", color=COLOURS[i % len(COLOURS)], label=kind)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(kinds), frameon=False)
+    axes.set_yticks(range(len(labels)), ticks)
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.set_xlabel(f"{xlabel} (95 % interval)")
+    axes.grid(axis="x", color="#dddddd", linewidth=0.6)
+    return _svg(pyplot, figure, f"{xlabel} with intervals")

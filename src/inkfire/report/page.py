@@ -1,26 +1,35 @@
 """A run folder becomes one self-contained HTML page: no network, no scripts, every text escaped.
 
-The page reads what the stages left (``stages/*.json``, ``metrics.jsonl`` of each training, ``timings.json`` and the
-manifest); a stage that has not run is left out, so an unfinished run has a page too.
+The page reads what the command left in its folder (manifest, ``stages/*.json``, records, ``metrics.jsonl``, seconds)
+and opens no model and no ledger. A run that is not finished has a page too, which says what is missing.
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from inkfire.errors import RunFolderError
 from inkfire.evaluation import claims
-from inkfire.files.jsonl import atomic, read_jsonl
-from inkfire.report import figures
+from inkfire.files.jsonl import REPORT, atomic
+from inkfire.report import curation, experiment, judging, refinement, scoring, stress, training, words
+from inkfire.report.folder import Folder, Result
+from inkfire.report.sections import Page, Section, Table
 
-_CURVES = (
-    ("loss", "loss"),
-    ("reward", "mean reward"),
-    ("reward_std", "reward standard deviation"),
-    ("mean_length", "mean length (characters)"),
-)
+_KINDS: dict[str, tuple[str, Callable[[Folder, Result], Page]]] = {
+    "curate": ("curate", curation.curate),
+    "judge": ("judge", judging.judge),
+    "judge pairwise": ("pairwise", judging.pairwise),
+    "judge curve": ("curve", judging.curve),
+    "judge attack": ("attack", stress.attack),
+    "judge probe": ("probe", stress.probe),
+    "refine": ("refine", refinement.refine),
+    "train sft": ("train", training.sft),
+    "train rm": ("train", training.reward_model),
+    "train grpo": ("train", training.grpo),
+    "score": ("score", scoring.score),
+}
+"""A command: the stage that has its result, and what makes a page of it."""
 
 
 def write_report(run_dir: Path) -> Path:
@@ -35,83 +44,40 @@ def write_report(run_dir: Path) -> Path:
     environment = Environment(
         loader=PackageLoader("inkfire.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters.update(pct=_percent, num=_number, ci=_interval, pts=claims.points, dur=_duration)
-    path = run_dir / "report.html"
-    page = environment.get_template("page.html.jinja").render(**collect(run_dir))
+    environment.filters.update(pct=words.percent, num=words.number, ci=words.interval, pts=claims.points)
+    folder = Folder(run_dir)
+    name, shown = contents(folder)
+    common = {"manifest": folder.manifest, "costs": folder.costs(), "made_by": folder.made_by()}
+    page = environment.get_template(name).render(**common, **shown)
+    path = run_dir / REPORT
     with atomic(path) as file:
         file.write(page.encode("utf-8", "replace"))
     return path
 
 
-def collect(run_dir: Path) -> dict[str, Any]:
-    """Everything the page shows, read from the run folder."""
-    manifest_path = run_dir / "manifest.json"
-    if not manifest_path.is_file():
-        raise RunFolderError(f"{run_dir} is not a run folder (it has no manifest.json); make one with inkfire demo")
-    stages = {path.stem: _read(path) for path in sorted((run_dir / "stages").glob("*.json"))}
-    evaluation = stages.get("evaluate")
-    timings = run_dir / "timings.json"
-    curves = [training_curves(run_dir, name) for name in stages if (run_dir / name / "metrics.jsonl").is_file()]
-    return {
-        "manifest": _read(manifest_path),
-        "stages": stages,
-        "seconds": _read(timings) if timings.is_file() else {},
-        "evaluation": evaluation,
-        "headline": claims.headline(evaluation) if evaluation else "This run has not been evaluated yet.",
-        "claims": claims.claims(evaluation) if evaluation else [],
-        "rates_figure": figures.excellent_rates(evaluation["policies"], evaluation["signals"]) if evaluation else "",
-        "curves": [curve for curve in curves if curve["figures"]],
-        "shown": list(evaluation["signals"]) if evaluation else [],
-        "debates": _debates(run_dir),
-    }
+def contents(folder: Folder) -> tuple[str, dict[str, Any]]:
+    """The template of a folder's page and what it shows."""
+    if folder.command == "run" or "evaluate" in folder.stages():
+        return "run.html.jinja", experiment.contents(folder)
+    page = _page(folder)
+    return "sections.html.jinja", {"page": page, "headline": page.headline}
 
 
-def training_curves(run_dir: Path, stage: str) -> dict[str, Any]:
-    """The figures of one training: whatever of loss, reward, spread and length its metrics have."""
-    rows = list(read_jsonl(run_dir / stage / "metrics.jsonl"))
-    drawn = []
-    for key, label in _CURVES:
-        series = [(float(row["step"]), float(row[key])) for row in rows if row.get(key) is not None]
-        if len(series) > 1:
-            drawn.append(figures.curve({stage: series}, "step", label))
-    return {"stage": stage, "figures": drawn}
-
-
-def _debates(run_dir: Path) -> list[dict[str, Any]]:
-    """One debate that ended well and one that did not, as examples."""
-    path = run_dir / "curate" / "transcripts.jsonl"
-    if not path.is_file():
-        return []
-    found: dict[int, dict[str, Any]] = {}
-    for row in read_jsonl(path):
-        if row["label"] is not None:
-            found.setdefault(row["label"], row)
-    return [found[label] for label in sorted(found, reverse=True)]
-
-
-def _read(path: Path) -> Any:
-    return json.loads(path.read_text("utf-8"))
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.0f} %"
-
-
-def _number(value: Any) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, float):
-        return f"{value:.3g}" if abs(value) < 10 else f"{value:.0f}"
-    return str(value)
-
-
-def _interval(value: Any, scale: float = 1.0) -> str:
-    if not value:
-        return ""
-    digits = 0 if scale != 1.0 else 2
-    return f"{scale * value[0]:.{digits}f} to {scale * value[1]:.{digits}f}"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+def _page(folder: Folder) -> Page:
+    stages = folder.stages()
+    if folder.command not in _KINDS and stages:
+        sections = [Section(name, table=training.scalars(result)) for name, result in stages.items()]
+        return Page(f"inkfire {folder.command} is done: {words.listed(stages)}.", sections=sections)
+    stage, build = _KINDS.get(folder.command, (folder.command, None))
+    if build is not None and stage in stages:
+        return build(folder, stages[stage])
+    said = (
+        f"What it found is missing (stages/{stage}.json). Typed again on the same folder, the command goes on from "
+        "here: replies that were paid for are not asked for again, and a training begins at its last checkpoint."
+    )
+    there = Table(("file", "rows"), folder.sizes())
+    return Page(
+        f"This run of inkfire {folder.command} is not finished.",
+        [said],
+        sections=[Section("What is there", table=there), training.course(folder)],
+    )

@@ -50,7 +50,7 @@ def load_reward(
         MissingExtraError: a transformer reward model without the ``train`` extra.
     """
     text = str(spec)
-    if parts := _parts(text):
+    if parts := parts_of(text):
         loaded = []
         with ExitStack() as opened:  # what is open when a later part turns out to be none is closed
             for weight, part in parts:
@@ -78,7 +78,7 @@ def load_reward(
 
 def check_reward(spec: str, *, force: bool = False) -> None:
     """Whether :func:`load_reward` will find a reward: raises what it would, without starting a model."""
-    for name in [part for _, part in _parts(spec)] or [spec]:
+    for name in [part for _, part in parts_of(spec)] or [spec]:
         folder = Path(name)
         if (folder / CARD).is_file():
             read_card(folder)
@@ -92,7 +92,7 @@ def check_reward(spec: str, *, force: bool = False) -> None:
 
 def placeholders(spec: str) -> tuple[str, dict[str, Path]]:
     """The name with its folders as ``<reward 1>``, …, and those folders: what a manifest says, wherever they lie."""
-    parts: Sequence[tuple[float | None, str]] = _parts(spec) or [(None, spec)]
+    parts: Sequence[tuple[float | None, str]] = parts_of(spec) or [(None, spec)]
     folders: dict[str, Path] = {}
     said = []
     for weight, name in parts:
@@ -110,7 +110,7 @@ def identities_of(spec: str) -> tuple[Identity, ...]:
     Raises:
         InputError, DataError: as :func:`load_reward`.
     """
-    if parts := _parts(spec):
+    if parts := parts_of(spec):
         return tuple(dict.fromkeys(known for weight, part in parts if weight for known in identities_of(part)))
     folder = Path(spec)
     if (folder / CARD).is_file():
@@ -120,7 +120,7 @@ def identities_of(spec: str) -> tuple[Identity, ...]:
     return load_reward(spec).identities
 
 
-def _parts(text: str) -> list[tuple[float, str]]:
+def parts_of(text: str) -> list[tuple[float, str]]:
     """(weight, reward) of a weighted sum; [] for a single reward."""
     matches = [_PART.fullmatch(part) for part in text.split(" + ")]
     return [(float(match[1]), match[2]) for match in matches if match is not None] if all(matches) else []

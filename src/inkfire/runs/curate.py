@@ -85,6 +85,8 @@ class CurateSettings:
     """Fresh candidates until a pair, this often."""
     limit: Annotated[int, Ge(1)] | None = None
     """Use the first N queries."""
+    max_tokens: Annotated[int, Ge(1)] | None = None
+    """Of a text; the task's own if none."""
 
 
 @settings
@@ -214,7 +216,7 @@ async def _sampler(
     context: Context, inputs: CurateInputs, settings: CurateSettings, shard: Shard, batch: Batch | None
 ) -> RejectionSampler:
     """The writers and the debate, on models that the context opens once each."""
-    task = load_task(inputs.task)
+    task = load_task(inputs.task).limited(settings.max_tokens)
 
     def model(name: str) -> Any:
         return context.model(name, concurrency=context.access.concurrency, batch=batch)

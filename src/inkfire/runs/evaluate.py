@@ -60,6 +60,8 @@ class EvaluateSettings:
     """Use the first N queries."""
     temperature: Annotated[float, Ge(0)] = 0.7
     """Sampling temperature of the policies."""
+    max_tokens: Annotated[int, Ge(1)] | None = None
+    """Of a text; the task's own if none."""
 
 
 def evaluate(inputs: EvaluateInputs, settings: EvaluateSettings, place: Place) -> dict[str, Any]:
@@ -69,7 +71,7 @@ def evaluate(inputs: EvaluateInputs, settings: EvaluateSettings, place: Place) -
         InputError: no policies, signals or queries, or a signal without what it needs.
     """
     policies, signals = _policies(inputs.policies), _signals(inputs.signals)
-    task = load_task(inputs.task)
+    task = load_task(inputs.task).limited(settings.max_tokens)
     queries = list({query.query: query for query in read_queries(inputs.prompts)}.values())[: settings.limit]
     check_policies(policies)
     for folder in filter(None, signals.values()):
@@ -81,6 +83,7 @@ def evaluate(inputs: EvaluateInputs, settings: EvaluateSettings, place: Place) -
         "model": inputs.model,
         "limit": settings.limit,
         "temperature": settings.temperature,
+        "max_tokens": settings.max_tokens,
     }
     folders = {name: Path(source) for name, source in policies.items() if Path(source).is_dir()}
     about |= {f"policy {name}": f"<policy {name}>" if name in folders else at for name, at in policies.items()}

@@ -1,96 +1,134 @@
-"""Run a recipe: its stages in order, each done once.
+"""Run a recipe: its stages in order, each a command's run in a folder below, done once.
 
 A stage whose result is in the run folder is not run again; one that was interrupted is entered again and finds its
-checkpoint (a training) or its replies (the ledger). The plan is data: ``plan(recipe)`` lists what will run.
+checkpoint (a training) or its replies (the ledger). A recipe that was changed redoes the stages that depend on the
+change, with consent. The plan is data: ``stages_of(recipe)`` lists what will run.
 
-    result = run_recipe(load_recipe("demo-zh"), Path("runs/demo"))
+    result = run_recipe(load_recipe("demo-zh"), Place(Path("runs/demo")))
     result["evaluation"]["rm-rl"]["excellent_rate"]["judge"]
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from inkfire.files.run import Run
-from inkfire.judge.judging import Access
+from inkfire.errors import InputError, RunFolderError
+from inkfire.files.run import EVERYTHING, Redo, Redone, Run
 from inkfire.runs import stages
-from inkfire.runs.context import Context
+from inkfire.runs.context import Place, note, opened
 from inkfire.runs.memory import give_back
-from inkfire.runs.recipe import Recipe
+from inkfire.runs.recipe import Recipe, check_recipe
+from inkfire.runs.splits import Splits, make_splits
+from inkfire.runs.stages import Experiment, Stage, basis
+from inkfire.settings import from_json, to_json
 from inkfire.tasks.task import load_task
 
-Stage = Callable[[Context], dict[str, Any]]
+_OF_THE_PROCESS = ("seconds", "cached", "out", "waiting")  # of a stage's result: not what it found
 
 
-def plan(recipe: Recipe) -> list[tuple[str, Stage]]:
+def stages_of(recipe: Recipe) -> list[tuple[str, Stage]]:
     """The stages of a recipe in order, by name. A policy's own name is the name of its GRPO stage."""
     steps: list[tuple[str, Stage]] = [
         ("audit", stages.audit_data),
         ("sft", stages.sft),
-        ("curate", stages.curate_pairs),
+        ("candidates", stages.candidates),
+        ("curate", stages.curate),
         ("reward_model", stages.reward_model),
-        ("refine", stages.refine_principles),
-        ("judge", stages.fit_judge),
+        ("refine", stages.refine),
+        ("judge", stages.judge),
     ]
     steps += [(policy.name, partial(stages.grpo, policy=policy)) for policy in recipe.policies]
     return [*steps, ("evaluate", stages.evaluate)]
 
 
-def run_recipe(
-    recipe: Recipe,
-    out: Path,
-    *,
-    seed: int = 0,
-    access: Access = Access(),
-) -> dict[str, Any]:
-    """Run (or resume) every stage of ``recipe`` in ``out`` and draw the report.
+def run_recipe(recipe: Recipe, place: Place) -> dict[str, Any]:
+    """Run (or resume) every stage of ``recipe`` and draw the report.
 
     Returns:
         ``stages`` (name → seconds), ``evaluation`` (policy → rates), ``comparison`` (all of it), ``calls`` the run
         consists of, ``cached`` (those of them that this process did not have to send) and ``report`` (a path).
 
     Raises:
-        RunFolderError: ``out`` holds another run.
+        InputError: a name in the recipe means nothing, or the data are too few; before the first stage.
+        RunFolderError: the folder holds another run.
         BudgetExceeded, EndpointDown: stopped; the same call resumes.
     """
     from inkfire.report.page import write_report
 
-    task = load_task(recipe.task)
-    inputs = {"task": task.folder} | {name: path for name, path in recipe.data if path is not None}
-    settings = recipe.model_dump(mode="json", exclude={"data"})
-    run = Run.open(out, command="run", settings=settings, inputs=inputs, seed=seed)
-    sent = 0
-    with access.ledger(run) as ledger:
-        context = Context(recipe, run, ledger, seed, access.base_url)
-        steps = plan(recipe)
-        try:
-            for number, (name, stage) in enumerate(steps, 1):
-                if run.done(name) is not None:
-                    context.say(f"[{number}/{len(steps)}] {name}: done before")
-                    continue
-                context.say(f"[{number}/{len(steps)}] {name}")
-                started, before = time.monotonic(), ledger.stats()
-                result = stage(context)
-                give_back()  # the next stage needs what this one's models took
-                used = _used(before, ledger.stats())
-                run.complete(name, result | used, seconds=time.monotonic() - started)
-            sent = ledger.stats()["calls"] - ledger.stats()["cached"]
-        finally:
-            context.close()
-    comparison = run.done("evaluate") or {}
-    calls = sum((run.done(name) or {}).get("calls", 0) for name, _ in steps)
-    return {
-        "stages": run.seconds(),
-        "evaluation": comparison["policies"],
-        "comparison": comparison,
-        "calls": calls,
-        "cached": calls - sent,
-        "report": str(write_report(out)),
-    }
+    with _experiment(recipe, place) as x:
+        run, steps = x.context.run, stages_of(recipe)
+        for number, (name, stage) in enumerate(steps, 1):
+            if run.done(name) is not None:
+                note(f"[{number}/{len(steps)}] {name}: done before")
+                continue
+            note(f"[{number}/{len(steps)}] {name}")
+            started, before = time.monotonic(), x.context.ledger.stats()
+            result = {key: value for key, value in stage(x).items() if key not in _OF_THE_PROCESS}
+            give_back()  # the next stage needs what this one's models took
+            used = _used(before, x.context.ledger.stats())
+            run.complete(name, result | used, seconds=time.monotonic() - started)
+        stats = x.context.ledger.stats()
+        comparison = run.done("evaluate") or {}
+        calls = sum((run.done(name) or {}).get("calls", 0) for name, _ in steps)
+        return {
+            "stages": run.seconds(),
+            "evaluation": comparison["policies"],
+            "comparison": comparison,
+            "calls": calls,
+            "cached": calls - (stats["calls"] - stats["cached"]),
+            "report": str(write_report(place.out)),
+        }
+
+
+@contextmanager
+def _experiment(recipe: Recipe, place: Place) -> Iterator[Experiment]:
+    """The recipe's run folder, once everything in the recipe was found to mean something."""
+    task, splits = _checked(recipe, place)
+    inputs = {"task": task.folder} | {name: path for name, path in vars(recipe.data).items() if path is not None}
+    about = {key: value for key, value in to_json(recipe).items() if key != "data"}
+    with opened("run", place, settings=about, files=inputs, redo=_redo(recipe, place)) as context:
+        yield Experiment(recipe, task, splits, context)
+
+
+def _checked(recipe: Recipe, place: Place) -> tuple[Any, Splits]:
+    task = load_task(recipe.task).limited(recipe.max_tokens)
+    check_recipe(recipe, base_url=place.access.base_url)
+    return task, make_splits(recipe, task, place.seed)
+
+
+def _redo(recipe: Recipe, place: Place) -> Redo:
+    def void(changed: Sequence[str]) -> Redone:
+        before = _before(place)
+        if before is None or any(not name.startswith("settings.") for name in changed):
+            return EVERYTHING
+        names = _void(before, recipe)
+        if not names:
+            return Redone("nothing: only names changed", ())
+        return Redone(f"the stages {', '.join(names)}", tuple(f"stages/{name}.json" for name in names))
+
+    return void
+
+
+def _before(place: Place) -> Recipe | None:
+    """The recipe that the folder was run with; None where there is none that can be read."""
+    try:
+        return from_json(Run.read(place.out).manifest["settings"], Recipe)
+    except (InputError, KeyError):
+        return None
+
+
+def _void(before: Recipe, recipe: Recipe) -> list[str]:
+    """The stages that a changed recipe makes void: those that it decides otherwise, and all that read their results."""
+    old = basis(before)
+    void: list[str] = []
+    for stage, (decides, needs) in basis(recipe).items():
+        if stage not in old or old[stage][0] != decides or old[stage][1] != needs or set(needs) & set(void):
+            void.append(stage)
+    return void
 
 
 def _used(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
@@ -101,3 +139,47 @@ def _used(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
         "calls": used["calls"] - used["cached"] + used["recalled"],
         **{key: used[key] for key in ("tokens", "cost", "failures")},
     }
+
+
+# ---- the plan ------------------------------------------------------------------------------------------------------
+
+
+def plan(recipe: Recipe, place: Place) -> list[dict[str, Any]]:
+    """What ``run_recipe`` would do: for each stage its ``state`` (done, to do, redo) and about how many ``calls``.
+
+    Nothing is written. Calls are those of models that judge, write or debate; replies in the ledger cost none.
+    """
+    _, splits = _checked(recipe, place)
+    try:
+        run: Run | None = Run.read(place.out)
+    except RunFolderError:
+        run = None
+    before = _before(place)
+    void = _void(before, recipe) if before is not None else []
+    rows = []
+    for name, _ in stages_of(recipe):
+        done = run is not None and run.done(name) is not None
+        state = "to do" if not done else "redo" if name in void else "done"
+        rows.append({"stage": name, "state": state, "calls": 0 if state == "done" else calls(recipe, splits, name)})
+    return rows
+
+
+def calls(recipe: Recipe, splits: Splits, stage: str) -> int:
+    """About how many calls of models a stage takes."""
+    judged = {"verdict": 1, "logprob": 1, "rubric": 1, "debate": 4}[recipe.judge.mode] * recipe.judge.votes
+    labelled = len(splits.fit) + len(splits.test)
+    if stage == "curate":
+        queries = min(recipe.curate.limit or len(splits.train), len(splits.train))
+        return queries * recipe.curate.candidates * (1 + 2 * 4)  # the model's own texts, and four agents for each text
+    if stage == "refine":
+        rounds = recipe.refine.rounds * (4 * recipe.refine.attacks + recipe.refine.errors + len(splits.fit))
+        return rounds + labelled
+    if stage == "judge":
+        return judged * labelled
+    if stage == "evaluate":
+        texts = len(splits.held_out) * (2 + len(recipe.policies))
+        return sum({"judge": judged, "debate": 4, "rubric": 1}.get(name, 0) for name in recipe.evaluate.signals) * texts
+    policy = next((policy for policy in recipe.policies if policy.name == stage), None)
+    if policy is None or "judge" not in policy.reward:
+        return 0
+    return judged * recipe.grpo.max_steps * recipe.grpo.batch_size * recipe.grpo.num_generations

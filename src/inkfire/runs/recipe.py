@@ -1,4 +1,4 @@
-"""What a recipe holds: a whole experiment as data, one table a stage.
+"""What a recipe holds: a whole experiment as data, one table a stage, each the settings of that stage's command.
 
 recipe = load_recipe("demo-zh")          # a recipe that ships, or the path of a .toml file
 recipe.policies[0].reward                # "rm": who scores is one line
@@ -6,125 +6,110 @@ recipe.policies[0].reward                # "rm": who scores is one line
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from annotated_types import Ge, Gt, Lt
 
 from inkfire.errors import RecipeError
-from inkfire.judge.examples import Choice
-from inkfire.settings import Strict, load_toml, nearest
+from inkfire.files.jsonl import atomic
+from inkfire.judge.spec import JudgeSettings
+from inkfire.models.open import check_name
+from inkfire.refine.rounds import RefineSettings
+from inkfire.rewards.load import check_reward, parts_of
+from inkfire.runs.curate import CurateSettings
+from inkfire.runs.evaluate import SIGNALS, EvaluateSettings
+from inkfire.settings import load_toml, nearest, settings
+from inkfire.training.settings import GrpoSettings, RewardModelSettings, SftSettings
+
+OWN = ("rm", "judge")
+"""Rewards and signals that the recipe itself makes."""
+
+_RENAMED = {("curate", "queries"): "limit", ("curate", "pair_policy"): "pairs"}
+_NAME = re.compile(r"[a-z0-9][a-z0-9+_-]*")
 
 
-class Models(Strict):
-    """``writer`` is trained; ``agents`` debates, judges and attacks."""
+@settings
+class Models:
+    """Who writes and who judges."""
 
     writer: str
+    """The model that is trained: local/NAME, a .gguf, a folder or a hub id."""
     agents: str
+    """The model that debates, judges and forges."""
 
 
-class Data(Strict):
+@settings
+class Data:
     """The user's own files; what is not named comes from the task. Paths are relative to the recipe."""
 
     queries: Path | None = None
+    """Queries to train on and to hold out."""
     labelled: Path | None = None
+    """Labelled texts: they calibrate, refine and measure the judge; good ones are learnt from."""
     pairs: Path | None = None
+    """Preference pairs, beside the curated ones."""
     examples: Path | None = None
+    """Good texts that agents are shown; the good labelled ones that fit the judge, if none."""
 
 
-class Sft(Strict):
-    """``micro_batch_size`` rows of a step's ``batch_size`` go through the model at once: fewer need less memory.
+@settings
+class JudgeTable(JudgeSettings):
+    """The judge, and which labelled texts fit and measure it."""
 
-    A checkpoint every ``save_steps``: what a kill can lose.
-    """
-
-    epochs: float = Field(default=2.0, gt=0)
-    learning_rate: float = Field(default=2e-4, gt=0)
-    batch_size: int = Field(default=8, ge=1)
-    micro_batch_size: int = Field(default=8, ge=1)
-    save_steps: int = Field(default=10, ge=1)
-
-
-class Curate(Strict):
-    """``candidates`` for each of ``queries`` from each of two writers: the policy and the agents' model."""
-
-    queries: int = Field(default=12, ge=1)
-    candidates: int = Field(default=2, ge=1)
-    temperature: float = Field(default=0.9, ge=0)
-    pair_policy: Literal["best-worst", "length-matched", "all"] = "length-matched"
-
-
-class RewardModel(Strict):
-    kind: Literal["linear", "transformer"] = "linear"
-    base: str | None = None
-
-
-class Refine(Strict):
-    rounds: int = Field(default=1, ge=0)
-    attacks: int = Field(default=4, ge=1)
-    errors: int = Field(default=6, ge=1)
-
-
-class JudgeSection(Strict):
-    """``fit_fraction`` of the labelled queries refine and calibrate the judge; the others measure it.
-
-    ``labelled`` bounds the texts that are judged for it (all, when None): on a CPU each takes a second or two.
-    ``examples`` of the former are shown to it before each text: the same ones, half of them good, or the ``nearest``,
-    each of which is read anew, where a server's prefix cache serves the same ones.
-    """
-
-    mode: Literal["verdict", "logprob", "rubric", "debate"] = "logprob"
-    fit_fraction: float = Field(default=0.5, gt=0, lt=1)
-    labelled: int | None = Field(default=None, ge=20)
-    examples: int = Field(default=0, ge=0, multiple_of=2)
-    examples_choice: Choice = "fixed"
+    fit_fraction: Annotated[float, Gt(0), Lt(1)] = 0.5
+    """Share of the labelled queries that refine and calibrate the judge; the others measure it."""
+    labelled: Annotated[int, Ge(20)] | None = None
+    """At most so many labelled texts are judged for it: on a CPU each takes a second or two."""
     value: Literal["probability", "label"] = "probability"
+    """What the judge gives as a reward: P(Good), or 0 and 1."""
 
 
-class Grpo(Strict):
-    """``micro_batch_size`` completions go through the model at once (all, when None): less needs less memory."""
+@settings
+class EvaluateTable(EvaluateSettings):
+    """The comparison, and how many queries are held out for it."""
 
-    max_steps: int = Field(default=6, ge=1)
-    batch_size: int = Field(default=2, ge=1)
-    num_generations: int = Field(default=4, ge=2)
-    max_completion_length: int = Field(default=48, ge=4)
-    learning_rate: float = Field(default=1e-4, gt=0)
-    beta: float = Field(default=0.0, ge=0)
-    temperature: float = Field(default=1.0, gt=0)
-    micro_batch_size: int | None = Field(default=None, ge=1)
+    queries: Annotated[int, Ge(1)] = 20
+    """Queries that no other stage sees."""
+    signals: tuple[str, ...] = OWN
+    """judge and rm (those of this recipe), debate, rubric; the length twin stands beside them."""
 
 
-class PolicySpec(Strict):
+@settings
+class PolicySpec:
     """A condition: which policy it starts from, and the one line that says who scores."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9+_-]*$")
+    name: str
+    """Of the policy and its folder."""
     start: str = "sft"
+    """base, sft, or a policy above."""
     reward: str
+    """rm, judge, a folder, share:X, or a weighted sum: 0.7*judge + 0.3*rm."""
 
 
-class Evaluate(Strict):
-    queries: int = Field(default=20, ge=1)
-    temperature: float = Field(default=0.7, ge=0)
-    signals: tuple[Literal["judge", "rm", "debate", "rubric"], ...] = ("judge", "rm")
+@settings
+class Recipe:
+    """A whole experiment."""
 
-
-class Recipe(Strict):
-    """A whole experiment. ``max_tokens`` stands in for the task's: how long a text may be in this run."""
-
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    name: str
+    """Of the experiment."""
     task: str
-    max_tokens: int | None = Field(default=None, ge=1, le=8192)
+    """A task's name (inkfire tasks list) or its folder."""
+    max_tokens: Annotated[int, Ge(1)] | None = None
+    """Of a text in this run; the task's own if none."""
     models: Models
     data: Data = Data()
-    sft: Sft = Sft()
-    curate: Curate = Curate()
-    reward_model: RewardModel = RewardModel()
-    refine: Refine = Refine()
-    judge: JudgeSection = JudgeSection()
-    grpo: Grpo = Grpo()
+    sft: SftSettings = SftSettings()
+    curate: CurateSettings = CurateSettings()
+    reward_model: RewardModelSettings = RewardModelSettings()
+    refine: RefineSettings = RefineSettings()
+    judge: JudgeTable = JudgeTable()
+    grpo: GrpoSettings = GrpoSettings()
     policies: tuple[PolicySpec, ...] = ()
-    evaluate: Evaluate = Evaluate()
+    evaluate: EvaluateTable = EvaluateTable()
 
 
 def recipe_names() -> list[str]:
@@ -148,18 +133,81 @@ def recipe_path(name_or_path: str) -> Path:
     return Path(str(resources.files("inkfire.recipes") / f"{name_or_path}.toml"))
 
 
+def new_recipe(path: Path, *, like: str) -> None:
+    """A recipe of one's own, named after its file: a copy of another one.
+
+    Raises:
+        RecipeError: no recipe ``like``, or the file is there already.
+    """
+    if path.exists():
+        raise RecipeError(f"{path} is there already; name a new file")
+    text = recipe_path(like).read_text(encoding="utf-8")
+    name = re.sub(r"[^a-z0-9_-]+", "-", path.stem.lower()).strip("-") or "mine"
+    with atomic(path) as file:
+        file.write(re.sub(r"^name = .*$", f'name = "{name}"', text, count=1, flags=re.MULTILINE).encode())
+
+
 def load_recipe(name_or_path: str) -> Recipe:
-    """Read a recipe; its data paths become absolute, relative to the recipe's own folder."""
+    """Read a recipe; its data paths become absolute, relative to the recipe's own folder.
+
+    Raises:
+        RecipeError: what is wrong with it: file, line and key are named.
+    """
     path = recipe_path(name_or_path)
-    recipe = load_toml(path, Recipe)
+    recipe = load_toml(path, Recipe, renamed=_RENAMED)
+    if not _NAME.fullmatch(recipe.name):
+        raise RecipeError(f"{path}: name: {recipe.name!r} must be of a-z, 0-9, - and _")
     known = ["base", "sft"]
     for policy in recipe.policies:
-        if policy.name in known:
+        if not _NAME.fullmatch(policy.name):
+            raise RecipeError(f"{path}: policies: the name {policy.name!r} must be of a-z, 0-9, +, - and _")
+        if policy.name in (*known, *STAGES, "data", "stages"):
             raise RecipeError(f"{path}: policies: the name {policy.name!r} is taken")
         if policy.start not in known:
             raise RecipeError(
                 f"{path}: policies: {policy.name!r} starts from {policy.start!r}{nearest(policy.start, known)}"
             )
         known.append(policy.name)
-    data = {key: path.parent.absolute() / value for key, value in recipe.data if value is not None}
-    return recipe.model_copy(update={"data": Data(**data)})
+    data = {name: path.parent.absolute() / value for name, value in vars(recipe.data).items() if value is not None}
+    return dataclasses.replace(recipe, data=Data(**data))
+
+
+STAGES = ("audit", "sft", "candidates", "curate", "reward_model", "refine", "judge", "evaluate")
+
+
+def check_recipe(recipe: Recipe, *, base_url: str | None = None) -> None:
+    """Whether every name in a recipe means something, before the first stage.
+
+    Raises:
+        RecipeError: an unknown signal or reward.
+        ModelNameError, InputError: an unknown model, or an endpoint without its key.
+    """
+    check_name(recipe.models.writer, weights=True)
+    check_name(recipe.models.agents, base_url=base_url)
+    if recipe.reward_model.base is not None:
+        check_name(recipe.reward_model.base, weights=True)
+    for model in filter(None, (*_curate_models(recipe.curate), recipe.refine.author_model)):
+        check_name(model, base_url=base_url)
+    signals = [signal for signal in SIGNALS if signal != "length"]
+    for signal in recipe.evaluate.signals:
+        if signal not in signals:
+            raise RecipeError(f"evaluate.signals: unknown signal {signal!r}{nearest(signal, signals)}")
+    for policy in recipe.policies:
+        for part in rewards_of(policy):
+            if part not in OWN:
+                try:
+                    check_reward(part)
+                except RecipeError:
+                    raise
+                except Exception as error:
+                    raise RecipeError(f"policies: the reward of {policy.name!r}: {error}") from error
+
+
+def rewards_of(policy: PolicySpec) -> list[str]:
+    """The parts of a policy's reward."""
+    return [part for _, part in parts_of(policy.reward)] or [policy.reward]
+
+
+def _curate_models(curate: CurateSettings) -> list[Any]:
+    agents = [spec.partition("=")[2] for spec in curate.agent]
+    return [*(spec.partition(",")[0] for spec in curate.writer), *(name for name in agents if name != "off")]

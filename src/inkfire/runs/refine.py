@@ -66,8 +66,6 @@ class RefineInputs:
     """Labelled texts; split here by query into training, validation and test."""
     tested_on: Path | None = None
     """Labelled texts of other queries that measure before and after, in place of half of --labelled."""
-    author_model: str | None = None
-    """Model that writes forgeries, reflections and rules; by default --model."""
     principles: Path | None = None
     """Start from this principles.toml, not from the task's own."""
 
@@ -201,7 +199,7 @@ def refine(inputs: RefineInputs, settings: RefineSettings, place: Place) -> dict
         task.check_examples("logprob")
         shown.without({row.query for row in splits.validation})  # refuses too small a pool before anything runs
     spec = JudgeSpec(lasting(inputs.task), inputs.model, "logprob", start, shown)
-    author = inputs.author_model or inputs.model
+    author = settings.author_model or inputs.model
 
     def work(context: Context) -> dict[str, Any]:
         limits = {name: context.access.at_once(name, "verdict") for name in dict.fromkeys((spec.model, author))}

@@ -46,10 +46,7 @@ def _merge(runs: Sequence[Run], out: Path) -> dict[str, Any]:
     started = time.monotonic()
     merge_outputs(runs, out)
     results = [part for part in (shard.done("curate") for shard in runs) if part is not None]
-    tally = Tally()
-    for part in results:
-        tally.add_result(part)
-    result = tally.result()
+    result = Tally.of(results).result()
     result |= {name: sum(part[name] for part in results) for name in ("calls", "total_tokens", "total_cost")}
     result["total_cost"] = round(result["total_cost"], 6)
     write_card(run, result)

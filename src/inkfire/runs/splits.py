@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from inkfire.errors import InputError
 from inkfire.files import formats
-from inkfire.records import Example, Labelled, Preference, Query
+from inkfire.files.jsonl import write_jsonl
+from inkfire.records import Example, Labelled, Preference, Query, to_json
 from inkfire.runs.recipe import Recipe
 from inkfire.tasks.task import Task
 
@@ -31,6 +35,22 @@ class Splits:
         """(query, text) of every good text a training stage may imitate, without repeats."""
         good = [(row.query, row.response) for row in (*self.fit, *self.test) if row.label == 1]
         return list(dict.fromkeys(good + [(pair.query, pair.chosen) for pair in self.pairs]))
+
+    def write(self, folder: Path) -> None:
+        """The files that the stages read."""
+        good = ({"query": query, "response": text} for query, text in self.good_texts)
+        rows: dict[str, Iterable[Mapping[str, Any]]] = {
+            "train_queries": map(to_json, self.train),
+            "held_out_queries": map(to_json, self.held_out),
+            "fit": map(to_json, self.fit),
+            "test": map(to_json, self.test),
+            "labelled": map(to_json, [*self.fit, *self.test]),
+            "pairs": map(to_json, self.pairs),
+            "examples": map(to_json, self.examples),
+            "good": good,
+        }
+        for name, lines in rows.items():
+            write_jsonl(folder / f"{name}.jsonl", lines)
 
 
 def make_splits(recipe: Recipe, task: Task, seed: int) -> Splits:

@@ -1,262 +1,247 @@
-"""The stages of a recipe, in the order of the paper. Each reads the context and returns its result as JSON values.
+"""The stages of a recipe, in the order of the paper: each is a command's run in a folder below.
 
-Heavy imports are inside the stages: a stage that is done already loads nothing.
+What a stage reads lies in files of the run: the splits under data/, what earlier stages made in their folders. So each
+folder below is a run of its own, known by its settings and inputs, and what did not change is read back.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from contextlib import ExitStack, closing
-from functools import partial
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from inkfire.errors import RefusedReward
-from inkfire.files import formats
+from inkfire.files.formats import read_pairs
 from inkfire.files.jsonl import write_jsonl
-from inkfire.judge.examples import Examples
-from inkfire.judge.judging import at_once, lasting
-from inkfire.judge.spec import JudgeSpec
-from inkfire.llm import loop
-from inkfire.records import Candidate, Query, to_json
-from inkfire.rewards.base import Reward
-from inkfire.runs.context import Context
-from inkfire.runs.evaluate import generate_once
-from inkfire.runs.progress import Progress
-from inkfire.runs.recipe import PolicySpec
+from inkfire.judge.spec import JudgeSettings
+from inkfire.records import Query
+from inkfire.rewards.load import check_reward, parts_of
+from inkfire.runs import curate as curating
+from inkfire.runs import evaluate as evaluating
+from inkfire.runs import judge as judging
+from inkfire.runs import refine as refining
+from inkfire.runs import train as training
+from inkfire.runs.context import Context, note, opened
+from inkfire.runs.recipe import OWN, PolicySpec, Recipe
+from inkfire.runs.splits import Splits
+from inkfire.settings import to_json
+from inkfire.stats.audit import audit
+from inkfire.tasks.task import Task
 
 
-def audit_data(context: Context) -> dict[str, Any]:
-    """Look for shortcuts in the data before anything learns from it, and fix the splits."""
-    from inkfire.stats.audit import audit
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A recipe at work in its folder."""
 
-    splits = context.splits
-    write_jsonl(context.run.path("data", "train_queries.jsonl"), map(to_json, splits.train))
-    write_jsonl(context.run.path("data", "held_out_queries.jsonl"), map(to_json, splits.held_out))
+    recipe: Recipe
+    task: Task
+    splits: Splits
+    context: Context
+
+    def file(self, name: str) -> Path:
+        """One of the splits."""
+        return self.context.run.out / "data" / f"{name}.jsonl"
+
+    def folder(self, stage: str) -> Path:
+        return self.context.run.out / stage
+
+    def policy(self, name: str) -> str:
+        """A policy of this run, as a command names it."""
+        return self.recipe.models.writer if name == "base" else str(self.folder(name))
+
+    def result(self, stage: str) -> dict[str, Any]:
+        """The result of a stage that the plan puts before the caller's."""
+        result = self.context.run.done(stage)
+        if result is None:
+            raise RuntimeError(f"stage {stage!r} has not run")
+        return result
+
+    def reward(self, name: str) -> str:
+        """A reward as a command names it: the run's own ``rm`` and ``judge`` are folders."""
+        own = {"rm": str(self.folder("reward_model")), "judge": str(self.folder("judge"))}
+        weighted = parts_of(name)
+        if not weighted:
+            return own.get(name, name)
+        return " + ".join(f"{weight:g}*{own.get(named, named)}" for weight, named in weighted)
+
+
+Stage = Callable[[Experiment], dict[str, Any]]
+
+
+def audit_data(x: Experiment) -> dict[str, Any]:
+    """Fix the splits, and look for shortcuts in the data before anything learns from it."""
+    x.splits.write(x.folder("data"))
     return {
-        "labelled": audit(labelled=[*splits.fit, *splits.test], seed=context.seed),
-        "pairs": audit(pairs=splits.pairs, seed=context.seed),
-        "train_queries": len(splits.train),
-        "held_out_queries": len(splits.held_out),
+        "labelled": audit(labelled=[*x.splits.fit, *x.splits.test], seed=x.context.seed),
+        "pairs": audit(pairs=x.splits.pairs, seed=x.context.seed),
+        "train_queries": len(x.splits.train),
+        "held_out_queries": len(x.splits.held_out),
     }
 
 
-def sft(context: Context) -> dict[str, Any]:
+def sft(x: Experiment) -> dict[str, Any]:
     """Fine-tune the writer on the good texts."""
-    from inkfire.training.sft import SftConfig, train_sft
-
-    section = context.recipe.sft
-    rows = [Candidate(query, text, "good") for query, text in context.splits.good_texts]
-    config = SftConfig(**section.model_dump(), seed=context.seed)
-    return train_sft(context.task, rows, context.recipe.models.writer, context.folder("sft"), config, bars=Progress)
+    inputs = training.SftInputs(task=x.recipe.task, base=x.recipe.models.writer, data=x.file("good"))
+    return training.sft(inputs, x.recipe.sft, x.context.below("sft"))
 
 
-def curate_pairs(context: Context) -> dict[str, Any]:
+def candidates(x: Experiment) -> dict[str, Any]:
+    """The policy's own texts for the queries of curation, as many as the second writer's."""
+    table = x.recipe.curate
+    queries = spread(x.splits.train, table.limit or len(x.splits.train))
+    task = x.task.limited(table.max_tokens)
+    about: dict[str, Any] = {"temperature": table.temperature, "n": table.candidates, "max_tokens": task.max_tokens}
+    files = {"policy": x.folder("sft"), "prompts": x.file("train_queries")}
+    about["queries"] = [query.id for query in queries]
+    with opened("candidates", x.context.below("candidates"), settings=about, files=files) as context:
+        source = x.policy("sft")
+        texts = evaluating.written(context, "sft", source, task, queries, table.temperature, table.candidates)
+        rows = [
+            {"query": query.query, "response": text, "source": "sft"}
+            for query, of_query in zip(queries, texts, strict=True)
+            for text in of_query
+        ]
+        write_jsonl(context.run.path("candidates.jsonl"), rows)
+    return {"queries": len(queries), "candidates": len(rows)}
+
+
+def curate(x: Experiment) -> dict[str, Any]:
     """Strategy A: the policy and a second writer write, five agents debate, verdicts make preference pairs."""
-    from inkfire.debate.debate import Debate
-    from inkfire.debate.sampler import curate
-    from inkfire.debate.writers import GivenWriter, ModelWriter, Writer
-    from inkfire.search import Retriever
-
-    section, task = context.recipe.curate, context.task
-    queries = _spread(context.splits.train, section.queries)
-    written = _generate(context, "sft", "curate", queries, section.temperature, section.candidates)
-    agents = context.model(context.recipe.models.agents)
-    given, _ = GivenWriter.of(
-        [Candidate(query.query, text, "sft") for query, texts in zip(queries, written, strict=True) for text in texts]
+    agents, table = x.recipe.models.agents, x.recipe.curate
+    if not table.writer:
+        table = dataclasses.replace(table, writer=(f"{agents},prompt=writer_alt",))
+    inputs = curating.CurateInputs(
+        task=x.recipe.task,
+        model=agents,
+        candidates_from=x.folder("candidates") / "candidates.jsonl",
+        corpus=x.file("examples") if x.splits.examples else None,
     )
-    writers: list[Writer] = [*given, ModelWriter(task, agents, variant="writer_alt", temperature=section.temperature)]
-    examples = context.splits.examples
-    retriever = Retriever(examples, k_final=1) if examples else None
-    with Progress("debates", len(queries), stats=context.ledger.stats) as progress:
-        return loop.run(
-            curate(
-                task,
-                queries,
-                writers,
-                Debate(task, agents, retriever=retriever),
-                pairs_path=context.run.path("curate", "pairs.jsonl"),
-                transcripts_path=context.run.path("curate", "transcripts.jsonl"),
-                candidates_per_query=len(writers) * section.candidates,
-                pair_policy=section.pair_policy,
-                seed=context.seed,
-                limit=at_once(context.recipe.models.agents, "debate"),
-                progress=progress,
-            )
-        )
+    return curating.curate(inputs, table, x.context.below("curate"))
 
 
-def reward_model(context: Context) -> dict[str, Any]:
+def reward_model(x: Experiment) -> dict[str, Any]:
     """Train the reward model on the task's pairs and the curated ones; the labelled texts fit its threshold."""
-    from inkfire.training.reward_model import RewardModelConfig, train_reward_model
+    curated = x.folder("curate") / "pairs.jsonl"
+    pairs = [*x.splits.pairs, *(read_pairs(curated) if curated.stat().st_size else [])]
+    both = x.folder("data") / "pairs_and_curated.jsonl"
+    write_jsonl(both, map(_pair, pairs))
+    table = x.recipe.reward_model
+    if table.kind == "transformer" and table.base is None:
+        table = dataclasses.replace(table, base=x.recipe.models.writer)
+    inputs = training.RewardModelInputs(pairs=both, task=x.recipe.task, labelled=x.file("labelled"))
+    return training.reward_model(inputs, table, x.context.below("reward_model"))
 
-    splits, curated = context.splits, context.run.path("curate", "pairs.jsonl")
-    pairs = [*splits.pairs, *(formats.read_pairs(curated) if curated.stat().st_size else [])]
-    section = context.recipe.reward_model
-    config = RewardModelConfig(kind=section.kind, base=section.base or context.recipe.models.writer, seed=context.seed)
-    return train_reward_model(
-        pairs, context.folder("reward_model"), config, task=context.task, labelled=[*splits.fit, *splits.test]
-    )
+
+def _pair(pair: Any) -> dict[str, Any]:
+    return {"query": pair.query, "chosen": pair.chosen, "rejected": pair.rejected}
 
 
-def refine_principles(context: Context) -> dict[str, Any]:
+def refine(x: Experiment) -> dict[str, Any]:
     """Strategy B: adversarial rounds over the principles, accepted only where validation texts are judged better."""
-    from inkfire.refine.rounds import RefineSettings
-    from inkfire.runs.refine import Splits, refine_and_measure
-
-    section, splits = context.recipe.refine, context.splits
-    training, validation = formats.split_by_query(splits.fit, fraction=0.5, seed=context.seed + 1)
-    made = loop.run(
-        refine_and_measure(
-            context.task,
-            context.model(context.recipe.models.agents),
-            [query.query for query in splits.train],
-            Splits(training, validation, splits.test),
-            judge=_blank_judge(context),
-            settings=RefineSettings(section.rounds, section.attacks, section.errors, seed=context.seed),
-            note=lambda message: context.say(f"  {message}"),
-        )
+    inputs = refining.RefineInputs(
+        task=x.recipe.task,
+        model=x.recipe.models.agents,
+        prompts=x.file("train_queries"),
+        labelled=x.file("fit"),
+        tested_on=x.file("test"),
     )
-    made.write(context.folder("refine"), context.task.name)
-    return made.to_json() | {"principles": list(made.refined.principles.texts)}
+    return refining.refine(inputs, x.recipe.refine, x.context.below("refine"))
 
 
-def fit_judge(context: Context) -> dict[str, Any]:
+def judge(x: Experiment) -> dict[str, Any]:
     """Calibrate the judge on the fit part, measure it on the test part, and save it."""
-    from inkfire.judge.judging import fit_judge as fit
-    from inkfire.judge.principles import read_principles
-
-    recipe, splits = context.recipe, context.splits
-    principles = read_principles(context.run.path("refine", "principles.toml"))
-    blank = dataclasses.replace(_blank_judge(context), mode=recipe.judge.mode, principles=principles)
-    total = len(splits.fit) + len(splits.test)
-    with Progress("judge", total, stats=context.ledger.stats) as progress:
-        saved = loop.run(
-            fit(
-                blank,
-                context.task,
-                context.model(recipe.models.agents),
-                fit=splits.fit,
-                test=splits.test,
-                seed=context.seed,
-                concurrency=at_once(recipe.models.agents, recipe.judge.mode),
-                advance=lambda verdict: progress.advance(failed=not verdict.scored),
-            )
-        )
-    saved.save(context.folder("judge"))
-    measured = dict(saved.measured or {})
-    return measured | {"model": saved.model, "mode": saved.mode, "n_fit": len(blank.examples.unshown(splits.fit))}
+    table = x.recipe.judge
+    settings = JudgeSettings(**{field.name: getattr(table, field.name) for field in dataclasses.fields(JudgeSettings)})
+    inputs = judging.JudgeInputs(
+        task=x.recipe.task,
+        model=x.recipe.models.agents,
+        data=x.file("test"),
+        principles=x.folder("refine") / "principles.toml",
+        calibration=x.file("fit"),
+    )
+    result = judging.judge(inputs, settings, x.context.below("judge"))
+    return result | {"model": inputs.model, "mode": table.mode, "n_fit": len(x.splits.fit)}
 
 
-def _blank_judge(context: Context) -> JudgeSpec:
-    """The recipe's judge before anything is fitted, by the task's own principles."""
-    recipe, section = context.recipe, context.recipe.judge
-    shown = Examples(tuple(context.splits.fit), section.examples, section.examples_choice, context.seed)
-    return JudgeSpec(lasting(recipe.task), recipe.models.agents, "logprob", examples=shown)
-
-
-def grpo(context: Context, policy: PolicySpec) -> dict[str, Any]:
+def grpo(x: Experiment, policy: PolicySpec) -> dict[str, Any]:
     """Train one policy against its reward; a judge that is refused as a reward trains nothing, and that is said."""
-    from inkfire.training.grpo import GrpoConfig, train_grpo
-
-    section = context.recipe.grpo
+    table = x.recipe.grpo
+    if table.max_completion_length is None:
+        table = dataclasses.replace(table, max_completion_length=x.task.max_tokens)
+    inputs = training.GrpoInputs(
+        task=x.recipe.task,
+        policy=x.policy(policy.start),
+        reward=x.reward(policy.reward),
+        prompts=x.file("train_queries"),
+        value=x.recipe.judge.value,
+    )
+    about = {"reward": policy.reward, "start": policy.start}
     try:
-        reward = _reward(context, policy.reward)
+        return training.grpo(inputs, table, x.context.below(policy.name)) | about
     except RefusedReward as refusal:
-        context.say(f"  {policy.name} is not trained: {refusal}")
-        return {"refused": str(refusal), "reward": policy.reward, "start": policy.start}
-    config = GrpoConfig(**section.model_dump(), seed=context.seed)
-    with closing(reward):
-        result = train_grpo(
-            context.task,
-            context.splits.train,
-            _source(context, policy.start),
-            reward,
-            context.folder(policy.name),
-            config,
-            bars=partial(Progress, stats=context.ledger.stats),
-        )
-    return result | {"reward": policy.reward, "start": policy.start}
+        note(f"  {policy.name} is not trained: {refusal}")
+        return {"refused": str(refusal)} | about
 
 
-def _reward(context: Context, name: str) -> Reward:
-    """The reward a recipe names: the run's own ``rm`` or ``judge``, a check such as ``share:!``, or a folder."""
-    from inkfire.rewards.judge import load_judge_reward
-    from inkfire.rewards.load import load_reward
-
-    if name == "judge":
-        folder = context.folder("judge")
-        return load_judge_reward(
-            folder, ledger=context.ledger, base_url=context.base_url, value=context.recipe.judge.value
-        )
-    return load_reward(str(context.folder("reward_model")) if name == "rm" else name, ledger=context.ledger)
-
-
-def evaluate(context: Context) -> dict[str, Any]:
+def evaluate(x: Experiment) -> dict[str, Any]:
     """Compare base, SFT and every policy on the held-out queries, by every signal, beside the length twin."""
-    from inkfire.evaluation.claims import own_signals
-    from inkfire.evaluation.compare import compare
-    from inkfire.evaluation.signals import LengthSignal, RewardSignal, Signal
-    from inkfire.models.policy import trained_against
-
-    section, splits = context.recipe.evaluate, context.splits
-    trained = [policy for policy in context.recipe.policies if "refused" not in context.result(policy.name)]
-    names = ["base", "sft", *(policy.name for policy in trained)]
-    responses = {
-        name: [texts[0] for texts in _generate(context, name, "evaluate", splits.held_out, section.temperature, 1)]
-        for name in names
-    }
-    rewards: dict[str, Reward] = {}
-    left_out: dict[str, str] = {}
-    with ExitStack() as opened:
-        for name in section.signals:
-            try:
-                rewards[name] = _reward(context, name)
-            except RefusedReward as refusal:
-                left_out[name] = str(refusal)
-            else:
-                opened.callback(rewards[name].close)
-        signals: list[Signal] = [RewardSignal(name, reward) for name, reward in rewards.items()]
-        result = compare(
-            context.task,
-            splits.held_out,
-            responses,
-            [*signals, LengthSignal.fit([*splits.fit, *splits.test])],
-            corpus=[text for _, text in splits.good_texts],
-            rewards=own_signals(
-                {name: reward.identities for name, reward in rewards.items()},
-                {name: trained_against(_source(context, name)) for name in names},
-            ),
-            seed=context.seed,
-        )
-    refused = {p.name: context.result(p.name)["refused"] for p in context.recipe.policies if p not in trained}
+    table = x.recipe.evaluate
+    trained = [policy.name for policy in x.recipe.policies if "refused" not in x.result(policy.name)]
+    signals, left_out = [], {}
+    for name in table.signals:
+        folder = x.reward(name) if name in OWN else None
+        try:
+            if folder is not None:
+                check_reward(folder)
+        except RefusedReward as refusal:
+            left_out[name] = str(refusal)
+        else:
+            signals.append(name if folder is None else f"{name}={folder}")
+    inputs = evaluating.EvaluateInputs(
+        task=x.recipe.task,
+        prompts=x.file("held_out_queries"),
+        policies=tuple(f"{name}={x.policy(name)}" for name in ("base", "sft", *trained)),
+        signals=(*signals, "length"),
+        model=x.recipe.models.agents,
+        train=(x.file("good"),),
+        length_from=x.file("labelled"),
+    )
+    settings = evaluating.EvaluateSettings(
+        limit=table.limit, temperature=table.temperature, max_tokens=table.max_tokens or x.task.max_tokens
+    )
+    result = evaluating.evaluate(inputs, settings, x.context.below("evaluate"))
+    refused = {name: said for p in x.recipe.policies if (said := x.result(p.name).get("refused")) for name in [p.name]}
     return result | {"left_out": left_out, "refused": refused}
 
 
-def _generate(
-    context: Context, policy: str, stage: str, queries: Sequence[Query], temperature: float, n: int
-) -> list[list[str]]:
-    """``n`` responses of a policy of this run to each query."""
-    context.say(f"  {policy} writes for {len(queries)} queries")
-    name = f"{stage}/responses-{policy}"
-    return generate_once(
-        context.run,
-        name,
-        _source(context, policy),
-        context.task,
-        queries,
-        temperature=temperature,
-        n=n,
-        seed=context.seed,
-    )
-
-
-def _source(context: Context, policy: str) -> str:
-    """The folder of a policy of this run, or the model that all begin with."""
-    return context.recipe.models.writer if policy == "base" else str(context.folder(policy))
-
-
-def _spread(queries: Sequence[Query], n: int) -> list[Query]:
+def spread(queries: Sequence[Query], n: int) -> list[Query]:
     """``n`` queries at equal distances, so that every part of the list is there."""
     step = max(1, len(queries) // n)
     return list(queries[::step][:n])
+
+
+def basis(recipe: Recipe) -> dict[str, tuple[Any, tuple[str, ...]]]:
+    """Stage → (what of the recipe decides it, the stages whose results it reads)."""
+    data = recipe.task, recipe.judge.fit_fraction, recipe.judge.labelled, recipe.evaluate.queries
+    writer, agents, most = recipe.models.writer, recipe.models.agents, recipe.max_tokens
+    judged = {key: value for key, value in to_json(recipe.judge).items() if key not in ("value", "fit_fraction")}
+    stages: dict[str, tuple[Any, tuple[str, ...]]] = {
+        "audit": (data, ()),
+        "sft": ((recipe.sft, writer), ("audit",)),
+        "candidates": ((recipe.curate.limit, recipe.curate.candidates, recipe.curate.temperature, most), ("sft",)),
+        "curate": ((recipe.curate, agents, most), ("candidates",)),
+        "reward_model": (recipe.reward_model, ("audit", "curate")),
+        "refine": ((recipe.refine, agents), ("audit",)),
+        "judge": ((judged, agents), ("audit", "refine")),
+    }
+    start = {"base": "audit"}
+    for policy in recipe.policies:
+        parts = [part for _, part in parts_of(policy.reward)] or [policy.reward]
+        uses = [stage for part, stage in (("rm", "reward_model"), ("judge", "judge")) if part in parts]
+        needs = ("audit", start.get(policy.start, policy.start), *uses)
+        value = recipe.judge.value if "judge" in parts else None
+        stages[policy.name] = ((policy, recipe.grpo, value, most), needs)
+    compared = (recipe.evaluate, recipe.models, [policy.name for policy in recipe.policies], most)
+    stages["evaluate"] = (compared, ("sft", "reward_model", "judge", *(policy.name for policy in recipe.policies)))
+    return stages

@@ -104,7 +104,8 @@ def reward_model(inputs: RewardModelInputs, settings: RewardModelSettings, place
 
 def grpo(inputs: GrpoInputs, settings: GrpoSettings, place: Place) -> dict[str, Any]:
     """Train the policy against the reward on the queries of ``prompts``, or of the task."""
-    from inkfire.models.policy import find_model, is_policy
+    from inkfire.models.card import is_policy
+    from inkfire.models.policy import find_model
     from inkfire.training.grpo import train_grpo
 
     task = load_task(inputs.task)

@@ -121,6 +121,10 @@ class Task(TaskFile):
     def _prompt(self, name: str) -> Prompt:
         return _prompt(self.folder / "prompts" / f"{name}.jinja", self.version)
 
+    def limited(self, max_tokens: int | None) -> Task:
+        """The task with texts of at most so many tokens; None leaves its own bound."""
+        return self if max_tokens is None else self.model_copy(update={"max_tokens": max_tokens})
+
     def queries(self) -> list[Query]:
         return read_queries(self.folder / "queries.jsonl")
 

@@ -1,0 +1,143 @@
+"""``inkfire run --like RUN``: a run again, from its manifest.
+
+The manifest has the command, the settings and the seed; where the inputs lay is in places.json, relative to the folder,
+and each must still be what it was by its SHA-256.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from inkfire.debate.debate import AGENTS
+from inkfire.errors import InputError
+from inkfire.files.jsonl import sha256_file
+from inkfire.files.run import Run
+from inkfire.judge.spec import JudgeSettings
+from inkfire.refine.rounds import RefineSettings
+from inkfire.runs import compare, curate, curve, evaluate, experiment, judge, recipe, refine, score, stress, train
+from inkfire.runs.context import Place
+from inkfire.settings import from_json
+from inkfire.training.settings import GrpoSettings, RewardModelSettings, SftSettings
+
+Values = dict[str, Any]
+
+
+def repeat(folder: Path, place: Place) -> dict[str, Any]:
+    """The same command with the same settings, inputs and seed, in another folder.
+
+    Raises:
+        RunFolderError: ``folder`` is no run.
+        InputError: an input is no longer there, or has changed.
+    """
+    run = Run.read(folder)
+    command = run.manifest["command"]
+    if command not in _COMMANDS:
+        raise InputError(f"{folder} was made by inkfire {command}, which cannot be repeated from its manifest")
+    values = dict(run.manifest["settings"]) | {name: str(path) for name, path in _places(run).items()}
+    values = _filled(values, _places(run))
+    return _COMMANDS[command](values, dataclasses.replace(place, seed=run.manifest["seed"]))
+
+
+def _places(run: Run) -> dict[str, Path]:
+    """Where the inputs lie, each found to be what it was."""
+    places = run.places()
+    for name, about in run.manifest["inputs"].items():
+        path = places.get(name)
+        if path is None or not path.exists():
+            raise InputError(f"input {name} ({about['path']}) of {run.out} is not where it was: {path}")
+        if sha256_file(path) != about["sha256"]:
+            raise InputError(f"input {name} of {run.out} has changed since: {path}")
+    return places
+
+
+def _filled(values: Mapping[str, Any], places: Mapping[str, Path]) -> Values:
+    """``<reward 1>`` and its kind as the folders that they stand for."""
+    out = {}
+    for key, value in values.items():
+        if isinstance(value, str):
+            for name, path in places.items():
+                value = value.replace(f"<{name}>", str(path))
+        out[key] = value
+    return out
+
+
+def _as(model: type, values: Values) -> Any:
+    """Settings of a class, by those of its fields that are known; a list of files by its numbered ones."""
+    known = {}
+    for field in dataclasses.fields(model):
+        numbered = [values[key] for key in sorted(values) if key.startswith(f"{field.name} ")]
+        if field.name in values:
+            known[field.name] = values[field.name]
+        elif numbered and typing.get_origin(typing.get_type_hints(model)[field.name]) is tuple:
+            known[field.name] = numbered
+    return from_json(known, model)
+
+
+def _two(run: Callable[[Any, Any, Place], Values], inputs: type, settings: type) -> Callable[[Values, Place], Values]:
+    return lambda values, place: run(_as(inputs, values), _as(settings, values), place)
+
+
+def _curve(values: Values, place: Place) -> Values:
+    sizes = {"sizes": ",".join(map(str, values["sizes"]))}
+    return curve.curve(_as(curve.CurveInputs, values | sizes), _as(JudgeSettings, values), place)
+
+
+def _stress(run: Callable[[Any, Any, Place], Values], settings: type) -> Callable[[Values, Place], Values]:
+    def again(values: Values, place: Place) -> Values:
+        if "judge" in values:
+            subject = {"judge": values["judge"]}
+        else:  # the manifest also says by which rules and calibration a judge was, for a reader
+            subject = {key: value for key, value in values.items() if key != "calibration" or isinstance(value, str)}
+        return run(_as(stress.SubjectInputs, subject), _as(settings, values), place)
+
+    return again
+
+
+def _curate(values: Values, place: Place) -> Values:
+    how = curate.CurateHow(shard=values["shard"])
+    values = values | {
+        "writer": [f"{w['model']},prompt={w['prompt']},temperature={w['temperature']:g}" for w in values["writers"]],
+        "agent": [f"{agent}={values['agents'].get(agent, 'off')}" for agent in AGENTS],
+    }
+    return curate.curate(_as(curate.CurateInputs, values), _as(curate.CurateSettings, values), place, how)
+
+
+def _score(values: Values, place: Place) -> Values:
+    return score.score(_as(score.ScoreInputs, values), place, access=place.access, seed=place.seed)
+
+
+def _evaluate(values: Values, place: Place) -> Values:
+    policies = [f"{key.removeprefix('policy ')}={at}" for key, at in values.items() if key.startswith("policy ")]
+    signals = [
+        f"{kind}={values[f'signal {kind}']}" if f"signal {kind}" in values else kind for kind in values["signals"]
+    ]
+    inputs = _as(evaluate.EvaluateInputs, values | {"policies": policies, "signals": signals})
+    return evaluate.evaluate(inputs, _as(evaluate.EvaluateSettings, values), place)
+
+
+def _recipe(values: Values, place: Place) -> Values:
+    fields = {field.name for field in dataclasses.fields(recipe.Recipe)}
+    data = {field.name: Path(values[field.name]) for field in dataclasses.fields(recipe.Data) if field.name in values}
+    made = from_json({key: value for key, value in values.items() if key in fields}, recipe.Recipe)
+    return experiment.run_recipe(dataclasses.replace(made, data=recipe.Data(**data)), place)
+
+
+_COMMANDS: dict[str, Callable[[Values, Place], Values]] = {
+    "judge": _two(judge.judge, judge.JudgeInputs, JudgeSettings),
+    "judge pairwise": _two(compare.compare, judge.JudgeInputs, JudgeSettings),
+    "judge curve": _curve,
+    "judge attack": _stress(stress.attack, stress.AttackSettings),
+    "judge probe": _stress(stress.probe, stress.ProbeSettings),
+    "refine": _two(refine.refine, refine.RefineInputs, RefineSettings),
+    "train sft": _two(train.sft, train.SftInputs, SftSettings),
+    "train rm": _two(train.reward_model, train.RewardModelInputs, RewardModelSettings),
+    "train grpo": _two(train.grpo, train.GrpoInputs, GrpoSettings),
+    "curate": _curate,
+    "score": _score,
+    "evaluate": _evaluate,
+    "run": _recipe,
+}
