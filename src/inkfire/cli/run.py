@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -43,7 +44,8 @@ def run(
         if dry_run:
             raise InputError("--dry-run lists the stages of a recipe: leave it or --like out")
         assert like is not None
-        emit(like_run.repeat(like, place), as_json=json)
+        result = like_run.repeat(like, place)
+        emit(result, as_json=json, show=_show if "comparison" in result else None)
     elif dry_run:
         emit({"plan": plan(load_recipe(recipe), place)}, as_json=json, show=_show_plan)
     else:
@@ -69,7 +71,7 @@ def demo(
     """
     recipe = load_recipe(f"demo-{lang}")
     if task is not None:
-        recipe = recipe.model_copy(update={"task": task})
+        recipe = dataclasses.replace(recipe, task=task)
     emit(run_recipe(recipe, Place(out, seed, yes=yes)), as_json=json, show=_show)
 
 
