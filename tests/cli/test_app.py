@@ -181,6 +181,24 @@ def test_the_endpoint_may_come_from_the_environment(monkeypatch: pytest.MonkeyPa
     assert parsed(*JUDGE, "--base-url", "http://b/v1")["access"].base_url == "http://b/v1"
 
 
+def test_an_interrupted_command_says_how_it_goes_on_and_a_bug_is_not_hidden(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(error: BaseException) -> Callable[..., Any]:
+        def audit(*_: object, **__: object) -> None:
+            raise error
+
+        return audit
+
+    monkeypatch.setattr("inkfire.cli.audit.look", fail(KeyboardInterrupt()))
+    code, result, err = cli("audit", "--json")
+    assert (code, result) == (130, {"error": "interrupted; the same command resumes", "exit_code": 130})
+    assert err == "Error: interrupted; the same command resumes\n"
+    monkeypatch.setattr("inkfire.cli.audit.look", fail(ValueError("a bug")))
+    with pytest.raises(ValueError, match="a bug"):
+        cli("audit")
+
+
 def test_what_a_terminal_would_obey_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     say("a\x1b[2Jb\ud83d 你好\n\tc\x9b")
     assert capsys.readouterr().out == "a\\x1b[2Jb\\ud83d 你好\n\tc\\x9b\n"

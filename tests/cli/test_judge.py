@@ -101,17 +101,6 @@ def test_labelled_texts_are_judged_and_the_judge_measured(cli: Cli, judge: list[
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
 
 
-def test_any_run_is_repeated_from_its_folder(cli: Cli, judge: list[object], endpoint: str, tmp_path: Path) -> None:
-    code, result, _ = cli(*judge)
-    assert code == 0
-    code, again, _ = cli(
-        "run", "--like", tmp_path / "run", "--base-url", endpoint, "--out", tmp_path / "again", "--json"
-    )
-    assert (code, again["cached"], again["auc"]) == (0, 17, result["auc"])
-    for name in ("verdicts.jsonl", "judge.json"):
-        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
-
-
 def test_it_calibrates_on_other_queries_only(
     cli: Cli, judge: list[object], files: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -50,6 +50,7 @@ def command_line(*, listed: bool = False) -> App:
         help_flags=_HELP,
         help_format="plaintext",
         result_action="return_value",
+        suppress_keyboard_interrupt=False,
         default_parameter=Parameter(
             negative_bool=(), negative_iterable=(), allow_repeating=True, converter=exact, show_default=shown_default
         ),
