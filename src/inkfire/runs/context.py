@@ -218,12 +218,14 @@ def described(*parts: Any, **more: Any) -> dict[str, Any]:
 
 
 def named_files(*parts: Any) -> dict[str, Path]:
-    """Name → file of the fields that are paths; those of a list by number."""
+    """Name → file of the fields that are paths; those of a list by number. A task of the user's own is one too."""
     out: dict[str, Path] = {}
     for part in parts:
         for one in dataclasses.fields(part):
             value = getattr(part, one.name)
-            if isinstance(value, Path):
+            if one.name == "task" and value is not None and Path(value).is_dir():
+                out["task"] = Path(value)
+            elif isinstance(value, Path):
                 out[one.name] = value
             elif isinstance(value, tuple) and _has_path(value):
                 out |= {f"{one.name} {number}": path for number, path in enumerate(value, 1)}

@@ -211,7 +211,7 @@ def curate_on_ray(inputs: CurateInputs, settings: CurateSettings, place: Place, 
 def _absolute(inputs: CurateInputs) -> CurateInputs:
     """The inputs as every worker finds them."""
     paths: dict[str, Any] = {name: path.absolute() for name, path in named_files(inputs).items()}
-    task = str(Path(inputs.task).absolute()) if Path(inputs.task).is_dir() else inputs.task
+    task = str(paths.pop("task", inputs.task))
     return dataclasses.replace(inputs, task=task, **paths)
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +28,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from inkfire.errors import TaskError
 from inkfire.records import Message
+from inkfire.settings import nearest
 
 _HEADER = re.compile(r"\[(system|user|assistant|(?:user|assistant) example)\]\s*$")
 
@@ -46,6 +47,7 @@ _ENVIRONMENT.filters["quote"] = quote
 class Section:
     role: Literal["system", "user", "assistant"]
     template: Template
+    source: str
     line: int  # 1-based line of the file where the template's own line 1 stands
     names: frozenset[str]  # the values that it looks at
     repeated: bool = False  # once for each example
@@ -61,6 +63,17 @@ class Prompt:
     def looks_at(self, name: str) -> bool:
         """Whether a value given under ``name`` can change what is rendered."""
         return any(name in section.names for section in self.sections)
+
+    def check(self, known: Collection[str]) -> None:
+        """Whether every variable is one that the prompt will be given.
+
+        Raises:
+            TaskError: one is not; file, line and the name that is meant.
+        """
+        for section in self.sections:
+            for name in sorted(section.names - {*known, *(("example",) if section.repeated else ())}):
+                at = section.line + section.source[: section.source.find(name)].count("\n")
+                raise TaskError(f"{self.path}:{at}: unknown variable {name!r}{nearest(name, sorted(known))}")
 
     def render(self, values: Mapping[str, Any]) -> list[Message]:
         """The conversation, outer whitespace of each message removed.
@@ -112,7 +125,7 @@ def _compile(header: str, line: int, lines: list[str], path: str | Path) -> Sect
     role, _, repeated = header.partition(" ")
     try:
         names = meta.find_undeclared_variables(_ENVIRONMENT.parse(source)) | ({"examples"} if repeated else set())
-        return Section(role, _ENVIRONMENT.from_string(source), line, frozenset(names), bool(repeated))  # type: ignore[arg-type]
+        return Section(role, _ENVIRONMENT.from_string(source), source, line, frozenset(names), bool(repeated))  # type: ignore[arg-type]
     except TemplateSyntaxError as error:
         raise TaskError(f"{path}:{line + error.lineno - 1}: {error.message}") from None
 

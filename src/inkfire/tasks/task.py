@@ -31,12 +31,23 @@ from inkfire.tasks.prompts import Prompt, parse_prompt
 
 _HOME = Path(__file__).parent
 _DIMENSIONS = ("language", "creativity", "emotion", "culture", "richness")
-_PROMPTS = (
-    *("writer", "writer_alt"),  # the policy's two settings
-    *("positive", "negative", "judge", "reflect"),  # the debate
-    *("verdict", "logprob", "rubric", "pairwise"),  # the judge's modes
-    *("generator", "detector", "reflector", "optimizer"),  # the refinement of principles
-)
+_ITEM = "query response"
+_PROMPTS = {  # prompt → the variables that it is given besides ``task``
+    "writer": "query",  # the policy's two settings
+    "writer_alt": "query",
+    "positive": f"{_ITEM} examples",  # the debate
+    "negative": f"{_ITEM} examples",
+    "judge": f"{_ITEM} examples positive negative",
+    "reflect": f"{_ITEM} examples positive negative verdict",
+    "verdict": f"{_ITEM} examples principles",  # the judge's modes
+    "logprob": f"{_ITEM} examples principles",
+    "rubric": f"{_ITEM} examples",
+    "pairwise": "query a b examples principles",
+    "generator": "query flaws",  # the refinement of principles
+    "detector": f"{_ITEM} principles",
+    "reflector": f"{_ITEM} label verdict principles",
+    "optimizer": "current proposals kind limit",
+}
 
 Text = Annotated[str, Field(min_length=1)]
 
@@ -162,10 +173,11 @@ def lasting(task: str) -> str:
 
 
 def load_task(name_or_dir: str | Path) -> Task:
-    """A task that comes with inkfire, by name, or a user's own, by its folder. All prompts are compiled.
+    """A task that comes with inkfire, by name, or a user's own, by its folder. All prompts are compiled, and what they
+    look at is there.
 
     Raises:
-        TaskError: no such task, or its task.toml or a prompt is missing or wrong (file, line and key are named).
+        TaskError: no such task, or its task.toml or a prompt is missing or wrong (file, line and name are given).
     """
     names = task_names()
     folder = _HOME / name_or_dir if str(name_or_dir) in names else Path(name_or_dir)
@@ -173,8 +185,8 @@ def load_task(name_or_dir: str | Path) -> Task:
         raise TaskError(f"no task {str(name_or_dir)!r}{nearest(str(name_or_dir), names)}; or give a task folder")
     file = load_toml(folder / "task.toml", TaskFile, error=TaskError)
     version = sha256_file(folder)[:12]
-    for prompt in _PROMPTS:
-        _prompt(folder / "prompts" / f"{prompt}.jinja", version)
+    for prompt, variables in _PROMPTS.items():
+        _prompt(folder / "prompts" / f"{prompt}.jinja", version).check({"task", *variables.split()})
     return Task(**file.model_dump(), folder=folder, version=version)
 
 

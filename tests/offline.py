@@ -1,0 +1,171 @@
+"""Whole commands and recipes without weights: a model that plays every agent, and a writer that is a table of texts."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import types
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scripted_judge import RULE, Counted, Model, word
+
+from inkfire.files.jsonl import write_jsonl
+from inkfire.llm.base import Message, Reply
+from inkfire.models.card import Card, is_policy
+from inkfire.rewards.base import Reward
+from inkfire.tasks.task import Task
+
+
+class Everyone(Model):
+    """The judge, the adversary and the debate of the tiny task: what names a window is good."""
+
+    def __call__(self, messages: list[Message]) -> str | Reply:
+        system, user = messages[0]["content"], messages[-1]["content"]
+        good = int("window" in user)
+        if system.startswith("You write"):
+            return f"May it open {'a window' if len(user) % 2 else 'a door'}, {user}."
+        if system.startswith("Argue"):
+            return json.dumps({"points": [{"point": "it", "reason": "says so"}]})
+        if system in ("Judge.", "Audit."):
+            return json.dumps({"reason": "It shows.", "judge": good})
+        if system.startswith("language:"):
+            return json.dumps(dict.fromkeys(("language", "creativity", "emotion", "culture", "richness"), 1 + 2 * good))
+        if "Say Good or Bad" in system:
+            return word(3.0 if good else -3.0)
+        return super().__call__(messages)
+
+
+class Offline:
+    """What took part: ``closes`` of the model, ``trained`` (folder → the texts or rewards it met), ``loaded``."""
+
+    def __init__(self) -> None:
+        self.llm = Counted(Everyone(RULE))
+        self.opened = 0
+        self.trained: list[str] = []
+        self.wrote: list[str] = []
+        self.open_at_training: list[int] = []
+        self.stop_at: str | None = None
+
+    def train(self, card: Card, out: Path) -> dict[str, Any]:
+        self.open_at_training.append(self.opened - self.llm.closes)
+        self.trained.append(out.name)
+        if self.stop_at == out.name:
+            raise KeyboardInterrupt
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "adapter_model.safetensors").write_bytes(out.name.encode())
+        write_jsonl(out / "metrics.jsonl", [{"step": 1, "loss": 1.0}])
+        card.write(out)
+        return {"steps": 1, "warnings": []}
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> Offline:
+    """The trainers, the policies and the models behind an endpoint replaced, so that no torch is loaded."""
+    world = Offline()
+
+    def open_model(*_: Any, **__: Any) -> Counted:
+        world.opened += 1
+        return world.llm
+
+    def train_sft(task: Task, rows: Sequence[Any], base: str, out: Path, *_: Any, **__: Any) -> dict[str, Any]:
+        return world.train(dataclasses.replace(Card.of(base, task), trained="sft"), out)
+
+    def train_grpo(
+        task: Task, queries: Any, start: str, reward: Reward, out: Path, *_: Any, **__: Any
+    ) -> dict[str, Any]:
+        reward.score(["a wish"] * 2, ["a window", "a door"])
+        card = Card.read(Path(start)) if is_policy(start) else Card.of(str(start), task)
+        own = (*card.own_rewards, *reward.identities)
+        return world.train(dataclasses.replace(card, trained="grpo", reward=reward.name, own_rewards=own), out)
+
+    class Policy:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        @classmethod
+        def load(cls, source: str, *, task: Task | None = None) -> Policy:
+            return cls(Path(source).name)
+
+        def generate(self, queries: Sequence[str], *, n: int = 1, **_: Any) -> list[list[str]]:
+            world.wrote.append(self.name)
+            thing = "a door" if self.name.startswith("smollm2") else "a window"
+            return [[f"May it open {thing} for {query}, {i}." for i in range(n)] for query in queries]
+
+    policy = types.ModuleType("inkfire.models.policy")
+    policy.__dict__.update(Policy=Policy, find_model=lambda source: None)
+    for name, module in (
+        ("inkfire.models.policy", policy),
+        ("inkfire.training.sft", types.ModuleType("sft")),
+        ("inkfire.training.grpo", types.ModuleType("grpo")),
+    ):
+        monkeypatch.setitem(sys.modules, name, module)
+    sys.modules["inkfire.training.sft"].__dict__["train_sft"] = train_sft
+    sys.modules["inkfire.training.grpo"].__dict__["train_grpo"] = train_grpo
+    monkeypatch.setattr("inkfire.models.open.open_model", open_model)
+    for module in ("evaluate", "experiment"):  # there is no model whose memory would have to go back
+        monkeypatch.setattr(f"inkfire.runs.{module}.give_back", lambda: None)
+    monkeypatch.setattr("inkfire.report.page.write_report", lambda out: out / "report.html")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    return world
+
+
+RECIPE = """
+name = "small"
+task = "tiny"
+[models]
+writer = "local/smollm2-135m"
+agents = "m"
+[data]
+labelled = "labelled.jsonl"
+queries = "queries.jsonl"
+[curate]
+limit = 2
+candidates = 1
+[refine]
+rounds = 0
+[judge]
+fit_fraction = 0.5
+[grpo]
+max_steps = 1
+batch_size = 1
+[[policies]]
+name = "rm-rl"
+reward = "rm"
+[[policies]]
+name = "judge-rl"
+reward = "judge"
+[[policies]]
+name = "on-top"
+start = "judge-rl"
+reward = "0.5*rm + 0.5*share:!"
+[evaluate]
+queries = 4
+signals = ["judge", "rm", "rubric", "debate"]
+"""
+
+
+@pytest.fixture
+def recipe(tiny_task: Path, tmp_path: Path) -> Callable[..., Path]:
+    """A recipe's file; ``recipe(("old", "new"), …)`` is one in which that was changed."""
+    words = ("window", "door")
+    rows = [
+        {"query": f"a wish for day {i}", "response": f"May day {i} open a {word}.", "label": int(word == "window")}
+        for i in range(48)
+        for word in words
+    ]
+    write_jsonl(tmp_path / "labelled.jsonl", rows)
+    write_jsonl(tmp_path / "queries.jsonl", ({"query": f"a wish for night {i}"} for i in range(16)))
+
+    def made(*changes: tuple[str, str]) -> Path:
+        text = RECIPE.replace('"tiny"', json.dumps(str(tiny_task)))
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        (tmp_path / "small.toml").write_text(text)
+        return tmp_path / "small.toml"
+
+    return made

@@ -1,0 +1,249 @@
+"""A recipe as a list of runs, offline: every stage, kills, changes, names that mean nothing, what is closed when."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from offline import Offline
+
+from inkfire.errors import InputError, RecipeError, RunFolderError, TaskError
+from inkfire.files.jsonl import read_jsonl, sha256_file
+from inkfire.models.card import Card
+from inkfire.runs.context import Place
+from inkfire.runs.experiment import plan, run_recipe
+from inkfire.runs.like import repeat
+from inkfire.runs.recipe import load_recipe
+
+RecipeFile = Callable[..., Path]
+STAGES = ["audit", "sft", "candidates", "curate", "reward_model", "refine", "judge", "rm-rl", "judge-rl", "on-top"]
+
+
+def run(file: Path, out: Path, **place: Any) -> dict[str, Any]:
+    return run_recipe(load_recipe(str(file)), Place(out, **place))
+
+
+def stages(out: Path) -> dict[str, bytes]:
+    return {path.stem: path.read_bytes() for path in sorted((out / "stages").glob("*.json"))}
+
+
+def test_every_stage_runs_without_weights(offline: Offline, recipe: RecipeFile, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    result = run(recipe(), out)
+    assert offline.trained == ["sft", "rm-rl", "judge-rl", "on-top"]
+    assert list(result["evaluation"]) == ["base", "sft", "rm-rl", "judge-rl", "on-top"]
+    assert {name: row["own_reward"] for name, row in result["evaluation"].items()} == {
+        "base": [], "sft": [], "rm-rl": ["rm"], "judge-rl": ["judge"], "on-top": ["judge", "rm"],
+    }  # fmt: skip
+    assert result["comparison"]["signals"] == ["judge", "rm", "rubric", "debate", "length"]
+    assert result["evaluation"]["sft"]["excellent_rate"]["rubric"] == 1
+    assert result["evaluation"]["base"]["excellent_rate"]["rubric"] == 0
+    assert stages(out).keys() == {*STAGES, "evaluate"}
+    assert result["report"] == str(out / "report.html")
+    for name in ("sft", "curate", "reward_model", "refine", "judge", "rm-rl", "evaluate"):
+        assert (out / name / "manifest.json").is_file()  # each is a run of its own
+    assert not (out / ".inkfire").exists()  # one ledger, beside the run
+    written = [row["query"] for row in read_jsonl(out / "evaluate" / "responses-sft.jsonl")]
+    held_out = [row["query"] for row in read_jsonl(out / "data" / "held_out_queries.jsonl")]
+    assert written == held_out
+
+
+def test_what_is_opened_is_closed_and_no_model_is_open_while_a_policy_without_a_judge_trains(
+    offline: Offline, recipe: RecipeFile, tmp_path: Path
+) -> None:
+    run(recipe(), tmp_path / "run")
+    assert offline.opened == offline.llm.closes
+    assert dict(zip(offline.trained, offline.open_at_training, strict=True)) == {
+        "sft": 0, "rm-rl": 0, "judge-rl": 1, "on-top": 0,
+    }  # fmt: skip
+
+
+def test_typed_again_it_is_read_back(offline: Offline, recipe: RecipeFile, tmp_path: Path) -> None:
+    first = run(recipe(), tmp_path / "run")
+    before, trained, opened = stages(tmp_path / "run"), list(offline.trained), offline.opened
+    again = run(recipe(), tmp_path / "run", yes=False)
+    assert (stages(tmp_path / "run"), offline.trained, offline.opened) == (before, trained, opened)
+    assert again["evaluation"] == first["evaluation"]
+    assert again["cached"] == again["calls"]
+
+
+@pytest.mark.parametrize("stage", ["sft", "judge-rl", "on-top"])
+def test_killed_in_a_training_it_goes_on_to_the_same_end(
+    offline: Offline, recipe: RecipeFile, tmp_path: Path, stage: str
+) -> None:
+    run(recipe(), tmp_path / "whole")
+    offline.stop_at = stage
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe(), tmp_path / "run")
+    assert offline.opened == offline.llm.closes
+    offline.stop_at = None
+    run(recipe(), tmp_path / "run")
+    for name in STAGES:
+        assert json.loads(stages(tmp_path / "run")[name]).keys() == json.loads(stages(tmp_path / "whole")[name]).keys()
+    assert offline.trained.count(stage) == 3  # whole, killed, resumed
+    assert offline.trained.count("sft") == (3 if stage == "sft" else 2)
+
+
+def test_a_failed_first_try_binds_nobody(offline: Offline, recipe: RecipeFile, tmp_path: Path) -> None:
+    offline.stop_at = "sft"
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe(), tmp_path / "run")
+    (tmp_path / "run" / "stages" / "audit.json").unlink()
+    for path in sorted((tmp_path / "run").rglob("*"), reverse=True):
+        if path.name != "manifest.json" or path.parent.name == "sft":
+            path.unlink() if path.is_file() else path.rmdir()
+    offline.stop_at = None
+    run(recipe(("limit = 2", "limit = 3")), tmp_path / "run")
+
+
+CHANGES = [
+    (('"rm", "rubric", "debate"]', '"rm"]'), ["evaluate"]),
+    (("max_steps = 1", "max_steps = 2"), ["rm-rl", "judge-rl", "on-top", "evaluate"]),
+    (('reward = "0.5*rm + 0.5*share:!"', 'reward = "rm"'), ["on-top", "evaluate"]),
+    (("limit = 2", "limit = 3"), ["candidates", "curate", "reward_model", "rm-rl", "on-top", "evaluate"]),
+    (("rounds = 0", "rounds = 0\npatience = 3"), ["refine", "judge", "judge-rl", "on-top", "evaluate"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "void"), CHANGES)
+def test_a_change_redoes_what_depends_on_it_with_consent(
+    offline: Offline, recipe: RecipeFile, tmp_path: Path, change: tuple[str, str], void: list[str]
+) -> None:
+    out = tmp_path / "run"
+    run(recipe(), out)
+    trained, before = len(offline.trained), stages(out)
+    changed = recipe(change)
+    with pytest.raises(RunFolderError, match=f"--yes redoes the stages {', '.join(void)}, or use another --out"):
+        run(changed, out)
+    assert stages(out) == before  # nothing is lost by asking
+    assert [row["stage"] for row in plan(load_recipe(str(changed)), Place(out)) if row["state"] == "redo"] == void
+    run(changed, out, yes=True)
+    again = [name for name in ("rm-rl", "judge-rl", "on-top") if name in void]
+    assert offline.trained[trained:] == ([] if "refine" in void else again)  # the same rules: nothing to learn anew
+    assert {name for name in before if stages(out)[name] == before[name]} >= set(before) - set(void)
+    assert run(changed, out)["report"]  # and is agreed on from then on
+
+
+def test_more_signals_write_no_text_again(offline: Offline, recipe: RecipeFile, tmp_path: Path) -> None:
+    fewer = recipe(('signals = ["judge", "rm", "rubric", "debate"]', 'signals = ["rm"]'))
+    run(fewer, tmp_path / "run")
+    wrote = list(offline.wrote)
+    result = run(recipe(), tmp_path / "run", yes=True)
+    assert offline.wrote == wrote
+    assert result["comparison"]["signals"] == ["judge", "rm", "rubric", "debate", "length"]
+
+
+def test_another_endpoint_and_other_limits_are_the_same_run(
+    offline: Offline, recipe: RecipeFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(recipe(), tmp_path / "run")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:10/v1")
+    (tmp_path / "run").rename(tmp_path / "moved")
+    trained = len(offline.trained)
+    run(recipe(), tmp_path / "moved")
+    assert len(offline.trained) == trained
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (('"rubric", "debate"]', '"rubrik", "debate"]'), RecipeError, "unknown signal 'rubrik'; did you mean 'rubric'"),
+        (('reward = "judge"', 'reward = "jugde"'), RecipeError, "the reward of 'judge-rl'"),
+        (('start = "judge-rl"', 'start = "judge-lr"'), RecipeError, "did you mean 'judge-rl'"),
+        (('writer = "local/smollm2-135m"', 'writer = "local/smollm2-153m"'), InputError, "did you mean 'smollm2-135m'"),
+        (('writer = "local/smollm2-135m"', 'writer = "smollm2-135m"'), InputError, "local/smollm2-135m"),
+        (('agents = "m"', 'agents = "local/qwen2.5-coder-9b"'), InputError, "unknown model"),
+        (("candidates = 1", 'candidates = 1\nwriter = ["local/nobody"]'), InputError, "unknown model 'nobody'"),
+    ],
+)
+def test_every_name_is_checked_before_the_first_stage(
+    offline: Offline, recipe: RecipeFile, tmp_path: Path, change: tuple[str, str], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        run(recipe(change), tmp_path / "run")
+    assert not (tmp_path / "run" / "manifest.json").exists()
+    assert offline.trained == []
+
+
+def test_a_misspelt_variable_of_a_prompt_is_named_before_the_first_stage(
+    offline: Offline, recipe: RecipeFile, tiny_task: Path, tmp_path: Path
+) -> None:
+    prompt = tiny_task / "prompts" / "rubric.jinja"
+    prompt.write_text(prompt.read_text().replace("{{ query | quote }}", "{{ qurey | quote }}"))
+    with pytest.raises(TaskError, match=r"rubric\.jinja:\d+: unknown variable 'qurey'; did you mean 'query'"):
+        run(recipe(), tmp_path / "run")
+    assert offline.trained == []
+
+
+def test_labels_of_one_class_are_refused_before_the_first_stage(
+    offline: Offline, recipe: RecipeFile, tmp_path: Path
+) -> None:
+    file = recipe()
+    rows = [{**row, "label": 1} for row in read_jsonl(tmp_path / "labelled.jsonl")]
+    (tmp_path / "labelled.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(InputError, match=r"one class|both"):
+        run(file, tmp_path / "run")
+    assert not (tmp_path / "run" / "manifest.json").exists()
+
+
+def test_the_plan_says_what_would_run_and_writes_nothing(offline: Offline, recipe: RecipeFile, tmp_path: Path) -> None:
+    rows = plan(load_recipe(str(recipe())), Place(tmp_path / "run"))
+    assert [row["stage"] for row in rows] == [*STAGES, "evaluate"]
+    assert {row["state"] for row in rows} == {"to do"}
+    assert not (tmp_path / "run").exists()
+    calls = {row["stage"]: row["calls"] for row in rows}
+    assert calls["curate"] > 0
+    assert calls["sft"] == calls["reward_model"] == calls["rm-rl"] == 0
+    run(recipe(), tmp_path / "run")
+    assert {row["state"] for row in plan(load_recipe(str(recipe())), Place(tmp_path / "run"))} == {"done"}
+
+
+def test_a_run_is_repeated_from_its_manifest(offline: Offline, recipe: RecipeFile, tmp_path: Path) -> None:
+    first = run(recipe(), tmp_path / "runs" / "a", seed=3)
+    again = repeat(tmp_path / "runs" / "a", Place(tmp_path / "elsewhere" / "b"))
+    assert again["evaluation"] == first["evaluation"]
+    before, after = (json.loads((path / "manifest.json").read_text()) for path in (
+        tmp_path / "runs" / "a", tmp_path / "elsewhere" / "b"))  # fmt: skip
+    assert after == before
+    (tmp_path / "labelled.jsonl").write_text("{}\n")
+    with pytest.raises(InputError, match=r"input labelled of .* has changed"):
+        repeat(tmp_path / "runs" / "a", Place(tmp_path / "c"))
+
+
+def test_each_stage_is_repeated_from_its_own_manifest(offline: Offline, recipe: RecipeFile, tmp_path: Path) -> None:
+    run(recipe(), tmp_path / "run")
+    for name in ("sft", "curate", "reward_model", "refine", "judge", "judge-rl", "evaluate"):
+        repeat(tmp_path / "run" / name, Place(tmp_path / "again" / name))
+        one, two = (
+            json.loads((at / name / "manifest.json").read_text()) for at in (tmp_path / "run", tmp_path / "again")
+        )
+        assert one == two
+    assert sha256_file(tmp_path / "again" / "curate" / "pairs.jsonl") == sha256_file(
+        tmp_path / "run/curate/pairs.jsonl"
+    )
+
+
+def test_a_folder_in_use_names_who_uses_it(offline: Offline, recipe: RecipeFile, tmp_path: Path) -> None:
+    code = "import sys; from pathlib import Path; from inkfire.files.run import locked\n"
+    code += "with locked(Path(sys.argv[1])):\n print('held', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code, str(tmp_path / "run")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(RunFolderError, match=f"in use by process {other.pid}"):
+            run(recipe(), tmp_path / "run")
+        other.kill()
+    run(recipe(), tmp_path / "run")
+
+
+def test_nothing_that_is_saved_has_an_absolute_path(offline: Offline, recipe: RecipeFile, tmp_path: Path) -> None:
+    run(recipe(), tmp_path / "run")
+    for path in (tmp_path / "run").rglob("manifest.json"):
+        assert str(tmp_path / "run") not in path.read_text(), path
+    assert Card.read(tmp_path / "run" / "rm-rl").own_rewards[0].kind == "reward model"
