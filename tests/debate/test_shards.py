@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inkfire.debate import shards
 from inkfire.debate.debate import Debate
 from inkfire.debate.sampler import RejectionSampler, Tally
 from inkfire.debate.shards import Shard, distinct
@@ -149,7 +148,7 @@ def test_no_more_than_a_parcel_of_each_part_is_held(tmp_path: Path, monkeypatch:
         def __init__(self, out: Path) -> None:
             self.out = out
 
-    monkeypatch.setattr(shards, "_Part", Part)
+    monkeypatch.setattr("inkfire.runs.shards._Part", Part)
     merge_outputs([Folder(tmp_path / "0"), Folder(tmp_path / "1")], tmp_path)  # type: ignore[list-item]
     assert (tmp_path / "outcomes.jsonl").read_text().split() == [str(i) for i in range(100)]
     assert read == sorted(read)

@@ -30,9 +30,9 @@ QUERIES = [f"a query for the generator {number}" for number in range(12)]
 Model = Callable[..., ScriptedLLM]
 
 
-async def refined(task: Task, llm: ScriptedLLM, texts: list[Labelled], **settings: Any) -> Refined:
+async def refined(task: Task, llm: ScriptedLLM, texts: list[Labelled], seed: int = 0, **settings: Any) -> Refined:
     training, validation = split_by_query(texts, fraction=0.5, seed=0)
-    return await Refiner(task, llm, QUERIES, training, validation, RefineSettings(**settings)).run()
+    return await Refiner(task, llm, QUERIES, training, validation, RefineSettings(**settings), seed=seed).run()
 
 
 async def measured(task: Task, llm: ScriptedLLM, splits: Splits, judge: JudgeSpec) -> Refinement:

@@ -15,14 +15,13 @@ from inkfire.files.jsonl import write_jsonl
 from inkfire.judge.calibration import Calibration
 from inkfire.judge.principles import Principles
 from inkfire.judge.spec import JudgeSpec
+from inkfire.models.card import Card
 from inkfire.records import Identity, Query
 from inkfire.rewards.load import identities_of
-from inkfire.runs.evaluate import evaluate_policies
+from inkfire.runs.context import Place
+from inkfire.runs.evaluate import EvaluateInputs, EvaluateSettings, evaluate
 from inkfire.tasks.task import load_task
 from inkfire.training.reward_model import train_reward_model
-
-pytest.importorskip("trl")
-from inkfire.models.policy import Card
 
 MEASURED = {"scored": 80, "auc": 0.8, "auc_ci": [0.7, 0.9]}
 
@@ -60,20 +59,30 @@ def policy(tiny_task: Path, tmp_path: Path) -> Callable[..., str]:
 
 
 @pytest.fixture
-def evaluate(tiny_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+def compared(tiny_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
     """The comparison of policies that write one text whatever they are asked."""
     write_jsonl(tmp_path / "q.jsonl", [{"query": f"a wish {i}"} for i in range(4)])
 
-    def written(run: Any, name: str, source: str, task: Any, queries: list[Query], **_: Any) -> list[list[str]]:
+    def written(context: Any, name: str, source: str, task: Any, queries: list[Query], *_: Any) -> list[list[str]]:
         return [["May it open like a window."] for _ in queries]
 
-    monkeypatch.setattr("inkfire.runs.evaluate.generate_once", written)
-    common: dict[str, Any] = {"prompts": tmp_path / "q.jsonl", "task": str(tiny_task), "model": "m"}
-    return lambda **more: evaluate_policies(**common, out=tmp_path / "out", **more)
+    monkeypatch.setattr("inkfire.runs.evaluate.written", written)
+
+    def compared(policies: dict[str, str], signals: dict[str, str | None]) -> dict[str, Any]:
+        inputs = EvaluateInputs(
+            task=str(tiny_task),
+            prompts=tmp_path / "q.jsonl",
+            model="m",
+            policies=tuple(f"{name}={at}" for name, at in policies.items()),
+            signals=tuple(kind if at is None else f"{kind}={at}" for kind, at in signals.items()),
+        )
+        return evaluate(inputs, EvaluateSettings(), Place(tmp_path / "out", yes=True))
+
+    return compared
 
 
 def test_own_signals_are_told_by_identity_and_descent(
-    evaluate: Callable[..., dict[str, Any]],
+    compared: Callable[..., dict[str, Any]],
     judge: Callable[..., Path],
     policy: Callable[..., str],
     llm: Counted,
@@ -96,9 +105,7 @@ def test_own_signals_are_told_by_identity_and_descent(
 
     def own(**signals: Path | None) -> dict[str, list[str]]:
         named = {kind: None if at is None else str(at) for kind, at in signals.items()}
-        result = evaluate(policies=policies, signals=named)
-        (tmp_path / "out" / "manifest.json").unlink()
-        (tmp_path / "out" / "evaluation.json").unlink()
+        result = compared(policies=policies, signals=named)
         return {name: policy["own_reward"] for name, policy in result["policies"].items()}
 
     same = own(rm=tmp_path / "moved", judge=fitted, length=None)
@@ -115,18 +122,18 @@ def test_own_signals_are_told_by_identity_and_descent(
 
 
 def test_a_mode_asked_for_by_name_is_the_judge_that_was_the_reward(
-    evaluate: Callable[..., dict[str, Any]], judge: Callable[..., Path], policy: Callable[..., str], llm: Counted
+    compared: Callable[..., dict[str, Any]], judge: Callable[..., Path], policy: Callable[..., str], llm: Counted
 ) -> None:
     rubric = identities_of(str(judge("rubric", mode="rubric")))
-    result = evaluate(policies={"rl": policy("rl", "judge:rubric:m", rubric)}, signals={"rubric": None, "debate": None})
+    result = compared(policies={"rl": policy("rl", "judge:rubric:m", rubric)}, signals={"rubric": None, "debate": None})
     assert result["policies"]["rl"]["own_reward"] == ["rubric"]
-    assert llm.closes == 2
+    assert llm.closes == 1  # both ask the model that was opened once
 
 
 def test_an_error_closes_what_is_open(
-    evaluate: Callable[..., dict[str, Any]], judge: Callable[..., Path], policy: Callable[..., str], llm: Counted
+    compared: Callable[..., dict[str, Any]], judge: Callable[..., Path], policy: Callable[..., str], llm: Counted
 ) -> None:
     uncalibrated = judge("uncalibrated", calibration=None)
     with pytest.raises(InputError, match="no threshold"):
-        evaluate(policies={"rl": policy("rl", "share:!", ())}, signals={"judge": str(uncalibrated)})
+        compared(policies={"rl": policy("rl", "share:!", ())}, signals={"judge": str(uncalibrated)})
     assert llm.closes == 1

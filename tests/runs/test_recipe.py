@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from inkfire.errors import RecipeError
-from inkfire.files.run import Run
-from inkfire.llm.ledger import Ledger
-from inkfire.runs.context import Context
-from inkfire.runs.experiment import plan
-from inkfire.runs.recipe import load_recipe, recipe_names
-from inkfire.tasks.task import load_task, task_names
+from inkfire.judge.spec import JudgeSettings
+from inkfire.refine.rounds import RefineSettings
+from inkfire.runs.curate import CurateSettings
+from inkfire.runs.evaluate import EvaluateSettings
+from inkfire.runs.experiment import stages_of
+from inkfire.runs.recipe import Recipe, load_recipe, new_recipe, recipe_names
+from inkfire.tasks.task import task_names
+from inkfire.training.settings import GrpoSettings, RewardModelSettings, SftSettings
 
 MINIMAL = 'name = "mine"\ntask = "greetings-en"\n[models]\nwriter = "local/a"\nagents = "local/b"\n'
 
@@ -31,15 +35,7 @@ def test_every_recipe_that_ships_parses(name):
 def test_the_demo_compares_both_strategies():
     recipe = load_recipe("demo-zh")
     assert [policy.reward for policy in recipe.policies] == ["rm", "judge"]
-    assert [name for name, _ in plan(recipe)][-3:] == ["rm-rl", "judge-rl", "evaluate"]
-
-
-@pytest.mark.parametrize(("line", "most"), [("", load_task("greetings-en").max_tokens), ("max_tokens = 9\n", 9)])
-def test_a_recipe_may_say_how_long_a_text_can_be(tmp_path, line, most):
-    recipe = load_recipe(write(tmp_path, line + MINIMAL))
-    run = Run.open(tmp_path / "run", command="run", settings={}, inputs={}, seed=0)
-    with Ledger(tmp_path / "ledger.sqlite", run="run") as ledger:
-        assert Context(recipe, run, ledger).task.max_tokens == most
+    assert [name for name, _ in stages_of(recipe)][-3:] == ["rm-rl", "judge-rl", "evaluate"]
 
 
 def test_an_unknown_key_is_named_with_its_line(tmp_path):
@@ -67,3 +63,32 @@ def test_policies_that_cannot_be_trained(tmp_path, policies, message):
 def test_data_paths_are_relative_to_the_recipe(tmp_path):
     recipe = load_recipe(write(tmp_path, MINIMAL + '[data]\nqueries = "q.txt"\n'))
     assert recipe.data.queries == tmp_path / "q.txt"
+
+
+def test_keys_of_earlier_recipes_mean_what_they_meant(tmp_path):
+    recipe = load_recipe(write(tmp_path, MINIMAL + '[curate]\nqueries = 3\npair_policy = "all"\n'))
+    assert (recipe.curate.limit, recipe.curate.pairs) == (3, "all")
+
+
+def test_a_table_is_the_settings_of_its_command():
+    """The same names and the same defaults, whichever door is taken."""
+    for table, settings in (
+        (Recipe.sft, SftSettings),
+        (Recipe.curate, CurateSettings),
+        (Recipe.reward_model, RewardModelSettings),
+        (Recipe.refine, RefineSettings),
+        (Recipe.judge, JudgeSettings),
+        (Recipe.grpo, GrpoSettings),
+        (Recipe.evaluate, EvaluateSettings),
+    ):
+        assert isinstance(table, settings)
+        assert {name: getattr(table, name) for name in vars(settings())} == vars(settings())
+
+
+def test_a_recipe_of_ones_own_is_begun_from_one_that_ships(tmp_path):
+    new_recipe(tmp_path / "My Cards.toml", like="demo-en")
+    recipe = load_recipe(str(tmp_path / "My Cards.toml"))
+    assert recipe.name == "my-cards"
+    assert dataclasses.replace(recipe, name="demo-en") == load_recipe("demo-en")
+    with pytest.raises(RecipeError, match="there already"):
+        new_recipe(tmp_path / "My Cards.toml", like="demo-en")

@@ -9,7 +9,7 @@ from scripted_judge import RULE, Counted, Model
 
 from inkfire.errors import EndpointDown
 from inkfire.judge.spec import JudgeSpec
-from inkfire.runs.score import rank, score_file
+from inkfire.runs.score import ScoreInputs, rank, score
 
 MEASURED = {"scored": 80, "auc": 0.8, "auc_ci": [0.7, 0.9]}
 
@@ -23,7 +23,7 @@ def judge(tiny_task: Path, tmp_path: Path) -> str:
 def test_a_judges_model_is_closed(judge: str, tiny_task: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     llm = Counted(Model(RULE))
     monkeypatch.setattr("inkfire.models.open.open_model", lambda *_, **__: llm)
-    assert score_file(judge, tiny_task / "labelled.jsonl", "data")["scored"] == 16
+    assert score(ScoreInputs(reward=judge, data=tiny_task / "labelled.jsonl"), None)["scored"] == 16
     assert llm.closes == 1
     assert len(rank(judge, "a wish", ["one", "two"])) == 2
     assert llm.closes == 2
@@ -33,5 +33,5 @@ def test_also_after_an_error(judge: str, tiny_task: Path, monkeypatch: pytest.Mo
     llm = Counted([EndpointDown("gone")] * 32)
     monkeypatch.setattr("inkfire.models.open.open_model", lambda *_, **__: llm)
     with pytest.raises(EndpointDown):
-        score_file(judge, tiny_task / "labelled.jsonl", "data")
+        score(ScoreInputs(reward=judge, data=tiny_task / "labelled.jsonl"), None)
     assert llm.closes == 1

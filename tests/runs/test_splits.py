@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from inkfire.errors import InputError
@@ -31,9 +33,7 @@ def test_a_bound_on_the_judged_texts_keeps_whole_queries():
     recipe = load_recipe("demo-zh")
     task = load_task(recipe.task)
     splits = make_splits(recipe, task, 0)
-    unbounded = make_splits(
-        recipe.model_copy(update={"judge": recipe.judge.model_copy(update={"labelled": None})}), task, 0
-    )
+    unbounded = make_splits(replace(recipe, judge=replace(recipe.judge, labelled=None)), task, 0)
     judged = {row.query for row in (*splits.fit, *splits.test)}
     assert len([*splits.fit, *splits.test]) == recipe.judge.labelled
     assert [row for row in task.labelled() if row.query in judged] == [
@@ -52,6 +52,6 @@ def test_the_seed_decides_the_split():
 
 def test_too_few_queries_are_refused_with_the_fix():
     recipe = load_recipe("demo-en")
-    greedy = recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update={"queries": 10_000})})
+    greedy = replace(recipe, evaluate=replace(recipe.evaluate, queries=10_000))
     with pytest.raises(InputError, match=r"lower evaluate\.queries"):
         make_splits(greedy, load_task(recipe.task), 0)

@@ -10,10 +10,11 @@ from scripted_judge import Counted
 
 from inkfire.errors import BudgetExceeded
 from inkfire.judge.spec import JudgeSpec
-from inkfire.runs.train import run_grpo
+from inkfire.runs.context import Place
+from inkfire.runs.train import GrpoInputs, grpo
+from inkfire.training.settings import GrpoSettings
 
 pytest.importorskip("trl")
-from inkfire.training.grpo import GrpoSettings
 
 
 def test_a_training_that_stops_closes_its_judge(
@@ -28,7 +29,7 @@ def test_a_training_that_stops_closes_its_judge(
     monkeypatch.setattr("inkfire.models.policy.find_model", lambda _: None)
     monkeypatch.setattr("inkfire.training.grpo.train_grpo", stop)
     JudgeSpec(str(tiny_task), "m", "logprob").save(tmp_path / "judge")
-    named = {"task": str(tiny_task), "start": "m", "reward": str(tmp_path / "judge"), "out": tmp_path / "rl"}
+    inputs = GrpoInputs(task=str(tiny_task), policy="m", reward=str(tmp_path / "judge"), force=True)
     with pytest.raises(BudgetExceeded):
-        run_grpo(**named, config=GrpoSettings(), force=True)
+        grpo(inputs, GrpoSettings(), Place(tmp_path / "rl"))
     assert llm.closes == 1
