@@ -347,7 +347,7 @@ class _Refinement:
         if not 0 < self.settings.screen < len(self.validation):
             return None
         share = self.settings.screen / len(self.validation)
-        _, part = split_by_query(self.validation, fraction=share, seed=self.settings.seed)
+        _, part = split_by_query(self.validation, fraction=share, seed=self.settings.seed, both_labels=False)
         decision = await self._decide(candidate, part, f"round {number}: screening")
         passed = decision.effect > 0
         why = f"AUC changes by {decision.effect:+.3f} on the {decision.n} texts of the screening: no gain"

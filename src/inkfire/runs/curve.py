@@ -26,12 +26,12 @@ from inkfire.files.jsonl import write_jsonl
 from inkfire.files.run import Run
 from inkfire.judge.calibration import MIN_LABELS, Method, fit_calibration, raw_score
 from inkfire.judge.judging import Access, finish, lasting, read_back
-from inkfire.judge.measure import resampled_rates
 from inkfire.judge.principles import read_principles
 from inkfire.judge.spec import SavedJudge
 from inkfire.llm import loop
 from inkfire.records import Labelled, Verdict
 from inkfire.runs.judge import JudgeSettings, choose_examples, judge_parts
+from inkfire.stats.agreement import resampled_rates
 from inkfire.stats.intervals import auc, resampled_auc
 from inkfire.tasks.task import load_task
 
