@@ -290,7 +290,7 @@ def _stored(path: Path) -> dict[str, Any] | None:
 def _auc(texts: Sequence[Labelled], verdicts: Sequence[Verdict], seed: int) -> dict[str, Any]:
     rows = [(t, s) for t, v in zip(texts, verdicts, strict=True) if (s := raw_score(v)) is not None]
     found = bootstrap_auc([t.label for t, _ in rows], [s for _, s in rows], [t.query for t, _ in rows], seed=seed)
-    return {"matched_auc": found.estimate, "matched_auc_ci": [found.low, found.high]}
+    return found.named("matched_auc")
 
 
 def endpoint(options: argparse.Namespace) -> tuple[str, str | None, Any]:
@@ -322,9 +322,8 @@ def _difference(bench: Bench, ours: Sequence[Verdict], other: Sequence[Verdict])
         for text, new, old in zip(bench.parts.test, ours[a:b], other[a:b], strict=True)
         if (mine := raw_score(new)) is not None and (theirs := raw_score(old)) is not None
     ]
-    effect, resampled = auc_difference(*(list(column) for column in zip(*rows, strict=True)), seed=bench.options.seed)
-    low, high = np.quantile(resampled, (0.025, 0.975))
-    return {"auc_difference": effect, "auc_difference_ci": [float(low), float(high)], "n": len(rows)}
+    found = auc_difference(*(list(column) for column in zip(*rows, strict=True)), seed=bench.options.seed)
+    return found.named("auc_difference") | {"n": len(rows)}
 
 
 async def compare(bench: Bench) -> dict[str, Any]:

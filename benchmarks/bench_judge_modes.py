@@ -122,15 +122,11 @@ def _paired(
         if a is not None and b is not None
     ]
     labels, verdict, logprob, queries = (list(column) for column in zip(*rows, strict=True))
-    effect, resampled = auc_difference(labels, verdict, logprob, queries, seed=seed)
-    low, high = np.quantile(resampled, (0.025, 0.975))
     return {
         "paired_n": len(rows),
         "verdict_auc": auc(labels, verdict),
         "logprob_auc": auc(labels, logprob),
-        "auc_difference": effect,
-        "auc_difference_ci": [float(low), float(high)],
-    }
+    } | auc_difference(labels, verdict, logprob, queries, seed=seed).named("auc_difference")
 
 
 async def throughput(options: argparse.Namespace, task: Task, texts: Sequence[Labelled]) -> dict[str, Any]:
