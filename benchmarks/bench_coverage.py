@@ -82,8 +82,8 @@ def coverage(sets: int, rate: float, queries: int, texts: int, rho: float) -> li
 
 
 def false_claims(sets: int, queries: int, signals: int = 4, rate: float = 0.5) -> float:
-    """The share of comparisons of two policies that are alike, by signals that agree no more than the texts do, of which
-    the words say that one is better or worse."""
+    """The share of comparisons of two policies that are alike, by independent signals, of which the words say that one
+    is better or worse (or both, by signals that disagree)."""
     random, clusters, wrong = np.random.default_rng(1), list(range(queries)), 0
     policies = {"base": {"own_reward": []}, "rl": {"own_reward": ["rm"]}}
     for _ in range(sets):
