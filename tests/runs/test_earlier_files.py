@@ -52,7 +52,7 @@ def test_a_judge(tmp_path: Path) -> None:
     assert (spec.examples.n, len(spec.examples.pool)) == (2, 2)
     assert spec.calibration is not None
     assert (spec.calibration.threshold, spec.calibration.n) == (0.5, 20)
-    with pytest.raises(RefusedReward, match="its AUC is 0.50"):
+    with pytest.raises(RefusedReward, match=r"its AUC is 0.50"):
         load_reward(tmp_path)
 
 
