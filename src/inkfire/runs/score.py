@@ -115,7 +115,7 @@ def _texts(
     out: dict[str, Any] = {"n": len(texts), "scored": len(scored), "missing": len(texts) - len(scored)}
     out["mean"] = sum(score for _, score in scored) / len(scored) if scored else None
     if cut is not None:
-        out |= rate("excellent_rate", [score >= cut for _, score in scored])
+        out |= rate("excellent_rate", [score >= cut for _, score in scored], [text.query for text, _ in scored])
     labelled = [(text, score) for text, score in scored if isinstance(text, Labelled)]
     if labelled:
         labels, queries = [text.label for text, _ in labelled], [text.query for text, _ in labelled]
@@ -124,5 +124,6 @@ def _texts(
         out |= {"auc": area.estimate, "auc_ci": [area.low, area.high]}
         out |= {"length_auc": length.estimate, "length_auc_ci": [length.low, length.high]}
         if cut is not None:
-            out |= binary_metrics(labels, [int(score >= cut) for _, score in labelled]) | {"n": len(texts)}
+            says = [int(score >= cut) for _, score in labelled]
+            out |= binary_metrics(labels, says, queries, seed) | {"n": len(texts)}
     return out, rows
