@@ -39,7 +39,10 @@ _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 def settings(cls: type[T]) -> type[T]:
     """A frozen dataclass of keyword fields that, read from a file, refuses unknown keys and converts no types."""
     cls.__pydantic_config__ = ConfigDict(extra="forbid", strict=True)  # type: ignore[attr-defined]
-    return dataclass(frozen=True, kw_only=True)(cls)
+    made = dataclass(frozen=True, kw_only=True)(cls)
+    if made.__base__ is not object:  # cyclopts looks hints up in this module, where those of inherited fields are not
+        made.__init__.__annotations__ = typing.get_type_hints(made, include_extras=True)
+    return made
 
 
 class Strict(BaseModel):

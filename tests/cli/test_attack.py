@@ -93,7 +93,7 @@ def test_the_judge_must_be_named(cli: Cli, tmp_path: Path) -> None:
     assert "--task and --model, or --judge" in err
     code, _, err = cli("judge", "--json")
     assert code == 2
-    assert "needs --task, --model, --data and --out" in err
+    assert "--task is missing; see inkfire judge --help" in err
 
 
 def test_probes_report_flips_and_shifts(cli: Cli, tiny_task: Path, tmp_path: Path, endpoint: str) -> None:

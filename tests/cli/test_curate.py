@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from stub_endpoint import Stub, default_reply
 
-from inkfire.cli.curate import conversation, parse_agents, parse_writers
-from inkfire.errors import InputError
+from inkfire.cli.curate import conversation
 from inkfire.files.jsonl import read_jsonl, write_jsonl
 
 Cli = Callable[..., tuple[int, dict[str, Any], str]]
@@ -198,7 +197,7 @@ def test_a_model_on_this_machine_needs_no_price(
 ) -> None:
     served = SimpleNamespace(base_url=endpoint, api_key="key", model_key="sha:1", release=lambda: None)
     monkeypatch.setattr("inkfire.models.store.pull", Path)
-    monkeypatch.setattr("inkfire.models.engine.acquire", lambda weights: served)
+    monkeypatch.setattr("inkfire.models.engine.acquire", lambda weights, embedding: served)
     code, _, err = cli(*command, "--budget", "5.00")
     assert code == 2
     assert "needs the price of 'stub'" in err
@@ -213,9 +212,10 @@ def test_a_model_on_this_machine_needs_no_price(
     [
         ({"--task": "greetings-xx"}, "no task 'greetings-xx'"),
         ({"--prompts": "missing.txt"}, "missing.txt: no such file"),
-        ({"--pairs": "random"}, "--pairs 'random': use length-matched, best-worst, all"),
+        ({"--pairs": "random"}, 'for --pairs. Choose from: "length-matched", "best-worst", "all"'),
         ({"--agent": "jury=m"}, "--agent 'jury=m'"),
         ({"--writer": "m,temprature=1"}, "--writer 'm,temprature=1'"),
+        ({"--writer": "m,temperature=hot"}, "temperature must be a number"),
         ({"--candidates-from": "x.jsonl"}, "--prompts or else --candidates-from"),
         ({"--candidates": "0"}, "greater than or equal to 1"),
     ],
@@ -249,14 +249,15 @@ def test_bad_prompts_are_named_by_line(cli: Cli, command: list[object], tmp_path
     assert "empty.txt" in err
 
 
-def test_writers_and_agents_are_parsed() -> None:
-    assert parse_writers(["m,prompt=writer_alt,temperature=0.8", "org/m:1"]) == [
+def test_writers_and_agents_are_parsed(cli: Cli, command: list[object], tmp_path: Path) -> None:
+    writers = ["--writer", "m,prompt=writer_alt,temperature=0.8", "--writer", "org/m:1"]
+    assert cli(*command, *writers, "--agent", "judge=big", "--agent", "reflect=off", "--limit", 1)[0] == 0
+    about = json.loads((tmp_path / "run" / "manifest.json").read_text())["settings"]
+    assert about["writers"] == [
         {"model": "m", "prompt": "writer_alt", "temperature": 0.8},
         {"model": "org/m:1", "prompt": "writer", "temperature": 1.0},
     ]
-    assert parse_agents(["judge=big", "reflect=off"], "m") == {"positive": "m", "negative": "m", "judge": "big"}
-    with pytest.raises(InputError, match="must be a number"):
-        parse_writers(["m,temperature=hot"])
+    assert about["agents"] == {"positive": "stub", "negative": "stub", "judge": "big"}
 
 
 def test_a_conversation_reads_from_top_to_bottom() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from inkfire.files.jsonl import read_jsonl, write_jsonl
 from inkfire.judge.spec import JudgeSpec
+from inkfire.models.card import trained_against
 from inkfire.rewards.load import identities_of
 
 Cli = Callable[..., tuple[int, dict[str, Any], str]]
@@ -28,8 +29,6 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def test_from_good_texts_to_a_writer(cli: Cli, base: str, tiny_task: Path, tmp_path: Path) -> None:
     """sft → rm → grpo → write, as a user types them; typed again, a command reads its result back."""
-    from inkfire.models.policy import trained_against
-
     sft = ["train", "sft", "--task", tiny_task, "--base", base, "--out", tmp_path / "sft", "--epochs", 1, "--json"]
     code, result, _ = cli(*sft)
     assert (code, result["steps"], result["n"]) == (0, 1, 8)  # the 8 texts labelled 0 are left out
@@ -95,6 +94,16 @@ def test_score_of_pairs_and_texts(cli: Cli, tiny_task: Path, tmp_path: Path) -> 
     assert [row["score"] for row in read_jsonl(tmp_path / "scores" / "scores.jsonl")] == [0.5, 0.0]
 
 
+def test_any_run_is_repeated_from_its_folder(cli: Cli, tiny_task: Path, tmp_path: Path) -> None:
+    rm = ["train", "rm", "--pairs", tiny_task / "pairs.jsonl", "--out", tmp_path / "rm", "--seed", 7, "--json"]
+    assert cli(*rm)[0] == 0
+    code, again, err = cli("run", "--like", tmp_path / "rm", "--out", tmp_path / "again", "--json")
+    assert code == 0, err
+    assert again["out"] == str(tmp_path / "again")
+    for name in ("manifest.json", "reward.json"):
+        assert (tmp_path / "rm" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
 def test_for_people(cli: Cli, tiny_task: Path, tmp_path: Path) -> None:
     code, result, _ = cli("train", "rm", "--pairs", tiny_task / "pairs.jsonl", "--out", tmp_path / "rm")
     assert code == 0
@@ -136,7 +145,7 @@ def test_a_missing_extra_names_the_command_that_installs_it(
     cli: Cli, tiny_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in list(sys.modules):
-        if name.startswith(("inkfire.training", "inkfire.models.policy")):
+        if name.startswith(("inkfire.training", "inkfire.models.policy")) and name != "inkfire.training.settings":
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "peft", None)
     code, _, err = cli("train", "sft", "--task", tiny_task, "--base", "local/x", "--out", tmp_path / "out")

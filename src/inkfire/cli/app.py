@@ -2,107 +2,120 @@
 
 Exit codes: 0 done; 2 the user's input is wrong; 3 stopped by the spend limit; 4 the endpoint kept failing;
 1 a bug (the only case that prints a traceback).
+
+A command is imported when it is called. The list of commands has a line for each, so that it needs none of them; a
+command's own page is its docstring, which begins with the same line.
 """
 
 from __future__ import annotations
 
-import json
+import re
 import sys
-from typing import Annotated
+from collections.abc import Sequence
 
-import typer
+from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnknownCommandError, UnusedCliTokensError
 
 import inkfire
-from inkfire.cli import (
-    attack,
-    audit,
-    curate,
-    data,
-    evaluate,
-    judge,
-    ledger,
-    models,
-    probe,
-    refine,
-    score,
-    tasks,
-    train,
-    write,
-)
-from inkfire.cli import run as experiments
+from inkfire.cli.common import exact, shown_default, visible
 from inkfire.errors import InkfireError
 
-app = typer.Typer(
-    name="inkfire",
-    help="Turn a small language model into a creative writer with reinforcement learning from AI feedback.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+# The order is that of the work, and of `inkfire --help`.
+COMMANDS = {
+    "demo": ("run:demo", "Run the whole pipeline, small, on models embedded in the process."),
+    "run": ("run:run", "Run all stages of a recipe: data, SFT, strategies A and B, GRPO, comparison."),
+    "recipes": ("recipes:app", "Whole experiments as data: list, look at, begin your own."),
+    "models": ("models:app", "Weights of the embedded models: list, download, locate."),
+    "tasks": ("tasks:app", "What to write: list, look at, begin your own."),
+    "data": ("data:app", "Public data sets that belong to a task."),
+    "audit": ("audit:audit", "Find shortcuts, leaks and repeats in data."),
+    "curate": ("curate:app", "Write candidates for queries, debate each, and make preference pairs."),
+    "refine": ("refine:app", "Evolve principles and flaw strategies against each other."),
+    "judge": ("judge:app", "Judge texts, and measure the judge where they are labelled."),
+    "train": ("train:app", "Train a writer or a reward model."),
+    "score": ("score:score", "Apply a reward, beside what length explains."),
+    "write": ("write:write", "Write texts for a query."),
+    "evaluate": ("evaluate:evaluate", "Compare policies on held-out queries."),
+    "report": ("evaluate:report", "Draw RUN/report.html from what the run's stages left."),
+    "ledger": ("ledger:ledger", "Calls, tokens, cost and latency by model."),
+}
+_HELP = ("--help", "-h")
 
 
-def _version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"inkfire {inkfire.__version__}")
-        raise typer.Exit()
+def command_line(*, listed: bool = False) -> App:
+    """The parser. ``listed``: for the list of commands, which imports none of them."""
+    root = App(
+        name="inkfire",
+        help="Turn a small language model into a creative writer with reinforcement learning from AI feedback.",
+        version=f"inkfire {inkfire.__version__}",
+        help_flags=_HELP,
+        help_format="plaintext",
+        result_action="return_value",
+        suppress_keyboard_interrupt=False,
+        default_parameter=Parameter(
+            negative_bool=(), negative_iterable=(), allow_repeating=True, converter=exact, show_default=shown_default
+        ),
+    )
+    for number, (name, (place, line)) in enumerate(COMMANDS.items()):
+        root.command(f"inkfire.cli.{place}", name=name, help=line if listed else None, sort_key=number)
+    return root
 
 
-@app.callback()
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """Turn a small language model into a creative writer with reinforcement learning from AI feedback."""
+def run() -> int:
+    """Run the command line and return the exit code."""
+    tokens = sys.argv[1:]
+    root = command_line(listed=not tokens or tokens[0] in _HELP)
+    try:
+        _, apps, rest = root.parse_commands(tokens)
+        if not rest and apps[-1].default_command is None:
+            _help_on_stderr(root, tokens)
+            return 2
+        root(tokens, exit_on_error=False, print_error=False)
+    except InkfireError as error:
+        return _fail(str(error), error.exit_code)
+    except CycloptsError as error:
+        return _fail(in_words(error), 2)
+    except KeyboardInterrupt:
+        return _fail("interrupted; the same command resumes", 130)
+    return 0
+
+
+def main() -> None:
+    sys.exit(run())
+
+
+def _help_on_stderr(root: App, tokens: Sequence[str]) -> None:
+    from rich.console import Console
+
+    root.help_print(tokens, console=Console(stderr=True))
 
 
 def _fail(message: str, code: int) -> int:
     """One clear message on stderr; with --json also one object on stdout."""
     if "--json" in sys.argv[1:]:
-        sys.stdout.write(json.dumps({"error": message, "exit_code": code}, ensure_ascii=False) + "\n")
-    typer.echo(f"Error: {message}", err=True)
+        from inkfire.files.jsonl import dump
+
+        print(dump({"error": message, "exit_code": code}))
+    print(f"Error: {visible(message)}", file=sys.stderr)
     return code
 
 
-# The order is that of the work, and of `inkfire --help`.
-app.command("demo")(experiments.demo)
-app.command("run")(experiments.run)
-app.add_typer(models.group, name="models")
-app.add_typer(tasks.group, name="tasks")
-app.add_typer(data.group, name="data")
-app.command("audit")(audit.audit)
-app.add_typer(curate.curate_app, name="curate")
-app.add_typer(refine.refine_app, name="refine")
-judge.judge_app.command("attack")(attack.attack)
-judge.judge_app.command("probe")(probe.probe)
-app.add_typer(judge.judge_app, name="judge")
-app.add_typer(train.group, name="train")
-app.command("score")(score.score)
-app.command("write")(write.write)
-app.command("evaluate")(evaluate.evaluate)
-app.command("report")(evaluate.report)
-app.command("ledger")(ledger.ledger)
+def in_words(error: CycloptsError) -> str:
+    """What is wrong with the command line, in one line."""
+    import pydantic
 
+    from inkfire.settings import nearest
 
-def run() -> int:
-    """Run the command line and return the exit code."""
-    command = typer.main.get_command(app)
-    try:
-        result = command.main(prog_name="inkfire", standalone_mode=False)
-    except InkfireError as error:
-        return _fail(str(error), error.exit_code)
-    except (typer.Abort, KeyboardInterrupt):
-        return _fail("interrupted; the same command resumes", 130)
-    except Exception as error:
-        if not hasattr(error, "format_message"):
-            raise
-        if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help text, not a complaint
-            typer.echo(error.format_message(), err=True)
-            return 2
-        return _fail(error.format_message(), 2)
-    return result if isinstance(result, int) else 0
-
-
-def main() -> None:
-    sys.exit(run())
+    left = error.unused_tokens or [""]
+    commands = [name for name in error.app or () if not name.startswith("-")]
+    if isinstance(error, UnknownCommandError) or (commands and left[0][:1] not in ("", "-")):
+        return f"unknown command {left[0]!r}{nearest(left[0], commands)}"
+    if isinstance(error, UnusedCliTokensError):
+        return f"unexpected argument {left[0]!r}"
+    said = str(error)
+    if isinstance(error.__cause__, pydantic.ValidationError):  # its message is a paragraph; its reason is what matters
+        return f"{said.partition('. 1 validation error')[0]}: {error.__cause__.errors()[0]['msg']}"
+    if isinstance(error, MissingArgumentError):
+        page = f"inkfire {' '.join(error.command_chain or ())} --help"
+        missing = "requires an argument" if error.keyword else f"is missing; see {page}"
+        return re.sub(r'^Command "[^"]*" parameter (\S+) requires an argument', rf"\1 {missing}", said).rstrip(".")
+    return said.replace("|None", "")

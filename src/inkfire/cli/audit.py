@@ -3,54 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from inkfire.cli import common
+from inkfire.cli.common import Json, Seed, flat, say
+from inkfire.runs.audit import AuditInputs
+from inkfire.runs.audit import audit as look
 
-from inkfire.cli.common import Json, Seed, emit
 
+def audit(*, inputs: Annotated[AuditInputs, flat] = AuditInputs(), seed: Seed = 0, json: Json = False) -> None:
+    """Find shortcuts, leaks and repeats in data.
 
-def audit(
-    pairs: Annotated[Path | None, typer.Option("--pairs", help="Preference pairs, in any supported format.")] = None,
-    labelled: Annotated[Path | None, typer.Option("--labelled", help="Texts with a label, 1 good or 0 bad.")] = None,
-    against: Annotated[
-        list[Path] | None, typer.Option("--against", help="Another file to look for the same rows in; repeatable.")
-    ] = None,
-    seed: Seed = 0,
-    json: Json = False,
-) -> None:
-    """Find shortcuts (length, wording), leaks (rows that other files hold too), repeats, mixed languages, refusals and
-    unbalanced slices (by the rows' tags) in data.
+    Shortcuts are length and wording; leaks are rows that other files hold
+    too. It also finds mixed languages, refusals and unbalanced slices (by
+    the rows' tags).
 
     Example: inkfire audit --labelled test.jsonl --against train.jsonl
     """
-    from inkfire.files import formats
-    from inkfire.stats.audit import audit as run_audit
-
-    files = [path for path in (pairs, labelled) if path]
-    result = run_audit(
-        pairs=formats.read_pairs(pairs) if pairs else None,
-        labelled=formats.read_labelled(labelled) if labelled else None,
-        against=[formats.read_any(path) for path in against or []],
-        tags={query.query: query.tags for path in files for query in formats.iter_queries(path) if query.tags},
-        seed=seed,
-    )
-    emit(result, as_json=json, show=_show)
+    common.emit(look(inputs, seed=seed), as_json=json, show=_show)
 
 
 def _show(found: Mapping[str, Any]) -> None:
-    emit(
+    common.emit(
         {key: value for key, value in found.items() if value is not None and key not in ("findings", "slices")},
         as_json=False,
     )
     for tag, row in found["slices"].items():
-        typer.echo(
-            f"slice {tag}: " + ", ".join(f"{key} {_short(value)}" for key, value in row.items() if _short(value))
-        )
-    typer.echo("")
+        say(f"slice {tag}: " + ", ".join(f"{key} {_short(value)}" for key, value in row.items() if _short(value)))
+    say()
     for sentence in found["findings"]:
-        typer.echo(f"- {sentence}")
+        say(f"- {sentence}")
 
 
 def _short(value: Any) -> str:

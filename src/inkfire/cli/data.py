@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+from cyclopts import App, Parameter
 
-from inkfire.cli.common import Json, emit
+from inkfire.cli.common import Json, emit, say
 
-group = typer.Typer(name="data", help="Public data sets that belong to a task.", no_args_is_help=True)
-
-
-@group.callback()
-def _data() -> None:
-    """Public data sets that belong to a task."""
+app = App(name="data", help="Public data sets that belong to a task.")
 
 
-@group.command()
-def pull(
-    name: Annotated[str, typer.Argument(help="The release to fetch: greetings-zh.")],
-    json: Json = False,
-) -> None:
-    """Download a release into the cache: a pinned commit, every file checked by its SHA-256."""
+@app.command
+def pull(name: Annotated[str, Parameter(help="The release to fetch: greetings-zh.")], /, *, json: Json = False) -> None:
+    """Download a release into the cache: a pinned commit, every file checked by its SHA-256.
+
+    Example: inkfire data pull greetings-zh
+    """
     from inkfire.models.release import pull as pull_release
     from inkfire.models.store import cache_dir
 
     result = pull_release(name, cache_dir() / "data" / name)
-    emit(result, as_json=json, show=lambda row: typer.echo(f"{row['about']}\n{row['path']}"))
+    emit(result, as_json=json, show=lambda row: say(f"{row['about']}\n{row['path']}"))

@@ -6,17 +6,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from cyclopts import Parameter
 
 from inkfire.cli import common
 
 
 def ledger(
-    file: Annotated[Path | None, typer.Argument(help="A ledger file.", show_default=False)] = None,
-    out: Annotated[Path, typer.Option("--out", help="A run folder: its ledger lies beside it.")] = Path("runs/any"),
-    as_json: common.Json = False,
+    file: Annotated[Path | None, Parameter(help="A ledger file.")] = None,
+    /,
+    *,
+    out: Annotated[Path, Parameter(help="A run folder: its ledger lies beside it.")] = Path("runs/any"),
+    json: common.Json = False,
 ) -> None:
-    """Calls, tokens, cost and latency by model, from the ledger of the runs in one folder."""
+    """Calls, tokens, cost and latency by model.
+
+    They are those of all runs in one folder, whose ledger they share.
+
+    Example: inkfire ledger --out runs/pairs
+    """
     from inkfire.llm.totals import summarise
 
     path = file or out.resolve().parent / ".inkfire" / "ledger.sqlite"
@@ -29,11 +36,10 @@ def ledger(
         "cost": sum(model["cost"] for model in models) if priced else None,
         "models": models,
     }
-    common.emit(result, as_json=as_json, show=_show)
+    common.emit(result, as_json=json, show=_show)
 
 
 def _show(result: Mapping[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("model", "calls", "unparsed", "tokens in", "out", "cost", "seconds, p95", "failed requests")
@@ -48,5 +54,5 @@ def _show(result: Mapping[str, Any]) -> None:
             f"{model['latency_median']:.2f}, {model['latency_p95']:.2f}",
             ", ".join(f"{kind}: {n}" for kind, n in model["faults"].items()),
         )
-    typer.echo(f"{result['ledger']}: {result['calls']} replies, {result['tokens']} tokens")
-    Console().print(table)
+    common.say(f"{result['ledger']}: {result['calls']} replies, {result['tokens']} tokens")
+    common.console().print(table)

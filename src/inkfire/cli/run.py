@@ -2,78 +2,87 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import typer
+from cyclopts import Parameter
 
-from inkfire.cli import common
-
-OutDir = Annotated[Path, typer.Option("--out", help="The run folder; the same command on the same folder resumes.")]
+from inkfire.cli.common import Json, Out, Seed, Yes, emit, flat, say
+from inkfire.cli.evaluate import show_comparison
+from inkfire.errors import InputError
+from inkfire.runs import like as like_run
+from inkfire.runs.context import Access, Place
+from inkfire.runs.experiment import plan, run_recipe
+from inkfire.runs.recipe import load_recipe
 
 
 def run(
-    recipe: Annotated[str, typer.Argument(help="A recipe's name, or the path of a .toml file.")],
-    out: OutDir,
-    base_url: common.BaseUrl = None,
-    budget: common.BudgetMoney = None,
-    budget_tokens: common.BudgetTokens = None,
-    rpm: common.Rpm = None,
-    tpm: common.Tpm = None,
-    retry_unscored: common.RetryUnscored = False,
-    seed: common.Seed = 0,
-    json: common.Json = False,
+    recipe: Annotated[str | None, Parameter(help="A recipe's name, or the path of a .toml file.")] = None,
+    /,
+    *,
+    access: Annotated[Access, flat] = Access(),
+    out: Out,
+    like: Annotated[Path | None, Parameter(help="In place of a recipe, a run folder: the same run again.")] = None,
+    dry_run: Annotated[bool, Parameter(help="Only list the stages: done, to do or redone, and their calls.")] = False,
+    seed: Seed = 0,
+    yes: Yes = False,
+    json: Json = False,
 ) -> None:
-    """Run all stages of a recipe: data, SFT, strategy A, strategy B, GRPO, comparison, report.
+    """Run all stages of a recipe: data, SFT, strategies A and B, GRPO, comparison.
 
-    Finished stages are not repeated, a training goes on from its last checkpoint, and replies of models are never
-    asked for twice.
+    Finished stages are not repeated, a training goes on from its last
+    checkpoint, and replies of models are never asked for twice.
 
     Example: inkfire run my-recipe.toml --out runs/mine --budget 5.00
     """
-    from inkfire.judge.judging import Access
-    from inkfire.runs.experiment import run_recipe
-    from inkfire.runs.recipe import load_recipe
-
-    result = run_recipe(
-        load_recipe(recipe),
-        out,
-        seed=seed,
-        access=Access(base_url, budget, budget_tokens, retry_unscored, rpm=rpm, tpm=tpm),
-    )
-    common.emit(result, as_json=json, show=_show)
+    place = Place(out, seed, access, yes)
+    if (recipe is None) == (like is None):
+        raise InputError("name a recipe (inkfire recipes list), or a run folder with --like RUN in its place")
+    if recipe is None:
+        if dry_run:
+            raise InputError("--dry-run lists the stages of a recipe: leave it or --like out")
+        assert like is not None
+        result = like_run.repeat(like, place)
+        emit(result, as_json=json, show=_show if "comparison" in result else None)
+    elif dry_run:
+        emit({"plan": plan(load_recipe(recipe), place)}, as_json=json, show=_show_plan)
+    else:
+        emit(run_recipe(load_recipe(recipe), place), as_json=json, show=_show)
 
 
 def demo(
-    lang: Annotated[
-        Literal["zh", "en"], typer.Option("--lang", help="Chinese (0.5B writer) or English (135M).")
-    ] = "zh",
-    task: Annotated[str | None, typer.Option("--task", help="Another task of that language: a name or folder.")] = None,
-    out: OutDir = Path("runs/demo"),
-    seed: common.Seed = 0,
-    json: common.Json = False,
+    *,
+    lang: Annotated[Literal["zh", "en"], Parameter(help="Chinese (0.5B writer) or English (135M).")] = "zh",
+    task: Annotated[str | None, Parameter(help="Another task of that language: a name or folder.")] = None,
+    out: Out = Path("runs/demo"),
+    seed: Seed = 0,
+    yes: Yes = False,
+    json: Json = False,
 ) -> None:
-    """The whole pipeline, small, on models embedded in the process: no GPU, no key, no endpoint.
+    """Run the whole pipeline, small, on models embedded in the process.
 
-    Downloads the weights once (1.6 GB for zh, 1.2 GB for en), then takes about a quarter of an hour on two cores.
+    No GPU, no key, no endpoint. It downloads the weights once (1.6 GB for
+    zh, 1.2 GB for en), then takes about a quarter of an hour on two cores.
     The last line printed is the path of the report.
 
     Example: inkfire demo --lang en --out runs/demo-en
     """
-    from inkfire.runs.experiment import run_recipe
-    from inkfire.runs.recipe import load_recipe
-
     recipe = load_recipe(f"demo-{lang}")
     if task is not None:
-        recipe = recipe.model_copy(update={"task": task})
-    common.emit(run_recipe(recipe, out, seed=seed), as_json=json, show=_show)
+        recipe = dataclasses.replace(recipe, task=task)
+    emit(run_recipe(recipe, Place(out, seed, yes=yes)), as_json=json, show=_show)
+
+
+def _show_plan(result: Mapping[str, Any]) -> None:
+    say(f"{'stage':16} {'state':8} {'calls':>8}")
+    for row in result["plan"]:
+        say(f"{row['stage']:16} {row['state']:8} {row['calls'] if row['calls'] is not None else '-':>8}")
 
 
 def _show(result: Mapping[str, Any]) -> None:
-    from inkfire.cli.evaluate import show_comparison
-
     show_comparison(result["comparison"])
     seconds = sum(result["stages"].values())
-    typer.echo(f"{seconds / 60:.0f} minutes of work, {result['calls']} model calls ({result['cached']} not asked anew)")
-    typer.echo(result["report"])
+    say(f"{seconds / 60:.0f} minutes of work, {result['calls']} model calls ({result['cached']} not asked anew)")
+    say(result["report"])
