@@ -13,7 +13,15 @@ import re
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnknownCommandError, UnusedCliTokensError
+from cyclopts import (
+    App,
+    CycloptsError,
+    MissingArgumentError,
+    Parameter,
+    UnknownCommandError,
+    UnusedCliTokensError,
+    ValidationError,
+)
 
 import inkfire
 from inkfire.cli.common import exact, shown_default, visible
@@ -55,6 +63,7 @@ def command_line(*, listed: bool = False) -> App:
             negative_bool=(), negative_iterable=(), allow_repeating=True, converter=exact, show_default=shown_default
         ),
     )
+    root.register_install_completion_command(help="Make the shell complete commands and options.")
     for number, (name, (place, line)) in enumerate(COMMANDS.items()):
         root.command(f"inkfire.cli.{place}", name=name, help=line if listed else None, sort_key=number)
     return root
@@ -112,8 +121,9 @@ def in_words(error: CycloptsError) -> str:
     if isinstance(error, UnusedCliTokensError):
         return f"unexpected argument {left[0]!r}"
     said = str(error)
-    if isinstance(error.__cause__, pydantic.ValidationError):  # its message is a paragraph; its reason is what matters
-        return f"{said.partition('. 1 validation error')[0]}: {error.__cause__.errors()[0]['msg']}"
+    if isinstance(error, ValidationError) and isinstance(error.__cause__, pydantic.ValidationError):
+        reason = error.__cause__.errors()[0]["msg"]  # its message is a paragraph
+        return f"{said.removesuffix(error.exception_message).rstrip(' .')}: {reason}"
     if isinstance(error, MissingArgumentError):
         page = f"inkfire {' '.join(error.command_chain or ())} --help"
         missing = "requires an argument" if error.keyword else f"is missing; see {page}"
