@@ -37,11 +37,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from inkfire.judge.judging import at_once, judge_all
 from release_texts import matched, release_pairs, texts_of
 
 from inkfire.files.jsonl import write_json
-from inkfire.judge.base import Judge
+from inkfire.judge.base import Judge, at_once, judge_many
 from inkfire.judge.calibration import fit_calibration, raw_score
 from inkfire.judge.examples import Examples
 from inkfire.judge.logprob import LogprobJudge, read_answer
@@ -54,7 +53,7 @@ from inkfire.models import engine, store
 from inkfire.models.open import is_local, open_model
 from inkfire.records import Labelled, Preference, Verdict
 from inkfire.refine.acceptance import Decision
-from inkfire.refine.rounds import RefineSettings, refine
+from inkfire.refine.rounds import Refiner, RefineSettings
 from inkfire.stats.intervals import auc_difference, bootstrap_auc
 from inkfire.stats.twins import NgramPairModel
 from inkfire.tasks.task import Task, load_task
@@ -161,7 +160,7 @@ class Bench:
             ) as llm:
                 judge, made = await self._judge(arm, llm, ledger)
                 built = ledger.stats()["calls"]
-                verdicts = await judge_all(judge, self.texts, concurrency=concurrency)
+                verdicts = await judge_many(judge, self.texts, concurrency=concurrency)
         totals = summarise(self.ledger_path(arm))
         seconds = sum(row["latency_total"] for row in totals) / concurrency + made.pop("seconds", 0.0)
         made = {"build_calls": built} | made
@@ -181,18 +180,18 @@ class Bench:
             principles = read_principles(self.out / "inkfire" / "principles.toml")
             made = {"prompt": ours["prompt"], "build_calls": ours["build_calls"]}
             return LogprobJudge(self.task, llm, principles, self._shown(arm), seed=options.seed), made
-        refined = await refine(
+        refined = await Refiner(
             self.task,
             llm,
             self.parts.queries,
             self.parts.training,
             self.parts.validation,
-            settings=RefineSettings(
-                options.rounds, options.attacks, options.errors, concurrency=options.concurrency, seed=options.seed
-            ),
+            RefineSettings(rounds=options.rounds, attacks=options.attacks, errors=options.errors),
             acceptance=Always() if arm == "release" else None,
+            concurrency=options.concurrency,
+            seed=options.seed,
             note=lambda message: print(f"  {arm}: {message}", file=sys.stderr),
-        )
+        ).run()
         made = {"prompt": "\n".join(refined.principles.texts), "accepted": refined.accepted}
         refined.principles.write(self.out / arm / "principles.toml", task=self.task.name)
         write_json(self.out / arm / "history.json", list(refined.history))
@@ -290,7 +289,7 @@ def _stored(path: Path) -> dict[str, Any] | None:
 def _auc(texts: Sequence[Labelled], verdicts: Sequence[Verdict], seed: int) -> dict[str, Any]:
     rows = [(t, s) for t, v in zip(texts, verdicts, strict=True) if (s := raw_score(v)) is not None]
     found = bootstrap_auc([t.label for t, _ in rows], [s for _, s in rows], [t.query for t, _ in rows], seed=seed)
-    return {"matched_auc": found.estimate, "matched_auc_ci": [found.low, found.high]}
+    return found.named("matched_auc")
 
 
 def endpoint(options: argparse.Namespace) -> tuple[str, str | None, Any]:
@@ -322,9 +321,8 @@ def _difference(bench: Bench, ours: Sequence[Verdict], other: Sequence[Verdict])
         for text, new, old in zip(bench.parts.test, ours[a:b], other[a:b], strict=True)
         if (mine := raw_score(new)) is not None and (theirs := raw_score(old)) is not None
     ]
-    effect, resampled = auc_difference(*(list(column) for column in zip(*rows, strict=True)), seed=bench.options.seed)
-    low, high = np.quantile(resampled, (0.025, 0.975))
-    return {"auc_difference": effect, "auc_difference_ci": [float(low), float(high)], "n": len(rows)}
+    found = auc_difference(*(list(column) for column in zip(*rows, strict=True)), seed=bench.options.seed)
+    return found.named("auc_difference") | {"n": len(rows)}
 
 
 async def compare(bench: Bench) -> dict[str, Any]:

@@ -6,7 +6,7 @@ First the two modes judge the same ``--texts`` texts: seconds a text, their rati
 ``verdict`` with a paired interval, clustered by query. The reason is capped at about 60 tokens (the mean is printed).
 The replies are in a ledger and each block of texts is a stage of the run: a run that was stopped goes on.
 
-Then throughput: blocks of ``--block`` further texts go through ``judge_all`` and, in turn, through a loop of plain HTTP
+Then throughput: blocks of ``--block`` further texts go through ``judge_many`` and, in turn, through a loop of plain HTTP
 requests with the same bodies and as many in flight, nothing stored. The engine's own timings say how much of a prompt
 came from its prefix cache.
 """
@@ -25,13 +25,12 @@ from typing import Any
 import httpx2
 import numpy as np
 from bench_judge import endpoint
-from inkfire.judge.judging import at_once, judge_all
 from release_texts import release_pairs, texts_of
 
 from inkfire.errors import ModelCallError
 from inkfire.files.run import Run
 from inkfire.judge.answers import VERDICT_SCHEMA
-from inkfire.judge.base import Judge
+from inkfire.judge.base import Judge, at_once, judge_many
 from inkfire.judge.logprob import TOP_LOGPROBS, LogprobJudge
 from inkfire.judge.principles import Principles
 from inkfire.llm import stream, wire
@@ -89,13 +88,13 @@ async def modes(
             for name, judge in judges.items():
                 rows: list[dict[str, Any]] = []
                 concurrency = at_once(options.model, name)
-                await judge_all(judge, warm, concurrency=concurrency)
+                await judge_many(judge, warm, concurrency=concurrency)
                 for start in range(0, len(texts), options.block):
                     block, stage = texts[start : start + options.block], f"{name}-{start}"
                     done = run.done(stage)
                     if done is None:
                         started = time.monotonic()
-                        verdicts = await judge_all(judge, block, concurrency=concurrency)
+                        verdicts = await judge_many(judge, block, concurrency=concurrency)
                         done = {"rows": [_row(verdict) for verdict in verdicts]}
                         run.complete(stage, done, seconds=time.monotonic() - started)
                     rows += done["rows"]
@@ -122,19 +121,15 @@ def _paired(
         if a is not None and b is not None
     ]
     labels, verdict, logprob, queries = (list(column) for column in zip(*rows, strict=True))
-    effect, resampled = auc_difference(labels, verdict, logprob, queries, seed=seed)
-    low, high = np.quantile(resampled, (0.025, 0.975))
     return {
         "paired_n": len(rows),
         "verdict_auc": auc(labels, verdict),
         "logprob_auc": auc(labels, logprob),
-        "auc_difference": effect,
-        "auc_difference_ci": [float(low), float(high)],
-    }
+    } | auc_difference(labels, verdict, logprob, queries, seed=seed).named("auc_difference")
 
 
 async def throughput(options: argparse.Namespace, task: Task, texts: Sequence[Labelled]) -> dict[str, Any]:
-    """Texts a second of ``judge_all`` and of the bare loop, in turns, each text asked once by either of them."""
+    """Texts a second of ``judge_many`` and of the bare loop, in turns, each text asked once by either of them."""
     url, key, done = endpoint(options)
     ours: list[float] = []
     bare: list[float] = []
@@ -160,13 +155,13 @@ async def throughput(options: argparse.Namespace, task: Task, texts: Sequence[La
                 found: dict[str, Any] = json.loads(reply.content)
                 return found
 
-            await judge_all(judge, texts[:2], concurrency=concurrency)  # fills the prefix
+            await judge_many(judge, texts[:2], concurrency=concurrency)  # fills the prefix
             rest = texts[2:]
             for number, start in enumerate(range(0, len(rest) - options.block + 1, options.block)):
                 block = rest[start : start + options.block]
                 started = time.monotonic()
                 if number % 4 in (0, 3):
-                    await judge_all(judge, block, concurrency=concurrency)
+                    await judge_many(judge, block, concurrency=concurrency)
                     ours.append(time.monotonic() - started)
                 else:
                     replies = [one async for one in stream.ordered(post, block, limit=concurrency)]
@@ -220,7 +215,7 @@ def main() -> None:
         f"{result['auc_difference']:+.3f} [{low:+.3f}, {high:+.3f}] on {result['paired_n']} texts"
     )
     print(
-        f"judge_all {result['texts_a_second']:.2f} texts a second, {result['throughput_ratio']:.2f} x the bare loop's "
+        f"judge_many {result['texts_a_second']:.2f} texts a second, {result['throughput_ratio']:.2f} x the bare loop's "
         f"{result['bare_texts_a_second']:.2f}; prefix reuse: {_said(result)}"
     )
     print(json.dumps(result))

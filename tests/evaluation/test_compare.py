@@ -50,6 +50,7 @@ def test_rates_differences_and_slices(task):
     assert (row["policy"], row["against"], row["difference"]) == ("sft", "base", 0.5)
     assert row["difference_ci"][0] > 0
     assert row["difference_p"] == pytest.approx(2 * 0.5**10)  # ten of twenty queries differ, all one way
+    assert (row["difference_p_holm"], row["difference_clusters"]) == (row["difference_p"], 20)
     assert sum(part["n"] for part in sft["slices"].values()) == 20
 
 

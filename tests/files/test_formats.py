@@ -262,6 +262,52 @@ def test_splits_depend_on_the_seed() -> None:
     assert split_by_query(rows, fraction=0.5, seed=0) != split_by_query(rows, fraction=0.5, seed=1)
 
 
+def labelled(**labels: str) -> list[Labelled]:
+    """Texts of queries: ``a="01"`` is a bad and a good text of query a."""
+    return [Labelled(query, label, 1 if label == "1" else 0) for query, given in labels.items() for label in given]
+
+
+@given(
+    classes=st.lists(st.sampled_from(["0", "1", "01", "00", "110"]), min_size=1, max_size=12),
+    fraction=st.floats(0.05, 0.95),
+    seed=st.integers(0, 9),
+)
+def test_both_parts_have_both_labels_or_it_is_said_why_not(classes: list[str], fraction: float, seed: int) -> None:
+    rows = labelled(**{f"q{i}": given for i, given in enumerate(classes)})
+    plain = split_by_query(rows, fraction=fraction, seed=seed, both_labels=False)
+    of = [sum(label in given for given in classes) for label in "01"]
+    if not all(of):
+        assert split_by_query(rows, fraction=fraction, seed=seed) == plain
+    elif min(of) < 2:
+        with pytest.raises(DataError, match=f"{of[1]} queries have good texts, {of[0]} have bad ones"):
+            split_by_query(rows, fraction=fraction, seed=seed)
+    else:
+        parts = split_by_query(rows, fraction=fraction, seed=seed)
+        assert all({row.label for row in part} == {0, 1} for part in parts)
+        assert not {row.query for row in parts[0]} & {row.query for row in parts[1]}
+        assert sorted(map(repr, [*parts[0], *parts[1]])) == sorted(map(repr, rows))
+        assert abs(len({row.query for row in parts[1]}) - fraction * len(classes)) <= 2
+        if all({row.label for row in part} == {0, 1} for part in plain):
+            assert parts == plain  # what was a split before is the same one
+        again = split_by_query(rows[::-1] * 2, fraction=fraction, seed=seed)
+        assert {row.query for row in again[1]} == {row.query for row in parts[1]}
+
+
+def test_rare_good_queries_are_shared_out() -> None:
+    """Labels that are one with the queries: four good queries of forty, in each part about half of them."""
+    rows = labelled(**{f"q{i}": "1" if i < 4 else "0" for i in range(40)})
+    repaired = 0
+    for seed in range(60):
+        plain = split_by_query(rows, fraction=0.5, seed=seed, both_labels=False)
+        if all({row.label for row in part} == {0, 1} for part in plain):
+            continue
+        repaired += 1
+        parts = split_by_query(rows, fraction=0.5, seed=seed)
+        assert [sum(row.label for row in part) for part in parts] == [2, 2]
+        assert len(parts[1]) == 20
+    assert repaired
+
+
 def test_the_release_reads(release_data: Path) -> None:
     assert len(read_pairs(release_data / "reward_data_train.json")) == 6310
     assert len(read_texts(release_data / "sft_data.json")) == 4000

@@ -1,6 +1,8 @@
 """Metrics of a judge, and when it must not be a reward."""
 
 import random
+from collections.abc import Callable
+from typing import Any, Literal
 
 import pytest
 
@@ -76,6 +78,50 @@ def test_a_judge_that_ranks_is_not_refused() -> None:
     assert why_refused({"scored": 80, "auc": 0.7, "auc_ci": [0.58, 0.8]}) is None
 
 
+def grouped(scores: Callable[[int, int], float], queries: int) -> dict[str, Any]:
+    """A judge measured on a good and a bad text of each of so many queries, and on a text of one label of sixty more.
+
+    ``scores`` of a query's number and a label.
+    """
+    texts = [Labelled(f"q{n}", f"{label}", label) for n in range(queries) for label in LABELS]
+    texts += [Labelled(f"alone{n}", "x", LABELS[n % 2]) for n in range(60)]
+    said = [scores(n // 2, text.label) for n, text in enumerate(texts[: 2 * queries])]
+    said += [0.9 if text.label else 0.1 for text in texts[2 * queries :]]
+    return measure(texts, [Verdict(1 if p >= 0.5 else 0, probability=p) for p in said])
+
+
+def test_a_judge_that_only_knows_the_query_is_refused() -> None:
+    """Its pooled AUC is far from chance, and GRPO would learn nothing from it."""
+    for queries in (5, 29, 40):
+        found = grouped(lambda n, label: n % 7 / 10, queries)
+        assert found["auc_ci"][0] > 0.5
+        assert (found["auc_within_query"], found["ties_within_query"], found["n_within_query"]) == (0.5, 1, queries)
+        assert "sees the query and not the text" in str(why_refused(found))
+    # four ties may be chance, for a judge that gives labels only
+    assert why_refused(grouped(lambda n, label: 0.5, 4)) is None
+
+
+def test_enough_queries_with_both_labels_decide_and_not_the_pooled_texts() -> None:
+    coin = grouped(lambda n, label: 0.5 + (0.1 if (n + label) % 2 else -0.1), 40)
+    assert coin["auc_ci"][0] > 0.5
+    assert str(why_refused(coin)).startswith("within the 40 queries that have texts of both labels its AUC is 0.50")
+    # each query shifts the scores far more than the text does
+    reads = grouped(lambda n, label: n / 50 + label / 100, 40)
+    assert why_refused(reads) is None
+
+
+def test_too_few_of_them_leave_it_to_the_pooled_texts_unless_they_are_wrong() -> None:
+    assert why_refused(grouped(lambda n, label: 0.6 if (n + label) % 2 else 0.4, 20)) is None
+    wrong = why_refused(grouped(lambda n, label: 0.4 if label else 0.6, 12))
+    assert str(wrong).startswith("within the 12 queries")
+    texts = rows(*[1, 0] * 4)
+    few = why_refused(measure(texts, said(*[0.6, 0.4, 0.4, 0.6] * 2)))
+    assert few is not None
+    assert "on 8 labelled texts of only 8 queries, pooled over queries, since no query has texts of both" in few
+    assert "only 1 query has texts" in str(why_refused(grouped(lambda n, label: 0.5, 1) | {"auc": 0.4}))
+
+
+LABELS: tuple[Literal[0, 1], ...] = (1, 0)
 LENGTH = {"auc": 0.87, "auc_ci": [0.84, 0.9], "length_auc": 0.92, "length_auc_ci": [0.9, 0.95], "n_length_matched": 100}
 
 
@@ -167,7 +213,8 @@ def test_a_judge_that_reads_keeps_its_worth_where_length_says_nothing() -> None:
     texts = by_length(300)
     found = measure_twins(texts, said(*[0.9 if row.label else 0.1 for row in texts]))
     assert found["auc_length_matched"] == found["accuracy_length_matched"] == 1.0
-    assert found["balanced_accuracy_length_matched_ci"] == [1.0, 1.0]
+    low, high = found["balanced_accuracy_length_matched_ci"]
+    assert 0.9 < low < high == 1
 
 
 def test_the_ngram_twin_sees_words_that_give_the_label_away() -> None:

@@ -86,6 +86,29 @@ async def test_another_process_is_answered_by_the_ledger_without_an_endpoint(tmp
     assert again.text == first.text
 
 
+async def test_another_port_or_path_is_the_same_model(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        async with Stub() as stub, Client("stub", base_url=stub.url, ledger=ledger) as llm:
+            first = await llm.chat(ask())
+        async with Client("stub", base_url="http://127.0.0.1:9/other/v1", ledger=ledger) as llm:
+            assert (await llm.chat(ask())).text == first.text
+
+
+async def test_what_an_earlier_version_paid_for_is_found(tmp_path: Path) -> None:
+    """It told models apart by the whole URL."""
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        async with (
+            Stub() as stub,
+            Client("stub", base_url=stub.url, model_key=f"{stub.url} stub", ledger=ledger) as llm,
+        ):
+            first = await llm.chat(ask(), schema=SCHEMA)
+            url = stub.url
+        async with Client("stub", base_url=url, ledger=ledger) as llm:
+            again = await llm.chat(ask(), schema=SCHEMA)
+        assert (again.text, again.cached) == (first.text, True)
+        assert ledger.stats()["cached"] == 1
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -575,4 +598,4 @@ async def test_closing_runs_the_callback_once() -> None:
 def test_credentials_in_the_address_are_kept_out_of_the_key() -> None:
     llm = Client("m", base_url="https://user:secret@api.example.com/v1")
     assert "secret" not in llm.model_key
-    assert llm.model_key == "https://api.example.com/v1 m"
+    assert llm.model_key == "api.example.com m"

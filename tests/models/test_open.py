@@ -115,7 +115,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> _Engine:
 async def test_a_model_on_this_machine_is_free_and_unhurried(counted: _Engine, tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger.sqlite", budget=Budget(money=5.0), pace=Pace(rpm=1)) as ledger:
         async with open_model("local/own.gguf", ledger=ledger) as llm:
-            assert llm._price == FREE
+            assert llm.price == FREE
             assert llm._gate._minute is None
         with pytest.raises(InputError, match="--budget needs the price of 'gpt-5-mini'"):
             open_model("gpt-5-mini", ledger=ledger, base_url="http://localhost:9/v1")

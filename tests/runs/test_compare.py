@@ -32,9 +32,18 @@ def test_by_hand() -> None:
     assert (found["n_length_matched"], found["accuracy_length_matched"]) == (2, 0.5)
     assert found["accuracy_decided_length_matched"] is None
     assert found["longer_wins"] == pytest.approx(3 / 5)
+    assert (found["accuracy_clusters"], found["first_place_rate_clusters"]) == (5, 2)
     for name in ("accuracy", "accuracy_decided", "order_flip_rate", "longer_wins"):
         low, high = found[f"{name}_ci"]
         assert low <= found[name] <= high
+
+
+def test_pairs_of_one_query_are_no_more_evidence_than_it_is() -> None:
+    pairs, said = [pair(n // 10, 20, 10) for n in range(40)], [Comparison("a" if n < 20 else "b") for n in range(40)]
+    found, alone = measure_pairs(pairs, said), measure_pairs([pair(n, 20, 10) for n in range(40)], said)
+    for name in ("accuracy", "accuracy_decided"):
+        (low, high), (by_pair_low, by_pair_high) = found[f"{name}_ci"], alone[f"{name}_ci"]
+        assert high - low > 2 * (by_pair_high - by_pair_low)
 
 
 def test_nothing_scored_has_no_rates() -> None:

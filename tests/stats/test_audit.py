@@ -11,6 +11,7 @@ from inkfire.errors import InputError
 from inkfire.files.formats import read_pairs
 from inkfire.records import Labelled, Preference
 from inkfire.stats.audit import audit
+from inkfire.stats.intervals import wilson
 from inkfire.tasks.task import load_task, task_names
 
 
@@ -162,6 +163,7 @@ def test_an_unbalanced_slice_is_said() -> None:
     found = audit(labelled=rows, tags=tags)
     assert found["slices"]["spring"] == {
         "n_pairs": 0, "n_labelled": 40, "longer_wins": None, "longer_wins_ci": None,
+        "longer_wins_clusters": 0, "good_share_clusters": 40,
         "good_share": 0.9, "good_share_ci": found["slices"]["spring"]["good_share_ci"],
     }  # fmt: skip
     assert "In slice spring 90.0 % of 40 texts are good" in say(found, "slice spring")
@@ -170,15 +172,23 @@ def test_an_unbalanced_slice_is_said() -> None:
     assert pairs["slices"] == {
         "spring": {
             "n_pairs": 1, "n_labelled": 0, "longer_wins": 1, "longer_wins_ci": pairs["longer_wins_ci"],
-            "good_share": None, "good_share_ci": None,
+            "longer_wins_clusters": 1, "good_share": None, "good_share_ci": None, "good_share_clusters": 0,
         }
     }  # fmt: skip
+
+
+def test_pairs_of_one_query_prove_no_shortcut() -> None:
+    found = audit(pairs=[Preference("q", f"第{i}个又长又好的句子愿你快乐", f"第{i}句") for i in range(30)])
+    assert (found["longer_wins"], found["longer_wins_clusters"]) == (1, 1)
+    assert found["longer_wins_ci"][0] < 0.5
+    two = audit(pairs=[Preference(f"q{i % 5}", f"第{i}个又长又好的句子愿你快乐", f"第{i}句") for i in range(30)])
+    assert "%, of only 5 queries)" in two["findings"][0]
 
 
 def test_the_length_cut_is_cross_validated() -> None:
     found = audit(pairs=LONGER)
     assert found["length_cv_accuracy"] == 1
-    assert found["length_cv_accuracy_ci"][0] > 0.9
+    assert found["length_cv_accuracy_ci"][0] == pytest.approx(wilson(30, 30)[0])  # two texts of each of 30 queries
     noise = [Labelled(f"q{i}", "x" * (1 + i * 37 % 50), i % 2) for i in range(50)]  # type: ignore[arg-type]
     flat = audit(labelled=noise)
     assert flat["length_cv_accuracy"] < flat["length_best_accuracy"]  # what is fitted on the same texts flatters

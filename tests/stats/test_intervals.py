@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import math
+import time
 import warnings
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
 from sklearn import metrics
 
-from inkfire.stats.agreement import binary_metrics, kappa
-from inkfire.stats.intervals import auc, bootstrap_auc, bootstrap_mean_difference, sign_test, wilson
+from inkfire.stats.agreement import METRICS, binary_metrics
+from inkfire.stats.intervals import (
+    auc,
+    auc_difference,
+    bootstrap_auc,
+    bootstrap_mean_difference,
+    clustered_rate,
+    holm,
+    resample,
+    resampled_auc,
+    sign_test,
+    wilson,
+    within_cluster_auc,
+)
 
 
 def test_wilson_against_the_formula() -> None:
@@ -40,17 +54,17 @@ def test_bootstrap_auc_against_sklearn(rows: list[tuple[int, float]]) -> None:
     labels, scores = [row[0] for row in rows], [row[1] for row in rows]
     interval = bootstrap_auc(labels, scores, seed=3, n_resamples=7)
     assert interval.estimate == pytest.approx(metrics.roc_auc_score(labels, scores))
-    counts = np.random.default_rng(3).multinomial(len(rows), [1 / len(rows)] * len(rows), size=7)
+    assert 0 <= interval.low <= interval.estimate <= interval.high <= 1
+    counts = resample(lambda weights: weights, len(rows), seed=3, n_resamples=7)
+    assert (counts.sum(axis=1) == len(rows)).all()
     good = np.array(labels) == 1
     reference = [
         metrics.roc_auc_score(labels, scores, sample_weight=weights)
-        for weights in counts
         if weights[good].sum() and weights[~good].sum()
+        else math.nan
+        for weights in counts
     ]
-    if reference:
-        assert (interval.low, interval.high) == pytest.approx(tuple(np.quantile(reference, [0.025, 0.975])))
-    else:
-        assert math.isnan(interval.low)
+    assert resampled_auc(labels, scores, seed=3, n_resamples=7) == pytest.approx(np.array(reference), nan_ok=True)
 
 
 def test_one_class_has_no_auc() -> None:
@@ -108,16 +122,126 @@ def test_binary_metrics_against_sklearn(rows: list[tuple[int, int]]) -> None:
             theirs["balanced_accuracy"] = metrics.balanced_accuracy_score(labels, predictions)
         if len({*labels, *predictions}) == 2:
             theirs["kappa"] = metrics.cohen_kappa_score(labels, predictions)
-    assert {name: ours[name] for name in theirs} == pytest.approx(theirs, nan_ok=True)
-    assert ours["accuracy_ci"][0] <= ours["accuracy"] <= ours["accuracy_ci"][1]
+    assert {name: ours[name] for name in theirs} == {
+        name: None if math.isnan(value) else pytest.approx(value) for name, value in theirs.items()
+    }
+    for name in theirs:
+        assert ours[name] is None or ours[f"{name}_ci"][0] <= ours[name] <= ours[f"{name}_ci"][1]
 
 
 def test_metrics_of_nothing_are_not_numbers() -> None:
     empty = binary_metrics([], [])
     assert empty.pop("n") == 0
-    assert all(math.isnan(value) for value in empty.values())
-    assert math.isnan(kappa([1, 1], [1, 1]))
-    assert kappa([0, 1, 1], [0, 1, 1]) == 1
+    assert set(empty.values()) == {None}
+    assert binary_metrics([1, 1], [1, 1])["kappa"] is None
+    assert binary_metrics([0, 1, 1], [0, 1, 1])["kappa"] == 1
+
+
+def test_twenty_of_twenty_right_is_not_certainty() -> None:
+    labels = [0, 1] * 10
+    found = binary_metrics(labels, labels)
+    assert found["accuracy_ci"] == pytest.approx(list(wilson(20, 20)))
+    for name in ("balanced_accuracy", "precision", "recall", "f1"):
+        assert found[name] == found[f"{name}_ci"][1] == 1
+        assert found[f"{name}_ci"][0] < 0.9
+    assert set(METRICS) < set(found)
+
+
+def test_a_rate_of_independent_rows_is_wilson_and_of_repeated_ones_counts_them_once() -> None:
+    hits = [1] * 20 + [0] * 10
+    plain = clustered_rate(hits)
+    assert (plain.low, plain.high) == pytest.approx(wilson(20, 30))
+    assert (plain.n, plain.clusters) == (30, 30)
+    repeated = clustered_rate(hits * 4, clusters=list(range(30)) * 4)  # each row four times: no more is known
+    assert (repeated.n, repeated.clusters) == (120, 30)
+    assert (repeated.low, repeated.high) == pytest.approx((plain.low, plain.high), abs=0.01)
+    shuffled = clustered_rate(hits * 4, clusters=[i // 4 for i in np.random.default_rng(0).permutation(120)])
+    assert (shuffled.low, shuffled.high) == pytest.approx(wilson(80, 120), abs=0.02)
+
+
+def test_no_hit_in_few_clusters_says_little_of_others() -> None:
+    none = clustered_rate([0] * 280, clusters=[i % 14 for i in range(280)])
+    assert (none.estimate, none.low) == (0, 0)
+    assert none.high == pytest.approx(wilson(0, 14)[1])  # as if each of the 14 were seen once, not 280 texts
+    every = clustered_rate([1] * 280, clusters=[i % 14 for i in range(280)])
+    assert every.low == pytest.approx(1 - none.high)
+    assert clustered_rate([1, 1, 0, 1], clusters="aaaa").high > 0.95  # one cluster is one observation
+    assert clustered_rate([1, 1, 0, 1], clusters="aaaa").low < 0.25
+    assert math.isnan(clustered_rate([]).estimate)
+    assert clustered_rate([]).named("x") == {"x": None, "x_ci": None}
+    with pytest.raises(ValueError, match="each row needs one"):
+        clustered_rate([1, 0], clusters=["a"])
+
+
+def test_a_perfect_auc_is_not_certain() -> None:
+    found = bootstrap_auc([0, 1] * 10, [0.1, 0.9] * 10)
+    assert found.estimate == found.high == 1
+    assert found.low == pytest.approx(wilson(10, 10)[0])
+
+
+def test_within_a_cluster_only_its_own_rows_are_compared() -> None:
+    labels, clusters = [1, 0, 1, 0, 1, 0, 0, 1], ["a", "a", "b", "b", "c", "c", "d", "e"]
+    found, ties = within_cluster_auc(labels, [0.2, 0.1, 0.9, 0.8, 0.5, 0.5, 0.0, 0.0], clusters)
+    assert (found.estimate, found.n, found.clusters) == (pytest.approx(2.5 / 3), 3, 3)
+    assert ties == pytest.approx(1 / 3)
+    nothing, ties = within_cluster_auc([1, 0], [0.9, 0.1], ["a", "b"])
+    assert math.isnan(nothing.estimate)
+    assert math.isnan(ties)
+    assert nothing.clusters == 0
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.5]) == [1.0, 1.0]
+    assert holm([0.2]) == [0.2]
+    assert holm([]) == []
+
+
+def test_one_cluster_says_nothing_of_a_difference() -> None:
+    found = bootstrap_mean_difference([1.0, 1.0], [0.0, 1.0], ["q", "q"], seed=0)
+    assert (found.estimate, found.low, found.high, found.clusters) == (0.5, -1, 1, 1)
+    of_auc = auc_difference([1, 0, 1], [0.1, 0.2, 0.1], [0.2, 0.1, 0.2], ["q"] * 3)
+    assert (of_auc.estimate, of_auc.low, of_auc.high) == (1, -1, 1)
+
+
+def test_two_thousand_resamples_of_four_hundred_texts_take_no_time() -> None:
+    random = np.random.default_rng(0)
+    labels, scores = random.integers(0, 2, 400).tolist(), random.normal(size=400).tolist()
+    clusters = [i // 4 for i in range(400)]
+    bootstrap_auc(labels, scores, clusters, n_resamples=10)  # imports
+    started = time.perf_counter()
+    bootstrap_auc(labels, scores, clusters)
+    auc_difference(labels, scores, scores[::-1], clusters)
+    assert time.perf_counter() - started < 2
+
+
+def _texts(random: np.random.Generator, rate: float, rho: float, queries: int, texts: int) -> list[float]:
+    """Beta-binomial hits: ``texts`` a query, of intra-cluster correlation ``rho``."""
+    odds = (1 - rho) / rho
+    own = random.beta(rate * odds, (1 - rate) * odds, queries)
+    return (random.random((queries, texts)) < own[:, None]).ravel().astype(float).tolist()
+
+
+@pytest.mark.parametrize(("rate", "least"), [(0.5, 0.93), (0.99, 0.92)])
+def test_intervals_of_thirty_queries_cover_the_truth(rate: float, least: float) -> None:
+    """The small twin of benchmarks/bench_coverage.py; three standard errors of 400 sets are allowed for."""
+    random, sets, clusters = np.random.default_rng(0), 400, np.repeat(np.arange(30), 4).tolist()
+    covered = np.zeros(3)
+    for _ in range(sets):
+        hits, others = _texts(random, rate, 0.5, 30, 4), _texts(random, 0.5, 0.5, 30, 4)
+        difference = bootstrap_mean_difference(hits, others, clusters, seed=0, n_resamples=500)
+        shift = 2**0.5 * float(norm.ppf(rate))
+        labels = [1, 0, 1, 0] * 30
+        scores = shift * np.array(labels) + np.repeat(random.normal(size=30), 4) * 0.5**0.5
+        area = bootstrap_auc(labels, (scores + random.normal(size=120) * 0.5**0.5).tolist(), clusters, 0, 100)
+        for i, (found, truth) in enumerate(
+            [(clustered_rate(hits, clusters), rate), (difference, rate - 0.5), (area, rate)]
+        ):
+            covered[i] += found.low <= truth <= found.high
+    share = covered / sets
+    assert (share >= least - 3 * math.sqrt(least * (1 - least) / sets)).all(), share
+    if rate == 0.5:
+        assert (share <= 0.97 + 3 * math.sqrt(0.97 * 0.03 / sets)).all(), share
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Probes: what they change, that they change it the same way again, and what is measured of them."""
 
-import math
 import random
 
 import pytest
@@ -63,6 +62,7 @@ def test_flips_and_shifts() -> None:
     assert out["length_to_bad"] == 0
     assert out["length_shift"] == pytest.approx(0.2)
     assert out["length_shift_ci"] == pytest.approx([0.2, 0.2])
+    assert (out["length_flip_rate_clusters"], out["length_to_bad_clusters"]) == (2, 1)
     low, high = out["length_flip_rate_ci"]
     assert low < 1 / 3 < high
 
@@ -70,7 +70,7 @@ def test_flips_and_shifts() -> None:
 def test_nothing_scored_is_nothing_measured() -> None:
     out = measure_probe("length", ["q"], verdicts(None), verdicts(0.5), seed=0)
     assert (out["length_n"], out["length_flip_rate"]) == (0, None)
-    assert math.isnan(out["length_shift"])
+    assert out["length_shift"] is None
 
 
 def test_the_order_probe_counts_ties() -> None:

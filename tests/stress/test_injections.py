@@ -72,6 +72,8 @@ def test_flips_are_counted_by_family_and_split() -> None:
     low, high = result["flips_off_ci"]
     assert low < result["flips_off"] < high
     assert result["families"]["direct"]["n"] == 10
+    assert result["detected_clusters"] == len({trial.query for trial in trials}) < 20
+    assert result["flips_development_ci"][1] > 0.15  # none of 70 flips, but there are that few carriers
     assert "flips" not in summarise(trials, off, None)
 
 

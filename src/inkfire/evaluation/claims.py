@@ -1,7 +1,9 @@
 """The comparison in plain words: nothing is claimed that an interval does not support.
 
-A claim needs a paired 95 % interval that excludes zero and an exact sign test at 5 % (a bootstrap of few queries is too
-sure: three of eight that all got better exclude zero, p = 0.25), from a signal that was not the policy's own reward.
+A claim needs a paired 95 % interval that excludes zero and an exact sign test at 5 % (three of eight queries that all
+got better exclude zero, p = 0.25), from a signal that was not the policy's own reward. Several such signals are as many
+chances of a false claim: their p are adjusted by Holm's method, so that the chance stays one in twenty for a policy
+against another, however many signals look at it.
 When length alone predicts half of a difference or more, the sentence says so.
 """
 
@@ -11,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from inkfire.records import Identity
+from inkfire.stats.intervals import FEW, holm
 
 LEVEL = 0.05
 
@@ -38,7 +41,7 @@ def points(value: float) -> str:
 def claims(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
     """One sentence for every policy against its baselines, with ``kind`` better | worse | open | none."""
     policies = evaluation["policies"]
-    rows = [row for row in evaluation["differences"] if row["signal"] != "length"]
+    rows = [row for row in with_holm(evaluation["differences"]) if row["signal"] != "length"]
     out = []
     for policy in policies:
         for against in dict.fromkeys(row["against"] for row in rows if row["policy"] == policy):
@@ -47,13 +50,32 @@ def claims(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
     return out
 
 
+def with_holm(differences: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with ``difference_p_holm``: adjusted over the independent signals of one policy against another.
+
+    None for a row that no claim can rest on: the policy's own reward, the length twin, nothing scored.
+    """
+    families: dict[tuple[str, str], list[int]] = {}
+    for i, row in enumerate(differences):
+        if _independent(row):
+            families.setdefault((row["policy"], row["against"]), []).append(i)
+    adjusted: dict[int, float] = {}
+    for rows in families.values():
+        adjusted |= zip(rows, holm([differences[i]["difference_p"] for i in rows]), strict=True)
+    return [{**row, "difference_p_holm": adjusted.get(i)} for i, row in enumerate(differences)]
+
+
+def _independent(row: Mapping[str, Any]) -> bool:
+    return not row["own_reward"] and row["signal"] != "length" and row["difference"] is not None
+
+
 def _claim(policy: str, against: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    independent = [row for row in rows if not row["own_reward"] and row["difference"] is not None]
+    independent = [row for row in rows if _independent(row)]
     if not independent:
         why = "every signal was the policy's own reward or gave no score, so nothing is claimed"
         text = f"{policy} against {against}: {why}."
         return {"kind": "none", "policy": policy, "against": against, "text": text}
-    shown = [row for row in independent if _excludes_zero(row) and row["difference_p"] <= LEVEL]
+    shown = [row for row in independent if _excludes_zero(row) and row["difference_p_holm"] <= LEVEL]
     better = [row for row in shown if row["difference_ci"][0] > 0]
     worse = [row for row in shown if row["difference_ci"][1] < 0]
     details = "; ".join(_detail(row) for row in independent)
@@ -85,9 +107,14 @@ def _excludes_zero(row: Mapping[str, Any]) -> bool:
 
 
 def _detail(row: Mapping[str, Any]) -> str:
-    low, high = row["difference_ci"]
-    few = f"; sign test p = {row['difference_p']:.2f}" if _excludes_zero(row) and row["difference_p"] > LEVEL else ""
-    return f"{row['signal']} {points(row['difference'])} points ({points(low)} to {points(high)}, n = {row['n']}{few})"
+    (low, high), p = row["difference_ci"], row["difference_p_holm"]
+    said = f"{row['signal']} {points(row['difference'])} points ({points(low)} to {points(high)}, n = {row['n']}"
+    queries = row.get("difference_clusters", FEW)
+    if queries < FEW <= row["n"]:
+        said += f" of only {queries} {'query' if queries == 1 else 'queries'}"
+    if _excludes_zero(row) and p > LEVEL:
+        said += f"; sign test p = {p:.2f}" + (" by Holm" if p > row["difference_p"] else "")
+    return f"{said})"
 
 
 def _length_warning(row: Mapping[str, Any]) -> str:

@@ -1,8 +1,8 @@
 """Compare policies on the same held-out queries, and say how sure the comparison is.
 
 Every policy answers every query once, so that differences are paired by query. Rates carry Wilson intervals,
-differences a paired bootstrap over queries. Beside each difference stands what length alone would predict: a
-signal that can be explained by length has not measured writing.
+differences a paired bootstrap and an exact sign test over queries, adjusted by Holm for several signals. Beside each
+difference stands what length alone would predict: a signal that can be explained by length has not measured writing.
 
     result = compare(task, queries, {"base": [...], "sft": [...]}, signals, corpus=[...], rewards={"rm-rl": ["rm"]})
     result["policies"]["sft"]["excellent_rate"]["judge"]
@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from inkfire.errors import InputError
+from inkfire.evaluation.claims import with_holm
 from inkfire.evaluation.quality import describe
 from inkfire.evaluation.signals import Opinion, Signal
 from inkfire.records import Query
-from inkfire.stats import intervals
+from inkfire.stats import intervals, twins
 from inkfire.tasks.task import Task
 
 Opinions = dict[str, dict[str, list[Opinion]]]
@@ -64,9 +65,11 @@ def compare(
     for name, texts in responses.items():
         policies[name] = {
             "n": len(queries),
-            **_rates(opinions[name], range(len(queries))),
+            **_rates(opinions[name], asked, range(len(queries))),
             "own_reward": own[name],
-            "slices": {group: {"n": len(rows), **_rates(opinions[name], rows)} for group, rows in groups.items()},
+            "slices": {
+                group: {"n": len(rows), **_rates(opinions[name], asked, rows)} for group, rows in groups.items()
+            },
             **describe(list(texts), corpus),
         }
     lengths = {name: [len(text) for text in texts] for name, texts in responses.items()}
@@ -87,7 +90,7 @@ def _slices(task: Task, queries: Sequence[Query]) -> dict[str, list[int]]:
     return groups
 
 
-def _rates(opinions: Mapping[str, Sequence[Opinion]], rows: Sequence[int]) -> dict[str, Any]:
+def _rates(opinions: Mapping[str, Sequence[Opinion]], asked: Sequence[str], rows: Sequence[int]) -> dict[str, Any]:
     out: dict[str, Any] = {
         "excellent_rate": {},
         "excellent_rate_ci": {},
@@ -96,13 +99,14 @@ def _rates(opinions: Mapping[str, Sequence[Opinion]], rows: Sequence[int]) -> di
         "unscored": {},
     }
     for signal, given in opinions.items():
-        labels = [label for i in rows if (label := given[i].label) is not None]
+        labelled = [(label, asked[i]) for i in rows if (label := given[i].label) is not None]
+        excellent = twins.rate("rate", [label for label, _ in labelled], [query for _, query in labelled])
         scores = [score for i in rows if (score := given[i].score) is not None]
-        out["excellent_rate"][signal] = sum(labels) / len(labels) if labels else None
-        out["excellent_rate_ci"][signal] = list(intervals.wilson(sum(labels), len(labels))) if labels else None
+        out["excellent_rate"][signal] = excellent["rate"]
+        out["excellent_rate_ci"][signal] = excellent["rate_ci"]
         out["mean_score"][signal] = sum(scores) / len(scores) if scores else None
-        out["scored"][signal] = len(labels)
-        out["unscored"][signal] = len(rows) - len(labels)
+        out["scored"][signal] = len(labelled)
+        out["unscored"][signal] = len(rows) - len(labelled)
     return out
 
 
@@ -134,12 +138,11 @@ def _differences(
                     mine, theirs = [float(p[0]) for p in paired], [float(p[1]) for p in paired]
                     clusters = [p[2] for p in paired]
                     interval = intervals.bootstrap_mean_difference(mine, theirs, clusters=clusters, seed=seed)
-                    row["difference"] = interval.estimate
-                    row["difference_ci"] = [interval.low, interval.high]
+                    row |= interval.named("difference") | {"difference_clusters": interval.clusters}
                     row["difference_p"] = intervals.sign_test(mine, theirs, clusters=clusters)
                     row["difference_by_length"] = _by_length(opinions, lengths, signal, policy, against)
                 rows.append(row)
-    return rows
+    return with_holm(rows)
 
 
 def _by_length(
@@ -182,11 +185,8 @@ def _shortcut(
         ]
         out[signal] = {"n": len(rows), "length_auc": None, "length_auc_ci": None}
         if len({label for label, _, _ in rows}) == 2:
-            interval = intervals.bootstrap_auc(
-                [r[0] for r in rows], [r[1] for r in rows], clusters=[r[2] for r in rows], seed=seed
-            )
-            out[signal]["length_auc"] = interval.estimate
-            out[signal]["length_auc_ci"] = [interval.low, interval.high]
+            labels, scores, clusters = (list(column) for column in zip(*rows, strict=True))
+            out[signal] |= intervals.bootstrap_auc(labels, scores, clusters, seed=seed).named("length_auc")
     return out
 
 

@@ -104,21 +104,64 @@ def _query_of(row: Any) -> Hashable:
 
 
 def split_by_query(
-    rows: Iterable[T], *, fraction: float, seed: int, key: Callable[[T], Hashable] = _query_of
+    rows: Iterable[T],
+    *,
+    fraction: float,
+    seed: int,
+    key: Callable[[T], Hashable] = _query_of,
+    both_labels: bool = True,
 ) -> tuple[list[T], list[T]]:
     """(the rest, the held-out rows): the second list has ``fraction`` of the distinct queries, none in both.
 
     Queries are ranked by a hash of (seed, query), so that neither the order of the rows nor repeats matter. With
-    0 < fraction < 1 and at least two queries neither list is empty.
+    0 < fraction < 1 and at least two queries neither list is empty, and where the rows have both labels (attribute
+    ``label``) so do both lists.
+
+    Args:
+        both_labels: False where one list is thrown away, which needs none.
+
+    Raises:
+        DataError: the rows have both labels, but too few queries of one of them for both lists.
     """
     rows = list(rows)
-    queries = {key(row) for row in rows}
-    ranked = sorted(queries, key=lambda query: _hash(seed, query))
+    ranked = sorted({key(row) for row in rows}, key=lambda query: _hash(seed, query))
     count = round(fraction * len(ranked))
     if 0 < fraction < 1 and len(ranked) > 1:
         count = min(max(count, 1), len(ranked) - 1)
     held_out = set(ranked[:count])
+    if both_labels and 0 < fraction < 1:
+        labels: dict[Hashable, set[Any]] = {query: set() for query in ranked}
+        for row in rows:
+            labels[key(row)].add(getattr(row, "label", None))
+        if set().union(*labels.values()) >= {0, 1}:
+            held_out = _both_labels(labels, count)
     return [r for r in rows if key(r) not in held_out], [r for r in rows if key(r) in held_out]
+
+
+def _both_labels(labels: Mapping[Hashable, set[Any]], count: int) -> set[Hashable]:
+    """The first ``count`` queries where these and the rest have both labels; else a share of each class of queries.
+
+    ``labels`` of each query, in the order of their ranks. A class is the labels that a query's texts have: either
+    alone, or both.
+    """
+    ranked = list(labels)
+    if all({0, 1} <= set().union(*map(labels.__getitem__, part)) for part in (ranked[:count], ranked[count:])):
+        return set(ranked[:count])
+    both, good, bad = ([q for q in ranked if labels[q] & {0, 1} == kind] for kind in ({0, 1}, {1}, {0}))
+    enough = [{query} for query in both] + [set(pair) for pair in zip(good, bad, strict=False)]
+    if len(enough) < 2:  # no two disjoint sets of queries that have both labels
+        raise DataError(
+            f"labelled texts of {len(ranked)} queries cannot be split by query into two parts that both have good and "
+            f"bad ones: {len(both) + len(good)} queries have good texts, {len(both) + len(bad)} have bad ones, "
+            f"{len(both)} of them both; label texts of more queries"
+        )
+    held, kept = enough[:2]
+    others: list[tuple[float, Hashable]] = []  # a query with how far down its class it stands
+    for kind in (both, good, bad):
+        free = [query for query in kind if query not in held | kept]
+        others += [((i + 0.5) / len(free), query) for i, query in enumerate(free)]
+    others.sort(key=lambda other: other[0])
+    return held | {query for _, query in others[: max(count - len(held), 0)]}
 
 
 def _hash(seed: int, query: Hashable) -> bytes:

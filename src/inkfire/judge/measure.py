@@ -1,6 +1,6 @@
 """How good a judge is on labelled texts, with intervals, and whether that lets it be a reward.
 
-Intervals are a bootstrap over queries (texts of one query are not independent), seeded. Beside every judge stand its
+Intervals allow for texts of one query not being independent. Beside every judge stand its
 twins, what the length of a text, its n-grams and the labels of the examples it is judged with say of the same labels,
 and what the judge is worth on a slice of the texts in which length says nothing.
 
@@ -15,24 +15,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from inkfire.judge.calibration import Calibration, brier_score, expected_calibration_error, raw_score, reliability
 from inkfire.records import Labelled, Verdict
-from inkfire.stats.intervals import auc_difference, bootstrap_auc
+from inkfire.stats.agreement import binary_metrics
+from inkfire.stats.intervals import FEW, auc_difference, bootstrap_auc, within_cluster_auc
 from inkfire.stats.twins import length_matched, ngram_cv_scores
 
-RESAMPLES = 2000
+WITHIN = 30
+"""Queries with texts of both labels from which on a judge as a reward is judged by its AUC within queries."""
+
+TIED = 5
+"""Such queries that show a judge to see nothing but the query, where it never tells their texts apart. A judge that
+gives labels only ties about half of such pairs by chance, all of those of five queries in one case of thirty."""
 
 
 def measure(labelled: Sequence[Labelled], verdicts: Sequence[Verdict], *, seed: int = 0) -> dict[str, Any]:
     """Metrics of ``verdicts`` against the labels of the same texts.
 
     ``accuracy``, ``precision``, ``recall``, ``f1``, ``kappa``, ``balanced_accuracy`` and ``auc``, each with
-    ``NAME_ci``; ``auc_within_query`` (good against bad texts of the same query: what GRPO compares); ``says_good``;
-    ``length_auc``, the first twin; ``ece``, ``brier`` and the ``reliability`` curve of the probabilities; ``n``,
-    ``scored``, ``unscored``. Unscored texts are counted and left out. What cannot be computed (one class only) is None.
+    ``NAME_ci``; ``auc_within_query`` (good against bad texts of the same query: what GRPO compares), over the
+    ``n_within_query`` queries that have both, with ``ties_within_query``, the share of such pairs that get one and the
+    same score; ``says_good``; ``length_auc``, the first twin; ``ece``, ``brier`` and the ``reliability`` curve of the
+    probabilities; ``n``, ``scored``, ``unscored``, ``n_queries``. Unscored texts are counted and left out. What cannot
+    be computed (one class only) is None.
     """
     rows = [
         (row, verdict, score)
@@ -46,11 +51,13 @@ def measure(labelled: Sequence[Labelled], verdicts: Sequence[Verdict], *, seed: 
     says = [int(verdict.label == 1) for _, verdict, _ in rows]
     scores = [score for _, _, score in rows]
     clusters = [row.query for row, _, _ in rows]
-    out["says_good"] = sum(says) / len(says)
-    out |= _rates_with_intervals(labels, says, clusters, seed)
+    out |= {"n_queries": len(set(clusters)), "says_good": sum(says) / len(says)}
+    out |= binary_metrics(labels, says, clusters, seed) | {"n": len(labelled)}
     out |= _auc("auc", labels, scores, clusters, seed)
     out |= _auc("length_auc", labels, [float(len(row.response)) for row, _, _ in rows], clusters, seed)
-    out["auc_within_query"], out["auc_within_query_ci"] = _within_query(labels, scores, clusters, seed)
+    within, ties = within_cluster_auc(labels, scores, clusters)
+    out |= within.named("auc_within_query")
+    out |= {"n_within_query": within.clusters, "ties_within_query": ties if within.clusters else None}
     out["ece"], out["brier"] = expected_calibration_error(scores, labels), brier_score(scores, labels)
     out["reliability"] = reliability(scores, labels)
     return out
@@ -96,9 +103,9 @@ def measure_twins(
         out |= _auc(name, labels, values, clusters, seed)
     out["n_length_matched"] = len(kept)
     within = [labels[i] for i in kept], [clusters[i] for i in kept]
-    rates = _rates_with_intervals(within[0], [says[i] for i in kept], within[1], seed) if kept else {}
+    rates = binary_metrics(within[0], [says[i] for i in kept], within[1], seed)
     for name in ("accuracy", "balanced_accuracy"):
-        out |= {f"{name}_length_matched{end}": rates.get(f"{name}{end}") for end in ("", "_ci")}
+        out |= {f"{name}_length_matched{end}": rates[f"{name}{end}"] for end in ("", "_ci")}
     for name, values in (("auc", scores), *twins):
         of_slice = [values[i] for i in kept] if values else []
         out |= _auc(f"{name}_length_matched", within[0], of_slice, within[1], seed)
@@ -132,8 +139,7 @@ def _auc(
     """An AUC under its name with ``NAME_ci``; None with one class only or without scores."""
     if not scores or not 0 < sum(labels) < len(labels):
         return {name: None, f"{name}_ci": None}
-    found = bootstrap_auc(labels, scores, clusters, seed=seed)
-    return {name: found.estimate, f"{name}_ci": [found.low, found.high]}
+    return bootstrap_auc(labels, scores, clusters, seed=seed).named(name)
 
 
 def _auc_minus_examples(
@@ -142,23 +148,50 @@ def _auc_minus_examples(
     name = "auc_minus_examples_auc"
     if not 0 < sum(labels) < len(labels):
         return {name: None, f"{name}_ci": None}
-    effect, resampled = auc_difference(labels, shares, scores, clusters, seed=seed)
-    return {name: effect, f"{name}_ci": [float(q) for q in np.quantile(resampled, (0.025, 0.975))]}
+    return auc_difference(labels, shares, scores, clusters, seed=seed).named(name)
 
 
 def why_refused(measured: Mapping[str, Any] | None) -> str | None:
     """Why a judge with these measurements must not be a reward, in words; None when it may.
 
-    It must rank good texts above bad ones more often than not, and the interval of that must not reach chance.
+    Training compares texts of one query, so a judge must rank good texts above bad ones *of the same query* more often
+    than not, and the interval of that must not reach chance. Where fewer than :data:`WITHIN` queries have both labels,
+    its AUC over all texts must; it may then still know the queries and not the texts, so that it is refused as well
+    where those few show it to be worse than chance within them, or where :data:`TIED` of them or more have no pair of
+    texts to which it gives different scores. Measurements from before this was counted have the pooled AUC alone.
     """
     if measured is None or measured.get("auc") is None:
         return "it was never measured on labelled texts of both classes"
-    value, (low, high) = measured["auc"], measured["auc_ci"]
-    on = f"on {measured['scored']} labelled texts its AUC is {value:.2f} (95 % interval {low:.2f} to {high:.2f})"
+    queries: int | None = measured.get("n_within_query")
+    if queries and measured["ties_within_query"] == 1 and queries >= TIED:
+        return (
+            f"it gives the good and the bad texts of a query the same score in each of the {queries} queries that have "
+            "both: it sees the query and not the text, which nothing can be learnt from"
+        )
+    enough = queries is not None and queries >= WITHIN
+    within = _chance(measured, "auc_within_query") if queries else None
+    if within and (enough or measured["auc_within_query_ci"][1] < 0.5):
+        return f"within the {queries} queries that have texts of both labels {within}"
+    pooled = _chance(measured, "auc")
+    if enough or pooled is None:
+        return None
+    on = f"on {measured['scored']} labelled texts"
+    if (several := measured.get("n_queries", FEW)) < FEW:
+        on += f" of only {several} {'query' if several == 1 else 'queries'}"
+    if queries is None:
+        return f"{on} {pooled}"
+    both = {0: "no query has", 1: "only 1 query has"}.get(queries, f"only {queries} queries have")
+    return f"{on}, pooled over queries, since {both} texts of both labels, {pooled}"
+
+
+def _chance(measured: Mapping[str, Any], name: str) -> str | None:
+    """What an AUC that does not exclude chance, or is below it, says of the judge; None for a better one."""
+    value, (low, high) = measured[name], measured[f"{name}_ci"]
+    its = f"its AUC is {value:.2f} (95 % interval {low:.2f} to {high:.2f})"
     if value <= 0.5:
-        return f"{on}: it ranks good texts above bad ones no better than a coin"
+        return f"{its}: it ranks good texts above bad ones no better than a coin"
     if low <= 0.5:
-        return f"{on}: the interval reaches 0.5, a coin's; more labelled texts or a better judge can settle it"
+        return f"{its}: the interval reaches 0.5, a coin's; more labelled texts or a better judge can settle it"
     return None
 
 
@@ -194,69 +227,3 @@ def why_doubted(measured: Mapping[str, Any]) -> str | None:
             f"{more[1]:+.2f})"
         )
     return "; ".join(doubts) or None
-
-
-def _within_query(
-    labels: Sequence[int], scores: Sequence[float], clusters: Sequence[str], seed: int
-) -> tuple[float | None, list[float] | None]:
-    """P(the good text scores higher) over pairs of good and bad texts of one query; None without such pairs."""
-    texts: dict[str, list[tuple[int, float]]] = {}
-    for label, score, query in zip(labels, scores, clusters, strict=True):
-        texts.setdefault(query, []).append((label, score))
-    counted = []
-    for rows in texts.values():
-        wins = [(np.sign(good - bad) + 1) / 2 for one, good in rows if one for other, bad in rows if not other]
-        if wins:
-            counted.append((sum(wins), len(wins)))
-    if not counted:
-        return None, None
-    won, pairs = np.array(counted, dtype=float).T
-    rng = np.random.default_rng(seed)
-    weights = rng.multinomial(len(won), np.full(len(won), 1 / len(won)), size=RESAMPLES)
-    low, high = np.quantile((weights @ won) / (weights @ pairs), (0.025, 0.975))
-    return float(won.sum() / pairs.sum()), [float(low), float(high)]
-
-
-def _rates_with_intervals(
-    labels: Sequence[int], says: Sequence[int], clusters: Sequence[str], seed: int
-) -> dict[str, Any]:
-    whole, resampled = resampled_rates(labels, says, clusters, seed, RESAMPLES)
-    out: dict[str, Any] = {}
-    for name, value in whole.items():
-        defined = resampled[name][np.isfinite(resampled[name])]
-        out[name] = float(value) if np.isfinite(value) else None
-        out[f"{name}_ci"] = [float(q) for q in np.quantile(defined, (0.025, 0.975))] if len(defined) else None
-    return out
-
-
-def resampled_rates(
-    labels: Sequence[int], says: Sequence[int], clusters: Sequence[str], seed: int, n_resamples: int
-) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
-    """Confusion counts per query, then the rates of the whole and of ``n_resamples`` resamplings of the queries."""
-    index = {query: i for i, query in enumerate(dict.fromkeys(clusters))}
-    counts = np.zeros((len(index), 4))
-    for label, said, query in zip(labels, says, clusters, strict=True):
-        counts[index[query], 2 * label + said] += 1
-    rng = np.random.default_rng(seed)
-    weights = rng.multinomial(len(index), np.full(len(index), 1 / len(index)), size=n_resamples)
-    return _rates(counts.sum(axis=0)), _rates(weights @ counts)
-
-
-def _rates(counts: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """Rates of confusion counts (…, 4) in the order TN, FP, FN, TP; NaN where one is not defined.
-
-    Precision, recall and F1 are those of the class good. Kappa: Cohen 1960.
-    """
-    tn, fp, fn, tp = np.moveaxis(counts, -1, 0)
-    n = tn + fp + fn + tp
-    with np.errstate(divide="ignore", invalid="ignore"):
-        accuracy = (tp + tn) / n
-        chance = ((tp + fp) * (tp + fn) + (tn + fn) * (tn + fp)) / n**2
-        return {
-            "accuracy": accuracy,
-            "balanced_accuracy": (tp / (tp + fn) + tn / (tn + fp)) / 2,
-            "precision": tp / (tp + fp),
-            "recall": tp / (tp + fn),
-            "f1": 2 * tp / (2 * tp + fp + fn),
-            "kappa": (accuracy - chance) / (1 - chance),
-        }

@@ -18,7 +18,6 @@ from inkfire.judge.examples import NO_EXAMPLES, Examples
 from inkfire.judge.principles import Principles
 from inkfire.llm.base import LLM, JsonSchema
 from inkfire.records import Comparison, Preference
-from inkfire.stats.intervals import bootstrap_mean_difference
 from inkfire.stats.twins import LENGTH_MATCHED, rate
 from inkfire.tasks.task import Task
 
@@ -66,31 +65,31 @@ class PairwiseJudge:
         await self.llm.close()
 
 
-def measure_pairs(pairs: Sequence[Preference], comparisons: Sequence[Comparison], *, seed: int = 0) -> dict[str, Any]:
+def measure_pairs(pairs: Sequence[Preference], comparisons: Sequence[Comparison]) -> dict[str, Any]:
     """How often the judge prefers what the data prefers; ``a`` of a comparison is the pair's chosen text.
 
-    ``accuracy`` (a tie is half right; bootstrap over queries), ``accuracy_decided`` of the ``decided`` pairs, ``ties``,
-    ``order_flip_rate`` (Wilson), ``first_place_rate`` of the flips; the accuracies of ``n_length_matched`` pairs; and
-    ``longer_wins``, the length twin. Unscored pairs are counted and left out.
+    ``accuracy`` (a tie is half right), ``accuracy_decided`` of the ``decided`` pairs, ``ties``, ``order_flip_rate``,
+    ``first_place_rate`` of the flips; the accuracies of ``n_length_matched`` pairs; and ``longer_wins``, the length
+    twin. Intervals are clustered by query. Unscored pairs are counted and left out.
     """
     rows = [(pair, said) for pair, said in zip(pairs, comparisons, strict=True) if said.winner is not None]
     low, high = LENGTH_MATCHED
     matched = [row for row in rows if low * len(row[0].rejected) <= len(row[0].chosen) <= high * len(row[0].rejected)]
     out: dict[str, Any] = {"n": len(pairs), "scored": len(rows), "unscored": len(pairs) - len(rows)}
-    out |= _accuracies(rows, "", seed)
-    places = [said.place for _, said in rows]
+    out |= _accuracies(rows, "")
+    queries, places = [pair.query for pair, _ in rows], [said.place for _, said in rows]
+    flipped = [(place == 1, query) for place, query in zip(places, queries, strict=True) if place is not None]
     out |= {"ties": sum(said.winner == "tie" for _, said in rows)}
-    out |= rate("order_flip_rate", [place is not None for place in places])
-    out |= rate("first_place_rate", [place == 1 for place in places if place is not None])
-    out |= {"n_length_matched": len(matched)} | _accuracies(matched, "_length_matched", seed)
-    return out | rate("longer_wins", [len(pair.chosen) > len(pair.rejected) for pair, _ in rows])
+    out |= rate("order_flip_rate", [place is not None for place in places], queries)
+    out |= rate("first_place_rate", [first for first, _ in flipped], [query for _, query in flipped])
+    out |= {"n_length_matched": len(matched)} | _accuracies(matched, "_length_matched")
+    return out | rate("longer_wins", [len(pair.chosen) > len(pair.rejected) for pair, _ in rows], queries)
 
 
-def _accuracies(rows: Sequence[tuple[Preference, Comparison]], suffix: str, seed: int) -> dict[str, Any]:
-    decided = [said.winner == "a" for _, said in rows if said.winner != "tie"]
-    out: dict[str, Any] = {f"accuracy{suffix}": None, f"accuracy{suffix}_ci": None, f"decided{suffix}": len(decided)}
-    if rows:
-        right = [_RIGHT[said.winner or "tie"] for _, said in rows]
-        found = bootstrap_mean_difference(right, [0.0] * len(right), [pair.query for pair, _ in rows], seed)
-        out |= {f"accuracy{suffix}": found.estimate, f"accuracy{suffix}_ci": [found.low, found.high]}
-    return out | rate(f"accuracy_decided{suffix}", decided)
+def _accuracies(rows: Sequence[tuple[Preference, Comparison]], suffix: str) -> dict[str, Any]:
+    decided = [row for row in rows if row[1].winner != "tie"]
+    out: dict[str, Any] = {f"decided{suffix}": len(decided)}
+    for name, part in ((f"accuracy{suffix}", rows), (f"accuracy_decided{suffix}", decided)):
+        right = [_RIGHT[said.winner or "tie"] for _, said in part]
+        out |= rate(name, right, [pair.query for pair, _ in part])
+    return out

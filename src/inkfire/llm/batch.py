@@ -239,10 +239,14 @@ class BatchClient(Client):
     async def _draw(self, question: wire.Question, key: bytes, attempt: int, shared: Shared[Reply]) -> Reply:
         prompt_tokens = estimate_tokens(question.messages)
         try:
-            content = self._batch.find(key, again=self._book.retry_unscored)
+            again = self._book.retry_unscored
+            content = self._batch.find(key, again=again)
+            if content is None and self._old_key is not None:  # a folder of an earlier version
+                old = wire.attempt_key(question.digest(self._old_key), attempt)
+                content = self._batch.find(old, again=again)
             if content is None:
                 if key not in self._batch.pending:
-                    promised = Amount.of(Usage(prompt_tokens, question.sampling.max_tokens), self._price)
+                    promised = Amount.of(Usage(prompt_tokens, question.sampling.max_tokens), self.price)
                     await self._book.reserve(promised)
                     self._book.settle(promised, promised)
                 sent = self._capabilities.usable(wire.features(question), ())
@@ -255,6 +259,6 @@ class BatchClient(Client):
         entry, reply = self._read(completion, question, key, attempt, 0.0)
         stored = self._book.find(key)
         if stored is None or stored.text != entry.text:  # asked anew, the same answer lies here: it was paid for once
-            self._book.take(Amount.of(entry.usage, self._price))
+            self._book.take(Amount.of(entry.usage, self.price))
             await self._book.record(entry)
         return reply

@@ -19,6 +19,7 @@ import logging
 import time
 import urllib.parse
 from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -46,6 +47,7 @@ _UNREACHABLE = 3  # refused connections, before any success, after which the add
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
+@dataclass(eq=False)
 class Client:
     """A model behind an OpenAI-compatible endpoint (the ``LLM`` of ``base.py``).
 
@@ -54,7 +56,7 @@ class Client:
         base_url: up to and including ``/v1``.
         api_key: None where the endpoint wants none.
         model: the model's name on the wire; ``name`` by default.
-        model_key: identifies the model in the ledger; base URL and model by default.
+        model_key: identifies the model in the ledger; by default its name and its host, whatever the port and path.
         ledger: where replies are kept; None keeps nothing.
         concurrency: requests in flight at once, at most.
         pace: requests and tokens a minute, at most.
@@ -65,46 +67,39 @@ class Client:
         on_close: called once after ``close`` (an engine that has no more clients stops).
     """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        base_url: str,
-        api_key: str | None = None,
-        model: str | None = None,
-        model_key: str | None = None,
-        ledger: Ledger | None = None,
-        concurrency: int = 16,
-        pace: Pace = Pace(),
-        deadline: float = 120.0,
-        reasks: int = 2,
-        retry: Retry = Retry(),
-        price: Price | None = None,
-        on_close: Callable[[], None] | None = None,
-    ) -> None:
-        url = urllib.parse.urlsplit(base_url)
+    name: str
+    _: KW_ONLY
+    base_url: str
+    api_key: str | None = field(default=None, repr=False)
+    model: str = ""
+    model_key: str = ""
+    ledger: Ledger | None = None
+    concurrency: int = 16
+    pace: Pace = Pace()
+    deadline: float = 120.0
+    reasks: int = 2
+    retry: Retry = Retry()
+    price: Price | None = None
+    on_close: Callable[[], None] | None = None
+
+    def __post_init__(self) -> None:
+        url = urllib.parse.urlsplit(self.base_url)
         if url.scheme not in ("http", "https") or not url.hostname:
-            raise InputError(f"--base-url must look like https://host/v1, not {base_url!r}")
-        if concurrency < 1:
-            raise InputError(f"concurrency must be at least 1, not {concurrency}")
-        self.name = name
-        self.base_url = base_url.rstrip("/")
-        self.model = model or name
-        self.concurrency = concurrency
-        self.pace = pace
+            raise InputError(f"--base-url must look like https://host/v1, not {self.base_url!r}")
+        if self.concurrency < 1:
+            raise InputError(f"concurrency must be at least 1, not {self.concurrency}")
+        self.base_url = self.base_url.rstrip("/")
+        self.model = self.model or self.name
         # Credentials that are part of the URL must not reach the ledger's keys or a message.
         self._where = urllib.parse.urlunsplit(url._replace(netloc=url.netloc.rpartition("@")[2])).rstrip("/")
-        self.model_key = model_key or f"{self._where} {self.model}"
-        self._api_key = api_key
+        # Earlier versions told models apart by the whole URL: what was paid for then is found by that key.
+        self._old_key = None if self.model_key else f"{self._where} {self.model}"
+        self.model_key = self.model_key or f"{url.hostname} {self.model}"
         self._is_local = url.hostname in _LOCAL
         self._is_tls = url.scheme == "https"
-        self._ledger = ledger
-        self._deadline = deadline
-        self._reasks = reasks
-        self._retry = retry
-        self._price = price if price is not None or ledger is None else ledger.price(self.model)
-        self._on_close = on_close
-        self._gate = Gate(concurrency, pace.of(self.model_key))
+        if self.price is None and self.ledger is not None:
+            self.price = self.ledger.price(self.model)
+        self._gate = Gate(self.concurrency, self.pace.of(self.model_key))
         self._capabilities = wire.Capabilities()
         self._in_flight: dict[bytes, Shared[Any]] = {}
         self._http: openai.AsyncOpenAI | None = None
@@ -144,7 +139,7 @@ class Client:
     async def close(self) -> None:
         """Let the requests in flight end and be stored (for a few seconds), then close the connections."""
         self._gate.close()  # what was not sent yet will not be
-        on_close, self._on_close = self._on_close, None
+        on_close, self.on_close = self.on_close, None
         try:
             tasks = [shared.task for shared in self._in_flight.values()]
             if tasks:
@@ -171,17 +166,17 @@ class Client:
 
     def _recall(self, question: wire.Question, digest: bytes) -> Reply | None:
         """The outcome that the ledger holds, None where something is still to be asked."""
-        if self._ledger is None:
+        if self.ledger is None:
             return None
         for attempt in range(self._attempts(question)):
-            entry = self._ledger.find(wire.attempt_key(digest, attempt))
+            entry = self._stored(question, digest, attempt)
             if entry is None:
                 return None
             reply = wire.read_reply(entry, question, cached=True)
             answered = entry.time
             if reply.unparsed is None:
                 break
-        if reply.lacking is not None and self._ledger.retry_unscored and answered < self._ledger.opened:
+        if reply.lacking is not None and self.ledger.retry_unscored and answered < self.ledger.opened:
             return None
         self._count(cached=attempt + 1)
         return reply
@@ -190,24 +185,33 @@ class Client:
         asked = question
         for attempt in range(self._attempts(question)):
             key = wire.attempt_key(digest, attempt)
-            reply = self._recall_attempt(question, key) or await self._draw(asked, key, attempt, shared)
+            reply = self._recall_attempt(question, digest, attempt) or await self._draw(asked, key, attempt, shared)
             if reply.unparsed is None:
                 break
             asked = question.again(reply)
         return self._usable(question, reply)
 
-    def _recall_attempt(self, question: wire.Question, key: bytes) -> Reply | None:
-        """The beginning of a series of attempts that was interrupted."""
-        if self._ledger is None or self._ledger.retry_unscored:
+    def _stored(self, question: wire.Question, digest: bytes, attempt: int) -> Entry | None:
+        """What the ledger has of an attempt, under this version's key or that of earlier ones."""
+        if self.ledger is None:
             return None
-        entry = self._ledger.find(key)
+        entry = self.ledger.find(wire.attempt_key(digest, attempt))
+        if entry is None and self._old_key is not None:
+            entry = self.ledger.find(wire.attempt_key(question.digest(self._old_key), attempt))
+        return entry
+
+    def _recall_attempt(self, question: wire.Question, digest: bytes, attempt: int) -> Reply | None:
+        """The beginning of a series of attempts that was interrupted."""
+        if self.ledger is None or self.ledger.retry_unscored:
+            return None
+        entry = self._stored(question, digest, attempt)
         if entry is None:
             return None
         self._count(cached=1)
         return wire.read_reply(entry, question, cached=True)
 
     def _attempts(self, question: wire.Question) -> int:
-        return 1 if question.schema is None else 1 + self._reasks
+        return 1 if question.schema is None else 1 + self.reasks
 
     def _usable(self, question: wire.Question, reply: Reply) -> Reply:
         if question.schema is None and reply.unparsed is not None:  # a caller that wants a text must not get a refusal
@@ -216,8 +220,8 @@ class Client:
         return reply
 
     def _count(self, *, cached: int = 0, failures: int = 0) -> None:
-        if self._ledger is not None:
-            self._ledger.count(cached=cached, failures=failures)
+        if self.ledger is not None:
+            self.ledger.count(cached=cached, failures=failures)
 
     # ---- one reply: requested within bounds, stored ----------------------------------------------------------------
 
@@ -272,19 +276,19 @@ class Client:
 
     async def _request(self, path: str, body: bytes, worst: Usage, keep: Keep[T], place: Sent | None) -> T:
         """One request: its worst case reserved before, its reply committed after."""
-        promised, spent = Amount.of(worst, self._price), Amount()
-        if self._ledger is not None:
-            await self._ledger.reserve(promised)
+        promised, spent = Amount.of(worst, self.price), Amount()
+        if self.ledger is not None:
+            await self.ledger.reserve(promised)
         try:
             entry, kept = keep(*await self._post(path, body))
-            spent = Amount.of(entry.usage, self._price)
+            spent = Amount.of(entry.usage, self.price)
             self._gate.correct(place, spent.tokens)
-            if self._ledger is not None:
-                await self._ledger.record(entry)
+            if self.ledger is not None:
+                await self.ledger.record(entry)
             return kept
         finally:
-            if self._ledger is not None:
-                self._ledger.settle(promised, spent)
+            if self.ledger is not None:
+                self.ledger.settle(promised, spent)
 
     def _read(
         self, completion: wire.Completion, question: wire.Question, key: bytes, attempt: int, latency: float
@@ -298,7 +302,7 @@ class Client:
         usage = completion.usage
         return Entry(
             key=key,
-            run="" if self._ledger is None else self._ledger.run,
+            run="" if self.ledger is None else self.ledger.run,
             model=self.name,
             time=time.time(),
             attempt=attempt,
@@ -309,7 +313,7 @@ class Client:
             completion_tokens=usage.completion_tokens,
             cached_tokens=usage.cached_tokens,
             estimated=completion.estimated,
-            cost=None if self._price is None else self._price.cost(usage),
+            cost=None if self.price is None else self.price.cost(usage),
             latency=latency,
             logprobs=completion.logprobs,
         )
@@ -321,7 +325,7 @@ class Client:
         http = self._http or self._connect()
         start = time.perf_counter()
         try:
-            async with asyncio.timeout(self._deadline):
+            async with asyncio.timeout(self.deadline):
                 response = await http.post(path, cast_to=httpx2.Response, content=body)
         except Exception as error:
             raise diagnose(error, where=f"{self.model} at {self._where}") from error
@@ -335,7 +339,7 @@ class Client:
         places = self._gate.limit
         self._http = openai.AsyncOpenAI(
             base_url=self.base_url,
-            api_key=self._api_key or "none",
+            api_key=self.api_key or "none",
             max_retries=0,
             timeout=httpx2.Timeout(None, connect=_CONNECT),
             http_client=openai.DefaultAsyncHttpxClient(
@@ -366,22 +370,22 @@ class Client:
             EndpointDown: the endpoint is not worth another try.
         """
         self._failures_in_row += 1
-        if self._ledger is not None:
-            self._ledger.fault(self.name, fault.kind)
+        if self.ledger is not None:
+            self.ledger.fault(self.name, fault.kind)
         where = f"{self.model} at {self._where}"
         if fault.kind == "unreachable" and not self._succeeded and failures >= _UNREACHABLE:
             raise EndpointDown(f"{where} cannot be reached: is it running? Check --base-url")
-        if (fault.retry_after or 0.0) > self._retry.patience:
+        if (fault.retry_after or 0.0) > self.retry.patience:
             raise EndpointDown(f"{where} asks to wait {fault.retry_after:.0f} s: run the same command again after that")
-        if failures >= self._retry.tries:
-            if self._failures_in_row >= self._retry.hopeless and not progress:
+        if failures >= self.retry.tries:
+            if self._failures_in_row >= self.retry.hopeless and not progress:
                 raise EndpointDown(
                     f"{where} keeps failing ({self._failures_in_row} times in a row, last: {fault.kind}). "
                     "Every reply so far is kept: the same command goes on from here"
                 )
             self._count(failures=1)
             raise ModelCallError(f"{self.name} failed {failures} times, last with {fault.kind}")
-        pause = self._retry.wait(failures, fault)
+        pause = self.retry.wait(failures, fault)
         if fault.kind == "429" or fault.retry_after is not None:
             self._gate.throttled(pause)
         return pause

@@ -66,7 +66,7 @@ class EmbeddingClient(Client):
 
     @property
     def key(self) -> str:
-        return self.model_key
+        return self._old_key or self.model_key
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
         chunks = [tuple(texts[start : start + _TOGETHER]) for start in range(0, len(texts), _TOGETHER)]
@@ -76,11 +76,12 @@ class EmbeddingClient(Client):
         return unit(np.concatenate(parts)) if parts else np.zeros((0, 0), np.float32)
 
     async def _vectors(self, texts: tuple[str, ...]) -> Vectors:
-        asked = json.dumps([_VERSION, "embeddings", self.model_key, texts], separators=(",", ":"))
-        key = hashlib.sha256(asked.encode()).digest()
+        key = self._digest(self.model_key, texts)
         shared = self._in_flight.get(key)
         if shared is None or shared.task.cancelled():
-            entry = None if self._ledger is None else self._ledger.find(key)
+            entry = None if self.ledger is None else self.ledger.find(key)
+            if entry is None and self.ledger is not None and self._old_key is not None:
+                entry = self.ledger.find(self._digest(self._old_key, texts))
             if entry is not None:
                 self._count(cached=1)
                 return _unpack(entry.text, len(texts))
@@ -91,6 +92,11 @@ class EmbeddingClient(Client):
             self._count(cached=1)
         vectors: Vectors = await shared.result()
         return vectors
+
+    @staticmethod
+    def _digest(model_key: str, texts: tuple[str, ...]) -> bytes:
+        asked = json.dumps([_VERSION, "embeddings", model_key, texts], separators=(",", ":"))
+        return hashlib.sha256(asked.encode()).digest()
 
     async def _fetch(self, texts: tuple[str, ...], key: bytes, shared: Shared[Vectors]) -> Vectors:
         # An empty text is refused by some endpoints, a lone surrogate by all.

@@ -19,8 +19,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-
 from inkfire.stats.intervals import auc_difference
 
 
@@ -104,10 +102,10 @@ def _compare(
     current: Sequence[float | None],
     candidate: Sequence[float | None],
     clusters: Sequence[str],
-    level: float,
+    alpha: float,
     seed: int,
 ) -> Decision:
-    """The effect with its interval at ``level`` a side, not yet decided; ``why`` is set where nothing can be."""
+    """The effect with its interval at ``alpha`` a side, not yet decided; ``why`` is set where nothing can be."""
     rows = [
         (label, old, new, query)
         for label, old, new, query in zip(labels, current, candidate, clusters, strict=True)
@@ -115,9 +113,9 @@ def _compare(
     ]
     if not 0 < sum(row[0] for row in rows) < len(rows):
         return Decision(False, 0.0, (0.0, 0.0), len(rows), "too few texts were scored under both sets")
-    effect, resampled = auc_difference(*(list(column) for column in zip(*rows, strict=True)), seed=seed)
-    low, high = (float(q) for q in np.quantile(resampled, (level, 1 - level)))
-    return Decision(False, effect, (low, high), len(rows), "")
+    columns = (list(column) for column in zip(*rows, strict=True))
+    found = auc_difference(*columns, seed=seed, level=1 - 2 * alpha)
+    return Decision(False, found.estimate, (found.low, found.high), len(rows), "")
 
 
 def _decide(found: Decision, passed: bool, yes: str, no: str) -> Decision:

@@ -11,8 +11,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 
-import numpy as np
-
 from inkfire.errors import ModelCallError
 from inkfire.judge.calibration import raw_score
 from inkfire.judge.logprob import TOP_LOGPROBS, LogprobJudge
@@ -60,16 +58,16 @@ def _contribution(
     ]
     if not 0 < sum(row[0] for row in rows) < len(rows):
         return None
-    labels, lacking, full, queries = (list(column) for column in zip(*rows, strict=True))
-    estimate, resampled = auc_difference(labels, lacking, full, queries, seed=seed)
-    low, high = np.quantile(resampled, (0.025, 0.975))
-    return Interval(round(estimate, 4), round(float(low), 4), round(float(high), 4), len(rows))
+    return _rounded(auc_difference(*(list(column) for column in zip(*rows, strict=True)), seed=seed))
+
+
+def _rounded(found: Interval) -> Interval:
+    return Interval(round(found.estimate, 4), round(found.low, 4), round(found.high, 4), found.n)
 
 
 def with_effect(candidate: Principles, before: Principles, decision: Decision) -> Principles:
     """An accepted set: the rules that are new in it carry the effect of the whole change."""
-    low, high = decision.effect_ci
-    effect = Interval(round(decision.effect, 4), round(low, 4), round(high, 4), decision.n)
+    effect = _rounded(Interval(decision.effect, *decision.effect_ci, decision.n))
     items = [
         item if item.text in before.texts else dataclasses.replace(item, effect=effect) for item in candidate.items
     ]

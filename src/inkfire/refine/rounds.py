@@ -369,7 +369,7 @@ class _Rounds:
         if not 0 < self.of.settings.screen < len(self.of.validation):
             return None
         share = self.of.settings.screen / len(self.of.validation)
-        _, part = split_by_query(self.of.validation, fraction=share, seed=self.of.seed)
+        _, part = split_by_query(self.of.validation, fraction=share, seed=self.of.seed, both_labels=False)
         decision = await self._decide(candidate, part, f"round {number}: screening")
         passed = decision.effect > 0
         why = f"AUC changes by {decision.effect:+.3f} on the {decision.n} texts of the screening: no gain"

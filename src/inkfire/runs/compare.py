@@ -51,7 +51,7 @@ def compare(inputs: JudgeInputs, settings: JudgeSettings, place: Place) -> dict[
                 )
             )
         write_jsonl(context.run.path("comparisons.jsonl"), map(_row, pairs, said))
-        return measure_pairs(pairs, said, seed=place.seed)
+        return measure_pairs(pairs, said)
 
     with opened("judge pairwise", place, settings=about, files=named_files(inputs)) as context:
         return context.once("pairwise", lambda: work(context))

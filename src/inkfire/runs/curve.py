@@ -24,7 +24,6 @@ from inkfire.files.formats import read_labelled, split_by_query
 from inkfire.files.jsonl import write_jsonl
 from inkfire.judge.base import judge_many
 from inkfire.judge.calibration import MIN_LABELS, fit_calibration, raw_score
-from inkfire.judge.measure import resampled_rates
 from inkfire.judge.principles import read_principles
 from inkfire.judge.spec import JudgeSettings, JudgeSpec
 from inkfire.llm import loop
@@ -32,6 +31,7 @@ from inkfire.records import Labelled, Verdict
 from inkfire.runs.context import Context, Place, described, named_files, note, opened
 from inkfire.runs.judge import choose_examples
 from inkfire.settings import settings
+from inkfire.stats.agreement import resampled_rates
 from inkfire.stats.intervals import auc, resampled_auc
 from inkfire.tasks.task import lasting, load_task
 

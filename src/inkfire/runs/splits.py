@@ -64,7 +64,7 @@ def make_splits(recipe: Recipe, task: Task, seed: int) -> Splits:
     labelled = formats.read_labelled(data.labelled) if data.labelled else task.labelled()
     pairs = formats.read_pairs(data.pairs) if data.pairs else task.pairs()
     share = min(1.0, (recipe.judge.labelled or len(labelled)) / len(labelled))
-    judged = formats.split_by_query(labelled, fraction=share, seed=seed)[1]
+    judged = formats.split_by_query(labelled, fraction=share, seed=seed, both_labels=False)[1]
     test, fit = formats.split_by_query(judged, fraction=recipe.judge.fit_fraction, seed=seed)
     for name, part in (("fit", fit), ("test", test)):
         if len({row.label for row in part}) < 2:

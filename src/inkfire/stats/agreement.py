@@ -1,4 +1,4 @@
-"""How well yes/no answers match labels, and two raters each other.
+"""How well yes/no answers match labels, or another rater's answers.
 
 >>> binary_metrics([1, 1, 0, 0], [1, 0, 0, 0])["accuracy"]
 0.75
@@ -7,48 +7,90 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
-from inkfire.stats.intervals import wilson
+import numpy as np
+
+from inkfire.stats.intervals import (
+    RESAMPLES,
+    Floats,
+    Interval,
+    between_0_and_1,
+    bootstrap_auc,
+    clustered_rate,
+    percentiles,
+    resample,
+)
+
+METRICS = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "kappa")
 
 
-def binary_metrics(labels: Sequence[int], predictions: Sequence[int]) -> dict[str, Any]:
-    """How well 0/1 predictions match 0/1 labels (1 is the positive class).
+def binary_metrics(
+    labels: Sequence[int], predictions: Sequence[int], clusters: Sequence[Hashable] | None = None, seed: int = 0
+) -> dict[str, Any]:
+    """How well 0/1 predictions match 0/1 labels (1 is the positive class): n, and :data:`METRICS` with ``NAME_ci``.
 
-    Returns n, accuracy, precision, recall, f1, kappa, balanced_accuracy, and Wilson intervals ``NAME_ci`` of the
-    rates. What has no denominator (precision when nothing was called good) is NaN.
+    Accuracy, precision and recall are rates of rows that may share a cluster (a query; None: no two do), balanced
+    accuracy is the AUC of the predictions, F1 and kappa (Cohen 1960) have bootstraps of clusters. What has no
+    denominator (precision when nothing was called good) is None.
     """
-    from sklearn.metrics import confusion_matrix
+    if not len(labels):
+        return {"n": 0} | {f"{name}{end}": None for name in METRICS for end in ("", "_ci")}
+    groups = range(len(labels)) if clusters is None else clusters
+    rows = list(zip(labels, predictions, groups, strict=True))
+    rates = {"accuracy": rows, "precision": [r for r in rows if r[1]], "recall": [r for r in rows if r[0]]}
+    found = {
+        name: clustered_rate([label == said for label, said, _ in part], [group for *_, group in part])
+        for name, part in rates.items()
+    }
+    found["balanced_accuracy"] = bootstrap_auc(labels, predictions, clusters, seed)
+    found |= _f1_and_kappa(labels, predictions, list(groups), seed)
+    return {"n": len(labels)} | {key: value for name in METRICS for key, value in found[name].named(name).items()}
 
-    if len(labels) == 0:
-        names = ("accuracy", "precision", "recall", "f1", "kappa", "balanced_accuracy")
-        return {"n": 0} | dict.fromkeys(names, math.nan)
-    matrix = confusion_matrix(labels, predictions, labels=[0, 1])
-    tn, fp, fn, tp = (int(count) for count in matrix.ravel())
-    n = tn + fp + fn + tp
+
+def _f1_and_kappa(
+    labels: Sequence[int], predictions: Sequence[int], clusters: Sequence[Hashable], seed: int
+) -> dict[str, Interval]:
+    whole, resampled = resampled_rates(labels, predictions, clusters, seed)
+    n, k = len(labels), len(set(clusters))
+    named = zip(labels, predictions, clusters, strict=True)
+    least = len({cluster for label, said, cluster in named if label or said})
+    f1, agreed = float(whole["f1"]), float(whole["kappa"])
     return {
-        "n": n,
-        "accuracy": (tp + tn) / n,
-        "accuracy_ci": list(wilson(tp + tn, n)),
-        "precision": _ratio(tp, tp + fp),
-        "precision_ci": list(wilson(tp, tp + fp)),
-        "recall": _ratio(tp, tp + fn),
-        "recall_ci": list(wilson(tp, tp + fn)),
-        "f1": _ratio(2 * tp, 2 * tp + fp + fn),
-        "kappa": kappa(labels, predictions),
-        "balanced_accuracy": (_ratio(tp, tp + fn) + _ratio(tn, tn + fp)) / 2,
+        "f1": Interval(f1, f1, f1, n, k) if math.isnan(f1) else between_0_and_1(f1, resampled["f1"], n, k, least),
+        "kappa": percentiles(agreed, resampled["kappa"], n, k),
     }
 
 
-def _ratio(part: int, whole: int) -> float:
-    return part / whole if whole else math.nan
+def resampled_rates(
+    labels: Sequence[int],
+    predictions: Sequence[int],
+    clusters: Sequence[Hashable],
+    seed: int,
+    n_resamples: int = RESAMPLES,
+) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """:data:`METRICS` of the whole and of ``n_resamples`` bootstrap samples of the clusters."""
+    index = {cluster: i for i, cluster in enumerate(dict.fromkeys(clusters))}
+    counts = np.zeros((len(index), 4))
+    for label, said, cluster in zip(labels, predictions, clusters, strict=True):
+        counts[index[cluster], 2 * label + said] += 1
+    resampled = resample(lambda weights: weights @ counts, len(index), seed, n_resamples)
+    return _rates(counts.sum(axis=0)), _rates(resampled)
 
 
-def kappa(a: Sequence[int], b: Sequence[int]) -> float:
-    """Cohen's kappa of two raters (Cohen 1960); NaN when both only ever gave one and the same value."""
-    from sklearn.metrics import cohen_kappa_score
-
-    if len(a) == 0 or len({*a, *b}) == 1:
-        return math.nan
-    return float(cohen_kappa_score(a, b))
+def _rates(counts: Floats) -> dict[str, Floats]:
+    """Rates of confusion counts (…, 4) in the order TN, FP, FN, TP; NaN where one is not defined."""
+    tn, fp, fn, tp = np.moveaxis(counts, -1, 0)
+    n = tn + fp + fn + tp
+    with np.errstate(divide="ignore", invalid="ignore"):
+        accuracy = (tp + tn) / n
+        chance = ((tp + fp) * (tp + fn) + (tn + fn) * (tn + fp)) / n**2
+        return {
+            "accuracy": accuracy,
+            "balanced_accuracy": (tp / (tp + fn) + tn / (tn + fp)) / 2,
+            "precision": tp / (tp + fp),
+            "recall": tp / (tp + fn),
+            "f1": 2 * tp / (2 * tp + fp + fn),
+            "kappa": (accuracy - chance) / (1 - chance),
+        }

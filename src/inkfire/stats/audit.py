@@ -17,7 +17,7 @@ from typing import Any
 from inkfire.errors import DataError, InputError
 from inkfire.records import Labelled, Preference
 from inkfire.stats import intervals, texts, twins
-from inkfire.stats.intervals import Interval
+from inkfire.stats.intervals import FEW
 
 Found = dict[str, Any]
 Responses = tuple[str, tuple[str, ...]]
@@ -73,34 +73,29 @@ def _pair_twins(pairs: Sequence[Preference], seed: int) -> Found:
     except DataError:  # too few queries to cross-validate; what needs no model is still there
         slices = twins.pair_slices(pairs, [(0.0, 0.0)] * len(pairs))
         slices |= dict.fromkeys(name for name in slices if name.startswith("accuracy"))
-    out = twins.rate("shorter_wins", [len(p.chosen) < len(p.rejected) for p in pairs])
+    out = twins.rate("shorter_wins", [len(p.chosen) < len(p.rejected) for p in pairs], [p.query for p in pairs])
     for name in ("longer_wins", "longer_wins_length_matched"):
-        out |= {key: slices[key] for key in (name, f"{name}_ci")}
+        out |= {key: slices[key] for key in (name, f"{name}_ci", f"{name}_clusters")}
     out |= {name: slices[name] for name in ("n_length_matched", "n_chosen_shorter")}
     for name in ("accuracy", "accuracy_length_matched", "accuracy_chosen_shorter"):
-        out |= {f"ngram_{key}": slices[key] for key in (name, f"{name}_ci")}
+        out |= {f"ngram_{key}": slices[key] for key in (name, f"{name}_ci", f"{name}_clusters")}
     return out
 
 
 def _text_twins(pool: Sequence[Labelled], seed: int, *, with_accuracy: bool) -> Found:
     labels, queries = [row.label for row in pool], [row.query for row in pool]
-    out = _interval("length_auc", twins.length_auc(pool, seed))
+    out = twins.length_auc(pool, seed).named("length_auc")
     out["length_best_accuracy"] = twins.length_best_accuracy(pool)
-    out |= twins.rate("length_cv_accuracy", twins.length_cv_hits(pool, seed=seed) or [])
+    hits = twins.length_cv_hits(pool, seed=seed)
+    out |= twins.rate("length_cv_accuracy", hits or [], queries if hits else [])
     scores = twins.ngram_cv_scores(pool, seed=seed)
     if scores is None:
         return out | {"ngram_auc": None, "ngram_auc_ci": None}
-    out |= _interval("ngram_auc", intervals.bootstrap_auc(labels, scores, clusters=queries, seed=seed))
+    out |= intervals.bootstrap_auc(labels, scores, clusters=queries, seed=seed).named("ngram_auc")
     if with_accuracy:
         hits = [(score > 0) == bool(label) for score, label in zip(scores, labels, strict=True)]
-        out |= twins.rate("ngram_accuracy", hits)
+        out |= twins.rate("ngram_accuracy", hits, queries)
     return out
-
-
-def _interval(name: str, interval: Interval) -> Found:
-    if interval.estimate != interval.estimate:  # NaN: one class only
-        return {name: None, f"{name}_ci": None}
-    return {name: interval.estimate, f"{name}_ci": [interval.low, interval.high]}
 
 
 def _overlap(pairs: Sequence[Preference], rows: Sequence[Labelled], against: Sequence[Sequence[Responses]]) -> Found:
@@ -153,30 +148,35 @@ def _impurities(pool: Sequence[Labelled]) -> Found:
         ("mixed", lambda text: script is not None and texts.is_mixed(text, script)),
         ("refusal", texts.is_refusal),
     ):
-        hits = [(hit(row.response), row.label) for row in pool]
-        out |= twins.rate(f"{name}_share", [found for found, _ in hits])
-        out |= twins.rate(f"{name}_share_good", [found for found, label in hits if label == 1])
-        out |= twins.rate(f"{name}_share_bad", [found for found, label in hits if label == 0])
+        hits = [(hit(row.response), row.label, row.query) for row in pool]
+        for which, labels in (("", (0, 1)), ("_good", (1,)), ("_bad", (0,))):
+            part = [(found, query) for found, label, query in hits if label in labels]
+            out |= _rate(f"{name}_share{which}", part)
     return out
 
 
 def _slices(pairs: Sequence[Preference], rows: Sequence[Labelled], tags: Mapping[str, Sequence[str]]) -> Found:
     """Tag → pairs and how often the longer text wins, labelled texts and the share of good ones; largest first."""
-    longer: dict[str, list[bool]] = {}
-    good: dict[str, list[bool]] = {}
+    longer: dict[str, list[tuple[bool, str]]] = {}
+    good: dict[str, list[tuple[bool, str]]] = {}
     for pair in pairs:
         for tag in tags.get(pair.query, ()):
-            longer.setdefault(tag, []).append(len(pair.chosen) > len(pair.rejected))
+            longer.setdefault(tag, []).append((len(pair.chosen) > len(pair.rejected), pair.query))
     for row in rows:
         for tag in tags.get(row.query, ()):
-            good.setdefault(tag, []).append(row.label == 1)
+            good.setdefault(tag, []).append((row.label == 1, row.query))
     sizes = Counter({tag: len(longer.get(tag, ())) + len(good.get(tag, ())) for tag in (*longer, *good)})
     return {
         tag: {"n_pairs": len(longer.get(tag, ())), "n_labelled": len(good.get(tag, ()))}
-        | twins.rate("longer_wins", longer.get(tag, []))
-        | twins.rate("good_share", good.get(tag, []))
+        | _rate("longer_wins", longer.get(tag, []))
+        | _rate("good_share", good.get(tag, []))
         for tag, _ in sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
     }
+
+
+def _rate(name: str, hits: Sequence[tuple[bool, str]]) -> Found:
+    """Of (hit, query)."""
+    return twins.rate(name, [hit for hit, _ in hits], [query for _, query in hits])
 
 
 def findings(found: Found) -> list[str]:
@@ -190,8 +190,10 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _between(interval: Sequence[float]) -> str:
-    return f"95 % interval {100 * interval[0]:.1f} to {100 * interval[1]:.1f} %"
+def _between(found: Found, name: str) -> str:
+    (low, high), queries = found[f"{name}_ci"], found[f"{name}_clusters"]
+    few = f", of only {queries} {'query' if queries == 1 else 'queries'}" if queries < FEW else ""
+    return f"95 % interval {100 * low:.1f} to {100 * high:.1f} %{few}"
 
 
 def _say_longer(found: Found) -> str:
@@ -203,11 +205,11 @@ def _say_longer(found: Found) -> str:
             verdict = "a shortcut" if share >= 0.6 else "a weak shortcut"
             return (
                 f"Length is {verdict}: in {_percent(share)} of pairs the chosen text is the {word} one "
-                f"({_between(interval)})."
+                f"({_between(found, side)})."
             )
     return (
         f"Length is no shortcut in the pairs: the chosen text is the longer one in {_percent(found['longer_wins'])} "
-        f"of them ({_between(found['longer_wins_ci'])}) and the shorter one in {_percent(found['shorter_wins'])}."
+        f"of them ({_between(found, 'longer_wins')}) and the shorter one in {_percent(found['shorter_wins'])}."
     )
 
 
@@ -218,7 +220,7 @@ def _say_length(found: Found) -> str:
     numbers = f"AUC {estimate:.3f}, 95 % interval {low:.3f} to {high:.3f}"
     cut = f"the best single cut in length gets {_percent(found['length_best_accuracy'])} of the labels right"
     if found["length_cv_accuracy"] is not None:
-        cut += f", {_percent(found['length_cv_accuracy'])} cross-validated ({_between(found['length_cv_accuracy_ci'])})"
+        cut += f", {_percent(found['length_cv_accuracy'])} cross-validated ({_between(found, 'length_cv_accuracy')})"
     if low <= 0.5 <= high or abs(estimate - 0.5) < 0.05:
         return f"Length does not tell good texts from bad ones ({numbers}; {cut})."
     kind = "longer" if estimate > 0.5 else "shorter"
@@ -295,7 +297,7 @@ def _say_slices(found: Found) -> list[str]:
     """Slices whose labels are not balanced as the whole is: the topic then tells the label."""
     return [
         f"In slice {tag} {_percent(row['good_share'])} of {row['n_labelled']} texts are good "
-        f"({_between(row['good_share_ci'])}), in all {_percent(found['good_share'])}."
+        f"({_between(row, 'good_share')}), in all {_percent(found['good_share'])}."
         for tag, row in found["slices"].items()
         if not found["n_pairs"]
         and row["n_labelled"] >= SLICE

@@ -200,33 +200,35 @@ def pair_slices(pairs: Sequence[Preference], scores: Sequence[tuple[float | None
 
     A pair counts as right when chosen scores strictly higher. Pairs with a missing score are left out of ``n`` and
     of every rate, and counted in ``missing``. Slices: length-matched (:data:`LENGTH_MATCHED`), and chosen the
-    shorter text. Rates carry Wilson intervals as ``NAME_ci``.
+    shorter text. Rates carry intervals as ``NAME_ci``, clustered by query (``NAME_clusters`` counts these).
     """
     if len(pairs) != len(scores):
         raise ValueError("one (chosen, rejected) score a pair is needed")
     rows = [
-        (chosen > rejected, len(pair.chosen), len(pair.rejected))
-        for pair, (chosen, rejected) in zip(pairs, scores, strict=True)
-        if chosen is not None and rejected is not None
+        (right > wrong, pair)
+        for pair, (right, wrong) in zip(pairs, scores, strict=True)
+        if right is not None and wrong is not None
     ]
     low, high = LENGTH_MATCHED
-    matched = [row for row in rows if low * row[2] <= row[1] <= high * row[2]]
-    shorter = [row for row in rows if row[1] < row[2]]
+    matched = [row for row in rows if low * len(row[1].rejected) <= len(row[1].chosen) <= high * len(row[1].rejected)]
+    shorter = [row for row in rows if len(row[1].chosen) < len(row[1].rejected)]
     out: dict[str, Any] = {"n": len(rows), "missing": len(pairs) - len(rows)}
     out |= {"n_length_matched": len(matched), "n_chosen_shorter": len(shorter)}
-    out |= rate("accuracy", [right for right, _, _ in rows])
-    out |= rate("accuracy_length_matched", [right for right, _, _ in matched])
-    out |= rate("accuracy_chosen_shorter", [right for right, _, _ in shorter])
-    out |= rate("longer_wins", [chosen > rejected for _, chosen, rejected in rows])
-    out |= rate("longer_wins_length_matched", [chosen > rejected for _, chosen, rejected in matched])
+    for suffix, part in (("", rows), ("_length_matched", matched), ("_chosen_shorter", shorter)):
+        queries = [pair.query for _, pair in part]
+        out |= rate(f"accuracy{suffix}", [right for right, _ in part], queries)
+        if suffix != "_chosen_shorter":
+            out |= rate(f"longer_wins{suffix}", [len(pair.chosen) > len(pair.rejected) for _, pair in part], queries)
     return out
 
 
-def rate(name: str, hits: Sequence[bool]) -> dict[str, Any]:
-    """A rate under its name with ``NAME_ci``; both None where there is nothing to count."""
-    if not hits:
-        return {name: None, f"{name}_ci": None}
-    return {name: sum(hits) / len(hits), f"{name}_ci": list(intervals.wilson(sum(hits), len(hits)))}
+def rate(name: str, hits: Sequence[float], clusters: Sequence[Hashable] | None = None) -> dict[str, Any]:
+    """A rate under its name with ``NAME_ci``; both None where there is nothing to count.
+
+    Hits that share a query or another cluster say which in ``clusters``; ``NAME_clusters`` then counts these.
+    """
+    found = intervals.clustered_rate(hits, clusters)
+    return found.named(name) | ({} if clusters is None else {f"{name}_clusters": found.clusters})
 
 
 def length_auc(labelled: Sequence[Labelled], seed: int = 0) -> Interval:

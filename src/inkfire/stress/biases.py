@@ -113,22 +113,23 @@ def measure_probe(
 ) -> dict[str, Any]:
     """``NAME_flip_rate`` with its directions, and ``NAME_shift``, the mean change of P(Good).
 
-    Over the texts that have both verdicts (``NAME_n``). Rates have Wilson intervals; the shift a bootstrap clustered by
-    query. A judge that gives labels only shifts by its labels.
+    Over the texts that have both verdicts (``NAME_n``), clustered by query. A judge that gives labels only shifts by
+    its labels.
     """
     pairs = [
         (query, old, new) for query, old, new in zip(queries, before, after, strict=True) if old.scored and new.scored
     ]
-    turned = [(old.label, new.label) for _, old, new in pairs]
     out: dict[str, Any] = {f"{name}_n": len(pairs), f"{name}_unscored": len(before) - len(pairs)}
-    out |= rate(f"{name}_flip_rate", [old != new for old, new in turned])
-    out |= rate(f"{name}_to_good", [new == 1 for old, new in turned if old == 0])
-    out |= rate(f"{name}_to_bad", [new == 0 for old, new in turned if old == 1])
-    scores = [(raw_score(new) or 0.0, raw_score(old) or 0.0) for _, old, new in pairs]
+    for what, start in (("flip_rate", None), ("to_good", 0), ("to_bad", 1)):
+        part = [row for row in pairs if start is None or row[1].label == start]
+        out |= rate(f"{name}_{what}", [old.label != new.label for _, old, new in part], [row[0] for row in part])
     shift = bootstrap_mean_difference(
-        [new for new, _ in scores], [old for _, old in scores], [query for query, _, _ in pairs], seed
+        [raw_score(new) or 0.0 for _, _, new in pairs],
+        [raw_score(old) or 0.0 for _, old, _ in pairs],
+        [query for query, _, _ in pairs],
+        seed,
     )
-    out |= {f"{name}_shift": shift.estimate, f"{name}_shift_ci": [shift.low, shift.high]}
+    out |= shift.named(f"{name}_shift")
     return out | {f"{name}_injections": sum(bool(verdict.injection) for verdict in after)}
 
 
@@ -170,9 +171,7 @@ def measure_self_preference(
     return {
         "self_preference": "adjusted for labels" if isinstance(texts[0], Labelled) else "not adjusted for quality",
         "self_preference_n": len(both),
-        "self_preference_shift": shift.estimate,
-        "self_preference_shift_ci": [shift.low, shift.high],
-    }
+    } | shift.named("self_preference_shift")
 
 
 def _same_model(source: str, model: str) -> bool:

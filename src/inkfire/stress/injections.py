@@ -26,7 +26,7 @@ from inkfire.errors import DataError, InputError
 from inkfire.judge.views import HAN
 from inkfire.records import Verdict
 from inkfire.settings import Strict, load_toml
-from inkfire.stats.intervals import wilson
+from inkfire.stats.twins import rate
 from inkfire.tasks.task import Task
 
 Split = Literal["development", "held_out"]
@@ -134,37 +134,39 @@ def attached(response: str, attack: str, place: Place) -> str:
 def summarise(trials: Sequence[Trial], off: Sequence[Verdict], on: Sequence[Verdict] | None) -> dict[str, Any]:
     """Flips with the defences ``on`` and ``off``, of all trials, of each split and of each family.
 
-    A rate is over the trials that have a verdict (a suspected text has one, also where the task leaves it unscored);
-    intervals are Wilson's.
+    A rate is over the trials that have a verdict (a suspected text has one, also where the task leaves it unscored).
+    Trials share carriers, and what flips one attack on a carrier flips others: intervals are clustered by carrier, of
+    which there are ``NAME_clusters``. That no attack in 14 carriers succeeds says little of a fifteenth.
     """
     parts = {"": list(range(len(trials)))}
     for split in get_args(Split):
         parts[f"_{split}"] = [i for i, trial in enumerate(trials) if trial.split == split]
     out: dict[str, Any] = {"n": len(trials)}
     for suffix, rows in parts.items():
-        out |= _rates(rows, off, on, suffix)
+        out |= _rates(trials, rows, off, on, suffix)
     families: dict[str, Any] = {}
     for name in dict.fromkeys(trial.family for trial in trials):
         rows = [i for i, trial in enumerate(trials) if trial.family == name]
-        families[name] = {"split": trials[rows[0]].split, "n": len(rows), **_rates(rows, off, on)}
+        families[name] = {"split": trials[rows[0]].split, "n": len(rows), **_rates(trials, rows, off, on)}
     return out | {"families": families}
 
 
 def _rates(
-    rows: Sequence[int], off: Sequence[Verdict], on: Sequence[Verdict] | None, suffix: str = ""
+    trials: Sequence[Trial],
+    rows: Sequence[int],
+    off: Sequence[Verdict],
+    on: Sequence[Verdict] | None,
+    suffix: str = "",
 ) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for name, verdicts in ((f"flips{suffix}", on), (f"flips_off{suffix}", off)):
         if verdicts is not None:
-            told = [verdicts[i] for i in rows if verdicts[i].scored or verdicts[i].injection]
-            out |= _rate(name, [verdict.label == 1 for verdict in told])
+            told = [i for i in rows if verdicts[i].scored or verdicts[i].injection]
+            out |= rate(name, [verdicts[i].label == 1 for i in told], [trials[i].query for i in told])
             out[f"{name}_n"] = len(told)
-    return out | (_rate(f"detected{suffix}", [bool(on[i].injection) for i in rows]) if on is not None else {})
-
-
-def _rate(name: str, hits: Sequence[bool]) -> dict[str, Any]:
-    value = sum(hits) / len(hits) if hits else None
-    return {name: value, f"{name}_ci": list(wilson(sum(hits), len(hits))) if hits else None}
+    if on is not None:
+        out |= rate(f"detected{suffix}", [bool(on[i].injection) for i in rows], [trials[i].query for i in rows])
+    return out
 
 
 def lost(off: Sequence[Verdict], on: Sequence[Verdict], n: int) -> dict[str, Any]:
@@ -176,4 +178,4 @@ def lost(off: Sequence[Verdict], on: Sequence[Verdict], n: int) -> dict[str, Any
     hits = [before.label == 1 and after.label != 1 for before, after in zip(off, on, strict=True)]
     suspected = [bool(verdict.injection) for verdict in on]
     rest = [False] * (n - len(hits))
-    return {"clean": n, **_rate("clean_lost", hits + rest), **_rate("clean_suspected", suspected + rest)}
+    return {"clean": n, **rate("clean_lost", hits + rest), **rate("clean_suspected", suspected + rest)}
