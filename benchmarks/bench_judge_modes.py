@@ -6,7 +6,7 @@ First the two modes judge the same ``--texts`` texts: seconds a text, their rati
 ``verdict`` with a paired interval, clustered by query. The reason is capped at about 60 tokens (the mean is printed).
 The replies are in a ledger and each block of texts is a stage of the run: a run that was stopped goes on.
 
-Then throughput: blocks of ``--block`` further texts go through ``judge_many`` and, in turn, through a loop of plain HTTP
+Then throughput: blocks of ``--block`` further texts go through ``judge_many``, then through a loop of plain HTTP
 requests with the same bodies and as many in flight, nothing stored. The engine's own timings say how much of a prompt
 came from its prefix cache.
 """
