@@ -25,7 +25,7 @@ labelled = "labelled.jsonl"
 [sft]
 epochs = 0.1
 [curate]
-queries = 1
+limit = 1
 candidates = 1
 [refine]
 rounds = 0
