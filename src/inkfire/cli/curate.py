@@ -43,7 +43,8 @@ def curate(
     Example: inkfire curate --task greetings-zh --prompts queries.txt \
         --model local/qwen2.5-coder-1.5b --out runs/pairs
     """
-    result = curate_pairs(inputs, settings, Place(out, seed, access, yes), how)
+    work = shards.curate_on_ray if how.engine == "ray" else curate_pairs
+    result = work(inputs, settings, Place(out, seed, access, yes), how)
     show = (
         (lambda row: say(describe(row)))
         if how.estimate

@@ -1,1 +1,1 @@
-"""Strategy B: a principle-guided judge, its calibration, and the adversary that refines it."""
+"""Strategy B: a principle-guided judge, its calibration, measuring and defences."""

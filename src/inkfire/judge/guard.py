@@ -12,8 +12,8 @@ query talks about itself is no hint: a card for a judge may say judge. The rules
 with probability 0, or unscored; either way it is logged and counted, and a policy that writes one gains nothing.
 
 Rules cannot know every disguise. A text with a single hint gets a second look, without the sentence that holds it. The
-rules are measured by an attack suite of which whole families were held out (``attacks.py``), and what they miss still
-meets the quoting of the prompts.
+rules are measured by an attack suite of which whole families were held out (``stress/injections.py``), and what they
+miss still meets the quoting of the prompts.
 """
 
 from __future__ import annotations

@@ -238,6 +238,20 @@ class JudgeSpec:
             raise DataError(f"not a saved judge ({type(error).__name__}: {error})", path=path) from None
 
 
+def load_judge(folder: str | Path, *, ledger: Ledger | None = None, base_url: str | None = None) -> Judge:
+    """A saved judge on its own model, with its examples and calibration. Close it.
+
+    Args:
+        folder: a judge's folder (``inkfire judge``, ``inkfire refine``), or its judge.json.
+        ledger, base_url: as for ``open_model``.
+
+    Raises:
+        DataError: no such file, or not a saved judge.
+        ModelNameError, InputError: as ``open_model``.
+    """
+    return JudgeSpec.read(folder).open(ledger=ledger, base_url=base_url)
+
+
 def build_judge(
     mode: str,
     task: Task,

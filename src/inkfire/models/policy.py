@@ -116,6 +116,9 @@ class Policy:
         return encode(self.tokenizer, [self.messages(query) for query in queries])
 
 
+load_policy = Policy.load
+
+
 def encode(tokenizer: Any, conversations: Sequence[Sequence[Mapping[str, Any]]]) -> list[list[int]]:
     """Token ids of conversations, up to where the assistant begins to speak."""
     if not conversations:

@@ -2,24 +2,21 @@
 
 Two sets of rules evolve: S_D, the principles of the judge, and S_G, the flaw strategies of the Generator. A round:
 
-1. *Adversarial phase* (``adversary.py``): the Generator hides flaws in texts. Caught → advice for S_G; fooled →
+1. *Adversarial phase* (``forgeries.py``): the Generator hides flaws in texts. Caught → advice for S_G; fooled →
    a proposal for S_D. The texts that fooled the judge are kept as hard negatives (``hard_negatives.py``).
 2. *Reflection phase* (``proposals.py``): the judge's worst errors on the training texts, and hard negatives of earlier
    rounds that still fool it → the Reflector's proposals.
 3. The Optimizer merges the proposals of both phases, in one batch, into a candidate S_D.
 4. The candidate is judged against the current S_D on the validation texts and taken only if it is better
-   (``acceptance.py``). Where ``screen`` is set, a candidate that gains nothing on so many of them is rejected without
-   the rest; that only ever rejects, so the error rate of accepting stays what it was. S_G has no such test: it only has
-   to keep the Generator busy.
+   (``acceptance.py``); S_G has no such test. ``screen`` rejects a candidate that gains nothing on so many of them
+   without the rest: it never accepts, so the error rate of accepting stays what it was.
 
 The run ends after its rounds, or after ``patience`` rounds in a row without a gain. The Detector is the very judge that
-is being refined: one token a text, with a threshold fitted on the training texts. Training and validation texts share
-no query. Every proposal and every candidate, taken or not, goes into the history with its effect; one that was
-rejected, or is worded nearly like it, is not tried again. All randomness is seeded and all calls go through the ledger,
-so a run that was stopped repeats itself up to that point without a call.
+is being refined: one token a text, its threshold fitted on the training texts, which share no query with those of
+validation. Every proposal and candidate goes into the history with its effect; one that was rejected, or is worded
+nearly like it, is not tried again. All is seeded and goes through the ledger: what was stopped repeats without a call.
 
     refined = await Refiner(task, llm, queries, training, validation, RefineSettings(rounds=1)).run()
-    refined.principles.texts, refined.history[0]["why"]
 """
 
 from __future__ import annotations

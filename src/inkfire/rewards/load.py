@@ -136,7 +136,7 @@ def _reward_model(folder: Path) -> Reward:
         return LinearReward(NgramPairModel.load(folder), f"rm:{folder.name}", card["threshold"], identities)
     from inkfire.rewards.transformer import TransformerReward
 
-    return TransformerReward.load(folder)
+    return TransformerReward.load(folder, card)
 
 
 def read_card(folder: Path) -> dict[str, Any]:

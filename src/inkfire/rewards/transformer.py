@@ -4,14 +4,14 @@ Trained by training/reward_model.py; saved merged, so that others load it too:
 
     AutoModelForSequenceClassification.from_pretrained("runs/rm")      # num_labels = 1; its logit is the score
 
->>> reward = TransformerReward.load(Path("runs/rm"))                                             # doctest: +SKIP
+>>> reward = load_reward("runs/rm")                                                              # doctest: +SKIP
 >>> reward.score(["生日祝福语"], ["愿你的新一岁如星辰般闪耀。"])                                      # doctest: +SKIP
 [0.73]
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -21,7 +21,6 @@ from inkfire.models.card import Template
 from inkfire.models.policy import compute_dtype, load_tokenizer, quiet
 from inkfire.records import Identity
 from inkfire.rewards.identity import reward_model_identity
-from inkfire.rewards.load import CARD, read_card
 
 try:
     import torch
@@ -43,17 +42,16 @@ class TransformerReward:
     identities: tuple[Identity, ...] = (Identity("reward model", "not saved yet"),)
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read a reward's folder.
+    def load(cls, folder: Path, card: Mapping[str, Any]) -> Self:
+        """Read a reward's folder; ``card`` is its reward.json.
 
         Raises:
             DataError: it is damaged.
         """
-        card = read_card(folder)
         try:
             template = Template(**card["template"])
         except (KeyError, TypeError) as error:
-            raise DataError(f"the card has no template: {error}", path=folder / CARD) from error
+            raise DataError(f"reward.json has no template: {error}", path=folder) from error
         reward = cls.open(folder, template, card["threshold"])
         reward.identities = (reward_model_identity(folder, card),)
         return reward

@@ -108,16 +108,12 @@ class CurateHow:
 def curate(
     inputs: CurateInputs, settings: CurateSettings, place: Place, how: CurateHow = CurateHow()
 ) -> dict[str, Any]:
-    """Open the run folder and the ledger, curate, record the result. A finished run is read back.
+    """Curate in this process and record the result (``shards.py``: on a cluster). A finished run is read back.
 
     An estimate leaves no folder behind, so that other settings can be tried under the same name; its replies are kept.
     With a folder for batches a run that waits for replies says so in ``waiting``, and what to do in ``next``.
     """
-    _check(inputs, settings, how)
-    if how.engine == "ray":
-        from inkfire.runs.shards import curate_on_ray
-
-        return curate_on_ray(inputs, settings, place, how)
+    check(inputs, settings, how)
     shard = Shard.parse(how.shard or "1/1")
     total = sum(map(shard.owns, distinct(_queries(inputs, settings))))  # finds bad rows before anything is paid
     if how.estimate:
@@ -143,7 +139,8 @@ def open_curation(
     return opened("curate", place, settings=about, files=named_files(inputs))
 
 
-def _check(inputs: CurateInputs, settings: CurateSettings, how: CurateHow) -> None:
+def check(inputs: CurateInputs, settings: CurateSettings, how: CurateHow) -> None:
+    """Raises InputError, before anything is written, where what is asked for does not fit together."""
     if (inputs.prompts is None) == (inputs.candidates_from is None):
         raise InputError("inkfire curate needs --prompts or else --candidates-from")
     if how.estimate and how.batch_dir is not None:

@@ -24,7 +24,7 @@ from inkfire.files.jsonl import atomic, open_input, parse_json
 from inkfire.files.run import Run, locked
 from inkfire.runs.card import write_card
 from inkfire.runs.context import Place, named_files
-from inkfire.runs.curate import CurateHow, CurateInputs, CurateSettings, curate, open_curation
+from inkfire.runs.curate import CurateHow, CurateInputs, CurateSettings, check, curate, open_curation
 
 OUTPUTS = ("outcomes.jsonl", "transcripts.jsonl", "pairs.jsonl")
 _FAILURES: dict[int, type[InkfireError]] = {2: InputError, 3: BudgetExceeded, 4: EndpointDown}
@@ -163,6 +163,7 @@ def curate_on_ray(inputs: CurateInputs, settings: CurateSettings, place: Place, 
         MissingExtraError: Ray is not installed.
         BudgetExceeded, EndpointDown, InputError: what the first of the shards ended with; the others are let finish.
     """
+    check(inputs, settings, how)
     try:
         import ray
     except ImportError as error:

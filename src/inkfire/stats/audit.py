@@ -21,7 +21,7 @@ from inkfire.stats.intervals import FEW
 
 Found = dict[str, Any]
 Responses = tuple[str, tuple[str, ...]]
-"""A query and the texts that answer it in one row, as ``datafiles.read_any`` gives them."""
+"""A query and the texts that answer it in one row, as ``formats.read_any`` gives them."""
 
 SLICE = 20
 """Texts that a slice must have before something is said about its balance."""

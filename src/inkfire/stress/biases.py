@@ -8,7 +8,7 @@ that a policy would learn to exploit. Flips to bad are shown beside it: padding 
     authority   a line that says who praised the text
     language    some words in another language
 
-Every change is deterministic given the seed. What is put in is meant to be no order to the judge (``injection.py``).
+Every change is deterministic given the seed. What is put in is meant to be no order to the judge (``judge/guard.py``).
 
     changed = PROBES["decoration"]("Happy birthday, Ann. The dog says hi.", "en", random.Random(0))
 """
