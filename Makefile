@@ -46,8 +46,8 @@ check: env       ## format, lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: env       ## the benchmarks against a stub endpoint (half an hour); each prints a ratio against a named peer of the same run
-	@set -e; for name in client curate memory kill distilabel; do echo "== $$name"; $(BIN)/python benchmarks/bench_$$name.py; done
+bench: env       ## the benchmarks without a model (three quarters of an hour); each prints a ratio against a named peer of the same run
+	@set -e; for name in startup coverage client curate memory kill distilabel; do echo "== $$name"; $(BIN)/python benchmarks/bench_$$name.py; done
 
 bench-judge: env ## the judge against the field, on an embedded model (hours; resumes) and the data of INKFIRE_RELEASE_DATA
 	@set -e; for name in judge judge_modes; do echo "== $$name"; $(BIN)/python benchmarks/bench_$$name.py; done
