@@ -67,7 +67,7 @@ def test_a_judge_that_ranks_no_better_than_a_coin(
     rows = [{"query": f"q{i // 2}", "response": "A window.", "label": i % 2} for i in range(20)]
     write_jsonl(tmp_path / "coin.jsonl", rows)
     text = page(inkfire("judge", *model, "--data", tmp_path / "coin.jsonl"))
-    assert "an AUC of 0.50 (0.50 to 0.50)" in text
+    assert "an AUC of 0.50 (0.44 to 0.56)" in text
     assert "As a reward it is refused: " in text
 
 
@@ -116,7 +116,7 @@ def test_pairwise(inkfire: Inkfire, page: Pages, model: list[object], tmp_path: 
     ]
     write_jsonl(tmp_path / "pairs.jsonl", rows)
     text = page(inkfire("judge", *model, "--mode", "pairwise", "--data", tmp_path / "pairs.jsonl"))
-    assert "The judge prefers the chosen text in 50 % (0 to 100, n = 3) of the pairs." in text
+    assert "The judge prefers the chosen text in 50 % (13 to 87, n = 3) of the pairs." in text
     assert "In 0 % (0 to 56, n = 3) of the pairs the chosen text is the longer one, " in text
     assert "In 33 % (6 to 79, n = 3) of the pairs its answer changes with their order" in text
     assert "<dd>A window is here.</dd>" in text  # the rejected text that it preferred
@@ -178,7 +178,7 @@ def test_refine(inkfire: Inkfire, page: Pages, model: list[object], data: Data, 
     labelled = ["--prompts", tmp_path / "prompts.txt", "--labelled", data["many"]]
     text = page(inkfire("refine", *model, *labelled, "--rounds", 1, "--attacks", 2))
     assert "No proposal made the judge better on the validation texts" in text
-    assert "AUC 1.00 (1.00 to 1.00) on 40 test texts; length alone has " in text
+    assert "AUC 1.00 (0.84 to 1.00) on 40 test texts; length alone has " in text
     assert "Rounds that changed the principles: 0 of 1" in text
     assert "A window that hides the occasion." in text  # an attack that fooled it
     assert "It fits the occasion." in text  # a principle
@@ -210,7 +210,7 @@ def test_reward_model_and_score(inkfire: Inkfire, page: Pages, tiny_task: Path, 
     assert "scores the chosen text higher in 100 % (68 to 100, n = 8) of the pairs." in pairs
     (tmp_path / "run").rename(tmp_path / "pairs")
     texts = page(inkfire("score", "--reward", rm, "--data", tiny_task / "labelled.jsonl"))
-    assert "ranks the good of 16 labelled texts above the bad with an AUC of 1.00 (1.00 to 1.00); length" in texts
+    assert "ranks the good of 16 labelled texts above the bad with an AUC of 1.00 (0.68 to 1.00); length" in texts
     assert "<h2>The highest and the lowest scores</h2>" in texts
 
 
