@@ -44,14 +44,8 @@ def curate(
         --model local/qwen2.5-coder-1.5b --out runs/pairs
     """
     result = curate_pairs(inputs, settings, Place(out, seed, access, yes), how)
-    show = (
-        (lambda row: say(describe(row)))
-        if how.estimate
-        else (lambda row: say(row["next"]))
-        if "next" in result
-        else None
-    )
-    emit(result, as_json=json, show=show)
+    said = describe(result) if how.estimate else result.get("next")
+    emit(result, as_json=json, show=None if said is None else lambda _: say(said))
 
 
 @app.command
