@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from inkfire.errors import MissingExtraError
-from inkfire.files.jsonl import write_jsonl
+from inkfire.files.jsonl import dump, write_jsonl
 from inkfire.llm.progress import Bar, Bars, no_bars
 from inkfire.models import policy
 from inkfire.training.settings import GrpoSettings, RewardModelSettings, SftSettings
@@ -155,9 +155,8 @@ def losses(out: Path) -> dict[str, float | None]:
 
 def append(path: Path, row: Mapping[str, Any]) -> None:
     """Add a row to a log; what is not a finite number is null."""
-    clean = {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in row.items()}
     with path.open("a", encoding="utf-8", newline="\n") as file:
-        file.write(json.dumps(clean, ensure_ascii=False, allow_nan=False) + "\n")
+        file.write(dump(row) + "\n")
 
 
 class _MetricsLog(TrainerCallback):  # type: ignore[misc]
