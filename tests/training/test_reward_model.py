@@ -81,7 +81,7 @@ def test_the_reward_trainer_sees_the_query(tiny_base: str, tiny_task: Path, tmp_
     task = load_task(tiny_task)
     template = Template.of(task)
     with trl.quiet():
-        trainer = build_trainer(task.pairs(), tmp_path, RewardModelSettings(kind="transformer"), template, tiny_base)
+        trainer = build_trainer(task.pairs(), tmp_path, RewardModelSettings(kind="transformer"), template, tiny_base, 0)
     row, pair = trainer.train_dataset[0], task.pairs()[0]
     for ids, text in ((row["chosen_ids"], pair.chosen), (row["rejected_ids"], pair.rejected)):
         seen = trainer.processing_class.decode(ids)
