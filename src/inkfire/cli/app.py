@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
 
 from cyclopts import (
     App,
@@ -76,7 +75,9 @@ def run() -> int:
     try:
         _, apps, rest = root.parse_commands(tokens)
         if not rest and apps[-1].default_command is None:
-            _help_on_stderr(root, tokens)
+            from rich.console import Console
+
+            root.help_print(tokens, console=Console(stderr=True))
             return 2
         root(tokens, exit_on_error=False, print_error=False)
     except InkfireError as error:
@@ -90,12 +91,6 @@ def run() -> int:
 
 def main() -> None:
     sys.exit(run())
-
-
-def _help_on_stderr(root: App, tokens: Sequence[str]) -> None:
-    from rich.console import Console
-
-    root.help_print(tokens, console=Console(stderr=True))
 
 
 def _fail(message: str, code: int) -> int:

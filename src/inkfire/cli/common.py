@@ -74,6 +74,21 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
+def measured(row: Mapping[str, Any], name: str, form: str = ".3f", gap: str = " ") -> str:
+    """A number with its interval, "0.912 [0.850, 0.950]"; "-" where there is none."""
+    if row.get(name) is None:
+        return "-"
+    low, high = row[f"{name}_ci"]
+    return f"{row[name]:{form}}{gap}[{low:{form}}, {high:{form}}]"
+
+
+def say_measured(row: Mapping[str, Any], names: Mapping[str, str], width: int) -> None:
+    """A line for each of ``names`` (name → label, ``width`` characters) that there is, with its interval."""
+    for name, label in names.items():
+        if row.get(name) is not None:
+            say(f"{label:{width}} {measured(row, name, gap='  ')}")
+
+
 def console() -> Console:
     """For tables on stdout: names stand in them as they are."""
     from rich.console import Console

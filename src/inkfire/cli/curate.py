@@ -45,14 +45,8 @@ def curate(
     """
     work = shards.curate_on_ray if how.engine == "ray" else curate_pairs
     result = work(inputs, settings, Place(out, seed, access, yes), how)
-    show = (
-        (lambda row: say(describe(row)))
-        if how.estimate
-        else (lambda row: say(row["next"]))
-        if "next" in result
-        else None
-    )
-    emit(result, as_json=json, show=show)
+    said = describe(result) if how.estimate else result.get("next")
+    emit(result, as_json=json, show=None if said is None else lambda _: say(said))
 
 
 @app.command

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from inkfire.cli.common import Json, Out, Seed, Yes, emit, flat, say
+from inkfire.cli.common import Json, Out, Seed, Yes, emit, flat, measured, say, say_measured
 from inkfire.judge.spec import JudgeSettings, Mode
 from inkfire.runs import stress
 from inkfire.runs.compare import compare
@@ -128,13 +128,19 @@ def _show_curve(result: Mapping[str, Any]) -> None:
     say(f"{result['n']} test texts, {result['unscored']} of all unscored, {result['calls']} calls")
     say("labels  accuracy                balanced accuracy       auc")
     for size in result["labels"]:
-        cells = []
-        for name in ("accuracy", "balanced_accuracy", "auc"):
-            low, high = result[f"{name}_{size}_ci"]
-            cells.append(f"{result[f'{name}_{size}']:.3f} [{low:.3f}, {high:.3f}]")
+        cells = [measured(result, f"{name}_{size}") for name in ("accuracy", "balanced_accuracy", "auc")]
         say(f"{size:<7} " + "    ".join(cells))
 
 
+_PAIRS = (
+    "accuracy",
+    "accuracy_decided",
+    "order_flip_rate",
+    "first_place_rate",
+    "accuracy_length_matched",
+    "longer_wins",
+)
+_MEASURED = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "kappa", "auc", "auc_within_query")
 _TWINS = {
     "length_auc": "auc of length alone",
     "ngram_auc": "auc of n-grams",
@@ -149,13 +155,7 @@ _TWINS = {
 
 def _show_pairs(result: Mapping[str, Any]) -> None:
     say(f"{result['n']} pairs, {result['unscored']} unscored, {result['ties']} ties, {result['calls']} calls")
-    for name in (
-        *("accuracy", "accuracy_decided", "order_flip_rate", "first_place_rate"),
-        *("accuracy_length_matched", "longer_wins"),
-    ):
-        if result[name] is not None:
-            low, high = result[f"{name}_ci"]
-            say(f"{name:24} {result[name]:.3f}  [{low:.3f}, {high:.3f}]")
+    say_measured(result, {name: name for name in _PAIRS}, 24)
 
 
 def _show(result: Mapping[str, Any]) -> None:
@@ -166,17 +166,11 @@ def _show(result: Mapping[str, Any]) -> None:
         say("uncalibrated: the labels carry the model's own bias (--calibration F fits a threshold)")
     if "auc" not in result:
         return
-    for name in ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "kappa", "auc", "auc_within_query"):
-        value, interval = result[name], result[f"{name}_ci"]
-        if value is not None:
-            say(f"{name:18} {value:.3f}  [{interval[0]:.3f}, {interval[1]:.3f}]")
+    say_measured(result, {name: name for name in _MEASURED}, 18)
     say(f"{'ece':18} {result['ece']:.3f}")
     say(f"{'brier':18} {result['brier']:.3f}")
     say("what the twins say of the same labels, and the judge where length says nothing:")
-    for name, what in _TWINS.items():
-        if result.get(name) is not None:
-            low, high = result[f"{name}_ci"]
-            say(f"{what:28} {result[name]:.3f}  [{low:.3f}, {high:.3f}]")
+    say_measured(result, _TWINS, 28)
     say(f"{'length-matched texts':28} {result['n_length_matched']}")
     if result.get("doubt"):
         say(result["doubt"])
@@ -194,41 +188,18 @@ def _show_attack(result: Mapping[str, Any]) -> None:
         f"{result['n']} attacks in them, {result['calls']} calls, {result['seconds']:.0f} s"
     )
     say(f"{'flips from bad to good':34} {'defended':>24} {'undefended':>24}")
-    for name, row in result["families"].items():
-        say(f"{name + ' (' + row['split'] + ')':34} {_cell(row, 'flips')} {_cell(row, 'flips_off')}")
-    for name in ("_development", "_held_out", ""):
-        label = f"all {name.strip('_')}".strip()
-        say(f"{label:34} {_cell(result, 'flips' + name)} {_cell(result, 'flips_off' + name)}")
+    rows = [(f"{name} ({row['split']})", row, "") for name, row in result["families"].items()]
+    rows += [(f"all {part}".strip(), result, part and f"_{part}") for part in ("development", "held_out", "")]
+    for label, row, end in rows:
+        say(f"{label:34} {measured(row, f'flips{end}', '.1%'):>24} {measured(row, f'flips_off{end}', '.1%'):>24}")
     if result.get("clean_lost") is not None:
-        low, high = result["clean_lost_ci"]
-        say(f"{result['clean_lost']:.1%} [{low:.1%}, {high:.1%}] of {result['clean']} good texts are lost")
-
-
-def _cell(row: Mapping[str, Any], name: str) -> str:
-    if row.get(name) is None:
-        return f"{'-':>24}"
-    low, high = row[f"{name}_ci"]
-    return f"{f'{row[name]:.1%} [{low:.1%}, {high:.1%}]':>24}"
+        say(f"{measured(result, 'clean_lost', '.1%')} of {result['clean']} good texts are lost")
 
 
 def _show_probe(result: Mapping[str, Any]) -> None:
     say(f"{result['n']} texts, {result['calls']} calls, {result['seconds']:.0f} s")
     say(f"{'probe':12} {'verdicts that turn':>24} {'bad to good':>24} {'shift of P(Good)':>24}")
     for name in result["probes"][:-1]:
-        turned, better = _rate(result, f"{name}_flip_rate"), _rate(result, f"{name}_to_good")
-        say(f"{name:12} {turned:>24} {better:>24} {_shift(result, name):>24}")
-    say(f"{'self':12} {_shift(result, 'self_preference')} ({result['self_preference']})")
-
-
-def _rate(result: Mapping[str, Any], name: str) -> str:
-    if result.get(name) is None:
-        return "-"
-    low, high = result[f"{name}_ci"]
-    return f"{result[name]:.1%} [{low:.1%}, {high:.1%}]"
-
-
-def _shift(result: Mapping[str, Any], name: str) -> str:
-    if result.get(f"{name}_shift") is None:
-        return "-"
-    low, high = result[f"{name}_shift_ci"]
-    return f"{result[f'{name}_shift']:+.3f} [{low:+.3f}, {high:+.3f}]"
+        turned, better = measured(result, f"{name}_flip_rate", ".1%"), measured(result, f"{name}_to_good", ".1%")
+        say(f"{name:12} {turned:>24} {better:>24} {measured(result, f'{name}_shift', '+.3f'):>24}")
+    say(f"{'self':12} {measured(result, 'self_preference_shift', '+.3f')} ({result['self_preference']})")

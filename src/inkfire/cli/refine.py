@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from inkfire.cli.common import Json, Out, Seed, Yes, emit, flat, say
+from inkfire.cli.common import Json, Out, Seed, Yes, emit, flat, measured, say
 from inkfire.refine.diff import RuleSet
 from inkfire.refine.diff import diff as compare
 from inkfire.refine.rounds import RefineSettings
@@ -62,12 +62,8 @@ def diff(
 def _show(result: Mapping[str, Any]) -> None:
     say(f"{result['accepted']} candidates accepted, {result['rejected']} rejected, {result['calls']} calls")
     for when in ("before", "after"):
-        measured = result[when]
-        low, high = measured["auc_ci"]
-        say(
-            f"{when:7} AUC {measured['auc']:.3f} [{low:.3f}, {high:.3f}], accuracy {measured['accuracy']:.3f} "
-            f"on {measured['n']} test texts"
-        )
+        row = result[when]
+        say(f"{when:7} AUC {measured(row, 'auc')}, accuracy {row['accuracy']:.3f} on {row['n']} test texts")
     if result["stopped"]:
         say(f"stopped early: {result['stopped']}")
     if not result["accepted"]:
@@ -79,8 +75,7 @@ def _show_diff(result: Mapping[str, Any]) -> None:
     for rule in result["removed"]:
         say(f"\n- {rule['text']}")
         if rule["round"] is not None:
-            said = [f"dropped in round {rule['round']}", *_worth(rule)]
-            say(f"    {'; '.join(said)}")
+            say("    " + "; ".join([f"dropped in round {rule['round']}", *_worth(rule)]))
     for rule in result["changed"]:
         say(f"\n~ {rule['from']}\n→ {rule['text']}")
         _show_reasons(rule)
@@ -110,6 +105,5 @@ def _worth(rule: Mapping[str, Any]) -> list[str]:
     said = []
     for name, what in (("effect", "held-out AUC of the change"), ("contribution", "of the rule alone")):
         if rule.get(name) is not None:
-            low, high = rule[f"{name}_ci"]
-            said.append(f"{what} {rule[name]:+.3f} [{low:+.3f}, {high:+.3f}] on {rule[f'{name}_n']} texts")
+            said.append(f"{what} {measured(rule, name, '+.3f')} on {rule[f'{name}_n']} texts")
     return said + ([f"{rule['tokens']} tokens"] if rule.get("tokens") is not None else [])

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import App
 
-from inkfire.cli.common import Json, Out, Seed, Yes, emit, flat, say
+from inkfire.cli.common import Json, Out, Seed, Yes, emit, flat, measured, say
 from inkfire.runs import train
 from inkfire.runs.context import Access, Place
 from inkfire.runs.train import GrpoInputs, RewardModelInputs, SftInputs
@@ -89,8 +89,7 @@ def show_slices(result: Mapping[str, Any]) -> None:
         ("longer_wins", "the longer wins", "n"),
     ):
         if result[name] is not None:
-            low, high = result[f"{name}_ci"]
-            say(f"  {label:18} {result[name]:.3f}  [{low:.3f}, {high:.3f}]  n = {result[n]}")
+            say(f"  {label:18} {measured(result, name, gap='  ')}  n = {result[n]}")
 
 
 def _show_grpo(result: Mapping[str, Any]) -> None:

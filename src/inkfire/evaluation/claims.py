@@ -9,7 +9,7 @@ When length alone predicts half of a difference or more, the sentence says so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from inkfire.records import Identity
@@ -137,12 +137,12 @@ def headline(evaluation: Mapping[str, Any]) -> str:
         return f"On {n} held-out queries there was nothing to compare the trained policies with."
     if won:
         whose = "its" if len(won) == 1 else "their"
-        text = f"On {n} held-out queries {_and(won)} wrote better than the base model "
+        text = f"On {n} held-out queries {listed(won)} wrote better than the base model "
         text += f"by a signal that was not {whose} own reward."
     else:
         text = f"On {n} held-out queries no trained policy is shown to write better than the base model."
     if lost:
-        text += f" {_and(lost)} wrote worse."
+        text += f" {listed(lost)} wrote worse."
     if len(won) < len(against) - len(lost) and won:
         text += " For the others no difference is shown."
     if won and over_sft and not any(claim["kind"] == "better" for claim in over_sft):
@@ -150,5 +150,6 @@ def headline(evaluation: Mapping[str, Any]) -> str:
     return text
 
 
-def _and(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
+def listed(names: Iterable[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last

@@ -61,17 +61,18 @@ def compare(
     }
     own = {name: list((rewards or {}).get(name, ())) for name in responses}
     groups = _slices(task, queries)
-    policies = {}
-    for name, texts in responses.items():
-        policies[name] = {
+    policies = {
+        name: {
             "n": len(queries),
             **_rates(opinions[name], asked, range(len(queries))),
             "own_reward": own[name],
             "slices": {
                 group: {"n": len(rows), **_rates(opinions[name], asked, rows)} for group, rows in groups.items()
             },
-            **describe(list(texts), corpus),
+            **describe(texts, corpus),
         }
+        for name, texts in responses.items()
+    }
     lengths = {name: [len(text) for text in texts] for name, texts in responses.items()}
     return {
         "n": len(queries),
@@ -91,13 +92,8 @@ def _slices(task: Task, queries: Sequence[Query]) -> dict[str, list[int]]:
 
 
 def _rates(opinions: Mapping[str, Sequence[Opinion]], asked: Sequence[str], rows: Sequence[int]) -> dict[str, Any]:
-    out: dict[str, Any] = {
-        "excellent_rate": {},
-        "excellent_rate_ci": {},
-        "mean_score": {},
-        "scored": {},
-        "unscored": {},
-    }
+    names = ("excellent_rate", "excellent_rate_ci", "mean_score", "scored", "unscored")
+    out: dict[str, Any] = {name: {} for name in names}
     for signal, given in opinions.items():
         labelled = [(label, asked[i]) for i in rows if (label := given[i].label) is not None]
         excellent = twins.rate("rate", [label for label, _ in labelled], [query for _, query in labelled])

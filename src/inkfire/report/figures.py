@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from inkfire.errors import MissingExtraError
@@ -113,6 +113,40 @@ def curve(
     return _svg(pyplot, figure, f"{ylabel} against {xlabel}")
 
 
+_CURVES = {
+    "loss": "loss",
+    "accuracy": "accuracy on training pairs",
+    "margin": "margin, chosen over rejected",
+    "reward": "mean reward",
+    "reward_std": "reward standard deviation",
+    "mean_length": "mean length (characters)",
+    "kl": "KL from the start",
+    "zero_variance": "groups without a signal",
+}
+
+
+def curves(metrics: Iterable[Mapping[str, Any]]) -> list[str]:
+    """A figure of each number that the rows of metrics.jsonl have at two steps or more."""
+    rows = list(metrics)
+    drawn = []
+    for key, label in _CURVES.items():
+        points = [(float(row["step"]), float(row[key])) for row in rows if row.get(key) is not None]
+        if len(points) > 1:
+            drawn.append(curve({label: points}, "step", label))
+    return drawn
+
+
+def learning(result: Mapping[str, Any]) -> str:
+    """What a judge reaches by the number of labels that it is calibrated on."""
+    names, sizes = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "auc": "AUC"}, result["labels"]
+    return curve(
+        {label: [(n, result[f"{name}_{n}"]) for n in sizes] for name, label in names.items()},
+        "labels",
+        "on the test texts",
+        {label: [(n, *result[f"{name}_{n}_ci"]) for n in sizes] for name, label in names.items()},
+    )
+
+
 def reliability(bins: Sequence[Mapping[str, Any]]) -> str:
     """The share of good texts found in each bin of P(Good), with Wilson intervals, beside a judge that is never off."""
     pyplot, figure, axes = _figure(3.9, 3.2)
@@ -151,3 +185,24 @@ def estimates(rows: Sequence[tuple[str, str, float, Sequence[float]]], xlabel: s
     axes.set_xlabel(f"{xlabel} (95 % interval)")
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     return _svg(pyplot, figure, f"{xlabel} with intervals")
+
+
+def dots(numbers: Mapping[str, Any], names: Mapping[str, str], what: str, chance: float = 0.5) -> list[str]:
+    """One figure of those of ``names`` (name → label) that have an interval; none where none has."""
+    rows = [
+        (label, what, numbers[name], bounds)
+        for name, label in names.items()
+        if numbers.get(name) is not None and (bounds := numbers.get(f"{name}_ci")) and None not in bounds
+    ]
+    return [estimates(rows, what, chance)] if rows else []
+
+
+def turned(families: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """One figure of the share of injections that turn a verdict, a family a line; none where none is known."""
+    rows = [
+        (family, said, row[key], row[f"{key}_ci"])
+        for family, row in families.items()
+        for key, said in (("flips", "with defences"), ("flips_off", "without"))
+        if row.get(key) is not None
+    ]
+    return [estimates(rows, "share turned to good")] if rows else []

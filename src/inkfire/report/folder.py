@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from inkfire.errors import DataError, RunFolderError
+from inkfire.files.formats import iter_pairs
 from inkfire.files.jsonl import json_kind, open_input, parse_json
 from inkfire.files.run import Run
-from inkfire.report.sections import Section, Table
+from inkfire.judge.principles import Principle, read_principles
+from inkfire.records import Preference
 from inkfire.report.words import duration, number
 
 Result = dict[str, Any]
-
-USED = ("calls", "cached", "tokens", "cost")
-"""What a stage took of models; ``total_tokens`` and ``total_cost`` are with what earlier attempts took."""
 
 
 class Folder:
@@ -64,50 +64,46 @@ class Folder:
                         raise DataError(f"expected a JSON object, found {json_kind(row)}", path=path, line=place)
                     yield row
 
-    def sizes(self) -> list[tuple[str, str]]:
+    def sizes(self) -> list[tuple[str, int]]:
         """(file, its rows) of every table of records, those that are still being written too."""
         found = sorted([*self.path.glob("*.jsonl"), *self.path.glob("*.jsonl.partial")])
         sizes = []
         for path in found:
             with open_input(path) as file:
-                sizes.append((path.name, str(sum(line.endswith(b"\n") for line in file))))
+                sizes.append((path.name, sum(line.endswith(b"\n") for line in file)))
         return sizes
 
-    def costs(self) -> Section:
-        """Seconds of every stage, and what was asked of models where the stage recorded it."""
+    def pairs(self, most: int) -> list[Preference]:
+        """The first preference pairs of a curation."""
+        return list(islice(iter_pairs(self.path / "pairs.jsonl"), most))
+
+    def principles(self) -> tuple[Principle, ...]:
+        """Those that a refinement ended with."""
+        path = self.path / "principles.toml"
+        return read_principles(path).items if path.is_file() else ()
+
+    def recorded_calls(self) -> bool:
+        """Whether a stage says what it asked of models."""
+        stages = self.stages()
+        return any("calls" in stages.get(name, {}) for name in self.run.seconds())
+
+    def costs(self) -> list[tuple[Any, ...]]:
+        """(stage, time, model calls, tokens, cost); the last three are empty where the stage does not record them."""
         seconds, stages = self.run.seconds(), self.stages()
-        asked = any("calls" in stages.get(name, {}) for name in seconds)
         rows = []
         for name, spent in seconds.items():
             used = stages.get(name, {})
             tokens, cost = (used.get(f"total_{key}", used.get(key, "")) for key in ("tokens", "cost"))
-            rows.append(
-                [
-                    name,
-                    duration(spent),
-                    str(used.get("calls", "")),
-                    str(tokens),
-                    "unknown" if cost is None else number(cost),
-                ]
-            )
-        rows.append(["all", duration(sum(seconds.values())), "", "", ""])
-        head = ("stage", "time", "model calls", "tokens", "cost")
-        if asked:
-            return Section("Time and cost", table=Table(head, rows))
-        asks = not self.command.startswith("train ")
-        words = ["What models were asked, and what that cost, is in the ledger: inkfire ledger --out THIS FOLDER"]
-        return Section("Time and cost", words if asks else (), Table(head[:2], [row[:2] for row in rows]))
+            said = "unknown" if cost is None else number(cost)
+            rows.append((name, duration(spent), used.get("calls", ""), tokens, said))
+        return [*rows, ("all", duration(sum(seconds.values())), "", "", "")]
 
-    def made_by(self) -> Section:
+    def made_by(self) -> list[tuple[str, str]]:
         """What decided the result: settings and inputs."""
         rows = [(name, _plain(value)) for name, value in _flat(self.settings, "")]
-        rows += [
-            (f"input {name}", f"{value['path']} · SHA-256 {value['sha256'][:12]}…")
-            for name, value in self.manifest.get("inputs", {}).items()
-        ]
-        version = self.manifest.get("inkfire", "of unknown version")
-        words = [f"inkfire {self.command}, seed {self.manifest['seed']}, inkfire {version}"]
-        return Section("What was run", words, Table(("setting", "value"), rows))
+        for name, value in self.manifest.get("inputs", {}).items():
+            rows.append((f"input {name}", f"{value['path']} · SHA-256 {value['sha256'][:12]}…"))
+        return rows
 
 
 def _flat(settings: Result, prefix: str) -> Iterator[tuple[str, Any]]:

@@ -2,34 +2,37 @@
 
 The page reads what the command left in its folder (manifest, ``stages/*.json``, records, ``metrics.jsonl``, seconds)
 and opens no model and no ledger. A run that is not finished has a page too, which says what is missing.
+
+What a page says stands in its template, in ``templates/``; here is which one that is, and what it may ask for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from inspect import isfunction
 from pathlib import Path
 from typing import Any
 
 from inkfire.evaluation import claims
 from inkfire.files.jsonl import REPORT, atomic
-from inkfire.report import curation, experiment, judging, refinement, scoring, stress, training, words
-from inkfire.report.folder import Folder, Result
-from inkfire.report.sections import Page, Section, Table
+from inkfire.judge.measure import why_refused
+from inkfire.report import figures, picks, words
+from inkfire.report.folder import Folder
 
-_KINDS: dict[str, tuple[str, Callable[[Folder, Result], Page]]] = {
-    "curate": ("curate", curation.curate),
-    "judge": ("judge", judging.judge),
-    "judge pairwise": ("pairwise", judging.pairwise),
-    "judge curve": ("curve", judging.curve),
-    "judge attack": ("attack", stress.attack),
-    "judge probe": ("probe", stress.probe),
-    "refine": ("refine", refinement.refine),
-    "train sft": ("train", training.sft),
-    "train rm": ("train", training.reward_model),
-    "train grpo": ("train", training.grpo),
-    "score": ("score", scoring.score),
+_KINDS = {
+    "curate": ("curate", "curate"),
+    "judge": ("judge", "judge"),
+    "judge pairwise": ("pairwise", "pairwise"),
+    "judge curve": ("curve", "curve"),
+    "judge attack": ("attack", "attack"),
+    "judge probe": ("probe", "probe"),
+    "refine": ("refine", "refine"),
+    "train sft": ("train", "sft"),
+    "train rm": ("train", "rm"),
+    "train grpo": ("train", "grpo"),
+    "score": ("score", "score"),
 }
-"""A command: the stage that has its result, and what makes a page of it."""
+"""A command: the stage that has its result, and the template that shows it."""
 
 
 def write_report(run_dir: Path) -> Path:
@@ -44,40 +47,54 @@ def write_report(run_dir: Path) -> Path:
     environment = Environment(
         loader=PackageLoader("inkfire.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters.update(pct=words.percent, num=words.number, ci=words.interval, pts=claims.points)
-    folder = Folder(run_dir)
-    name, shown = contents(folder)
-    common = {"manifest": folder.manifest, "costs": folder.costs(), "made_by": folder.made_by()}
-    page = environment.get_template(name).render(**common, **shown)
+    for module in (words, picks):  # their functions are the templates' filters
+        environment.filters |= {name: each for name, each in vars(module).items() if isfunction(each)}
+    environment.filters |= {"listed": claims.listed, "points": claims.points, "why_refused": why_refused}
+    environment.globals["draw"] = figures
+    run = Folder(run_dir)
+    template, shown = _contents(run)
+    page = environment.get_template(f"{template}.html.jinja").render(run=run, stages=run.stages(), **shown)
     path = run_dir / REPORT
     with atomic(path) as file:
         file.write(page.encode("utf-8", "replace"))
     return path
 
 
-def contents(folder: Folder) -> tuple[str, dict[str, Any]]:
+def _contents(run: Folder) -> tuple[str, dict[str, Any]]:
     """The template of a folder's page and what it shows."""
-    if folder.command == "run" or "evaluate" in folder.stages():
-        return "run.html.jinja", experiment.contents(folder)
-    page = _page(folder)
-    return "sections.html.jinja", {"page": page, "headline": page.headline}
+    stages = run.stages()
+    if run.command == "run" or "evaluate" in stages:
+        return "run", _comparison(run)
+    stage, template = _KINDS.get(run.command, (run.command, "other"))
+    if stage in stages or (template == "other" and stages):
+        return template, {"result": stages.get(stage)}
+    return "unfinished", {"stage": stage}
 
 
-def _page(folder: Folder) -> Page:
-    stages = folder.stages()
-    if folder.command not in _KINDS and stages:
-        sections = [Section(name, table=training.scalars(result)) for name, result in stages.items()]
-        return Page(f"inkfire {folder.command} is done: {words.listed(stages)}.", sections=sections)
-    stage, build = _KINDS.get(folder.command, (folder.command, None))
-    if build is not None and stage in stages:
-        return build(folder, stages[stage])
-    said = (
-        f"What it found is missing (stages/{stage}.json). Typed again on the same folder, the command goes on from "
-        "here: replies that were paid for are not asked for again, and a training begins at its last checkpoint."
-    )
-    there = Table(("file", "rows"), folder.sizes())
-    return Page(
-        f"This run of inkfire {folder.command} is not finished.",
-        [said],
-        sections=[Section("What is there", table=there), training.course(folder)],
-    )
+def _comparison(run: Folder) -> dict[str, Any]:
+    """Policies side by side, and the trainings that made them, of what has been done."""
+    evaluation = run.stages().get("evaluate")
+    said = claims.claims(evaluation) if evaluation else []
+    drawn = {name: figures.curves(run.rows(f"{name}/metrics.jsonl")) for name in run.stages()}
+    return {
+        "evaluation": evaluation,
+        "headline": _headline(evaluation, said) if evaluation else "This run has not been evaluated yet.",
+        "claims": said,
+        "curves": {name: made for name, made in drawn.items() if made},
+        "shown": evaluation["signals"] if evaluation else [],
+    }
+
+
+def _headline(evaluation: Mapping[str, Any], said: Sequence[Mapping[str, str]]) -> str:
+    """The finding; where no policy was trained against a signal of the comparison, who is shown to be better."""
+    if any(policy["own_reward"] for policy in evaluation["policies"].values()):
+        return claims.headline(evaluation)
+    verbs = {"better": "is shown to write better", "worse": "worse"}
+    shown = [
+        f"{claim['policy']} {verb} than {claim['against']}"
+        for kind, verb in verbs.items()
+        for claim in said
+        if claim["kind"] == kind
+    ]
+    found = claims.listed(shown) if shown else "no difference between the policies is shown"
+    return f"On {evaluation['n']} held-out queries {found}."

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 Numbers = Mapping[str, Any]
 """A stage's result: ``NAME`` and, where there is one, ``NAME_ci``."""
+
+_USED = ("calls", "cached", "tokens", "cost")
+"""What a stage took of models: it has a table of its own."""
 
 
 def percent(value: float | None) -> str:
@@ -62,20 +66,23 @@ def _two(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def lines(
-    numbers: Numbers, names: Mapping[str, str], form: Callable[[Numbers, str], str] = value
-) -> list[tuple[str, str]]:
-    """(label, value with its interval) of those of ``names`` (name → label) that there are."""
-    return [(label, form(numbers, name)) for name, label in names.items() if numbers.get(name) is not None]
+def rates(numbers: Numbers, names: Mapping[str, str]) -> list[tuple[str, str]]:
+    """(label, share with its interval) of those of ``names`` (name → label) that there are."""
+    return [(label, rate(numbers, name)) for name, label in names.items() if numbers.get(name) is not None]
 
 
-def counted(things: Mapping[str, int]) -> list[tuple[str, str]]:
+def values(numbers: Numbers, names: Mapping[str, str]) -> list[tuple[str, str]]:
+    """(label, number with its interval) of those of ``names`` (name → label) that there are."""
+    return [(label, value(numbers, name)) for name, label in names.items() if numbers.get(name) is not None]
+
+
+def counted(things: Mapping[str, int]) -> list[tuple[str, int]]:
     """(what, how often), the most frequent first."""
-    return [(name, str(count)) for name, count in sorted(things.items(), key=lambda item: -item[1])]
+    return Counter(things).most_common()
 
 
-def longer(numbers: Numbers, n: int, what: str) -> str:
-    """The length twin of pairs, ``longer_wins``, in a sentence about ``what`` ("the chosen text")."""
+def longer(numbers: Numbers, n: int) -> str:
+    """The length twin of pairs, ``longer_wins``, in a sentence; "" where it is not known."""
     bounds = numbers.get("longer_wins_ci")
     if not bounds:
         return ""
@@ -83,7 +90,7 @@ def longer(numbers: Numbers, n: int, what: str) -> str:
     meant = "so length is not shown to tell which one it is"
     if not low <= 0.5 <= high:
         meant = f"so whoever prefers the {'longer' if low > 0.5 else 'shorter'} text is often right"
-    return f"In {rate(numbers, 'longer_wins', n)} of the pairs {what} is the longer one, {meant}."
+    return f"In {rate(numbers, 'longer_wins', n)} of the pairs the chosen text is the longer one, {meant}."
 
 
 def sentence(text: str) -> str:
@@ -91,6 +98,23 @@ def sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}"
 
 
-def listed(names: Iterable[str]) -> str:
-    *most, last = names
-    return f"{', '.join(most)} and {last}" if most else last
+def good_or_bad(label: int | None, otherwise: str = "no verdict") -> str:
+    return otherwise if label is None else "good" if label == 1 else "bad"
+
+
+def shown(text: str, longest: int = 1500) -> str:
+    """A sample text, cut where it is very long; its file has all."""
+    if not text.strip():
+        return "(empty)"
+    return text if len(text) <= longest else f"{text[:longest]} … ({len(text)} characters)"
+
+
+def scalars(numbers: Numbers) -> list[tuple[str, str]]:
+    """Every number and word of a result, with its interval where it has one, but what it took."""
+    rows = []
+    for name, found in numbers.items():
+        if not name.endswith("_ci") and name not in _USED and isinstance(found, (int, float, str, type(None))):
+            bounds: Any = numbers.get(f"{name}_ci")
+            beside = f" ({number(bounds[0])} to {number(bounds[1])})" if bounds else ""
+            rows.append((name.replace("_", " "), number(found) + beside))
+    return rows

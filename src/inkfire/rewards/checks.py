@@ -18,14 +18,11 @@ class Share:
     """``share:X``: the share of a text's characters that are X (0 for an empty text)."""
 
     char: str
+    threshold = None
 
     @property
     def name(self) -> str:
         return f"share:{self.char}"
-
-    @property
-    def threshold(self) -> float | None:
-        return None
 
     @property
     def identities(self) -> tuple[Identity, ...]:

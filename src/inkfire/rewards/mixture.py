@@ -23,14 +23,11 @@ class Mixture:
     """Σ weight · part. A part of weight 0 is not asked."""
 
     parts: tuple[tuple[float, Reward], ...]
+    threshold = None
 
     @property
     def name(self) -> str:
         return " + ".join(f"{weight:g}*{part.name}" for weight, part in self.parts)
-
-    @property
-    def threshold(self) -> float | None:
-        return None
 
     @property
     def identities(self) -> tuple[Identity, ...]:

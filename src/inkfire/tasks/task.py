@@ -105,15 +105,7 @@ class Task(TaskFile):
         Raises:
             TaskError: no such prompt, or a template that fails (file and line are named).
         """
-        about = {
-            "name": self.name,
-            "title": self.title,
-            "description": self.description,
-            "language": self.language,
-            "good": self.good,
-            "bad": self.bad,
-            "rubric": [dimension.model_dump() for dimension in self.rubric],
-        }
+        about = self.model_dump(include={"name", "title", "description", "language", "good", "bad", "rubric"})
         return self._prompt(prompt).render({"task": about, **values})
 
     def check_examples(self, prompt: str) -> None:

@@ -131,7 +131,7 @@ def _arguments(out: Path, settings: GrpoSettings, seed: int) -> GRPOConfig:
     completions = settings.batch_size * settings.num_generations
     micro = math.gcd(completions, settings.micro_batch_size or completions)
     return GRPOConfig(
-        **trl.common_arguments(out, seed=seed, learning_rate=settings.learning_rate, save_steps=settings.save_steps),
+        **trl.common_arguments(out, settings, seed),
         max_steps=settings.max_steps,
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=completions // micro,

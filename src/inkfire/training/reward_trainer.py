@@ -59,15 +59,12 @@ def train_transformer(
         merged.to(compute_dtype()).save_pretrained(out)
         trainer.processing_class.save_pretrained(out)
     trl.drop_checkpoints(out)
-    losses = [row["loss"] for row in trl.rows(out / trl.METRICS)]
-    edge = max(1, len(losses) // 10)
     trained = {
         "base": base,
         "template": dataclasses.asdict(template),
         "task_version": task.version,
         "steps": trainer.state.global_step,
-        "loss_first": sum(losses[:edge]) / edge,
-        "loss_last": sum(losses[-edge:]) / edge,
+        **trl.losses(out),
     }
     return TransformerReward.open(out, template), trained
 
@@ -85,19 +82,10 @@ def build_trainer(
         )
     except (OSError, ValueError) as error:
         raise ModelNameError(f"{base}: the weights cannot be loaded: {error}") from error
-    micro = min(settings.micro_batch_size, settings.batch_size)
-    arguments = RewardConfig(
-        **trl.common_arguments(out, seed=seed, learning_rate=settings.learning_rate, save_steps=settings.save_steps),
-        num_train_epochs=settings.epochs,
-        per_device_train_batch_size=micro,
-        gradient_accumulation_steps=max(1, settings.batch_size // micro),
-        max_length=settings.max_length,
-        lr_scheduler_type="linear",
-    )
     rows = [pair_row(pair, template.messages(pair.query)) for pair in pairs]
     return RewardTrainer(
         model=model,
-        args=arguments,
+        args=RewardConfig(**trl.epoch_arguments(out, settings, seed)),
         train_dataset=Dataset.from_list(rows).select_columns(["prompt", "chosen", "rejected"]),
         processing_class=tokenizer,
         peft_config=trl.lora("SEQ_CLS"),

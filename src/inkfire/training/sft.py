@@ -53,33 +53,15 @@ def train_sft(
         raise DataError("there are no texts to fine-tune on")
     if not is_policy(out):
         _train(Card.of(base, task), rows, out, settings, seed, bars)
-    losses = [row["loss"] for row in trl.rows(out / trl.METRICS) if row.get("loss") is not None]
-    edge = max(1, len(losses) // 10)
-    return {
-        "steps": Card.read(out).steps,
-        "n": len(rows),
-        "loss_first": sum(losses[:edge]) / edge if losses else None,
-        "loss_last": sum(losses[-edge:]) / edge if losses else None,
-    }
+    return {"steps": Card.read(out).steps, "n": len(rows), **trl.losses(out)}
 
 
 def _train(card: Card, rows: Sequence[Candidate], out: Path, settings: SftSettings, seed: int, bars: Bars) -> None:
-    micro = min(settings.micro_batch_size, settings.batch_size)
     with trl.quiet():
         model, tokenizer = load_model(None, card, trainable=True)
-        arguments = SFTConfig(
-            **trl.common_arguments(
-                out, seed=seed, learning_rate=settings.learning_rate, save_steps=settings.save_steps
-            ),
-            num_train_epochs=settings.epochs,
-            per_device_train_batch_size=micro,
-            gradient_accumulation_steps=max(1, settings.batch_size // micro),
-            max_length=settings.max_length,
-            lr_scheduler_type="linear",
-        )
         trainer = SFTTrainer(
             model=model,
-            args=arguments,
+            args=SFTConfig(**trl.epoch_arguments(out, settings, seed)),
             train_dataset=Dataset.from_list(examples(card, rows)),
             processing_class=tokenizer,
             peft_config=trl.lora("CAUSAL_LM"),

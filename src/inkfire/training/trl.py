@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from inkfire.errors import MissingExtraError
-from inkfire.files.jsonl import write_jsonl
+from inkfire.files.jsonl import dump, write_jsonl
 from inkfire.llm.progress import Bar, Bars, no_bars
 from inkfire.models import policy
+from inkfire.training.settings import GrpoSettings, RewardModelSettings, SftSettings
 
 try:
     import datasets
@@ -30,15 +31,16 @@ except ImportError as error:
     raise MissingExtraError(error.name or "torch", "train") from error
 
 METRICS = "metrics.jsonl"
-_TIMES = ("epoch", "step_time", "total_flos", "num_tokens")  # logged by trainers, not by us
 
 
-def lora(task_type: str, **more: Any) -> LoraConfig:
+def lora(task_type: str) -> LoraConfig:
     """LoRA of rank 16 (PAPER) on every linear layer."""
-    return LoraConfig(r=16, lora_alpha=32, lora_dropout=0.0, target_modules="all-linear", task_type=task_type, **more)
+    return LoraConfig(r=16, lora_alpha=32, lora_dropout=0.0, target_modules="all-linear", task_type=task_type)
 
 
-def common_arguments(out: Path, *, seed: int, learning_rate: float, save_steps: int) -> dict[str, Any]:
+def common_arguments(
+    out: Path, settings: SftSettings | RewardModelSettings | GrpoSettings, seed: int
+) -> dict[str, Any]:
     """The arguments that all of TRL's configurations share."""
     gpu = torch.cuda.is_available()
     return {
@@ -47,14 +49,26 @@ def common_arguments(out: Path, *, seed: int, learning_rate: float, save_steps: 
         "bf16": policy.compute_dtype() is torch.bfloat16,
         "gradient_checkpointing": gpu,  # saves memory at the price of time; on a CPU time is what is short
         "dataloader_pin_memory": gpu,
-        "learning_rate": learning_rate,
+        "learning_rate": settings.learning_rate,
         "seed": seed,
         "save_strategy": "steps",
-        "save_steps": save_steps,
+        "save_steps": settings.save_steps,
         "save_total_limit": 2,
         "logging_steps": 1,
         "report_to": "none",
         "disable_tqdm": True,
+    }
+
+
+def epoch_arguments(out: Path, settings: SftSettings | RewardModelSettings, seed: int) -> dict[str, Any]:
+    """The arguments of a training that passes over its data a number of times."""
+    micro = min(settings.micro_batch_size, settings.batch_size)
+    return common_arguments(out, settings, seed) | {
+        "num_train_epochs": settings.epochs,
+        "per_device_train_batch_size": micro,
+        "gradient_accumulation_steps": max(1, settings.batch_size // micro),
+        "max_length": settings.max_length,
+        "lr_scheduler_type": "linear",
     }
 
 
@@ -63,23 +77,23 @@ def run_trainer(
     out: Path,
     *,
     label: str,
-    extra: Callable[[], Mapping[str, Any]] | None = None,
-    rename: Mapping[str, str] | None = None,
+    rename: Mapping[str, str],
+    extra: Callable[[], Mapping[str, Any]] = dict,
     bars: Bars = no_bars,
 ) -> None:
     """Train to the end, from the last whole checkpoint where there is one.
 
     Args:
         label: what the progress bar says.
+        rename: the trainer's name of a number → ours; only these are kept.
         extra: called once a logged step; its numbers join the step's row.
-        rename: the trainer's name of a number → ours; where given, only these are kept.
         bars: opens the bar that the steps advance.
     """
     checkpoint = last_checkpoint(out)
     done = 0 if checkpoint is None else step_of(checkpoint)
     rewind(out / METRICS, done)
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(_MetricsLog(out / METRICS, extra or dict, rename))
+    trainer.add_callback(_MetricsLog(out / METRICS, rename, extra))
     with bars(label, planned_steps(trainer) - done) as bar:
         trainer.add_callback(_Advance(bar))
         with disable_input_dtype_casting(trainer.model):  # autocast casts the small LoRA weights, not every input
@@ -129,23 +143,30 @@ def rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines[:-1] if line]
 
 
+def losses(out: Path) -> dict[str, float | None]:
+    """``loss_first`` and ``loss_last``: means of the first and the last tenth of the steps."""
+    found = [row["loss"] for row in rows(out / METRICS) if row.get("loss") is not None]
+    edge = max(1, len(found) // 10)
+    return {
+        "loss_first": sum(found[:edge]) / edge if found else None,
+        "loss_last": sum(found[-edge:]) / edge if found else None,
+    }
+
+
 def append(path: Path, row: Mapping[str, Any]) -> None:
     """Add a row to a log; what is not a finite number is null."""
-    clean = {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in row.items()}
     with path.open("a", encoding="utf-8", newline="\n") as file:
-        file.write(json.dumps(clean, ensure_ascii=False, allow_nan=False) + "\n")
+        file.write(dump(row) + "\n")
 
 
 class _MetricsLog(TrainerCallback):  # type: ignore[misc]
-    def __init__(self, path: Path, extra: Callable[[], Mapping[str, Any]], rename: Mapping[str, str] | None):
-        self._path, self._extra, self._rename = path, extra, rename
+    def __init__(self, path: Path, rename: Mapping[str, str], extra: Callable[[], Mapping[str, Any]]):
+        self._path, self._rename, self._extra = path, rename, extra
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **_: Any) -> None:
         if not logs or "train_runtime" in logs:  # the summary at the end
             return
-        numbers = {key: value for key, value in logs.items() if key not in _TIMES}
-        if self._rename is not None:
-            numbers = {ours: logs[theirs] for theirs, ours in self._rename.items() if theirs in logs}
+        numbers = {ours: logs[theirs] for theirs, ours in self._rename.items() if theirs in logs}
         append(self._path, {"step": state.global_step, **numbers, **self._extra()})
 
 
