@@ -92,14 +92,6 @@ def from_json(data: Mapping[str, Any], model: type[T]) -> T:
         raise InputError(_in_words(first, model, first["loc"])) from None
 
 
-def descriptions(model: type) -> dict[str, str]:
-    """Field → its docstring (the string that stands after it), in words on one line; those of base classes first."""
-    from docstring_parser import parse_from_object
-
-    parsed = [parse_from_object(cls) for cls in reversed(model.__mro__[:-1])]
-    return {field.arg_name: " ".join((field.description or "").split()) for doc in parsed for field in doc.params}
-
-
 def load_toml(
     path: str | Path,
     model: type[T],

@@ -20,7 +20,6 @@ import time
 import urllib.parse
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from inkfire.errors import EndpointDown, InputError, ModelCallError
@@ -44,7 +43,7 @@ _log = logging.getLogger(__name__)
 _CONNECT = 10.0  # seconds to connect
 _GRACE = 10.0  # seconds that requests in flight have when the client closes
 _UNREACHABLE = 3  # refused connections, before any success, after which the address is wrong
-_LOCAL = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(eq=False)
@@ -95,7 +94,7 @@ class Client:
         # Earlier versions told models apart by the whole URL: what was paid for then is found by that key.
         self._old_key = None if self.model_key else f"{self._where} {self.model}"
         self.model_key = self.model_key or f"{url.hostname} {self.model}"
-        self._is_local = url.hostname in _LOCAL
+        self._is_local = url.hostname in LOOPBACK
         self._is_tls = url.scheme == "https"
         if self.price is None and self.ledger is not None:
             self.price = self.ledger.price(self.model)
@@ -157,9 +156,7 @@ class Client:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.close()
 
     # ---- one question: recalled, or asked until the reply satisfies the schema -------------------------------------

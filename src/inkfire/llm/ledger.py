@@ -34,11 +34,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from inkfire.errors import DataError, InkfireError, InputError
-from inkfire.files.seen import Seen
 from inkfire.llm.entry import Entry
 from inkfire.llm.pace import Pace
 from inkfire.llm.prices import Amount, Budget, Price, Purse, read_prices
@@ -62,7 +60,6 @@ _INSERT = f"INSERT OR IGNORE INTO replies ({_COLUMNS}) VALUES ({', '.join('?' fo
 @dataclass(frozen=True, slots=True)
 class _Write:
     entry: Entry
-    loop: asyncio.AbstractEventLoop
     committed: asyncio.Future[None]
 
 
@@ -112,7 +109,7 @@ class Ledger:
         self._faults: Counter[str] = Counter()
         self._tokens = 0
         self._cost = 0.0
-        self._recalled = Seen()
+        self._recalled: set[bytes] = set()
         self._recalled_tokens = 0
         self._recalled_cost = 0.0
         self._connections: list[sqlite3.Connection] = []
@@ -148,7 +145,8 @@ class Ledger:
         if row is None:
             return None
         entry = Entry(*row)
-        if entry.time < self.opened and self._recalled.add(int.from_bytes(key[:8])):
+        if entry.time < self.opened and key not in self._recalled:
+            self._recalled.add(key)
             self._recalled_tokens += entry.prompt_tokens + entry.completion_tokens
             self._recalled_cost += entry.cost or 0.0
         note(entry)
@@ -160,12 +158,11 @@ class Ledger:
         Raises:
             InkfireError: it could not be written (it is then in a file beside the ledger, if that can be written).
         """
-        loop = asyncio.get_running_loop()
-        committed = loop.create_future()
+        committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with self._closing:
             if self._closed:
                 raise RuntimeError(f"{self.path} is closed")
-            self._queue.put(_Write(entry, loop, committed))
+            self._queue.put(_Write(entry, committed))
         note(entry)
         self._counts["calls"] += 1
         self._counts["unparsed"] += entry.unparsed is not None
@@ -242,9 +239,7 @@ class Ledger:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     # ---- the file --------------------------------------------------------------------------------------------------
@@ -304,7 +299,7 @@ class Ledger:
             problem = self._save([write.entry for write in writes], faults)
             for write in writes:
                 with contextlib.suppress(RuntimeError):  # the loop is gone, and so is who waited
-                    write.loop.call_soon_threadsafe(_tell, write.committed, problem)
+                    write.committed.get_loop().call_soon_threadsafe(_tell, write.committed, problem)
 
     def _save(self, entries: list[Entry], faults: list[_Fault]) -> InkfireError | None:
         """Why it could not be written, None where it was. Whatever happens the thread goes on: callers wait for it."""

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from inkfire.errors import InputError, ModelNameError
 from inkfire.llm.batch import Batch, BatchClient
-from inkfire.llm.client import Client
+from inkfire.llm.client import LOOPBACK, Client
 from inkfire.llm.ledger import Ledger
 from inkfire.llm.pace import Pace
 from inkfire.llm.prices import FREE
@@ -27,7 +27,6 @@ from inkfire.models.embeddings import Embedder, EmbeddingClient, SentenceEmbedde
 C = TypeVar("C", bound=Client)
 
 _OPENAI = "https://api.openai.com/v1"
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def is_local(name: str) -> bool:
@@ -126,7 +125,7 @@ def _endpoint(name: str, base_url: str | None) -> tuple[str, str | None]:
     """Where a remote model is, and the key for it."""
     url = base_url or _default_url()
     key = os.environ.get("OPENAI_API_KEY")
-    if not key and urllib.parse.urlsplit(url).hostname not in _LOOPBACK:
+    if not key and urllib.parse.urlsplit(url).hostname not in LOOPBACK:
         near = f"; for the embedded engine write local/{name}" if name in store.names() else ""
         raise InputError(f"{name} is asked for at {url}, which needs a key: set OPENAI_API_KEY{near}")
     return url, key
