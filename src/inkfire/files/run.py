@@ -87,7 +87,7 @@ class Run:
             "command": command,
             "settings": json.loads(dump(settings)),
             "seed": seed,
-            "inputs": {name: _input(Path(path)) for name, path in inputs.items()},
+            "inputs": {name: {"path": path.name, "sha256": sha256_file(path)} for name, path in inputs.items()},
         }
         run = cls._agree(out, wanted, _environment(), consent, redo)
         write_json(out / PLACES, {name: os.path.relpath(path, out) for name, path in inputs.items()})
@@ -205,10 +205,6 @@ def _pid(holder: Path) -> str:
         return holder.read_text().strip()
     except OSError:  # it was only now begun
         return "(unknown)"
-
-
-def _input(path: Path) -> dict[str, str]:
-    return {"path": path.name, "sha256": sha256_file(path)}
 
 
 def _environment() -> dict[str, Any]:

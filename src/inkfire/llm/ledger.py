@@ -126,8 +126,8 @@ class Ledger:
         if prices is None and self.prices_path.exists():
             prices = read_prices(self.prices_path)
         self._prices = dict(prices or {})
-        self._budget = budget
-        self._purse = Purse(budget, tokens=spent.tokens, money=spent.money) if budget else None
+        self._budget = budget or Budget()
+        self.purse = Purse(self._budget, spent)
         self._queue: queue.SimpleQueue[_Write | _Fault | None] = queue.SimpleQueue()
         self._closing = threading.Lock()  # nobody queues behind the end of the queue, where nobody would look
         self._thread = threading.Thread(target=self._write_all, name="inkfire-ledger", daemon=True)
@@ -171,7 +171,7 @@ class Ledger:
         await asyncio.shield(committed)
 
     async def reserve(self, amount: Amount) -> None:
-        """Promise the worst case of a call that is about to be sent; follow it with ``settle``.
+        """Promise the worst case of a call that is about to be sent; follow it with ``purse.settle``.
 
         Raises:
             BudgetExceeded: the spend limit does not allow the call.
@@ -179,17 +179,7 @@ class Ledger:
         """
         if self._broken is not None:
             raise self._broken
-        if self._purse is not None:
-            await self._purse.reserve(amount)
-
-    def settle(self, promised: Amount, spent: Amount) -> None:
-        if self._purse is not None:
-            self._purse.settle(promised, spent)
-
-    def take(self, spent: Amount) -> None:
-        """Count a reply that was paid for in another way than by a call of this process."""
-        if self._purse is not None:
-            self._purse.take(spent)
+        await self.purse.reserve(amount)
 
     def price(self, model: str) -> Price | None:
         """The price of a remote model, None where the user gave none.
@@ -198,7 +188,7 @@ class Ledger:
             InputError: there is a limit in money, which cannot be kept without a price.
         """
         price = self._prices.get(model)
-        if price is None and self._budget is not None and self._budget.money is not None:
+        if price is None and self._budget.money is not None:
             raise InputError(
                 f"--budget needs the price of {model!r}: put [{json.dumps(model)}] with prompt and completion (per "
                 f"million tokens) into {self.prices_path}, or limit tokens with --budget-tokens"

@@ -68,7 +68,7 @@ def _parse(text: str, schema: JsonSchema) -> tuple[Any, str | None]:
     if len(text) > _LONGEST:
         return None, f"the reply is too long ({len(text)} characters)"
     try:
-        whole = _loads(text)
+        whole = _DECODER.decode(text)
     except _NotJson as error:
         return None, str(error)
     except (ValueError, RecursionError):
@@ -76,14 +76,6 @@ def _parse(text: str, schema: JsonSchema) -> tuple[Any, str | None]:
     if not isinstance(whole, dict):
         return None, f"the reply is a JSON {_TYPES.get(type(whole), 'null')}, not an object"
     return _accept(whole, schema)
-
-
-def warm_up() -> None:
-    """Import what parsing needs; done before the first request, an answered one does not wait for it."""
-    import json_repair
-    import jsonschema  # type: ignore[import-untyped]
-
-    del json_repair, jsonschema
 
 
 def strip_thinking(text: str) -> str:
@@ -102,10 +94,6 @@ def well_formed(text: str) -> str:
     return text
 
 
-def _loads(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_object, parse_constant=_constant, strict=False)
-
-
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for key, value in pairs:
@@ -118,6 +106,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _constant(name: str) -> Any:
     raise _NotJson(f"{name} is not a JSON value")
 
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, strict=False)
 
 # ---- objects within text -------------------------------------------------------------------------------------------
 
@@ -143,13 +133,12 @@ def _search(text: str, schema: JsonSchema) -> tuple[Any, str | None]:
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
     """The JSON objects that stand in the text."""
-    decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, strict=False)
     position = text.find("{")
     for _ in range(_STARTS):
         if position < 0:
             return
         try:
-            found, position = decoder.raw_decode(text, position)
+            found, position = _DECODER.raw_decode(text, position)
         except (ValueError, RecursionError):
             position += 1
         else:
@@ -289,7 +278,7 @@ def _accept(value: Any, schema: JsonSchema) -> tuple[Any, str | None]:
 
 @functools.lru_cache(maxsize=64)
 def _validator(schema: str) -> Any:
-    import jsonschema
+    import jsonschema  # type: ignore[import-untyped]
 
     return jsonschema.Draft202012Validator(json.loads(schema))
 
