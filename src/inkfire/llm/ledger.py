@@ -37,6 +37,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from inkfire.errors import DataError, InkfireError, InputError
+from inkfire.files.jsonl import atomic
 from inkfire.llm.entry import Entry
 from inkfire.llm.pace import Pace
 from inkfire.llm.prices import Amount, Budget, Price, Purse, read_prices
@@ -65,7 +66,6 @@ class _Write:
 
 @dataclass(frozen=True, slots=True)
 class _Fault:
-    run: str
     model: str
     kind: str
 
@@ -107,11 +107,9 @@ class Ledger:
         self._broken: InkfireError | None = None
         self._counts: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
-        self._tokens = 0
-        self._cost = 0.0
+        self._taken = Amount()  # by the replies of this process
         self._recalled: set[bytes] = set()
-        self._recalled_tokens = 0
-        self._recalled_cost = 0.0
+        self._taken_before = Amount()  # by those that were recalled
         self._connections: list[sqlite3.Connection] = []
         with contextlib.ExitStack() as undo:
             undo.callback(self._disconnect)
@@ -147,8 +145,7 @@ class Ledger:
         entry = Entry(*row)
         if entry.time < self.opened and key not in self._recalled:
             self._recalled.add(key)
-            self._recalled_tokens += entry.prompt_tokens + entry.completion_tokens
-            self._recalled_cost += entry.cost or 0.0
+            self._taken_before += _amount(entry)
         note(entry)
         return entry
 
@@ -166,8 +163,7 @@ class Ledger:
         note(entry)
         self._counts["calls"] += 1
         self._counts["unparsed"] += entry.unparsed is not None
-        self._tokens += entry.prompt_tokens + entry.completion_tokens
-        self._cost += entry.cost or 0.0
+        self._taken += _amount(entry)
         await asyncio.shield(committed)
 
     async def reserve(self, amount: Amount) -> None:
@@ -203,18 +199,22 @@ class Ledger:
     def fault(self, model: str, kind: str) -> None:
         """Count a request that failed (``kind``: ``500``, ``429``, ``timeout``, ``connection``, ``malformed`` …)."""
         self._faults[kind] += 1
-        self._queue.put(_Fault(self.run, well_formed(model), well_formed(kind)))
+        self._queue.put(_Fault(well_formed(model), well_formed(kind)))
 
     def stats(self) -> dict[str, Any]:
         """What this process did: ``calls`` answered, ``cached`` of them from the ledger, ``tokens`` and ``cost`` of the
         others, ``recalled`` distinct replies of earlier processes, ``total_tokens`` and ``total_cost`` of both kinds,
         ``unparsed`` replies, ``failures`` (calls given up), ``faults`` (failed requests by kind)."""
-        names = ("calls", "cached", "failures", "unparsed")
-        counts = {name: self._counts[name] for name in names}
-        counts["recalled"] = len(self._recalled)
-        counts["total_tokens"] = self._tokens + self._recalled_tokens
-        money = {"cost": self._cost, "total_cost": self._cost + self._recalled_cost}
-        return {**counts, "tokens": self._tokens, **money, "faults": dict(sorted(self._faults.items()))}
+        total = self._taken + self._taken_before
+        return {
+            **{name: self._counts[name] for name in ("calls", "cached", "failures", "unparsed")},
+            "recalled": len(self._recalled),
+            "total_tokens": total.tokens,
+            "tokens": self._taken.tokens,
+            "cost": self._taken.money,
+            "total_cost": total.money,
+            "faults": dict(sorted(self._faults.items())),
+        }
 
     def close(self) -> None:
         """Write what is pending and close the file. Idempotent."""
@@ -311,7 +311,7 @@ class Ledger:
                 db.execute(_INSERT, self._placed(entry).row())
             db.executemany(
                 "INSERT INTO faults VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET n = n + 1",
-                [(fault.run, fault.model, fault.kind) for fault in faults],
+                [(self.run, fault.model, fault.kind) for fault in faults],
             )
 
     def _placed(self, entry: Entry) -> Entry:
@@ -329,16 +329,8 @@ class Ledger:
         """Replies that the database would not take go into a file of their own, whole or not at all."""
         if not entries:
             return
-        file = self.path.with_name(f"{self.path.name}.unwritten-{os.getpid()}-{time.time_ns()}.jsonl")
-        partial = file.with_suffix(".partial")
-        try:
-            with partial.open("w", encoding="utf-8") as out:
-                out.writelines(entry.to_line() for entry in entries)
-                out.flush()
-                os.fsync(out.fileno())
-            partial.rename(file)
-        finally:
-            partial.unlink(missing_ok=True)
+        with atomic(self.path.with_name(f"{self.path.name}.unwritten-{os.getpid()}-{time.time_ns()}.jsonl")) as out:
+            out.writelines(entry.to_line().encode() for entry in entries)
 
     def _explain(self, error: Exception) -> InkfireError:
         text = str(error)
@@ -353,6 +345,10 @@ class Ledger:
         else:
             fix = "make its folder writable, or use an --out in one that is"
         return InputError(f"the ledger {self.path} cannot be used ({text}): {fix}. Every stored reply is kept")
+
+
+def _amount(entry: Entry) -> Amount:
+    return Amount(entry.prompt_tokens + entry.completion_tokens, entry.cost or 0.0)
 
 
 def _read_unwritten(file: Path) -> list[Entry]:

@@ -164,18 +164,22 @@ def _repair(text: str, schema: JsonSchema) -> tuple[Any, str | None]:
     if not isinstance(repaired, dict):
         return None, "the reply is not JSON and cannot be repaired"
     readings = (_squeeze(text), _squeeze(_ESCAPE.sub(_unescape, text)))
-    for leaf in _strings(repaired):
+    for leaf in (leaf for _, leaf in _leaves(repaired) if isinstance(leaf, str)):
         if not any(_squeeze(leaf) in reading for reading in readings) or (not leaf and '""' not in text):
             return None, "the reply is not JSON and cannot be repaired without inventing a text"
     return _accept(repaired, schema)
 
 
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, (dict, list)):
-        for child in value.values() if isinstance(value, dict) else value:
-            yield from _strings(child)
+def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Whatever is neither an object nor a list, with the key that it stands under."""
+    if isinstance(value, dict):
+        for name, child in value.items():
+            yield from _leaves(child, name)
+    elif isinstance(value, list):
+        for child in value:
+            yield from _leaves(child, key)
+    else:
+        yield key, value
 
 
 def _squeeze(text: str) -> str:
@@ -205,24 +209,13 @@ def _decisions(schema: JsonSchema) -> list[str]:
 def _contradicted(value: Any, schema: JsonSchema, text: str, *, repaired: bool) -> str | None:
     """Why the text does not bear out the decisions of ``value``, or None."""
     for name in _decisions(schema):
-        taken = {_token(v) for v in _values(value, name)}
+        taken = {_token(leaf) for key, leaf in _leaves(value) if key == name}
         written = {token for token, _ in _written(name, text)}
         if written - taken:
             return f"the reply contradicts itself on {name}"
         if repaired and taken - written:
             return f"{name}: no complete value is written in the reply"
     return None
-
-
-def _values(value: Any, name: str) -> Iterator[Any]:
-    if isinstance(value, dict):
-        for key, child in value.items():
-            if key == name:
-                yield child
-            yield from _values(child, name)
-    elif isinstance(value, list):
-        for child in value:
-            yield from _values(child, name)
 
 
 def _token(value: Any) -> str:
