@@ -23,9 +23,8 @@ import tomllib
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast, dataclass_transform, get_args
+from typing import Any, TypeVar, dataclass_transform, get_args
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -63,15 +62,9 @@ def option(*names: str, env: str | None = None) -> Any:
     return Parameter(name=names or None, env_var=env)
 
 
-@cache
-def _adapter(model: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(model)
-
-
 def _read(text: str, model: type[T]) -> T:
     """By way of JSON: there strict types still let an array be a tuple and a string a path, as TOML needs."""
-    value: T = _adapter(cast(Any, model)).validate_json(text)
-    return value
+    return TypeAdapter(model).validate_json(text)
 
 
 def to_json(value: Any) -> dict[str, Any]:

@@ -93,7 +93,6 @@ class Client:
         # Earlier versions told models apart by the whole URL: what was paid for then is found by that key.
         self._old_key = None if self.model_key else f"{self._where} {self.model}"
         self.model_key = self.model_key or f"{url.hostname} {self.model}"
-        self._is_local = url.hostname in LOOPBACK
         if self.price is None and self.ledger is not None:
             self.price = self.ledger.price(self.model)
         self._gate = Gate(self.concurrency, self.pace.of(self.model_key))
@@ -336,6 +335,7 @@ class Client:
         import openai
 
         places = self._gate.limit
+        is_local = urllib.parse.urlsplit(self.base_url).hostname in LOOPBACK
         self._http = openai.AsyncOpenAI(
             base_url=self.base_url,
             api_key=self.api_key or "none",
@@ -343,7 +343,7 @@ class Client:
             timeout=httpx2.Timeout(None, connect=_CONNECT),
             http_client=openai.DefaultAsyncHttpxClient(
                 limits=httpx2.Limits(max_connections=places, max_keepalive_connections=places, keepalive_expiry=30.0),
-                trust_env=not self._is_local,  # a proxy of the environment does not lead to this machine
+                trust_env=not is_local,  # a proxy of the environment does not lead to this machine
                 follow_redirects=False,  # the key goes to the address that the user named
             ),
         )
