@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, Protocol, Self, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inkfire.errors import InputError, ModelCallError
 from inkfire.models.embeddings import Embedder, Vectors, cached_vectors
@@ -85,9 +86,7 @@ class BM25Ranker:
         known = [] if self._index is None else [word for word in words(query) if word in self._index.vocab_dict]
         if not known or self._index is None:
             return []
-        scores = self._index.get_scores(known)
-        best = np.argsort(-scores, kind="stable")[:k]
-        return [int(index) for index in best if scores[index] > 0]
+        return _best(self._index.get_scores(known), k)
 
 
 class DenseRanker:
@@ -112,10 +111,12 @@ class DenseRanker:
         if self._lists is not None:
             cosines, found = self._lists.search(vector[None], k)
             return [int(index) for index, cosine in zip(found[0], cosines[0], strict=True) if index >= 0 and cosine > 0]
-        scores = self._vectors @ vector
-        best = np.argpartition(-scores, min(k, len(scores)) - 1)[:k]
-        best = best[np.lexsort((best, -scores[best]))]
-        return [int(index) for index in best if scores[index] > 0]
+        return _best(self._vectors @ vector, k)
+
+
+def _best(scores: NDArray[Any], k: int) -> list[int]:
+    """The places of the ``k`` highest scores above 0, the earlier one first where they are equal."""
+    return [int(index) for index in np.argsort(-scores, kind="stable")[:k] if scores[index] > 0]
 
 
 def _inverted_lists(vectors: Vectors) -> Any:

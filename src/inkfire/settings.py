@@ -23,9 +23,8 @@ import tomllib
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast, dataclass_transform, get_args
+from typing import Any, TypeVar, dataclass_transform, get_args
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -63,15 +62,9 @@ def option(*names: str, env: str | None = None) -> Any:
     return Parameter(name=names or None, env_var=env)
 
 
-@cache
-def _adapter(model: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(model)
-
-
 def _read(text: str, model: type[T]) -> T:
     """By way of JSON: there strict types still let an array be a tuple and a string a path, as TOML needs."""
-    value: T = _adapter(cast(Any, model)).validate_json(text)
-    return value
+    return TypeAdapter(model).validate_json(text)
 
 
 def to_json(value: Any) -> dict[str, Any]:
@@ -90,14 +83,6 @@ def from_json(data: Mapping[str, Any], model: type[T]) -> T:
     except ValidationError as problem:
         first = problem.errors()[0]
         raise InputError(_in_words(first, model, first["loc"])) from None
-
-
-def descriptions(model: type) -> dict[str, str]:
-    """Field → its docstring (the string that stands after it), in words on one line; those of base classes first."""
-    from docstring_parser import parse_from_object
-
-    parsed = [parse_from_object(cls) for cls in reversed(model.__mro__[:-1])]
-    return {field.arg_name: " ".join((field.description or "").split()) for doc in parsed for field in doc.params}
 
 
 def load_toml(

@@ -386,7 +386,7 @@ async def test_the_budget_counts_what_earlier_processes_spent(path: Path) -> Non
         await ledger.record(entry(2, run="b", cost=100.0))
     with Ledger(path, run="a", budget=Budget(money=5.0)) as ledger:
         await ledger.reserve(Amount(10, 1.5))
-        ledger.settle(Amount(10, 1.5), Amount(10, 1.5))
+        ledger.purse.settle(Amount(10, 1.5), Amount(10, 1.5))
         with pytest.raises(BudgetExceeded) as stopped:
             await ledger.reserve(Amount(10, 1.0))
         assert "4.5000 of 5 is spent, 0.5000 is left" in str(stopped.value)
@@ -404,11 +404,11 @@ async def test_a_call_waits_for_those_in_flight_before_the_limit_stops_it(path: 
         second = asyncio.ensure_future(ledger.reserve(Amount(80)))
         await asyncio.sleep(0.01)
         assert not second.done()
-        ledger.settle(Amount(80), Amount(10))  # it took less than its worst case
+        ledger.purse.settle(Amount(80), Amount(10))  # it took less than its worst case
         await second
         third = asyncio.ensure_future(ledger.reserve(Amount(80)))
         await asyncio.sleep(0.01)
-        ledger.settle(Amount(80), Amount(30))
+        ledger.purse.settle(Amount(80), Amount(30))
         with pytest.raises(BudgetExceeded):
             await third
         with pytest.raises(BudgetExceeded):  # the run stops: smaller calls do not slip through

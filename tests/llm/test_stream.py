@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -41,10 +41,10 @@ async def test_work_and_window_are_bounded() -> None:
         running -= 1
         return i
 
-    stream = ordered(work, items(), limit=4, window=20)
+    stream = ordered(work, items(), limit=4)
     first = asyncio.ensure_future(anext(aiter(stream)))
     await asyncio.sleep(0.05)
-    assert produced == 20  # the first item holds everything up; no more than a window was taken in
+    assert produced == 16 * 4  # the first item holds everything up; no more than a window was taken in
     release.set()
     assert await first == 0
     assert [i async for i in stream] == list(range(1, 1000))
@@ -60,49 +60,6 @@ async def test_memory_is_flat_over_an_endless_input() -> None:
         if i == 20_000:
             break
     await stream.aclose()
-    assert len(asyncio.all_tasks()) == 1
-
-
-async def test_an_async_source_does_not_hold_up_results() -> None:
-    more = asyncio.Event()
-
-    async def source() -> AsyncIterator[int]:
-        yield 0
-        await more.wait()
-        yield 1
-
-    async def work(i: int) -> int:
-        return i
-
-    got = []
-    async for i in ordered(work, source(), limit=4):
-        got.append(i)
-        more.set()  # only reached when the first result did not wait for the second item
-    assert got == [0, 1]
-
-
-async def test_stages_nest_and_stop_together() -> None:
-    cancelled = 0
-
-    async def slow(i: int) -> int:
-        nonlocal cancelled
-        try:
-            await asyncio.sleep(0 if i < 3 else 60)
-        except asyncio.CancelledError:
-            cancelled += 1
-            raise
-        return i
-
-    async def fails_at_two(i: int) -> int:
-        if i == 2:
-            raise EndpointDown("gone")
-        return i
-
-    with pytest.raises(EndpointDown):
-        async for _ in ordered(fails_at_two, ordered(slow, range(100), limit=5), limit=2):
-            pass
-    await asyncio.sleep(0)
-    assert cancelled == 5
     assert len(asyncio.all_tasks()) == 1
 
 
@@ -148,11 +105,6 @@ async def test_an_error_of_the_source_is_raised() -> None:
         yield 0
         raise ValueError("bad line")
 
-    async def aitems() -> AsyncIterator[int]:
-        yield 0
-        raise ValueError("bad line")
-
-    for source in (items(), aitems()):
-        with pytest.raises(ValueError, match="bad line"):
-            async for _ in ordered(work, source, limit=2):
-                pass
+    with pytest.raises(ValueError, match="bad line"):
+        async for _ in ordered(work, items(), limit=2):
+            pass

@@ -116,7 +116,7 @@ async def test_a_model_on_this_machine_is_free_and_unhurried(counted: _Engine, t
     with Ledger(tmp_path / "ledger.sqlite", budget=Budget(money=5.0), pace=Pace(rpm=1)) as ledger:
         async with open_model("local/own.gguf", ledger=ledger) as llm:
             assert llm.price == FREE
-            assert llm._gate._minute is None
+            assert llm.pace == Pace()
         with pytest.raises(InputError, match="--budget needs the price of 'gpt-5-mini'"):
             open_model("gpt-5-mini", ledger=ledger, base_url="http://localhost:9/v1")
 

@@ -159,7 +159,7 @@ def test_what_was_trained_can_be_loaded_and_used(tiny_base: str, tiny_task: Path
     assert AutoPeftModelForCausalLM.from_pretrained(tmp_path / "out") is not None
     policy = Policy.load(tmp_path / "out")
     assert policy.name == "out"
-    assert policy.base_name == tiny_base
+    assert policy.card.base == tiny_base
     assert policy.messages("a wish") == load_task(tiny_task).messages("a wish")
 
 

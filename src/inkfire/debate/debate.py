@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from inkfire.errors import InputError, ModelCallError
-from inkfire.llm.base import LLM, JsonSchema, Reply, Sampling
+from inkfire.llm.base import LLM, JsonSchema, Reply, Sampling, object_schema
 from inkfire.records import Candidate, Critique, Example, Verdict, text_id, to_json
 from inkfire.search import ExampleSource
 from inkfire.tasks.task import Task
@@ -53,32 +53,15 @@ _DIGIT = re.compile("[01]")
 def critique_schema(text_length: int) -> JsonSchema:
     """What Positive and Negative answer: ``{"points": [{"point": …, "reason": …}, …]}``."""
     text = {"type": "string", "maxLength": text_length}
-    point = {
-        "type": "object",
-        "properties": {"point": text, "reason": text},
-        "required": ["point", "reason"],
-        "additionalProperties": False,
-    }
-    return {
-        "type": "object",
-        "properties": {"points": {"type": "array", "minItems": 1, "maxItems": MAX_POINTS, "items": point}},
-        "required": ["points"],
-        "additionalProperties": False,
-    }
+    point = object_schema({"point": text, "reason": text})
+    return object_schema({"points": {"type": "array", "minItems": 1, "maxItems": MAX_POINTS, "items": point}})
 
 
 def verdict_schema(text_length: int) -> JsonSchema:
     """What Judge and Reflect answer: ``{"reason": …, "judge": 0 or 1}``. The reason comes first, so that the label
     follows from it: with the label first a 1.5B model flipped verdicts and gave the reason against the flip."""
-    return {
-        "type": "object",
-        "properties": {
-            "reason": {"type": "string", "maxLength": text_length},
-            "judge": {"type": "integer", "enum": [0, 1]},
-        },
-        "required": ["reason", "judge"],
-        "additionalProperties": False,
-    }
+    reason = {"type": "string", "maxLength": text_length}
+    return object_schema({"reason": reason, "judge": {"type": "integer", "enum": [0, 1]}})
 
 
 def text_length(language: str) -> int:

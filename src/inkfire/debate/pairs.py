@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 from inkfire.debate.debate import Transcript
 
 PairPolicy = Literal["length-matched", "best-worst", "all"]
-PAIR_POLICIES: tuple[PairPolicy, ...] = get_args(PairPolicy)
 MAX_LENGTH_RATIO = 1.25
 
 NoPair = Literal["no_candidates", "all_unscored", "all_good", "all_bad", "lengths_apart"]

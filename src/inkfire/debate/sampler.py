@@ -182,31 +182,18 @@ class Tally:
         return tally
 
     def result(self) -> dict[str, Any]:
-        """Counts and shares.
-
-        ``queries``, ``repeated_queries``, ``candidates``, ``labelled``, ``unscored``, ``good``, ``reflect_flips``,
-        ``flips_to_good``, ``not_written``, ``duplicates``, ``pairs``, ``queries_with_pair``, ``pair_share`` with its
-        Wilson interval, ``no_pair`` (reason → queries), ``unscored_by`` (agents → texts), ``longer_wins`` (share of
-        pairs whose chosen text is longer) with its interval.
-        """
-        queries, pairs = self.count["queries"], self.count["pairs"]
+        """The counts of ``_ADDED``, ``unscored`` texts and ``unscored_by`` (agents → texts), ``pair_share`` and
+        ``longer_wins`` (share of pairs whose chosen text is longer) with their Wilson intervals, ``no_pair`` (reason →
+        queries)."""
+        count = self.count
+        queries, pairs = count["queries"], count["pairs"]
         return {
-            "queries": queries,
-            "repeated_queries": self.count["repeated_queries"],
-            "candidates": self.count["candidates"],
-            "not_written": self.count["not_written"],
-            "duplicates": self.count["duplicates"],
-            "labelled": self.count["labelled"],
-            "unscored": self.count["candidates"] - self.count["labelled"],
+            **{name: count[name] for name in _ADDED},
+            "unscored": count["candidates"] - count["labelled"],
             "unscored_by": dict(sorted(self.unscored_by.items())),
-            "good": self.count["good"],
-            "reflect_flips": self.count["reflect_flips"],
-            "flips_to_good": self.count["flips_to_good"],
-            "pairs": pairs,
-            "queries_with_pair": self.count["queries_with_pair"],
-            "pair_share": self.count["queries_with_pair"] / queries if queries else None,
-            "pair_share_ci": list(wilson(self.count["queries_with_pair"], queries)) if queries else None,
+            "pair_share": count["queries_with_pair"] / queries if queries else None,
+            "pair_share_ci": list(wilson(count["queries_with_pair"], queries)) if queries else None,
             "no_pair": dict(sorted(self.no_pair.items())),
-            "longer_wins": self.count["longer_wins"] / pairs if pairs else None,
-            "longer_wins_ci": list(wilson(self.count["longer_wins"], pairs)) if pairs else None,
+            "longer_wins": count["longer_wins"] / pairs if pairs else None,
+            "longer_wins_ci": list(wilson(count["longer_wins"], pairs)) if pairs else None,
         }

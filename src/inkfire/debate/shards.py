@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Self
 
 from inkfire.errors import InputError
-from inkfire.files.seen import Seen
 from inkfire.records import Query
 
 OUTPUTS = ("outcomes.jsonl", "transcripts.jsonl", "pairs.jsonl")
@@ -51,5 +50,8 @@ class Shard:
 
 def distinct(queries: Iterable[Query]) -> Iterator[Query]:
     """Each query once, where it comes first."""
-    seen = Seen()
-    return (query for query in queries if seen.add(query.number))
+    seen: set[int] = set()
+    for query in queries:
+        if query.number not in seen:
+            seen.add(query.number)
+            yield query

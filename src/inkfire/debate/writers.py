@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import KW_ONLY, dataclass
 from typing import Protocol
 
 from inkfire.errors import ModelCallError
@@ -33,18 +34,19 @@ class Writer(Protocol):
         ...
 
 
+@dataclass(frozen=True)
 class ModelWriter:
     """Writes by asking a model with one of the task's two writer prompts.
 
     A reply that was cut off at the task's ``max_tokens`` is no text to learn from and is left out.
     """
 
-    def __init__(self, task: Task, llm: LLM, *, variant: str = "writer", temperature: float = 1.0, top_p: float = 0.95):
-        self.task = task
-        self.llm = llm
-        self.variant = variant
-        self.temperature = temperature
-        self.top_p = top_p
+    task: Task
+    llm: LLM
+    _: KW_ONLY
+    variant: str = "writer"
+    temperature: float = 1.0
+    top_p: float = 0.95
 
     @property
     def name(self) -> str:
@@ -62,13 +64,7 @@ class ModelWriter:
         return texts
 
     async def _one(self, query: str, seed: int, i: int) -> str:
-        sampling = Sampling(
-            temperature=self.temperature,
-            top_p=self.top_p,
-            max_tokens=self.task.max_tokens,
-            seed=seed + i,
-            sample=i,
-        )
+        sampling = Sampling(self.temperature, self.top_p, self.task.max_tokens, seed=seed + i, sample=i)
         reply = await self.llm.chat(self.task.messages(query, self.variant), sampling=sampling)
         return "" if reply.finish_reason == "length" else clean(reply.text)
 

@@ -19,9 +19,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from inkfire.errors import DataError
 from inkfire.files.jsonl import json_kind, numbered_lines, open_input, parse_json
@@ -98,19 +98,17 @@ def pair_row(pair: Preference, messages: Sequence[Mapping[str, Any]]) -> Row:
     }
 
 
-def _query_of(row: Any) -> Hashable:
-    query: Hashable = row.query
-    return query
+class HasQuery(Protocol):
+    @property
+    def query(self) -> str: ...
+
+
+Q = TypeVar("Q", bound=HasQuery)
 
 
 def split_by_query(
-    rows: Iterable[T],
-    *,
-    fraction: float,
-    seed: int,
-    key: Callable[[T], Hashable] = _query_of,
-    both_labels: bool = True,
-) -> tuple[list[T], list[T]]:
+    rows: Iterable[Q], *, fraction: float, seed: int, both_labels: bool = True
+) -> tuple[list[Q], list[Q]]:
     """(the rest, the held-out rows): the second list has ``fraction`` of the distinct queries, none in both.
 
     Queries are ranked by a hash of (seed, query), so that neither the order of the rows nor repeats matter. With
@@ -124,21 +122,21 @@ def split_by_query(
         DataError: the rows have both labels, but too few queries of one of them for both lists.
     """
     rows = list(rows)
-    ranked = sorted({key(row) for row in rows}, key=lambda query: _hash(seed, query))
+    ranked = sorted({row.query for row in rows}, key=lambda query: _hash(seed, query))
     count = round(fraction * len(ranked))
     if 0 < fraction < 1 and len(ranked) > 1:
         count = min(max(count, 1), len(ranked) - 1)
     held_out = set(ranked[:count])
     if both_labels and 0 < fraction < 1:
-        labels: dict[Hashable, set[Any]] = {query: set() for query in ranked}
+        labels: dict[str, set[Any]] = {query: set() for query in ranked}
         for row in rows:
-            labels[key(row)].add(getattr(row, "label", None))
+            labels[row.query].add(getattr(row, "label", None))
         if set().union(*labels.values()) >= {0, 1}:
             held_out = _both_labels(labels, count)
-    return [r for r in rows if key(r) not in held_out], [r for r in rows if key(r) in held_out]
+    return [r for r in rows if r.query not in held_out], [r for r in rows if r.query in held_out]
 
 
-def _both_labels(labels: Mapping[Hashable, set[Any]], count: int) -> set[Hashable]:
+def _both_labels(labels: Mapping[str, set[Any]], count: int) -> set[str]:
     """The first ``count`` queries where these and the rest have both labels; else a share of each class of queries.
 
     ``labels`` of each query, in the order of their ranks. A class is the labels that a query's texts have: either
@@ -156,7 +154,7 @@ def _both_labels(labels: Mapping[Hashable, set[Any]], count: int) -> set[Hashabl
             f"{len(both)} of them both; label texts of more queries"
         )
     held, kept = enough[:2]
-    others: list[tuple[float, Hashable]] = []  # a query with how far down its class it stands
+    others: list[tuple[float, str]] = []  # a query with how far down its class it stands
     for kind in (both, good, bad):
         free = [query for query in kind if query not in held | kept]
         others += [((i + 0.5) / len(free), query) for i, query in enumerate(free)]
@@ -164,7 +162,7 @@ def _both_labels(labels: Mapping[Hashable, set[Any]], count: int) -> set[Hashabl
     return held | {query for _, query in others[: max(count - len(held), 0)]}
 
 
-def _hash(seed: int, query: Hashable) -> bytes:
+def _hash(seed: int, query: str) -> bytes:
     return hashlib.sha256(f"{seed}\0{query}".encode("utf-8", "surrogatepass")).digest()
 
 

@@ -106,20 +106,27 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
     """A file that takes the place of ``path`` when the block ends well, and vanishes when it does not."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        rename(beside, path)
-    except OSError as error:
-        # Only a write of ours; a DataError raised by the block is no OSError and passes through.
-        raise RunFolderError(f"cannot write {path}: {error.strerror or error}") from error
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with beside.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            _rename(beside, path)
     finally:
         beside.unlink(missing_ok=True)
 
 
-def rename(source: Path, target: Path) -> None:
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Within: what the system refuses is a RunFolderError that names ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise RunFolderError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _rename(source: Path, target: Path) -> None:
     source.replace(target)
     folder = os.open(target.parent, os.O_RDONLY)
     try:
@@ -180,30 +187,24 @@ class JsonlWriter:
         self.path = Path(path)
         self.count = 0
         self._partial = self.path.with_name(self.path.name + ".partial")
-        try:
+        with writing(self._partial):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file: IO[str] = self._partial.open("w", encoding="utf-8", newline="\n", buffering=1)
-        except OSError as error:
-            raise RunFolderError(f"cannot write {self._partial}: {error.strerror or error}") from error
 
     def write(self, row: Mapping[str, Any]) -> None:
-        try:
+        with writing(self._partial):
             self._file.write(dump(row) + "\n")
-        except OSError as error:
-            raise RunFolderError(f"cannot write {self._partial}: {error.strerror or error}") from error
         self.count += 1
 
     def close(self) -> None:
         """Sync and rename to PATH. A second call does nothing."""
         if self._file.closed:
             return
-        try:
+        with writing(self.path):
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
-            rename(self._partial, self.path)
-        except OSError as error:
-            raise RunFolderError(f"cannot write {self.path}: {error.strerror or error}") from error
+            _rename(self._partial, self.path)
 
     def __enter__(self) -> Self:
         return self

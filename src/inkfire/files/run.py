@@ -87,7 +87,7 @@ class Run:
             "command": command,
             "settings": json.loads(dump(settings)),
             "seed": seed,
-            "inputs": {name: _input(Path(path)) for name, path in inputs.items()},
+            "inputs": {name: {"path": path.name, "sha256": sha256_file(path)} for name, path in inputs.items()},
         }
         run = cls._agree(out, wanted, _environment(), consent, redo)
         write_json(out / PLACES, {name: os.path.relpath(path, out) for name, path in inputs.items()})
@@ -103,16 +103,16 @@ class Run:
         cls, out: Path, wanted: Mapping[str, Any], beside: Mapping[str, Any], consent: Consent, redo: Redo
     ) -> Run:
         present = _read_manifest(out)
-        if present is not None and (changed := _changed(present, wanted)):
-            difference = _first_difference(present, wanted)
+        if present is not None and (differences := _differences(present, wanted)):
+            difference = next(iter(differences.values()))
             if present.get("format") != _FORMAT and _has_results(out):
                 raise RunFolderError(
                     f"{out} was made by an earlier inkfire: what it holds still opens, but it cannot be gone on with; "
                     "use another --out"
                 )
-            if "command" in changed and _has_results(out):
+            if "command" in differences and _has_results(out):
                 raise RunFolderError(f"{out} holds another run: {difference}; use another --out")
-            void = redo(changed) if _has_results(out) else EVERYTHING
+            void = redo(list(differences)) if _has_results(out) else EVERYTHING
             if _has_results(out) and not consent(f"{out}: {difference}. This redoes {void.what}."):
                 raise RunFolderError(
                     f"{out} holds another run: {difference}; --yes redoes {void.what}, or use another --out"
@@ -138,7 +138,7 @@ class Run:
 
     def difference(self, other: Mapping[str, Any]) -> str | None:
         """The first thing that decides the result and is not the same in ``other``'s manifest, in words."""
-        return _first_difference(self.manifest, other)
+        return next(iter(_differences(self.manifest, other).values()), None)
 
     def path(self, *parts: str) -> Path:
         """A path inside the run folder; its parent folder exists when this returns."""
@@ -207,10 +207,6 @@ def _pid(holder: Path) -> str:
         return "(unknown)"
 
 
-def _input(path: Path) -> dict[str, str]:
-    return {"path": path.name, "sha256": sha256_file(path)}
-
-
 def _environment() -> dict[str, Any]:
     versions: dict[str, str] = {}
     for name in _VERSIONS:
@@ -271,28 +267,22 @@ def _remove(out: Path, globs: Sequence[str]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _changed(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """The names of what is not the same: ``command``, ``seed``, ``settings.KEY``, ``inputs.NAME``."""
-    names = [key for key in ("command", "seed") if present.get(key) != wanted[key]]
+def _differences(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, str]:
+    """What is not the same (``command``, ``settings.KEY``, ``seed``, ``inputs.NAME``) → the difference in words."""
     old, new = present.get("settings", {}), wanted["settings"]
-    names += [f"settings.{key}" for key in {**old, **new} if _compare(old.get(key), new.get(key), key)]
+    values = {"command": (present.get("command"), wanted["command"])}
+    values |= {f"settings.{key}": (old.get(key), new.get(key)) for key in {**new, **old}}
+    values["seed"] = (present.get("seed"), wanted["seed"])
+    found = {name: words for name, (before, now) in values.items() if (words := _compare(before, now, name))}
     before, now = present.get("inputs", {}), wanted["inputs"]
-    digests = [{name: one["sha256"] for name, one in inputs.items()} for inputs in (before, now)]
-    return names + [f"inputs.{key}" for key in {**before, **now} if digests[0].get(key) != digests[1].get(key)]
-
-
-def _first_difference(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
-    for key in ("command", "settings", "seed"):
-        if difference := _compare(present.get(key), wanted[key], key):
-            return difference
-    old, new = present.get("inputs", {}), wanted["inputs"]
-    for name in sorted(old.keys() | new.keys()):
-        before, now = old.get(name), new.get(name)
-        if before is None or now is None:
-            return f"input {name} was {before and before['path']} and is {now and now['path']} now"
-        if before["sha256"] != now["sha256"]:
-            return f"the contents of input {name} ({now['path']}) differ from what the run began with"
-    return None
+    for name in sorted(before.keys() | now.keys()):
+        was, is_now = before.get(name), now.get(name)
+        if was is None or is_now is None:
+            found[f"inputs.{name}"] = f"input {name} was {was and was['path']} and is {is_now and is_now['path']} now"
+        elif was["sha256"] != is_now["sha256"]:
+            contents = f"the contents of input {name} ({is_now['path']})"
+            found[f"inputs.{name}"] = f"{contents} differ from what the run began with"
+    return found
 
 
 def _compare(before: Any, now: Any, name: str) -> str | None:

@@ -15,6 +15,16 @@ from inkfire.records import Message as Message  # part of the seam
 JsonSchema = dict[str, Any]
 
 
+def object_schema(properties: JsonSchema) -> JsonSchema:
+    """An object that has these properties, all of them and no others."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How a reply is drawn. All of it is part of the ledger's key.

@@ -248,7 +248,7 @@ class BatchClient(Client):
                 if key not in self._batch.pending:
                     promised = Amount.of(Usage(prompt_tokens, question.sampling.max_tokens), self.price)
                     await self._book.reserve(promised)
-                    self._book.settle(promised, promised)
+                    self._book.purse.settle(promised, promised)
                 sent = self._capabilities.usable(wire.features(question), ())
                 self._batch.ask(key, self.model, wire.request_body(self.model, question, sent))
                 raise Waiting
@@ -259,6 +259,6 @@ class BatchClient(Client):
         entry, reply = self._read(completion, question, key, attempt, 0.0)
         stored = self._book.find(key)
         if stored is None or stored.text != entry.text:  # asked anew, the same answer lies here: it was paid for once
-            self._book.take(Amount.of(entry.usage, self.price))
+            self._book.purse.take(Amount.of(entry.usage, self.price))
             await self._book.record(entry)
         return reply

@@ -14,17 +14,15 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import functools
 import logging
 import time
 import urllib.parse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from inkfire.errors import EndpointDown, InputError, ModelCallError
-from inkfire.llm import structured, wire
+from inkfire.llm import wire
 from inkfire.llm.base import JsonSchema, Message, Reply, Sampling, Usage
 from inkfire.llm.entry import Entry
 from inkfire.llm.ledger import Ledger
@@ -44,7 +42,7 @@ _log = logging.getLogger(__name__)
 _CONNECT = 10.0  # seconds to connect
 _GRACE = 10.0  # seconds that requests in flight have when the client closes
 _UNREACHABLE = 3  # refused connections, before any success, after which the address is wrong
-_LOCAL = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(eq=False)
@@ -95,8 +93,6 @@ class Client:
         # Earlier versions told models apart by the whole URL: what was paid for then is found by that key.
         self._old_key = None if self.model_key else f"{self._where} {self.model}"
         self.model_key = self.model_key or f"{url.hostname} {self.model}"
-        self._is_local = url.hostname in _LOCAL
-        self._is_tls = url.scheme == "https"
         if self.price is None and self.ledger is not None:
             self.price = self.ledger.price(self.model)
         self._gate = Gate(self.concurrency, self.pace.of(self.model_key))
@@ -125,16 +121,22 @@ class Client:
         recalled = self._recall(question, digest)
         if recalled is not None:
             return self._usable(question, recalled)
-        shared = self._in_flight[digest] = Shared()
-        shared.task = asyncio.ensure_future(self._ask(question, digest, shared))
-        shared.task.add_done_callback(functools.partial(self._over, digest, shared))
-        return await shared.result()
+        return await self._share(digest, lambda shared: self._ask(question, digest, shared))
 
-    def _over(self, digest: bytes, shared: Shared[Any], task: asyncio.Task[Any]) -> None:
-        if self._in_flight.get(digest) is shared:
-            del self._in_flight[digest]
-        if not task.cancelled():
-            task.exception()  # when all who waited were cancelled nobody looks at it, and asyncio would complain
+    async def _share(self, key: bytes, ask: Callable[[Shared[T]], Coroutine[Any, Any, T]]) -> T:
+        """The outcome of ``ask``; while it is in flight others find it under ``key``."""
+
+        def over(task: asyncio.Task[T]) -> None:
+            if self._in_flight.get(key) is shared:
+                del self._in_flight[key]
+            if not task.cancelled():
+                task.exception()  # when all who waited were cancelled nobody looks at it, and asyncio would complain
+
+        shared: Shared[T] = Shared()
+        self._in_flight[key] = shared
+        shared.task = asyncio.ensure_future(ask(shared))
+        shared.task.add_done_callback(over)
+        return await shared.result()
 
     async def close(self) -> None:
         """Let the requests in flight end and be stored (for a few seconds), then close the connections."""
@@ -157,9 +159,7 @@ class Client:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.close()
 
     # ---- one question: recalled, or asked until the reply satisfies the schema -------------------------------------
@@ -185,7 +185,14 @@ class Client:
         asked = question
         for attempt in range(self._attempts(question)):
             key = wire.attempt_key(digest, attempt)
-            reply = self._recall_attempt(question, digest, attempt) or await self._draw(asked, key, attempt, shared)
+            # The beginning of a series of attempts that was interrupted is on file.
+            anew = self.ledger is None or self.ledger.retry_unscored
+            entry = None if anew else self._stored(question, digest, attempt)
+            if entry is None:
+                reply = await self._draw(asked, key, attempt, shared)
+            else:
+                self._count(cached=1)
+                reply = wire.read_reply(entry, question, cached=True)
             if reply.unparsed is None:
                 break
             asked = question.again(reply)
@@ -199,16 +206,6 @@ class Client:
         if entry is None and self._old_key is not None:
             entry = self.ledger.find(wire.attempt_key(question.digest(self._old_key), attempt))
         return entry
-
-    def _recall_attempt(self, question: wire.Question, digest: bytes, attempt: int) -> Reply | None:
-        """The beginning of a series of attempts that was interrupted."""
-        if self.ledger is None or self.ledger.retry_unscored:
-            return None
-        entry = self._stored(question, digest, attempt)
-        if entry is None:
-            return None
-        self._count(cached=1)
-        return wire.read_reply(entry, question, cached=True)
 
     def _attempts(self, question: wire.Question) -> int:
         return 1 if question.schema is None else 1 + self.reasks
@@ -247,7 +244,9 @@ class Client:
                     raise ModelCallError(f"{self.name} refused the request ({rejected})") from rejected
                 dropped.add(suspect)
             else:
-                self._learn(sent, dropped)
+                if lacking := self._capabilities.learn(sent, dropped):
+                    names = ", ".join(sorted(lacking))
+                    _log.warning("%s at %s has no %s: going on without", self.model, self._where, names)
                 return reply
 
     async def _persist(
@@ -274,7 +273,7 @@ class Client:
                 self._gate.leave()
             await asyncio.sleep(pause)
 
-    async def _request(self, path: str, body: bytes, worst: Usage, keep: Keep[T], place: Sent | None) -> T:
+    async def _request(self, path: str, body: bytes, worst: Usage, keep: Keep[T], place: Sent) -> T:
         """One request: its worst case reserved before, its reply committed after."""
         promised, spent = Amount.of(worst, self.price), Amount()
         if self.ledger is not None:
@@ -288,7 +287,7 @@ class Client:
             return kept
         finally:
             if self.ledger is not None:
-                self.ledger.settle(promised, spent)
+                self.ledger.purse.settle(promised, spent)
 
     def _read(
         self, completion: wire.Completion, question: wire.Question, key: bytes, attempt: int, latency: float
@@ -335,8 +334,8 @@ class Client:
         import httpx2
         import openai
 
-        structured.warm_up()
         places = self._gate.limit
+        is_local = urllib.parse.urlsplit(self.base_url).hostname in LOOPBACK
         self._http = openai.AsyncOpenAI(
             base_url=self.base_url,
             api_key=self.api_key or "none",
@@ -344,19 +343,13 @@ class Client:
             timeout=httpx2.Timeout(None, connect=_CONNECT),
             http_client=openai.DefaultAsyncHttpxClient(
                 limits=httpx2.Limits(max_connections=places, max_keepalive_connections=places, keepalive_expiry=30.0),
-                trust_env=not self._is_local,  # a proxy of the environment does not lead to this machine
+                trust_env=not is_local,  # a proxy of the environment does not lead to this machine
                 follow_redirects=False,  # the key goes to the address that the user named
-                verify=self._is_tls,  # without need, the certificates are not even read
             ),
         )
         return self._http
 
     # ---- what success and failure mean for the calls to come -------------------------------------------------------
-
-    def _learn(self, sent: Sequence[str], dropped: set[str]) -> None:
-        lacking = self._capabilities.learn(sent, dropped)
-        if lacking:
-            _log.warning("%s at %s has no %s: going on without", self.model, self._where, ", ".join(sorted(lacking)))
 
     def _after(self, fault: Fault, failures: int, *, progress: bool) -> float:
         """Seconds until the next try.

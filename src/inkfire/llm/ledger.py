@@ -34,11 +34,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from inkfire.errors import DataError, InkfireError, InputError
-from inkfire.files.seen import Seen
+from inkfire.files.jsonl import atomic
 from inkfire.llm.entry import Entry
 from inkfire.llm.pace import Pace
 from inkfire.llm.prices import Amount, Budget, Price, Purse, read_prices
@@ -62,13 +61,11 @@ _INSERT = f"INSERT OR IGNORE INTO replies ({_COLUMNS}) VALUES ({', '.join('?' fo
 @dataclass(frozen=True, slots=True)
 class _Write:
     entry: Entry
-    loop: asyncio.AbstractEventLoop
     committed: asyncio.Future[None]
 
 
 @dataclass(frozen=True, slots=True)
 class _Fault:
-    run: str
     model: str
     kind: str
 
@@ -110,11 +107,9 @@ class Ledger:
         self._broken: InkfireError | None = None
         self._counts: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
-        self._tokens = 0
-        self._cost = 0.0
-        self._recalled = Seen()
-        self._recalled_tokens = 0
-        self._recalled_cost = 0.0
+        self._taken = Amount()  # by the replies of this process
+        self._recalled: set[bytes] = set()
+        self._taken_before = Amount()  # by those that were recalled
         self._connections: list[sqlite3.Connection] = []
         with contextlib.ExitStack() as undo:
             undo.callback(self._disconnect)
@@ -129,8 +124,8 @@ class Ledger:
         if prices is None and self.prices_path.exists():
             prices = read_prices(self.prices_path)
         self._prices = dict(prices or {})
-        self._budget = budget
-        self._purse = Purse(budget, tokens=spent.tokens, money=spent.money) if budget else None
+        self._budget = budget or Budget()
+        self.purse = Purse(self._budget, spent)
         self._queue: queue.SimpleQueue[_Write | _Fault | None] = queue.SimpleQueue()
         self._closing = threading.Lock()  # nobody queues behind the end of the queue, where nobody would look
         self._thread = threading.Thread(target=self._write_all, name="inkfire-ledger", daemon=True)
@@ -148,9 +143,9 @@ class Ledger:
         if row is None:
             return None
         entry = Entry(*row)
-        if entry.time < self.opened and self._recalled.add(int.from_bytes(key[:8])):
-            self._recalled_tokens += entry.prompt_tokens + entry.completion_tokens
-            self._recalled_cost += entry.cost or 0.0
+        if entry.time < self.opened and key not in self._recalled:
+            self._recalled.add(key)
+            self._taken_before += _amount(entry)
         note(entry)
         return entry
 
@@ -160,21 +155,19 @@ class Ledger:
         Raises:
             InkfireError: it could not be written (it is then in a file beside the ledger, if that can be written).
         """
-        loop = asyncio.get_running_loop()
-        committed = loop.create_future()
+        committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with self._closing:
             if self._closed:
                 raise RuntimeError(f"{self.path} is closed")
-            self._queue.put(_Write(entry, loop, committed))
+            self._queue.put(_Write(entry, committed))
         note(entry)
         self._counts["calls"] += 1
         self._counts["unparsed"] += entry.unparsed is not None
-        self._tokens += entry.prompt_tokens + entry.completion_tokens
-        self._cost += entry.cost or 0.0
+        self._taken += _amount(entry)
         await asyncio.shield(committed)
 
     async def reserve(self, amount: Amount) -> None:
-        """Promise the worst case of a call that is about to be sent; follow it with ``settle``.
+        """Promise the worst case of a call that is about to be sent; follow it with ``purse.settle``.
 
         Raises:
             BudgetExceeded: the spend limit does not allow the call.
@@ -182,17 +175,7 @@ class Ledger:
         """
         if self._broken is not None:
             raise self._broken
-        if self._purse is not None:
-            await self._purse.reserve(amount)
-
-    def settle(self, promised: Amount, spent: Amount) -> None:
-        if self._purse is not None:
-            self._purse.settle(promised, spent)
-
-    def take(self, spent: Amount) -> None:
-        """Count a reply that was paid for in another way than by a call of this process."""
-        if self._purse is not None:
-            self._purse.take(spent)
+        await self.purse.reserve(amount)
 
     def price(self, model: str) -> Price | None:
         """The price of a remote model, None where the user gave none.
@@ -201,7 +184,7 @@ class Ledger:
             InputError: there is a limit in money, which cannot be kept without a price.
         """
         price = self._prices.get(model)
-        if price is None and self._budget is not None and self._budget.money is not None:
+        if price is None and self._budget.money is not None:
             raise InputError(
                 f"--budget needs the price of {model!r}: put [{json.dumps(model)}] with prompt and completion (per "
                 f"million tokens) into {self.prices_path}, or limit tokens with --budget-tokens"
@@ -216,18 +199,22 @@ class Ledger:
     def fault(self, model: str, kind: str) -> None:
         """Count a request that failed (``kind``: ``500``, ``429``, ``timeout``, ``connection``, ``malformed`` …)."""
         self._faults[kind] += 1
-        self._queue.put(_Fault(self.run, well_formed(model), well_formed(kind)))
+        self._queue.put(_Fault(well_formed(model), well_formed(kind)))
 
     def stats(self) -> dict[str, Any]:
         """What this process did: ``calls`` answered, ``cached`` of them from the ledger, ``tokens`` and ``cost`` of the
         others, ``recalled`` distinct replies of earlier processes, ``total_tokens`` and ``total_cost`` of both kinds,
         ``unparsed`` replies, ``failures`` (calls given up), ``faults`` (failed requests by kind)."""
-        names = ("calls", "cached", "failures", "unparsed")
-        counts = {name: self._counts[name] for name in names}
-        counts["recalled"] = len(self._recalled)
-        counts["total_tokens"] = self._tokens + self._recalled_tokens
-        money = {"cost": self._cost, "total_cost": self._cost + self._recalled_cost}
-        return {**counts, "tokens": self._tokens, **money, "faults": dict(sorted(self._faults.items()))}
+        total = self._taken + self._taken_before
+        return {
+            **{name: self._counts[name] for name in ("calls", "cached", "failures", "unparsed")},
+            "recalled": len(self._recalled),
+            "total_tokens": total.tokens,
+            "tokens": self._taken.tokens,
+            "cost": self._taken.money,
+            "total_cost": total.money,
+            "faults": dict(sorted(self._faults.items())),
+        }
 
     def close(self) -> None:
         """Write what is pending and close the file. Idempotent."""
@@ -242,9 +229,7 @@ class Ledger:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     # ---- the file --------------------------------------------------------------------------------------------------
@@ -304,7 +289,7 @@ class Ledger:
             problem = self._save([write.entry for write in writes], faults)
             for write in writes:
                 with contextlib.suppress(RuntimeError):  # the loop is gone, and so is who waited
-                    write.loop.call_soon_threadsafe(_tell, write.committed, problem)
+                    write.committed.get_loop().call_soon_threadsafe(_tell, write.committed, problem)
 
     def _save(self, entries: list[Entry], faults: list[_Fault]) -> InkfireError | None:
         """Why it could not be written, None where it was. Whatever happens the thread goes on: callers wait for it."""
@@ -326,7 +311,7 @@ class Ledger:
                 db.execute(_INSERT, self._placed(entry).row())
             db.executemany(
                 "INSERT INTO faults VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET n = n + 1",
-                [(fault.run, fault.model, fault.kind) for fault in faults],
+                [(self.run, fault.model, fault.kind) for fault in faults],
             )
 
     def _placed(self, entry: Entry) -> Entry:
@@ -344,16 +329,8 @@ class Ledger:
         """Replies that the database would not take go into a file of their own, whole or not at all."""
         if not entries:
             return
-        file = self.path.with_name(f"{self.path.name}.unwritten-{os.getpid()}-{time.time_ns()}.jsonl")
-        partial = file.with_suffix(".partial")
-        try:
-            with partial.open("w", encoding="utf-8") as out:
-                out.writelines(entry.to_line() for entry in entries)
-                out.flush()
-                os.fsync(out.fileno())
-            partial.rename(file)
-        finally:
-            partial.unlink(missing_ok=True)
+        with atomic(self.path.with_name(f"{self.path.name}.unwritten-{os.getpid()}-{time.time_ns()}.jsonl")) as out:
+            out.writelines(entry.to_line().encode() for entry in entries)
 
     def _explain(self, error: Exception) -> InkfireError:
         text = str(error)
@@ -368,6 +345,10 @@ class Ledger:
         else:
             fix = "make its folder writable, or use an --out in one that is"
         return InputError(f"the ledger {self.path} cannot be used ({text}): {fix}. Every stored reply is kept")
+
+
+def _amount(entry: Entry) -> Amount:
+    return Amount(entry.prompt_tokens + entry.completion_tokens, entry.cost or 0.0)
 
 
 def _read_unwritten(file: Path) -> list[Entry]:

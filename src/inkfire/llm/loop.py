@@ -17,7 +17,7 @@ import atexit
 import concurrent.futures
 import os
 import threading
-from collections.abc import Coroutine, Iterable
+from collections.abc import Collection, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -55,8 +55,7 @@ def run(coro: Coroutine[Any, Any, T]) -> T:
         raise
 
 
-async def _cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    tasks = list(tasks)
+async def _cancel(tasks: Collection[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -69,7 +69,5 @@ class Pace:
     tpm: int | None = None
     _minutes: dict[str, Minute] = field(default_factory=dict, compare=False, repr=False)
 
-    def of(self, model_key: str) -> Minute | None:
-        if self.rpm is None and self.tpm is None:
-            return None
+    def of(self, model_key: str) -> Minute:
         return self._minutes.setdefault(model_key, Minute(self.rpm, self.tpm))

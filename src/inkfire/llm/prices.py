@@ -112,9 +112,9 @@ class Purse:
     no more than the calls in flight can exceed their estimates.
     """
 
-    def __init__(self, budget: Budget, *, tokens: int = 0, money: float = 0.0) -> None:
+    def __init__(self, budget: Budget, spent: Amount) -> None:
         self._budget = budget
-        self._spent = Amount(tokens, money)
+        self._spent = spent
         self._promised = Amount()
         self._in_flight = 0
         self._stopped: BudgetExceeded | None = None
@@ -147,7 +147,7 @@ class Purse:
             self._settled = None
 
     def take(self, spent: Amount) -> None:
-        """Spent without having been promised."""
+        """Count what was paid for in another way than by a call of this process."""
         self._spent += spent
 
     def _fits(self, total: Amount) -> bool:

@@ -146,14 +146,14 @@ class Gate:
     def __init__(self, limit: int, minute: Minute | None = None) -> None:
         self.limit = limit
         self.active = 0
-        self._minute = minute
+        self._minute = minute or Minute()
         self._due: asyncio.TimerHandle | None = None  # when the minute has room for the first that waits
         self._width = float(limit)
         self._opens = 0.0  # loop time at which a closed gate opens; 0 when it is open
         self._recent: deque[bool] = deque(maxlen=self._RECENT)  # True: a 429
-        self._waiting: deque[tuple[asyncio.Future[Sent | None], int]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[Sent], int]] = deque()
 
-    async def enter(self, tokens: int = 0, *, first: bool = False) -> Sent | None:
+    async def enter(self, tokens: int = 0, *, first: bool = False) -> Sent:
         """Wait for a place.
 
         Args:
@@ -163,9 +163,7 @@ class Gate:
         Returns:
             The request's part of the minute, for ``correct``.
         """
-        if not self._waiting and self._has_room() and self._pause(tokens) <= 0:
-            return self._admitted(tokens)
-        place: asyncio.Future[Sent | None] = asyncio.get_running_loop().create_future()
+        place: asyncio.Future[Sent] = asyncio.get_running_loop().create_future()
         (self._waiting.appendleft if first else self._waiting.append)((place, tokens))
         self._admit()
         try:
@@ -184,10 +182,9 @@ class Gate:
         for place, _ in self._waiting:
             place.cancel()
 
-    def correct(self, sent: Sent | None, tokens: int) -> None:
+    def correct(self, sent: Sent, tokens: int) -> None:
         """A request took so many tokens, not those it came with."""
-        if sent is not None and self._minute is not None:
-            self._minute.correct(sent, tokens)
+        self._minute.correct(sent, tokens)
 
     def succeeded(self) -> None:
         """A request went through."""
@@ -214,28 +211,16 @@ class Gate:
             self._recent.clear()
             self._admit()
 
-    def _has_room(self) -> bool:
-        return self.active < int(self._width) and not self._opens
-
-    def _pause(self, tokens: int) -> float:
-        """Seconds until the minute may have room for a request."""
-        return 0.0 if self._minute is None else self._minute.wait(tokens, asyncio.get_running_loop().time())
-
-    def _admitted(self, tokens: int) -> Sent | None:
-        self.active += 1
-        return None if self._minute is None else self._minute.add(tokens, asyncio.get_running_loop().time())
-
     def _admit(self) -> None:
-        while self._waiting and self._has_room():
+        loop = asyncio.get_running_loop()
+        while self._waiting and self.active < int(self._width) and not self._opens:
             place, tokens = self._waiting[0]
             if not place.done():
-                if (pause := self._pause(tokens)) > 0:
-                    self._look_again(pause)
+                if (pause := self._minute.wait(tokens, loop.time())) > 0:
+                    if self._due is not None:
+                        self._due.cancel()
+                    self._due = loop.call_later(pause, self._admit)
                     return
-                place.set_result(self._admitted(tokens))
+                self.active += 1
+                place.set_result(self._minute.add(tokens, loop.time()))
             self._waiting.popleft()
-
-    def _look_again(self, seconds: float) -> None:
-        if self._due is not None:
-            self._due.cancel()
-        self._due = asyncio.get_running_loop().call_later(seconds, self._admit)

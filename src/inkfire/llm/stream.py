@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from typing import Generic, TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from typing import Any, TypeVar
 
 from inkfire.errors import BudgetExceeded
 
@@ -23,13 +23,7 @@ R = TypeVar("R")
 _WINDOW = 16  # items held per item worked on: one slow item may be overtaken by this many times ``limit``
 
 
-async def ordered(
-    fn: Callable[[T], Awaitable[R]],
-    items: Iterable[T] | AsyncIterable[T],
-    *,
-    limit: int,
-    window: int | None = None,
-) -> AsyncGenerator[R, None]:
+async def ordered(fn: Callable[[T], Awaitable[R]], items: Iterable[T], *, limit: int) -> AsyncGenerator[R, None]:
     """Yield ``await fn(item)`` for every item, in input order.
 
     ``fn`` turns a failed call into data itself (``ModelCallError`` → unscored): the first exception that leaves
@@ -37,119 +31,51 @@ async def ordered(
     what is in flight (and being paid for) is let finish and the results before the stopped item are yielded.
 
     Args:
-        items: any iterable, read lazily; a plain one is read on the event loop, so ``next`` should not block for long.
-        limit: how many items are worked on at once.
-        window: how many are started and not yet yielded, ``16 × limit`` by default.
+        items: read lazily and on the event loop, so ``next`` should not block for long.
+        limit: how many items are worked on at once; ``16 × limit`` are started and not yet yielded, at most.
     """
     if limit < 1:
         raise ValueError("limit must be at least 1")
-    work = _Work(fn, items, limit=limit, window=max(limit, window if window is not None else _WINDOW * limit))
+    source = iter(items)
+    exhausted = False
+    started: deque[asyncio.Future[R]] = deque()  # oldest first
+    running = 0
+    failed: BaseException | None = None
+    something_ended = asyncio.Event()
+
+    def ended(task: asyncio.Future[Any]) -> None:
+        nonlocal running, failed
+        running -= 1
+        error = None if task.cancelled() else task.exception()
+        if error is not None and (failed is None or isinstance(failed, BudgetExceeded)):
+            failed = error
+        something_ended.set()
+
     try:
         while True:
-            work.start_what_fits()
-            work.raise_unless_gentle()
-            if work.started and work.started[0].done():
-                yield work.started.popleft().result()
-            elif work.finished:
+            while not exhausted and failed is None and running < limit and len(started) < _WINDOW * limit:
+                try:
+                    item = next(source)
+                except StopIteration:
+                    exhausted = True
+                else:
+                    running += 1
+                    task = asyncio.ensure_future(fn(item))
+                    task.add_done_callback(ended)
+                    started.append(task)
+            if failed is not None and not (isinstance(failed, BudgetExceeded) and started):
+                raise failed
+            if not started:
                 return
+            if started[0].done():
+                yield started.popleft().result()
             else:
-                await work.something_happens()
+                something_ended.clear()
+                await something_ended.wait()
     except BudgetExceeded:
-        await asyncio.gather(*work.started, return_exceptions=True)
+        await asyncio.gather(*started, return_exceptions=True)
         raise
     finally:
-        await work.cancel()
-
-
-class _Work(Generic[T, R]):
-    """The items in flight, oldest first."""
-
-    def __init__(
-        self, fn: Callable[[T], Awaitable[R]], items: Iterable[T] | AsyncIterable[T], *, limit: int, window: int
-    ) -> None:
-        self.started: deque[asyncio.Task[R]] = deque()
-        self._fn = fn
-        self._limit = limit
-        self._window = window
-        self._running = 0
-        self._failed: BaseException | None = None
-        self._exhausted = False
-        self._event = asyncio.Event()
-        self._source: Iterator[T] | None = None if isinstance(items, AsyncIterable) else iter(items)
-        # An asynchronous source (another stage) may be slow: it is awaited beside the work, not before it.
-        self._feed = aiter(items) if isinstance(items, AsyncIterable) else None
-        self._next: asyncio.Task[T] | None = None
-
-    @property
-    def finished(self) -> bool:
-        return not self.started and (self._exhausted or self._failed is not None)
-
-    def start_what_fits(self) -> None:
-        while (
-            not self._exhausted
-            and self._failed is None
-            and self._next is None
-            and self._running < self._limit
-            and len(self.started) < self._window
-        ):
-            if self._feed is not None:
-                self._next = asyncio.ensure_future(_anext(self._feed))
-                self._next.add_done_callback(self._arrived)
-                return
-            assert self._source is not None
-            try:
-                item = next(self._source)
-            except StopIteration:
-                self._exhausted = True
-            else:
-                self._start(item)
-
-    def _arrived(self, task: asyncio.Task[T]) -> None:
-        self._next = None
-        if not task.cancelled():
-            error = task.exception()
-            if isinstance(error, StopAsyncIteration):
-                self._exhausted = True
-            elif error is not None:
-                self._failed = self._failed or error
-            else:
-                self._start(task.result())
-        self._event.set()
-
-    def _start(self, item: T) -> None:
-        self._running += 1
-        task = asyncio.ensure_future(_call(self._fn, item))
-        task.add_done_callback(self._ended)
-        self.started.append(task)
-
-    def _ended(self, task: asyncio.Task[R]) -> None:
-        self._running -= 1
-        error = None if task.cancelled() else task.exception()
-        if error is not None and (self._failed is None or isinstance(self._failed, BudgetExceeded)):
-            self._failed = error
-        self._event.set()
-
-    def raise_unless_gentle(self) -> None:
-        gentle = isinstance(self._failed, BudgetExceeded) and self.started
-        if self._failed is not None and not gentle:
-            raise self._failed
-
-    async def something_happens(self) -> None:
-        self._event.clear()
-        await self._event.wait()
-
-    async def cancel(self) -> None:
-        left = [*self.started, *([self._next] if self._next is not None else [])]
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-        if isinstance(self._feed, AsyncGenerator):  # an inner stage stops its own work with us
-            await self._feed.aclose()
-
-
-async def _call(fn: Callable[[T], Awaitable[R]], item: T) -> R:
-    return await fn(item)
-
-
-async def _anext(feed: AsyncIterator[T]) -> T:
-    return await anext(feed)
+        for left in started:
+            left.cancel()
+        await asyncio.gather(*started, return_exceptions=True)

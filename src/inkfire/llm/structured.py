@@ -68,7 +68,7 @@ def _parse(text: str, schema: JsonSchema) -> tuple[Any, str | None]:
     if len(text) > _LONGEST:
         return None, f"the reply is too long ({len(text)} characters)"
     try:
-        whole = _loads(text)
+        whole = _DECODER.decode(text)
     except _NotJson as error:
         return None, str(error)
     except (ValueError, RecursionError):
@@ -76,14 +76,6 @@ def _parse(text: str, schema: JsonSchema) -> tuple[Any, str | None]:
     if not isinstance(whole, dict):
         return None, f"the reply is a JSON {_TYPES.get(type(whole), 'null')}, not an object"
     return _accept(whole, schema)
-
-
-def warm_up() -> None:
-    """Import what parsing needs; done before the first request, an answered one does not wait for it."""
-    import json_repair
-    import jsonschema  # type: ignore[import-untyped]
-
-    del json_repair, jsonschema
 
 
 def strip_thinking(text: str) -> str:
@@ -102,10 +94,6 @@ def well_formed(text: str) -> str:
     return text
 
 
-def _loads(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_object, parse_constant=_constant, strict=False)
-
-
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for key, value in pairs:
@@ -118,6 +106,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _constant(name: str) -> Any:
     raise _NotJson(f"{name} is not a JSON value")
 
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, strict=False)
 
 # ---- objects within text -------------------------------------------------------------------------------------------
 
@@ -143,13 +133,12 @@ def _search(text: str, schema: JsonSchema) -> tuple[Any, str | None]:
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
     """The JSON objects that stand in the text."""
-    decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, strict=False)
     position = text.find("{")
     for _ in range(_STARTS):
         if position < 0:
             return
         try:
-            found, position = decoder.raw_decode(text, position)
+            found, position = _DECODER.raw_decode(text, position)
         except (ValueError, RecursionError):
             position += 1
         else:
@@ -175,18 +164,22 @@ def _repair(text: str, schema: JsonSchema) -> tuple[Any, str | None]:
     if not isinstance(repaired, dict):
         return None, "the reply is not JSON and cannot be repaired"
     readings = (_squeeze(text), _squeeze(_ESCAPE.sub(_unescape, text)))
-    for leaf in _strings(repaired):
+    for leaf in (leaf for _, leaf in _leaves(repaired) if isinstance(leaf, str)):
         if not any(_squeeze(leaf) in reading for reading in readings) or (not leaf and '""' not in text):
             return None, "the reply is not JSON and cannot be repaired without inventing a text"
     return _accept(repaired, schema)
 
 
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, (dict, list)):
-        for child in value.values() if isinstance(value, dict) else value:
-            yield from _strings(child)
+def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Whatever is neither an object nor a list, with the key that it stands under."""
+    if isinstance(value, dict):
+        for name, child in value.items():
+            yield from _leaves(child, name)
+    elif isinstance(value, list):
+        for child in value:
+            yield from _leaves(child, key)
+    else:
+        yield key, value
 
 
 def _squeeze(text: str) -> str:
@@ -216,24 +209,13 @@ def _decisions(schema: JsonSchema) -> list[str]:
 def _contradicted(value: Any, schema: JsonSchema, text: str, *, repaired: bool) -> str | None:
     """Why the text does not bear out the decisions of ``value``, or None."""
     for name in _decisions(schema):
-        taken = {_token(v) for v in _values(value, name)}
+        taken = {_token(leaf) for key, leaf in _leaves(value) if key == name}
         written = {token for token, _ in _written(name, text)}
         if written - taken:
             return f"the reply contradicts itself on {name}"
         if repaired and taken - written:
             return f"{name}: no complete value is written in the reply"
     return None
-
-
-def _values(value: Any, name: str) -> Iterator[Any]:
-    if isinstance(value, dict):
-        for key, child in value.items():
-            if key == name:
-                yield child
-            yield from _values(child, name)
-    elif isinstance(value, list):
-        for child in value:
-            yield from _values(child, name)
 
 
 def _token(value: Any) -> str:
@@ -289,7 +271,7 @@ def _accept(value: Any, schema: JsonSchema) -> tuple[Any, str | None]:
 
 @functools.lru_cache(maxsize=64)
 def _validator(schema: str) -> Any:
-    import jsonschema
+    import jsonschema  # type: ignore[import-untyped]
 
     return jsonschema.Draft202012Validator(json.loads(schema))
 

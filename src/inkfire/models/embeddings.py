@@ -77,21 +77,17 @@ class EmbeddingClient(Client):
 
     async def _vectors(self, texts: tuple[str, ...]) -> Vectors:
         key = self._digest(self.model_key, texts)
-        shared = self._in_flight.get(key)
-        if shared is None or shared.task.cancelled():
-            entry = None if self.ledger is None else self.ledger.find(key)
-            if entry is None and self.ledger is not None and self._old_key is not None:
-                entry = self.ledger.find(self._digest(self._old_key, texts))
-            if entry is not None:
-                self._count(cached=1)
-                return _unpack(entry.text, len(texts))
-            shared = self._in_flight[key] = Shared()
-            shared.task = asyncio.ensure_future(self._fetch(texts, key, shared))
-            shared.task.add_done_callback(functools.partial(self._over, key, shared))
-        else:
+        shared: Shared[Vectors] | None = self._in_flight.get(key)
+        if shared is not None and not shared.task.cancelled():
             self._count(cached=1)
-        vectors: Vectors = await shared.result()
-        return vectors
+            return await shared.result()
+        entry = None if self.ledger is None else self.ledger.find(key)
+        if entry is None and self.ledger is not None and self._old_key is not None:
+            entry = self.ledger.find(self._digest(self._old_key, texts))
+        if entry is not None:
+            self._count(cached=1)
+            return np.frombuffer(base64.b64decode(entry.text), "<f4").reshape(len(texts), -1).astype(np.float32)
+        return await self._share(key, lambda shared: self._fetch(texts, key, shared))
 
     @staticmethod
     def _digest(model_key: str, texts: tuple[str, ...]) -> bytes:
@@ -132,10 +128,6 @@ def read_embeddings(content: bytes, n: int) -> tuple[Vectors, Usage | None]:
         return vectors, read_usage(body.get("usage"))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise Fault("malformed") from error
-
-
-def _unpack(packed: str, n: int) -> Vectors:
-    return np.frombuffer(base64.b64decode(packed), "<f4").reshape(n, -1).astype(np.float32)
 
 
 def unit(vectors: Vectors) -> Vectors:

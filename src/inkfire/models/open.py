@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from inkfire.errors import InputError, ModelNameError
 from inkfire.llm.batch import Batch, BatchClient
-from inkfire.llm.client import Client
+from inkfire.llm.client import LOOPBACK, Client
 from inkfire.llm.ledger import Ledger
 from inkfire.llm.pace import Pace
 from inkfire.llm.prices import FREE
@@ -27,7 +27,6 @@ from inkfire.models.embeddings import Embedder, EmbeddingClient, SentenceEmbedde
 C = TypeVar("C", bound=Client)
 
 _OPENAI = "https://api.openai.com/v1"
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def is_local(name: str) -> bool:
@@ -89,9 +88,7 @@ def open_model(
         return _embedded(Client, name, ledger, concurrency)
     if batch is not None and ledger is not None:
         return BatchClient(name, base_url=base_url or _default_url(), ledger=ledger, batch=batch)
-    url, key = _endpoint(name, base_url)
-    pace = Pace() if ledger is None else ledger.pace
-    return Client(name, base_url=url, api_key=key, ledger=ledger, concurrency=concurrency or 16, pace=pace)
+    return _remote(Client, name, ledger, base_url, concurrency)
 
 
 def open_embedder(
@@ -112,10 +109,7 @@ def open_embedder(
         return _embedded(EmbeddingClient, name, ledger, concurrency)
     if name.startswith("st/"):
         return SentenceEmbedder(name.removeprefix("st/"))
-    url, key = _endpoint(name, base_url)
-    return EmbeddingClient(
-        name, base_url=url, api_key=key, ledger=ledger, concurrency=concurrency or 16, pace=ledger.pace
-    )
+    return _remote(EmbeddingClient, name, ledger, base_url, concurrency)
 
 
 def _default_url() -> str:
@@ -126,10 +120,16 @@ def _endpoint(name: str, base_url: str | None) -> tuple[str, str | None]:
     """Where a remote model is, and the key for it."""
     url = base_url or _default_url()
     key = os.environ.get("OPENAI_API_KEY")
-    if not key and urllib.parse.urlsplit(url).hostname not in _LOOPBACK:
+    if not key and urllib.parse.urlsplit(url).hostname not in LOOPBACK:
         near = f"; for the embedded engine write local/{name}" if name in store.names() else ""
         raise InputError(f"{name} is asked for at {url}, which needs a key: set OPENAI_API_KEY{near}")
     return url, key
+
+
+def _remote(kind: type[C], name: str, ledger: Ledger | None, base_url: str | None, concurrency: int | None) -> C:
+    url, key = _endpoint(name, base_url)
+    pace = Pace() if ledger is None else ledger.pace
+    return kind(name, base_url=url, api_key=key, ledger=ledger, concurrency=concurrency or 16, pace=pace)
 
 
 def _embedded(kind: type[C], name: str, ledger: Ledger | None, concurrency: int | None) -> C:

@@ -46,10 +46,6 @@ class Policy:
     model: Any
     tokenizer: Any
 
-    @property
-    def base_name(self) -> str:
-        return self.card.base
-
     @classmethod
     def load(cls, source: str | Path, *, task: Task | None = None) -> Self:
         """Load a policy folder, or a model by name with ``task``'s template.

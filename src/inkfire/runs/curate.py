@@ -28,7 +28,6 @@ from inkfire.errors import DataError, InputError
 from inkfire.files.formats import iter_queries, iter_texts, read_examples
 from inkfire.files.jsonl import JsonlWriter, read_jsonl
 from inkfire.files.run import Run
-from inkfire.files.seen import Seen
 from inkfire.llm import loop
 from inkfire.llm.batch import Batch, Waiting
 from inkfire.llm.progress import Bar
@@ -315,13 +314,14 @@ async def write_pairs(
 
 def _own(queries: Iterable[Query], shard: Shard, tally: Tally) -> Iterator[tuple[int, Query]]:
     """The shard's queries, each once, with their places in the input."""
-    seen = Seen()
+    seen: set[int] = set()
     for position, query in enumerate(queries):
         if shard.owns(query):
-            if seen.add(query.number):
-                yield position, query
-            else:
+            if query.number in seen:
                 tally.count["repeated_queries"] += 1
+                continue
+            seen.add(query.number)
+            yield position, query
 
 
 def _queries(inputs: CurateInputs, settings: CurateSettings) -> Iterator[Query]:
