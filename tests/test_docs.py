@@ -14,10 +14,10 @@ from typing import Any, Literal, get_args, get_origin
 import annotated_types
 import pytest
 from cyclopts import CycloptsError
+from docstring_parser import parse_from_object
 
 from inkfire.cli.app import command_line
 from inkfire.runs.recipe import Recipe, load_recipe
-from inkfire.settings import descriptions
 
 HOME = Path(__file__).parents[1]
 PAGES = [HOME / "README.md", HOME / "CONTRIBUTING.md", *sorted((HOME / "docs").glob("*.md"))]
@@ -123,6 +123,12 @@ def keys() -> str:
             title = f"`[[{field.name}]]`" if get_origin(hints[field.name]) is tuple else f"`[{field.name}]`"
             parts.append(_table(title, model, dataclasses.fields(model)))
     return "\n".join(parts)
+
+
+def descriptions(model: type) -> dict[str, str]:
+    """Field → the string that stands after it, on one line; those of base classes first."""
+    parsed = [parse_from_object(cls) for cls in reversed(model.__mro__[:-1])]
+    return {field.arg_name: " ".join((field.description or "").split()) for doc in parsed for field in doc.params}
 
 
 def _table(title: str, model: Any, fields: typing.Iterable[Any]) -> str:

@@ -56,3 +56,9 @@ def test_estimates_are_rather_high() -> None:
     assert 30 <= text_tokens("word " * 20) <= 40
     assert estimate_tokens([{"role": "user", "content": "好" * 100}] * 2) >= 200
     assert text_tokens("\ud800") >= 1
+
+
+def test_prices_that_are_no_table_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "prices.json").write_text("[]")
+    with pytest.raises(DataError, match="a table by model name"):
+        read_prices(tmp_path / "prices.json")

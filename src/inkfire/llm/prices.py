@@ -56,6 +56,8 @@ def read_prices(path: Path) -> dict[str, Price]:
         tables = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read the prices: {error}", path=path) from error
+    if not isinstance(tables, Mapping):
+        raise DataError("prices are a table by model name", path=path)
     return {model: _price(table, model, path) for model, table in tables.items()}
 
 
