@@ -25,20 +25,23 @@ from inkfire.tasks.task import Task
 EXCELLENT = 2.0
 """Weighted rating, of 1 to 3, from which a text is excellent (PAPER, evaluation)."""
 
-REASON = {"type": "string", "maxLength": 240}
-VERDICT_SCHEMA: JsonSchema = {
-    "type": "object",
-    "properties": {"reason": REASON, "judge": {"type": "integer", "enum": [0, 1]}},
-    "required": ["reason", "judge"],
-    "additionalProperties": False,
-}
 _DIMENSIONS = tuple(field.name for field in dataclasses.fields(Rating))
-RUBRIC_SCHEMA: JsonSchema = {
-    "type": "object",
-    "properties": {name: {"type": "integer", "enum": [1, 2, 3]} for name in _DIMENSIONS},
-    "required": list(_DIMENSIONS),
-    "additionalProperties": False,
-}
+
+
+def object_schema(**properties: Any) -> JsonSchema:
+    """The schema of a JSON object that has these properties and no others."""
+    required = list(properties)
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def text_schema(longest: int) -> JsonSchema:
+    """The schema of a string of at most so many characters."""
+    return {"type": "string", "maxLength": longest}
+
+
+REASON = text_schema(240)
+VERDICT_SCHEMA = object_schema(reason=REASON, judge={"type": "integer", "enum": [0, 1]})
+RUBRIC_SCHEMA = object_schema(**{name: {"type": "integer", "enum": [1, 2, 3]} for name in _DIMENSIONS})
 
 
 class NoAnswer(Exception):

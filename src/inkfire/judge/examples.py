@@ -168,6 +168,4 @@ class GoodExamples:
 
 
 def _is_item(row: Labelled, query: str, responses: Sequence[str]) -> bool:
-    return row.query == query or any(
-        row.response == response or near_duplicate(row.response, response) for response in responses
-    )
+    return row.query == query or any(near_duplicate(row.response, response) for response in responses)

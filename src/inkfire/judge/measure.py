@@ -98,7 +98,7 @@ def measure_twins(
     if good_shares is not None:
         shares = [share for _, _, _, share in rows]
         twins.append(("examples_auc", shares))
-        out |= _auc_minus_examples(labels, scores, shares, clusters, seed)
+        out |= auc_difference(labels, shares, scores, clusters, seed=seed).named("auc_minus_examples_auc")
     for name, values in twins[1:]:  # the first is among the metrics of measure
         out |= _auc(name, labels, values, clusters, seed)
     out["n_length_matched"] = len(kept)
@@ -140,15 +140,6 @@ def _auc(
     if not scores or not 0 < sum(labels) < len(labels):
         return {name: None, f"{name}_ci": None}
     return bootstrap_auc(labels, scores, clusters, seed=seed).named(name)
-
-
-def _auc_minus_examples(
-    labels: Sequence[int], scores: Sequence[float], shares: Sequence[float], clusters: Sequence[str], seed: int
-) -> dict[str, Any]:
-    name = "auc_minus_examples_auc"
-    if not 0 < sum(labels) < len(labels):
-        return {name: None, f"{name}_ci": None}
-    return auc_difference(labels, shares, scores, clusters, seed=seed).named(name)
 
 
 def why_refused(measured: Mapping[str, Any] | None) -> str | None:

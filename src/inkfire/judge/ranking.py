@@ -13,20 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from inkfire.judge.answers import REASON, NoAnswer, ask
+from inkfire.judge.answers import REASON, NoAnswer, ask, object_schema
 from inkfire.judge.examples import NO_EXAMPLES, Examples
 from inkfire.judge.principles import Principles
-from inkfire.llm.base import LLM, JsonSchema
+from inkfire.llm.base import LLM
 from inkfire.records import Comparison, Preference
 from inkfire.stats.twins import LENGTH_MATCHED, rate
 from inkfire.tasks.task import Task
 
-WINNER_SCHEMA: JsonSchema = {
-    "type": "object",
-    "properties": {"reason": REASON, "winner": {"type": "string", "enum": ["A", "B"]}},
-    "required": ["reason", "winner"],
-    "additionalProperties": False,
-}
+WINNER_SCHEMA = object_schema(reason=REASON, winner={"type": "string", "enum": ["A", "B"]})
 _RIGHT = {"a": 1.0, "tie": 0.5, "b": 0.0}
 
 

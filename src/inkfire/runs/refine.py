@@ -151,7 +151,7 @@ class Refinement:
         self.refined.flaws.write(out / "flaws.toml", task=task)
         write_jsonl(out / "history.jsonl", self.refined.history)
         write_jsonl(out / "attacks.jsonl", self.refined.attacks)
-        write_jsonl(out / "hard_negatives.jsonl", (one.to_json() for one in self.refined.hard_negatives))
+        write_jsonl(out / "hard_negatives.jsonl", self.refined.hard_negatives)
         write_jsonl(out / "counterexamples.jsonl", self.refined.counterexamples)
 
 

@@ -28,8 +28,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inkfire.errors import InputError
-
 Floats = NDArray[np.float64]
 
 RESAMPLES = 2000
@@ -236,26 +234,25 @@ def resampled_auc(
 
 def auc_difference(
     labels: Sequence[int],
-    old: Sequence[float],
-    new: Sequence[float],
+    old: Sequence[float | None],
+    new: Sequence[float | None],
     clusters: Sequence[Hashable],
     *,
     seed: int = 0,
     level: float = 0.95,
     n_resamples: int = 2 * RESAMPLES,
 ) -> Interval:
-    """AUC(new) - AUC(old) on the same texts, with the percentiles at ``level`` of the same resamples for both.
-
-    Raises:
-        InputError: one class only.
-    """
-    if len(set(labels)) < 2:
-        raise InputError("an AUC needs good and bad texts")
-    index = _cluster_index(clusters, len(labels))
-    of_new, of_old = (_weighted_auc(labels, scores, index) for scores in (new, old))
+    """AUC(new) - AUC(old) on the texts that both scored (None: one did not), with the percentiles at ``level`` of the
+    same resamples for both; NaN with one class only."""
+    rows = [row for row in zip(labels, old, new, clusters, strict=True) if None not in row[1:3]]
+    if len({row[0] for row in rows}) < 2:
+        return Interval(math.nan, math.nan, math.nan, len(rows))
+    good, before, after, groups = (list[Any](column) for column in zip(*rows, strict=True))
+    index = _cluster_index(groups, len(rows))
+    of_new, of_old = (_weighted_auc(good, scores, index) for scores in (after, before))
     k = int(index.max()) + 1
     resampled = resample(lambda w: of_new(w) - of_old(w), k, seed, n_resamples, width=len(index))
-    return percentiles(float(auc(labels, new) - auc(labels, old)), resampled, len(labels), k, level)
+    return percentiles(auc(good, after) - auc(good, before), resampled, len(rows), k, level)
 
 
 def _weighted_auc(
