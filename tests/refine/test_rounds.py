@@ -166,6 +166,21 @@ def test_labelled_texts_are_split_by_query(texts: list[Labelled]) -> None:
         split_labelled(texts[:6], seed=1)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_what_is_held_out_has_both_labels_however_few_texts_it_may_have(seed: int) -> None:
+    """The good queries stand before the bad ones, so that the first queries alone have one label."""
+    rows = [Labelled(f"q{number}", "a text", 1 if number < 30 else 0) for number in range(60)]
+    splits = split_labelled(rows, seed=seed, validation=4, test=4)
+    for part in (splits.validation, splits.test):
+        assert len(part) == 4
+        assert {row.label for row in part} == {0, 1}
+    queries = [row.query for part in (splits.training, splits.validation, splits.test) for row in part]
+    assert sorted(queries) == sorted(row.query for row in rows)
+    pairs = [Labelled(f"q{number // 3}", str(number), 1 if number < 90 else 0) for number in range(180)]
+    with pytest.raises(InputError, match="cannot be both good and bad"):
+        split_labelled(pairs, seed=seed, test=4)
+
+
 async def test_it_is_measured_before_and_after_and_written(
     task: Task, model: Model, texts: list[Labelled], tmp_path: Path
 ) -> None:
