@@ -10,34 +10,20 @@ of order flips. Beside the accuracy stands what length alone gets right.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
-from inkfire.judge.answers import REASON, NoAnswer, ask, object_schema
-from inkfire.judge.examples import NO_EXAMPLES, Examples
-from inkfire.judge.principles import Principles
-from inkfire.llm.base import LLM
+from inkfire.judge.answers import REASON, NoAnswer, PromptedJudge, ask, object_schema
 from inkfire.records import Comparison, Preference
 from inkfire.stats.twins import LENGTH_MATCHED, rate
-from inkfire.tasks.task import Task
 
 WINNER_SCHEMA = object_schema(reason=REASON, winner={"type": "string", "enum": ["A", "B"]})
 _RIGHT = {"a": 1.0, "tie": 0.5, "b": 0.0}
 
 
-@dataclass(frozen=True)
-class PairwiseJudge:
+class PairwiseJudge(PromptedJudge):
     """Compares two responses in both orders; a judge that prefers a place and not a text makes a tie."""
 
-    task: Task
-    llm: LLM
-    principles: Principles | None = None
-    examples: Examples = NO_EXAMPLES
-    seed: int = 0
-
-    @property
-    def name(self) -> str:
-        return f"pairwise:{self.llm.name}"
+    mode = "pairwise"
 
     async def compare(self, query: str, a: str, b: str) -> Comparison:
         examples = await self.examples.shown(query, a, b)
@@ -52,12 +38,9 @@ class PairwiseJudge:
         return Comparison("a" if first["winner"] == "A" else "b", reason=first["reason"])
 
     async def _ask(self, query: str, a: str, b: str, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        rules = (self.principles or Principles.of(self.task.principles)).texts
-        messages = self.task.render("pairwise", query=query, a=a, b=b, principles=rules, examples=examples)
+        rules = self.rules.texts
+        messages = self.task.render(self.mode, query=query, a=a, b=b, principles=rules, examples=examples)
         return await ask(self.llm, messages, WINNER_SCHEMA, seed=self.seed)
-
-    async def close(self) -> None:
-        await self.llm.close()
 
 
 def measure_pairs(pairs: Sequence[Preference], comparisons: Sequence[Comparison]) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from inkfire.tasks.task import Task, load_task
 
 Mode = Literal["verdict", "logprob", "rubric", "debate"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+_PROMPTED = {judge.mode: judge for judge in (VerdictJudge, LogprobJudge, RubricJudge)}
 _FILE = "judge.json"
 
 
@@ -255,23 +256,16 @@ def build_judge(
         InputError: an unknown mode, or votes of a mode that does not vary.
         TaskError: examples for a mode whose prompt shows none.
     """
+    if mode not in MODES:
+        raise InputError(f"unknown mode {mode!r}; the modes are {', '.join(MODES)}")
     if examples:
         task.check_examples(prompt_of(mode))
-    judge = _build_one(mode, task, llm, principles, examples)
+    if mode == "debate":
+        judge: Judge = Debate(task, llm, retriever=GoodExamples(examples) if examples else None)
+    else:
+        judge = _PROMPTED[mode](task, llm, principles, examples)
     voting = judge if votes == 1 else VotingJudge.of(judge, votes)
     return Guarded(voting, task) if guarded else voting
-
-
-def _build_one(mode: str, task: Task, llm: LLM, principles: Principles | None, examples: Examples) -> Judge:
-    if mode == "verdict":
-        return VerdictJudge(task, llm, principles, examples)
-    if mode == "logprob":
-        return LogprobJudge(task, llm, principles, examples)
-    if mode == "rubric":
-        return RubricJudge(task, llm, examples)
-    if mode == "debate":
-        return Debate(task, llm, retriever=GoodExamples(examples) if examples else None)
-    raise InputError(f"unknown mode {mode!r}; the modes are {', '.join(MODES)}")
 
 
 def prompt_of(mode: str) -> str:

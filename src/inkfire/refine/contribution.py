@@ -13,9 +13,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from inkfire.errors import ModelCallError
 from inkfire.judge.calibration import raw_score
-from inkfire.judge.logprob import TOP_LOGPROBS, LogprobJudge
+from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import Principle, Principles
-from inkfire.llm.base import Sampling
 from inkfire.records import Labelled, Verdict
 from inkfire.refine.acceptance import Decision
 from inkfire.stats.intervals import Interval, auc_difference
@@ -67,9 +66,8 @@ async def count_tokens(judge: LogprobJudge, text: Labelled) -> Principles:
         return principles
 
     async def prompt_tokens(rules: Principles) -> int:
-        messages = await dataclasses.replace(judge, principles=rules).render("logprob", text.query, text.response)
-        sampling = Sampling(max_tokens=1, top_logprobs=TOP_LOGPROBS, seed=judge.seed)
-        return (await judge.llm.chat(messages, sampling=sampling)).usage.prompt_tokens
+        messages = await dataclasses.replace(judge, principles=rules).render(text.query, text.response)
+        return (await judge.llm.chat(messages, sampling=judge.sampling)).usage.prompt_tokens
 
     try:
         whole = await prompt_tokens(principles)
