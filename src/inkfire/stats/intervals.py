@@ -74,7 +74,7 @@ def clustered_rate(hits: Sequence[float], clusters: Sequence[Hashable] | None = 
     The variance is that of a ratio of cluster totals (Cochran 1977, 6.4), with the factor k/(k-1) of k clusters. Where
     each row is a cluster of its own (None), it is Wilson's plain interval.
     """
-    index = _cluster_index(clusters if clusters is not None else range(len(hits)), len(hits))
+    index = _cluster_index(clusters, len(hits))
     totals, sizes = np.bincount(index, np.asarray(hits, float)), np.bincount(index)
     return _ratio(totals.astype(float), sizes.astype(float), level)
 
@@ -196,14 +196,13 @@ def bootstrap_auc(
     n_resamples: int = RESAMPLES,
 ) -> Interval:
     """AUC with Wilson's interval on the effective n, by the bootstrap's variance over clusters (rows, when None)."""
-    estimate = auc(labels, scores)
-    index = _cluster_index(clusters if clusters is not None else range(len(labels)), len(labels))
-    if math.isnan(estimate):
-        return Interval(estimate, math.nan, math.nan, len(labels), len(set(index)))
+    index = _cluster_index(clusters, len(labels))
+    if len(set(labels)) < 2:
+        return Interval(math.nan, math.nan, math.nan, len(labels), len(set(index)))
     good = np.asarray(labels) == 1
     least = min(len(set(index[good])), len(set(index[~good])))
     resampled = resampled_auc(labels, scores, clusters, seed, n_resamples)
-    return between_0_and_1(estimate, resampled, len(labels), len(set(index)), least)
+    return between_0_and_1(auc(labels, scores), resampled, len(labels), len(set(index)), least)
 
 
 def between_0_and_1(estimate: float, resampled: Floats, n: int, clusters: int, least: int) -> Interval:
@@ -227,7 +226,7 @@ def resampled_auc(
     n_resamples: int = RESAMPLES,
 ) -> Floats:
     """The AUCs of ``n_resamples`` bootstrap samples of clusters; NaN where one holds one class only."""
-    index = _cluster_index(clusters if clusters is not None else range(len(labels)), len(labels))
+    index = _cluster_index(clusters, len(labels))
     of_weights = _weighted_auc(labels, scores, index)
     return resample(of_weights, int(index.max()) + 1, seed, n_resamples, width=len(index))
 
@@ -276,8 +275,10 @@ def _weighted_auc(
     return of_weights
 
 
-def _cluster_index(clusters: Sequence[Hashable] | range, n: int) -> NDArray[np.int_]:
-    """The clusters of ``n`` rows as numbers from 0, in the order in which they come."""
+def _cluster_index(clusters: Sequence[Hashable] | None, n: int) -> NDArray[np.int_]:
+    """The clusters of ``n`` rows as numbers from 0, in the order in which they come; None: each row its own."""
+    if clusters is None:
+        return np.arange(n)
     if len(clusters) != n:
         raise ValueError(f"{len(clusters)} clusters for {n} rows; each row needs one")
     numbers: dict[Hashable, int] = {}

@@ -324,12 +324,3 @@ def ngram_cv_scores(labelled: Sequence[Labelled], folds: int = 5, seed: int = 0)
         return None
     out: list[float] = scores.tolist()
     return out
-
-
-def ngram_cv_auc(labelled: Sequence[Labelled], folds: int = 5, seed: int = 0) -> Interval:
-    """AUC of :func:`ngram_cv_scores`, the bootstrap clustered by query; NaN where there are none."""
-    scores = ngram_cv_scores(labelled, folds, seed)
-    if scores is None:
-        return Interval(math.nan, math.nan, math.nan, len(labelled))
-    queries = [row.query for row in labelled]
-    return intervals.bootstrap_auc([row.label for row in labelled], scores, clusters=queries, seed=seed)
