@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from inkfire.errors import DataError, InputError
 from inkfire.judge.principles import LIMIT, Principle, Principles, read_principles
+from inkfire.settings import from_json
 from inkfire.stats.intervals import Interval
 
 
@@ -34,7 +35,7 @@ def test_the_record_of_a_rule_survives_the_file_and_judge_json(tmp_path: Path) -
     written = Principles((Principle("It fits."), known), parent="abc")
     written.write(tmp_path / "principles.toml", task="tiny")
     assert read_principles(tmp_path / "principles.toml") == written
-    assert Principles.from_json(json.loads(json.dumps(written.to_json()))) == written
+    assert from_json(json.loads(json.dumps(written.to_json())), Principles) == written
 
 
 def test_a_record_in_parts_is_refused(tmp_path: Path) -> None:

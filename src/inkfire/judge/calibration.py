@@ -19,19 +19,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 
-from inkfire.errors import DataError, InputError
+from inkfire.errors import InputError
 from inkfire.judge.base import Judge
 from inkfire.records import Label, Verdict
 from inkfire.stats.intervals import wilson
 
 Method = Literal["platt", "isotonic"]
-METHODS: tuple[Method, ...] = get_args(Method)
 
 MIN_LABELS = 10
 """Fewer scored labels than this are no fit."""
@@ -58,6 +57,10 @@ class Calibration:
     steps: tuple[tuple[float, float], ...] = ()
     cost_false_good: float | None = None
 
+    def __post_init__(self) -> None:
+        if (self.method == "isotonic") != bool(self.steps):
+            raise ValueError(f"the calibration is neither platt nor isotonic with steps: {self.method!r}")
+
     def probability(self, raw: float) -> float:
         if self.method == "isotonic":
             at, height = np.array(self.steps).T
@@ -76,18 +79,6 @@ class Calibration:
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any], *, path: object = None) -> Calibration:
-        where = str(path) if path else None
-        needed = [field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING]
-        if missing := [name for name in needed if name not in data]:
-            raise DataError(f"the calibration has no {missing[0]!r}", path=where)
-        known = {field.name: data[field.name] for field in dataclasses.fields(cls) if field.name in data}
-        read = cls(**known | {"steps": tuple((float(x), float(p)) for x, p in data.get("steps", ()))})
-        if read.method not in METHODS or (read.method == "isotonic") != bool(read.steps):
-            raise DataError(f"the calibration is neither platt nor isotonic with steps: {read.method!r}", path=where)
-        return read
 
 
 @dataclass(frozen=True)
@@ -159,8 +150,7 @@ def _platt(x: Sequence[float], y: Sequence[int]) -> tuple[float, float]:
     """(slope, intercept); slope 0 where the judge ranks backwards."""
     from sklearn.linear_model import LogisticRegression
 
-    mean = math.fsum(x) / len(x)
-    spread = math.sqrt(math.fsum((value - mean) ** 2 for value in x) / len(x)) or 1.0
+    mean, spread = float(np.mean(x)), float(np.std(x)) or 1.0
     # Standardised, so that the weak default penalty means the same for every judge.
     model = LogisticRegression().fit([[(value - mean) / spread] for value in x], y)
     slope = float(model.coef_[0][0]) / spread

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 
 from inkfire.errors import DataError, InputError
 from inkfire.files.jsonl import atomic
@@ -77,7 +77,7 @@ class Principle:
 class Principles:
     """A set of rules. ``parent`` is the version it was made from, empty for a first set."""
 
-    items: tuple[Principle, ...]
+    items: Annotated[tuple[Principle, ...], Field(alias="principles")]
     parent: str = ""
 
     def __post_init__(self) -> None:
@@ -98,16 +98,8 @@ class Principles:
         return text_id("\n".join(self.texts))
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "version": self.version,
-            "parent": self.parent,
-            "principles": [to_json(item) for item in self.items],
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Principles:
-        """The inverse of :meth:`to_json`; KeyError or ValueError where it is not. Unknown keys are passed over."""
-        return cls(_RULES.validate_python(data["principles"]), parent=data["parent"])
+        rules = [to_json(item) for item in self.items]
+        return {"version": self.version, "parent": self.parent, "principles": rules}
 
     def write(self, path: Path, *, task: str) -> None:
         """Write a file that a person can read and edit."""
@@ -122,9 +114,6 @@ class Principles:
             parts.append("[[principles]]\n" + tomli_w.dumps(known))
         with atomic(path) as file:
             file.write("\n".join(parts).encode("utf-8", "replace"))  # a lone surrogate has no form in a file
-
-
-_RULES = TypeAdapter(tuple[Principle, ...])
 
 
 class _File(Strict):

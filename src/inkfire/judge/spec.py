@@ -24,7 +24,7 @@ from inkfire.files.jsonl import parse_json, write_json
 from inkfire.judge.answers import RubricJudge, VerdictJudge
 from inkfire.judge.base import Judge, judge_many
 from inkfire.judge.calibration import MIN_LABELS, CalibratedJudge, Calibration, Method, fit_calibration
-from inkfire.judge.examples import NO_EXAMPLES, Choice, Examples, GoodExamples
+from inkfire.judge.examples import NO_EXAMPLES, Choice, Examples
 from inkfire.judge.guard import Guarded
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.measure import measure_both
@@ -34,7 +34,7 @@ from inkfire.llm import loop
 from inkfire.llm.base import LLM
 from inkfire.llm.ledger import Ledger
 from inkfire.records import Labelled, Verdict
-from inkfire.settings import settings
+from inkfire.settings import from_json, settings
 from inkfire.tasks.task import Task, load_task
 
 Mode = Literal["verdict", "logprob", "rubric", "debate"]
@@ -219,24 +219,10 @@ class JudgeSpec:
             data = parse_json(path.read_text(encoding="utf-8"), path=path)
         except OSError:
             raise DataError("no such file; a judge's folder holds judge.json", path=path) from None
-        try:
-            if data["mode"] not in MODES:
-                raise ValueError(f"unknown mode {data['mode']!r}")
-            rules, calibration = data["principles"], data["calibration"]
-            return cls(
-                task=data["task"],
-                model=data["model"],
-                mode=data["mode"],
-                principles=Principles.from_json(rules) if rules else None,
-                examples=Examples.from_json(data["examples"]) if data["examples"] else NO_EXAMPLES,
-                votes=data.get("votes", 1),
-                calibration=Calibration.from_json(calibration, path=path) if calibration else None,
-                measured=data["measured"],
-            )
-        except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
-            if isinstance(error, DataError):
-                raise
-            raise DataError(f"not a saved judge ({type(error).__name__}: {error})", path=path) from None
+        try:  # what is null has its default
+            return from_json({name: value for name, value in data.items() if value is not None}, cls)
+        except (AttributeError, InputError) as error:
+            raise DataError(f"not a saved judge ({error})", path=path) from None
 
 
 def build_judge(
@@ -261,7 +247,7 @@ def build_judge(
     if examples:
         task.check_examples(prompt_of(mode))
     if mode == "debate":
-        judge: Judge = Debate(task, llm, retriever=GoodExamples(examples) if examples else None)
+        judge: Judge = Debate(task, llm, retriever=examples if examples else None)
     else:
         judge = _PROMPTED[mode](task, llm, principles, examples)
     voting = judge if votes == 1 else VotingJudge.of(judge, votes)
