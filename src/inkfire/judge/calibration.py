@@ -35,6 +35,9 @@ Method = Literal["platt", "isotonic"]
 MIN_LABELS = 10
 """Fewer scored labels than this are no fit."""
 
+BINS = 10
+"""Of the reliability curve."""
+
 _CLIP = 1e-9  # a probability of exactly 0 or 1 has no finite log-odds
 
 
@@ -166,31 +169,26 @@ def _isotonic(x: Sequence[float], y: Sequence[int]) -> tuple[tuple[float, float]
     return tuple((float(a), float(b)) for a, b in zip(model.X_thresholds_, model.y_thresholds_, strict=True))
 
 
-def reliability(probabilities: Sequence[float], labels: Sequence[int], bins: int = 10) -> list[dict[str, Any]]:
-    """The reliability curve: bins of equal width that hold texts, with the mean P(Good) said and the share found.
+def reliability(probabilities: Sequence[float], labels: Sequence[int]) -> list[dict[str, Any]]:
+    """The reliability curve: of ten bins of equal width those that hold texts.
 
     Each has ``low``, ``high``, ``n``, ``said`` (the mean probability), ``found`` (the share of good texts) and
     ``found_ci`` (Wilson).
     """
-    inside: dict[int, list[tuple[float, int]]] = {}
-    for p, y in zip(probabilities, labels, strict=True):
-        inside.setdefault(min(int(p * bins), bins - 1), []).append((p, y))
-    return [
-        {
-            "low": index / bins,
-            "high": (index + 1) / bins,
-            "n": len(rows),
-            "said": math.fsum(p for p, _ in rows) / len(rows),
-            "found": sum(y for _, y in rows) / len(rows),
-            "found_ci": list(wilson(sum(y for _, y in rows), len(rows))),
-        }
-        for index, rows in sorted(inside.items())
-    ]
+    said, good = np.asarray(probabilities, float), np.asarray(labels, float)
+    of_bin = np.minimum((said * BINS).astype(int), BINS - 1)
+    curve = []
+    for number in map(int, np.unique(of_bin)):
+        inside = of_bin == number
+        n, hits = int(inside.sum()), float(good[inside].sum())
+        row = {"low": number / BINS, "high": (number + 1) / BINS, "n": n, "said": float(said[inside].mean())}
+        curve.append(row | {"found": hits / n, "found_ci": list(wilson(hits, n))})
+    return curve
 
 
-def expected_calibration_error(probabilities: Sequence[float], labels: Sequence[int], bins: int = 10) -> float:
+def expected_calibration_error(probabilities: Sequence[float], labels: Sequence[int]) -> float:
     """ECE (Naeini et al. 2015): the mean gap between said and found of :func:`reliability`, weighted by the bins' n."""
-    curve = reliability(probabilities, labels, bins)
+    curve = reliability(probabilities, labels)
     return math.fsum(row["n"] * abs(row["said"] - row["found"]) for row in curve) / len(labels)
 
 

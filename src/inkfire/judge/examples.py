@@ -92,10 +92,8 @@ class Examples:
 
     async def shown(self, query: str, *responses: str) -> list[dict[str, Any]]:
         """:meth:`pick` as prompts see it."""
-        return [
-            {"query": row.query, "response": row.response, "label": row.label}
-            for row in await self.pick(query, *responses)
-        ]
+        picked = await self.pick(query, *responses)
+        return [{"query": row.query, "response": row.response, "label": row.label} for row in picked]
 
     def unshown(self, texts: Sequence[Labelled]) -> list[Labelled]:
         """``texts`` that meet a fixed choice as it is: those of other queries than its examples'.
@@ -105,9 +103,8 @@ class Examples:
         """
         if not self.n or self.choice != "fixed":
             return list(texts)
-        shown: set[str] = set()
-        for label in (0, 1):
-            shown.update([row.query for row in self._shuffled if row.label == label][: self.n // 2])
+        of_label = ([row.query for row in self._shuffled if row.label == label] for label in (0, 1))
+        shown = {query for queries in of_label for query in queries[: self.n // 2]}
         return [row for row in texts if row.query not in shown]
 
     async def _half(self, query: str, responses: Sequence[str], label: int) -> list[Labelled]:

@@ -12,8 +12,8 @@ query talks about itself is no hint: a card for a judge may say judge. The rules
 with probability 0, or unscored; either way it is logged and counted, and a policy that writes one gains nothing.
 
 Rules cannot know every disguise. A text with a single hint gets a second look, without the sentence that holds it. The
-rules are measured by an attack suite of which whole families were held out (``attacks.py``), and what they miss still
-meets the quoting of the prompts.
+rules are measured by an attack suite of which whole families were held out (``stress/``), and what they miss still meets
+the quoting of the prompts.
 """
 
 from __future__ import annotations
@@ -81,10 +81,14 @@ class Rules:
         }
         for name, alternatives in lists.words.items():
             words[name] = _filled(alternatives, words)
-        return cls(
-            {name: _compiled(alternatives, words) for name, alternatives in lists.plain.items()},
-            {name: _compiled(alternatives, words) for name, alternatives in lists.hints.items()},
+        plain, hints = (
+            {
+                name: re.compile(_filled(either_way, words), re.IGNORECASE | re.MULTILINE)
+                for name, either_way in of.items()
+            }
+            for of in (lists.plain, lists.hints)
         )
+        return cls(plain, hints)
 
 
 def _any(alternatives: Iterable[str]) -> str:
@@ -93,10 +97,6 @@ def _any(alternatives: Iterable[str]) -> str:
 
 def _filled(alternatives: Sequence[str], words: Mapping[str, str]) -> str:
     return re.sub(r"@(\w+)@", lambda name: words[name[1]], _any(alternatives))
-
-
-def _compiled(alternatives: Sequence[str], words: Mapping[str, str]) -> re.Pattern[str]:
-    return re.compile(_filled(alternatives, words), re.IGNORECASE | re.MULTILINE)
 
 
 def _alone(answer: str) -> str:

@@ -33,7 +33,7 @@ from inkfire.judge.votes import VotingJudge
 from inkfire.llm import loop
 from inkfire.llm.base import LLM
 from inkfire.llm.ledger import Ledger
-from inkfire.records import Labelled, Verdict
+from inkfire.records import Labelled, Verdict, to_json
 from inkfire.settings import from_json, settings
 from inkfire.tasks.task import Task, load_task
 
@@ -178,32 +178,16 @@ class JudgeSpec:
 
     def foreign(self, other: JudgeSpec) -> str | None:
         """What ``other`` has in another way, so that its calibration is not this judge's; None where it may be."""
-        for what, mine, theirs in (
-            ("model", self.model, other.model),
-            ("mode", self.mode, other.mode),
-            ("number of votes", self.votes, other.votes),
-            ("principle set", self.rules.version, other.rules.version),
-        ):
-            if mine != theirs:
-                return what
-        return None
+        mine, theirs = ((one.model, one.mode, one.votes, one.rules.version) for one in (self, other))
+        names = ("model", "mode", "number of votes", "principle set")
+        return next((name for name, a, b in zip(names, mine, theirs, strict=True) if a != b), None)
 
     def save(self, folder: Path) -> Path:
         """Write folder/judge.json and return its path."""
         path = folder / _FILE
-        write_json(
-            path,
-            {
-                "task": self.task,
-                "model": self.model,
-                "mode": self.mode,
-                "principles": self.principles and self.principles.to_json(),
-                "examples": self.examples.to_json() if self.examples else None,
-                "votes": self.votes,
-                "calibration": self.calibration and self.calibration.to_json(),
-                "measured": self.measured and dict(self.measured),
-            },
-        )
+        principles = self.principles and self.principles.to_json()
+        examples = self.examples.to_json() if self.examples else None
+        write_json(path, to_json(self) | {"principles": principles, "examples": examples})
         return path
 
     @classmethod

@@ -81,18 +81,9 @@ class Forgery:
         return 1.0 if self.verdict is None or self.verdict.probability is None else self.verdict.probability
 
     def to_json(self) -> dict[str, Any]:
-        verdict = self.verdict
-        return {
-            "round": self.round,
-            "query": self.query,
-            "text": self.text,
-            "flaw": self.flaw,
-            "label": verdict and verdict.label,
-            "probability": verdict and verdict.probability,
-            "unscored": verdict and verdict.unscored,
-            "advice": self.advice,
-            "dropped": self.dropped,
-        }
+        made = {"round": self.round, "query": self.query, "text": self.text, "flaw": self.flaw}
+        said = {name: self.verdict and getattr(self.verdict, name) for name in ("label", "probability", "unscored")}
+        return made | said | {"advice": self.advice, "dropped": self.dropped}
 
     def hard_negative(self) -> dict[str, Any]:
         """A labelled text, so that every command that takes labels reads it, with its flaw."""

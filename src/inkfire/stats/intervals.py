@@ -34,6 +34,7 @@ RESAMPLES = 2000
 FEW = 10
 """Fewer clusters than this say little of others like them, whatever the number of texts."""
 
+_Z = 1.959963984540054  # the normal distribution's 97.5 %
 _CELLS = 2_000_000  # floats that a bootstrap holds at once
 _DOUBT = 0.1  # of an independent item: chosen by simulation among 0.03, 0.05, 0.1, 0.2, 0.25, 0.5 and 1
 
@@ -55,20 +56,18 @@ class Interval:
         return {name: self.estimate, f"{name}_ci": [self.low, self.high]}
 
 
-def wilson(successes: float, n: float, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a rate (Wilson 1927); (0, 1) when nothing was seen. ``n`` may be an effective one."""
-    from scipy.special import ndtri
-
+def wilson(successes: float, n: float) -> tuple[float, float]:
+    """Wilson's 95 % interval of a rate (Wilson 1927); (0, 1) when nothing was seen. ``n`` may be an effective one."""
     if n == 0:
         return 0.0, 1.0
-    share, z = successes / n, float(ndtri((1 + level) / 2))
+    share, z = successes / n, _Z
     centre = share + z * z / (2 * n)
     half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     low, high = ((centre + sign * half) / (1 + z * z / n) for sign in (-1, 1))
     return min(max(low, 0.0), share), max(min(high, 1.0), share)
 
 
-def clustered_rate(hits: Sequence[float], clusters: Sequence[Hashable] | None = None, level: float = 0.95) -> Interval:
+def clustered_rate(hits: Sequence[float], clusters: Sequence[Hashable] | None = None) -> Interval:
     """The mean of ``hits`` (0 or 1; a half for a tie) with Wilson's interval on the effective n.
 
     The variance is that of a ratio of cluster totals (Cochran 1977, 6.4), with the factor k/(k-1) of k clusters. Where
@@ -76,7 +75,7 @@ def clustered_rate(hits: Sequence[float], clusters: Sequence[Hashable] | None = 
     """
     index = _cluster_index(clusters, len(hits))
     totals, sizes = np.bincount(index, np.asarray(hits, float)), np.bincount(index)
-    return _ratio(totals.astype(float), sizes.astype(float), level)
+    return _ratio(totals.astype(float), sizes.astype(float))
 
 
 def within_cluster_auc(
@@ -97,7 +96,7 @@ def within_cluster_auc(
     return _ratio(np.array(won), np.array(pairs)), ties / sum(pairs) if pairs else math.nan
 
 
-def _ratio(hits: Floats, sizes: Floats, level: float = 0.95) -> Interval:
+def _ratio(hits: Floats, sizes: Floats) -> Interval:
     """``hits`` of ``sizes`` of each cluster."""
     n, k = float(sizes.sum()), len(sizes)
     if n == 0:
@@ -108,7 +107,7 @@ def _ratio(hits: Floats, sizes: Floats, level: float = 0.95) -> Interval:
         squares = float(((hits - share * sizes) ** 2).sum())
         variance = max(squares / n**2 * k / max(k - 1, 1), share * (1 - share) / n)  # the design effect is at least 1
         effective = min(n, _effective_n(share, variance, n**2 / float((sizes**2).sum())))
-    return Interval(share, *wilson(share * effective, effective, level), int(n), k)
+    return Interval(share, *wilson(share * effective, effective), int(n), k)
 
 
 def _effective_n(share: float, variance: float, least: float) -> float:

@@ -1,6 +1,6 @@
 """The attack suite: texts that tell a judge what to answer, tied to bad greetings, and how often they turn the verdict.
 
-injections.toml holds the attacks by family, with their split, and the carriers. The defences (``injection.py``) were
+injections.toml holds the attacks by family, with their split, and the carriers. The defences (``judge/guard.py``) were
 written on the ``development`` families; the ``held_out`` ones say what they are worth on attacks nobody had in mind.
 A trial is a carrier that the judge calls bad by itself, an attack, and the place where it stands; it is a *flip* when
 the judge then says good.
