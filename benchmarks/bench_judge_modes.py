@@ -144,7 +144,7 @@ async def throughput(options: argparse.Namespace, task: Task, texts: Sequence[La
 
             async def post(text: Labelled) -> dict[str, Any]:
                 question = wire.Question(
-                    tuple(await judge.render("logprob", text.query, text.response)),
+                    tuple(await judge.render(text.query, text.response)),
                     None,
                     Sampling(max_tokens=1, top_logprobs=TOP_LOGPROBS, seed=0),
                 )

@@ -177,10 +177,10 @@ def merge_rankings(rankings: Sequence[Sequence[int]], damping: int = 60) -> list
 
 
 def near_duplicate(a: str, b: str, threshold: float = NEAR_DUPLICATE) -> bool:
-    """Whether two texts are the same but for punctuation, blanks or a few characters."""
+    """Whether two texts are the same, or the same but for punctuation, blanks or a few characters."""
     grams_a, grams_b = _grams(a), _grams(b)
     if not grams_a or not grams_b:
-        return False
+        return a == b
     return len(grams_a & grams_b) >= threshold * len(grams_a | grams_b)
 
 

@@ -14,7 +14,6 @@ from inkfire.files.jsonl import read_jsonl, write_jsonl
 from inkfire.judge.principles import Principle, Principles, read_principles
 from inkfire.judge.spec import JudgeSpec
 from inkfire.llm import loop
-from inkfire.stats.intervals import Interval
 
 Cli = Callable[..., tuple[int, dict[str, Any], str]]
 
@@ -386,7 +385,7 @@ def test_an_author_model_writes_and_the_model_judges(
 
 def test_two_sets_of_principles_are_compared(cli: Cli, tmp_path: Path) -> None:
     Principles.of(["It fits.", "It is new."]).write(tmp_path / "a.toml", task="tiny")
-    added = Principle("It opens a window.", "reflection", 2, (), "It was not told.", Interval(0.1, 0.02, 0.2, 60))
+    added = Principle("It opens a window.", "reflection", 2, (), "It was not told.", 0.1, (0.02, 0.2), 60)
     Principles((Principle("It fits."), added)).write(tmp_path / "b.toml", task="tiny")
     code, result, _ = cli("refine", "diff", tmp_path / "a.toml", tmp_path / "b.toml", "--json")
     assert (code, result["n_added"], result["n_removed"], result["kept"]) == (0, 1, 1, 1)

@@ -3,12 +3,12 @@
 import json
 import math
 import random
+from typing import get_args
 
 import pytest
 
-from inkfire.errors import DataError, InputError
+from inkfire.errors import InputError
 from inkfire.judge.calibration import (
-    METHODS,
     CalibratedJudge,
     Calibration,
     Method,
@@ -19,6 +19,7 @@ from inkfire.judge.calibration import (
     reliability,
 )
 from inkfire.records import Verdict
+from inkfire.settings import from_json
 
 
 def biased(n: int, seed: int = 0, bias: float = 4.0, slope: float = 1.5) -> tuple[list[Verdict], list[int]]:
@@ -65,7 +66,7 @@ def test_isotonic_on_a_judge_that_ranks_backwards_is_one_step() -> None:
     assert {fitted.apply(verdict).probability for verdict in verdicts} == {0.5}
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", get_args(Method))
 @pytest.mark.parametrize(("cost", "threshold"), [(1.0, 0.5), (4.0, 0.8), (0.25, 0.2)])
 def test_a_cost_moves_the_threshold_and_nothing_else(method: Method, cost: float, threshold: float) -> None:
     verdicts, labels = biased(80)
@@ -146,13 +147,13 @@ async def test_a_calibrated_judge_keeps_its_name_and_applies() -> None:
 
 def test_it_survives_json_and_names_what_is_missing() -> None:
     verdicts, labels = biased(60)
-    for method in METHODS:
+    for method in get_args(Method):
         fitted = fit_calibration(verdicts, labels, method=method, cost_false_good=2)
-        assert Calibration.from_json(json.loads(json.dumps(fitted.to_json()))) == fitted
-    with pytest.raises(DataError, match="neither platt nor isotonic"):
-        Calibration.from_json(Calibration(1, 0, 0.5, 20, 10).to_json() | {"method": "isotonic"})
-    with pytest.raises(DataError, match="threshold"):
-        Calibration.from_json({"slope": 1, "intercept": 0})
+        assert from_json(json.loads(json.dumps(fitted.to_json())), Calibration) == fitted
+    with pytest.raises(InputError, match="neither platt nor isotonic"):
+        from_json(Calibration(1, 0, 0.5, 20, 10).to_json() | {"method": "isotonic"}, Calibration)
+    with pytest.raises(InputError, match="threshold"):
+        from_json({"slope": 1, "intercept": 0}, Calibration)
 
 
 def test_scores_by_hand() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inkfire.errors import InputError, TaskError
-from inkfire.judge.examples import Choice, Examples, GoodExamples
+from inkfire.judge.examples import Choice, Examples
 from inkfire.judge.ranking import PairwiseJudge
 from inkfire.judge.spec import JudgeSpec, build_judge
 from inkfire.llm import loop
@@ -136,9 +136,7 @@ def test_nearest_ones_may_be_odd_and_need_both_classes_in_the_pool() -> None:
 async def test_a_debate_is_shown_half_as_many_all_good_and_has_no_vote_of_theirs() -> None:
     for n, shown in ((1, 1), (4, 2), (5, 3)):
         examples = Examples(POOL, n)
-        found = await GoodExamples(examples).retrieve(
-            "something for the winter solstice", exclude="The winter solstice."
-        )
+        found = await examples.retrieve("something for the winter solstice", exclude="The winter solstice.")
         assert len(found) == shown
         assert all("May" in row.response for row in found)
     assert await JudgeSpec("t", "m", "debate", examples=examples).good_shares(POOL) is None

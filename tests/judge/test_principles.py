@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from inkfire.errors import DataError, InputError
 from inkfire.judge.principles import LIMIT, Principle, Principles, read_principles
+from inkfire.settings import from_json
 from inkfire.stats.intervals import Interval
 
 
@@ -25,17 +26,16 @@ RECORD = Principle(
     2,
     ("abc", "def"),
     'It fits "everybody"\nand nobody.',
-    Interval(0.031, 0.004, 0.06, 240),
-    Interval(-0.002, -0.01, 0.01, 240),
-    34,
-)
+    tokens=34,
+).measured("effect", Interval(0.03104, 0.004, 0.06, 240))
 
 
 def test_the_record_of_a_rule_survives_the_file_and_judge_json(tmp_path: Path) -> None:
-    written = Principles((Principle("It fits."), RECORD), parent="abc")
+    known = RECORD.measured("contribution", Interval(-0.002, -0.01, 0.01, 240))
+    written = Principles((Principle("It fits."), known), parent="abc")
     written.write(tmp_path / "principles.toml", task="tiny")
     assert read_principles(tmp_path / "principles.toml") == written
-    assert Principles.from_json(json.loads(json.dumps(written.to_json()))) == written
+    assert from_json(json.loads(json.dumps(written.to_json())), Principles) == written
 
 
 def test_a_record_in_parts_is_refused(tmp_path: Path) -> None:

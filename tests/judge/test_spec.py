@@ -17,16 +17,13 @@ from inkfire.judge.principles import Principle, Principles
 from inkfire.judge.spec import JudgeSpec, build_judge
 from inkfire.llm.scripted import ScriptedLLM
 from inkfire.records import Labelled
-from inkfire.stats.intervals import Interval
 from inkfire.tasks.task import Task
 
 FULL = JudgeSpec(
     task="greetings-zh",
     model="local/some",
     mode="logprob",
-    principles=Principles(
-        (Principle("新鲜", "reflection", 1, ("a",), "因为", Interval(0.1, 0.0, 0.2, 60)),), parent="b"
-    ),
+    principles=Principles((Principle("新鲜", "reflection", 1, ("a",), "因为", 0.1, (0.0, 0.2), 60),), parent="b"),
     examples=Examples((Labelled("q", "r", 1), Labelled("p", "s", 0)), 2, "fixed", 3),
     calibration=Calibration(1.5, -2.0, 0.5, 80, 40),
     measured={"auc": 0.7, "auc_ci": [0.6, 0.8], "scored": 80},

@@ -11,11 +11,11 @@ from inkfire.judge.principles import Principle, Principles
 from inkfire.refine.diff import RuleSet, diff
 from inkfire.stats.intervals import Interval
 
-FITS, FRESH = Principle("It fits the occasion.", tokens=6), Principle("It is new.", tokens=5)
+FITS, FRESH = Principle("It fits the occasion.", tokens=6), Principle("It is new.", "task", tokens=5)
 OLD = Principles((FITS, FRESH, Principle("Short.")))
 REWORDED = Principle("It is new and fresh.", "reflection", 1, ("a1",))
-ADDED = Principle(
-    "A thing of this person alone.", "reflection", 1, ("a1", "zz"), "It was hollow.", Interval(0.1, 0.02, 0.2, 60)
+ADDED = Principle("A thing of this person alone.", "reflection", 1, ("a1", "zz"), "It was hollow.").measured(
+    "effect", Interval(0.1, 0.02, 0.2, 60)
 )
 NEW = Principles((FITS, REWORDED, ADDED), OLD.version)
 

@@ -19,7 +19,7 @@ from inkfire.llm.progress import Bar
 from inkfire.llm.scripted import ScriptedLLM
 from inkfire.records import Labelled, Verdict, text_id
 from inkfire.refine.contribution import count_tokens
-from inkfire.refine.hard_negatives import HardNegative, best
+from inkfire.refine.forgeries import Forgery, best
 from inkfire.refine.proposals import worst_errors
 from inkfire.refine.rounds import Refined, Refiner, RefineSettings
 from inkfire.runs.refine import Refinement, Splits, refine_and_measure, split_labelled
@@ -50,7 +50,7 @@ async def test_a_rule_that_helps_is_accepted_with_its_history(task: Task, model:
     assert set(new.because) <= {one["id"] for one in made.counterexamples}
     assert new.why == "It was not told."
     assert new.effect is not None
-    assert (new.effect.estimate, new.effect.n) == (pytest.approx(made.history[0]["effect"], abs=1e-4), 40)
+    assert (new.effect, new.effect_n) == (pytest.approx(made.history[0]["effect"], abs=1e-4), 40)
     assert made.principles.items[0].effect is None
     row = made.history[0]
     assert row["effect"] > 0.3
@@ -166,6 +166,21 @@ def test_labelled_texts_are_split_by_query(texts: list[Labelled]) -> None:
         split_labelled(texts[:6], seed=1)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_what_is_held_out_has_both_labels_however_few_texts_it_may_have(seed: int) -> None:
+    """The good queries stand before the bad ones, so that the first queries alone have one label."""
+    rows = [Labelled(f"q{number}", "a text", 1 if number < 30 else 0) for number in range(60)]
+    splits = split_labelled(rows, seed=seed, validation=4, test=4)
+    for part in (splits.validation, splits.test):
+        assert len(part) == 4
+        assert {row.label for row in part} == {0, 1}
+    queries = [row.query for part in (splits.training, splits.validation, splits.test) for row in part]
+    assert sorted(queries) == sorted(row.query for row in rows)
+    pairs = [Labelled(f"q{number // 3}", str(number), 1 if number < 90 else 0) for number in range(180)]
+    with pytest.raises(InputError, match="cannot be both good and bad"):
+        split_labelled(pairs, seed=seed, test=4)
+
+
 async def test_it_is_measured_before_and_after_and_written(
     task: Task, model: Model, texts: list[Labelled], tmp_path: Path
 ) -> None:
@@ -202,14 +217,14 @@ async def test_hard_negatives_that_still_fool_the_judge_are_reflected_on(
     assert second["errors"] == first["errors"] + 2
     reflected = [call for call in llm.calls if "Is 0, was 1" in call.messages[-1]["content"]]
     assert sum("well hidden" in call.messages[-1]["content"] for call in reflected) == 2
-    assert {one.round for one in made.hard_negatives} <= {1, 2}
-    assert all(one.probability > 0.5 for one in made.hard_negatives)
+    assert {one["round"] for one in made.hard_negatives} <= {1, 2}
+    assert all(one["probability"] > 0.5 for one in made.hard_negatives)
 
 
 def test_the_best_hard_negatives_are_the_surest_and_all_different() -> None:
     texts = ["a moon", "the sea at night", "cold tea", "two doors", "a bell", "snow again", "no lamp", "old roads"]
-    found = [HardNegative("q", text, "", 1, number / 10) for number, text in enumerate(texts)]
-    copy = HardNegative("q", found[7].response + "!", "", 2, 0.65)
+    found = [Forgery("q", text, verdict=Verdict(1, number / 10)) for number, text in enumerate(texts)]
+    copy = Forgery("q", found[7].text + "!", verdict=Verdict(1, 0.65))
     kept = best([*found, copy], limit=4)
     assert kept == [found[7], found[6], found[5], found[4]]
 
@@ -243,13 +258,11 @@ async def test_screening_rejects_what_gains_nothing_without_the_other_texts(
 
 async def test_leave_one_out_finds_the_rule_that_matters(task: Task, model: Model, texts: list[Labelled]) -> None:
     made = await refined(task, model(), texts, leave_one_out=True)
-    worth = {item.text: item.contribution for item in made.principles.items}
-    assert all(found is not None and found.n == 40 for found in worth.values())
-    rule, other = worth[RULE], worth[task.principles[0]]
-    assert rule is not None
-    assert other is not None
-    assert rule.low > 0.2
-    assert other.estimate == 0
+    worth = {item.text: item for item in made.principles.items}
+    assert all(item.contribution_n == 40 for item in worth.values())
+    assert worth[RULE].contribution_ci is not None
+    assert worth[RULE].contribution_ci[0] > 0.2
+    assert worth[task.principles[0]].contribution == 0
 
 
 async def test_rules_that_add_nothing_are_dropped_when_that_is_no_worse(

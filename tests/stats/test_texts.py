@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import random
-from itertools import combinations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.metrics.pairwise import cosine_similarity
 
 from inkfire.stats.texts import (
     copied_share,
     distinct,
     is_mixed,
     is_refusal,
-    longest_common_substring,
     main_script,
-    mean_similarity,
     near_duplicates,
     script_mix,
     units,
@@ -56,27 +51,9 @@ def test_distinct_is_a_share(texts: list[str], n: int) -> None:
     assert 0 <= distinct(texts, n) <= 1
 
 
-@given(st.lists(st.text("abc春", min_size=2, max_size=6), min_size=2, max_size=6))
-def test_mean_similarity_against_sklearn(texts: list[str]) -> None:
-    rows = CountVectorizer(analyzer="char", ngram_range=(2, 2), lowercase=False).fit_transform(texts)
-    similarity = cosine_similarity(rows)
-    expected = sum(similarity[i, j] for i, j in combinations(range(len(texts)), 2)) / len(list(combinations(texts, 2)))
-    assert mean_similarity(texts) == pytest.approx(expected, abs=1e-9)
-
-
-def test_mean_similarity_of_little() -> None:
-    assert mean_similarity([]) == mean_similarity(["春节", "a", ""]) == 0
-    assert mean_similarity(["春节快乐"] * 3) == pytest.approx(1)
-
-
 def brute_force_lcs(a: str, b: str) -> int:
     pieces = {a[i:j] for i in range(len(a)) for j in range(i + 1, len(a) + 1)}
     return max((len(piece) for piece in pieces if piece in b), default=0)
-
-
-@given(few, few)
-def test_longest_common_substring(a: str, b: str) -> None:
-    assert longest_common_substring(a, b) == brute_force_lcs(a, b)
 
 
 @given(st.lists(few, max_size=4), st.lists(few, max_size=4), st.integers(0, 3))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from inkfire.errors import ModelCallError
 from inkfire.judge.examples import NO_EXAMPLES, Examples
@@ -25,20 +25,23 @@ from inkfire.tasks.task import Task
 EXCELLENT = 2.0
 """Weighted rating, of 1 to 3, from which a text is excellent (PAPER, evaluation)."""
 
-REASON = {"type": "string", "maxLength": 240}
-VERDICT_SCHEMA: JsonSchema = {
-    "type": "object",
-    "properties": {"reason": REASON, "judge": {"type": "integer", "enum": [0, 1]}},
-    "required": ["reason", "judge"],
-    "additionalProperties": False,
-}
 _DIMENSIONS = tuple(field.name for field in dataclasses.fields(Rating))
-RUBRIC_SCHEMA: JsonSchema = {
-    "type": "object",
-    "properties": {name: {"type": "integer", "enum": [1, 2, 3]} for name in _DIMENSIONS},
-    "required": list(_DIMENSIONS),
-    "additionalProperties": False,
-}
+
+
+def object_schema(**properties: Any) -> JsonSchema:
+    """The schema of a JSON object that has these properties and no others."""
+    required = list(properties)
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def text_schema(longest: int) -> JsonSchema:
+    """The schema of a string of at most so many characters."""
+    return {"type": "string", "maxLength": longest}
+
+
+REASON = text_schema(240)
+VERDICT_SCHEMA = object_schema(reason=REASON, judge={"type": "integer", "enum": [0, 1]})
+RUBRIC_SCHEMA = object_schema(**{name: {"type": "integer", "enum": [1, 2, 3]} for name in _DIMENSIONS})
 
 
 class NoAnswer(Exception):
@@ -71,41 +74,45 @@ async def ask(
 
 
 @dataclass(frozen=True)
-class PrincipledJudge:
-    """What judges by principles share. ``principles`` None judges by the task's own."""
+class PromptedJudge:
+    """What the judges share that ask a model with one of the task's prompts, their ``mode``.
 
+    ``principles`` None judges by the task's own. ``temperature`` is for those that write.
+    """
+
+    mode: ClassVar[str]
     task: Task
     llm: LLM
     principles: Principles | None = None
     examples: Examples = NO_EXAMPLES
     seed: int = 0
+    temperature: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return f"{self.mode}:{self.llm.name}"
 
     @property
     def rules(self) -> Principles:
         return self.principles or Principles.of(self.task.principles)
 
-    async def render(self, prompt: str, query: str, response: str) -> list[Message]:
+    async def render(self, query: str, response: str) -> list[Message]:
         examples = await self.examples.shown(query, response)
         rules = self.rules.texts
-        return self.task.render(prompt, query=query, response=response, principles=rules, examples=examples)
+        return self.task.render(self.mode, query=query, response=response, principles=rules, examples=examples)
 
     async def close(self) -> None:
         await self.llm.close()
 
 
-@dataclass(frozen=True)
-class VerdictJudge(PrincipledJudge):
+class VerdictJudge(PromptedJudge):
     """Writes a reason and then decides."""
 
-    temperature: float = 0.0
-
-    @property
-    def name(self) -> str:
-        return f"verdict:{self.llm.name}"
+    mode = "verdict"
 
     async def judge(self, query: str, response: str) -> Verdict:
         version = self.rules.version
-        messages = await self.render("verdict", query, response)
+        messages = await self.render(query, response)
         try:
             said = await ask(self.llm, messages, VERDICT_SCHEMA, temperature=self.temperature, seed=self.seed)
         except NoAnswer as failure:
@@ -113,45 +120,19 @@ class VerdictJudge(PrincipledJudge):
         return Verdict(said["judge"], reason=said["reason"], principles=version)
 
 
-@dataclass(frozen=True)
-class RubricJudge:
-    """Rates five dimensions 1 to 3 in one call; good when their weighted mean is at least 2."""
+class RubricJudge(PromptedJudge):
+    """Rates five dimensions 1 to 3 in one call; good when their weighted mean is at least 2. The rubric stands for the
+    principles."""
 
-    task: Task
-    llm: LLM
-    examples: Examples = NO_EXAMPLES
-    seed: int = 0
-    temperature: float = 0.0
-
-    @property
-    def name(self) -> str:
-        return f"rubric:{self.llm.name}"
-
-    async def rate(self, query: str, response: str) -> Rating:
-        """The five ratings.
-
-        Raises:
-            NoAnswer: the call failed for good, or its reply does not satisfy the schema.
-        """
-        examples = await self.examples.shown(query, response)
-        messages = self.task.render("rubric", query=query, response=response, examples=examples)
-        rated = await ask(
-            self.llm, messages, RUBRIC_SCHEMA, max_tokens=80, temperature=self.temperature, seed=self.seed
-        )
-        return Rating(**rated)
-
-    def weighted(self, rating: Rating) -> float:
-        """The rating in 1..3, weighted by the task's rubric."""
-        return sum(dimension.weight * float(getattr(rating, dimension.name)) for dimension in self.task.rubric)
+    mode = "rubric"
 
     async def judge(self, query: str, response: str) -> Verdict:
+        messages = await self.render(query, response)
+        sampling: dict[str, Any] = {"max_tokens": 80, "temperature": self.temperature, "seed": self.seed}
         try:
-            rating = await self.rate(query, response)
+            rated = await ask(self.llm, messages, RUBRIC_SCHEMA, **sampling)
         except NoAnswer as failure:
             return Verdict(None, unscored=str(failure))
-        weighted = self.weighted(rating)
-        said = ", ".join(f"{name} {getattr(rating, name)}" for name in _DIMENSIONS)
+        weighted: float = sum(dimension.weight * rated[dimension.name] for dimension in self.task.rubric)
+        said = ", ".join(f"{name} {rated[name]}" for name in _DIMENSIONS)
         return Verdict(1 if weighted >= EXCELLENT else 0, probability=(weighted - 1) / 2, reason=said)
-
-    async def close(self) -> None:
-        await self.llm.close()

@@ -19,22 +19,24 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 
-from inkfire.errors import DataError, InputError
+from inkfire.errors import InputError
 from inkfire.judge.base import Judge
 from inkfire.records import Label, Verdict
 from inkfire.stats.intervals import wilson
 
 Method = Literal["platt", "isotonic"]
-METHODS: tuple[Method, ...] = get_args(Method)
 
 MIN_LABELS = 10
 """Fewer scored labels than this are no fit."""
+
+BINS = 10
+"""Of the reliability curve."""
 
 _CLIP = 1e-9  # a probability of exactly 0 or 1 has no finite log-odds
 
@@ -58,6 +60,10 @@ class Calibration:
     steps: tuple[tuple[float, float], ...] = ()
     cost_false_good: float | None = None
 
+    def __post_init__(self) -> None:
+        if (self.method == "isotonic") != bool(self.steps):
+            raise ValueError(f"the calibration is neither platt nor isotonic with steps: {self.method!r}")
+
     def probability(self, raw: float) -> float:
         if self.method == "isotonic":
             at, height = np.array(self.steps).T
@@ -76,18 +82,6 @@ class Calibration:
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any], *, path: object = None) -> Calibration:
-        where = str(path) if path else None
-        needed = [field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING]
-        if missing := [name for name in needed if name not in data]:
-            raise DataError(f"the calibration has no {missing[0]!r}", path=where)
-        known = {field.name: data[field.name] for field in dataclasses.fields(cls) if field.name in data}
-        read = cls(**known | {"steps": tuple((float(x), float(p)) for x, p in data.get("steps", ()))})
-        if read.method not in METHODS or (read.method == "isotonic") != bool(read.steps):
-            raise DataError(f"the calibration is neither platt nor isotonic with steps: {read.method!r}", path=where)
-        return read
 
 
 @dataclass(frozen=True)
@@ -159,8 +153,7 @@ def _platt(x: Sequence[float], y: Sequence[int]) -> tuple[float, float]:
     """(slope, intercept); slope 0 where the judge ranks backwards."""
     from sklearn.linear_model import LogisticRegression
 
-    mean = math.fsum(x) / len(x)
-    spread = math.sqrt(math.fsum((value - mean) ** 2 for value in x) / len(x)) or 1.0
+    mean, spread = float(np.mean(x)), float(np.std(x)) or 1.0
     # Standardised, so that the weak default penalty means the same for every judge.
     model = LogisticRegression().fit([[(value - mean) / spread] for value in x], y)
     slope = float(model.coef_[0][0]) / spread
@@ -176,31 +169,26 @@ def _isotonic(x: Sequence[float], y: Sequence[int]) -> tuple[tuple[float, float]
     return tuple((float(a), float(b)) for a, b in zip(model.X_thresholds_, model.y_thresholds_, strict=True))
 
 
-def reliability(probabilities: Sequence[float], labels: Sequence[int], bins: int = 10) -> list[dict[str, Any]]:
-    """The reliability curve: bins of equal width that hold texts, with the mean P(Good) said and the share found.
+def reliability(probabilities: Sequence[float], labels: Sequence[int]) -> list[dict[str, Any]]:
+    """The reliability curve: of ten bins of equal width those that hold texts.
 
     Each has ``low``, ``high``, ``n``, ``said`` (the mean probability), ``found`` (the share of good texts) and
     ``found_ci`` (Wilson).
     """
-    inside: dict[int, list[tuple[float, int]]] = {}
-    for p, y in zip(probabilities, labels, strict=True):
-        inside.setdefault(min(int(p * bins), bins - 1), []).append((p, y))
-    return [
-        {
-            "low": index / bins,
-            "high": (index + 1) / bins,
-            "n": len(rows),
-            "said": math.fsum(p for p, _ in rows) / len(rows),
-            "found": sum(y for _, y in rows) / len(rows),
-            "found_ci": list(wilson(sum(y for _, y in rows), len(rows))),
-        }
-        for index, rows in sorted(inside.items())
-    ]
+    said, good = np.asarray(probabilities, float), np.asarray(labels, float)
+    of_bin = np.minimum((said * BINS).astype(int), BINS - 1)
+    curve = []
+    for number in map(int, np.unique(of_bin)):
+        inside = of_bin == number
+        n, hits = int(inside.sum()), float(good[inside].sum())
+        row = {"low": number / BINS, "high": (number + 1) / BINS, "n": n, "said": float(said[inside].mean())}
+        curve.append(row | {"found": hits / n, "found_ci": list(wilson(hits, n))})
+    return curve
 
 
-def expected_calibration_error(probabilities: Sequence[float], labels: Sequence[int], bins: int = 10) -> float:
+def expected_calibration_error(probabilities: Sequence[float], labels: Sequence[int]) -> float:
     """ECE (Naeini et al. 2015): the mean gap between said and found of :func:`reliability`, weighted by the bins' n."""
-    curve = reliability(probabilities, labels, bins)
+    curve = reliability(probabilities, labels)
     return math.fsum(row["n"] * abs(row["said"] - row["found"]) for row in curve) / len(labels)
 
 

@@ -19,7 +19,7 @@ import dataclasses
 import itertools
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -77,9 +77,10 @@ class Examples:
         good, bad = [await self._half(query, responses, label) for label in (1, 0)]
         return [row for pair in reversed(list(zip(good, bad, strict=False))) for row in pair]
 
-    async def pick_good(self, query: str, *responses: str) -> list[Labelled]:
-        """Good ones only, half as many, in the same order."""
-        return (await self._half(query, responses, 1))[::-1]
+    async def retrieve(self, query: str, *, exclude: str = "") -> list[Example]:
+        """Good ones only, half as many, in the same order: for a debate, whose agents are shown good texts only."""
+        nearest = await self._half(query, [exclude], 1)
+        return [Example(row.query, row.response) for row in reversed(nearest)]
 
     async def good_shares(self, texts: Sequence[Labelled]) -> list[float] | None:
         """For each text the share of good ones among those that :meth:`pick` shows before it (0.5 where there are
@@ -91,10 +92,8 @@ class Examples:
 
     async def shown(self, query: str, *responses: str) -> list[dict[str, Any]]:
         """:meth:`pick` as prompts see it."""
-        return [
-            {"query": row.query, "response": row.response, "label": row.label}
-            for row in await self.pick(query, *responses)
-        ]
+        picked = await self.pick(query, *responses)
+        return [{"query": row.query, "response": row.response, "label": row.label} for row in picked]
 
     def unshown(self, texts: Sequence[Labelled]) -> list[Labelled]:
         """``texts`` that meet a fixed choice as it is: those of other queries than its examples'.
@@ -104,9 +103,8 @@ class Examples:
         """
         if not self.n or self.choice != "fixed":
             return list(texts)
-        shown: set[str] = set()
-        for label in (0, 1):
-            shown.update([row.query for row in self._shuffled if row.label == label][: self.n // 2])
+        of_label = ([row.query for row in self._shuffled if row.label == label] for label in (0, 1))
+        shown = {query for queries in of_label for query in queries[: self.n // 2]}
         return [row for row in texts if row.query not in shown]
 
     async def _half(self, query: str, responses: Sequence[str], label: int) -> list[Labelled]:
@@ -139,35 +137,12 @@ class Examples:
         return [self.pool[number] for number in self._order]
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "n": self.n,
-            "choice": self.choice,
-            "seed": self.seed,
-            "pool": [to_json(row) for row in self.pool],
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Examples:
-        """The inverse of :meth:`to_json`; KeyError, TypeError or ValueError where it is not."""
-        if data["choice"] not in ("nearest", "fixed"):
-            raise ValueError(f"unknown choice of examples {data['choice']!r}")
-        return cls(tuple(Labelled(**row) for row in data["pool"]), data["n"], data["choice"], data["seed"])
+        pool = [to_json(row) for row in self.pool]
+        return {"n": self.n, "choice": self.choice, "seed": self.seed, "pool": pool}
 
 
 NO_EXAMPLES = Examples()
 
 
-@dataclass(frozen=True)
-class GoodExamples:
-    """The good ones of :class:`Examples`, half as many, for a debate, whose agents are shown good texts only."""
-
-    examples: Examples
-
-    async def retrieve(self, query: str, *, exclude: str = "") -> list[Example]:
-        return [Example(row.query, row.response) for row in await self.examples.pick_good(query, exclude)]
-
-
 def _is_item(row: Labelled, query: str, responses: Sequence[str]) -> bool:
-    return row.query == query or any(
-        row.response == response or near_duplicate(row.response, response) for response in responses
-    )
+    return row.query == query or any(near_duplicate(row.response, response) for response in responses)

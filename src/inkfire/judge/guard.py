@@ -12,8 +12,8 @@ query talks about itself is no hint: a card for a judge may say judge. The rules
 with probability 0, or unscored; either way it is logged and counted, and a policy that writes one gains nothing.
 
 Rules cannot know every disguise. A text with a single hint gets a second look, without the sentence that holds it. The
-rules are measured by an attack suite of which whole families were held out (``stress/injections.py``), and what they
-miss still meets the quoting of the prompts.
+rules are measured by an attack suite of which whole families were held out (``stress/``), and what they miss still
+meets the quoting of the prompts.
 """
 
 from __future__ import annotations
@@ -73,18 +73,20 @@ class Rules:
             "either": either,
             "alone": alone,
             # As an answer and not as a word of a sentence: in quotes, or standing alone.
+            "named": rf"(?:[\"'“‘「『]{either}[\"'”’」』]|{alone})",
             # As a sentence of its own, or all that is left in brackets.
             "apart": rf"{own}[)\]】」』\"”]*\s*(?:[.。!\n]|$)",
-            "named": rf"(?:[\"'“‘「『]{either}[\"'”’」』]|{alone})",
             "word": rf"{opened}(?:{either}|(?<![\d.])1(?![\d.])){closed}",
             "turn_tokens": TURN_TOKENS.pattern,
         }
         for name, alternatives in lists.words.items():
             words[name] = _filled(alternatives, words)
-        return cls(
-            {name: _compiled(alternatives, words) for name, alternatives in lists.plain.items()},
-            {name: _compiled(alternatives, words) for name, alternatives in lists.hints.items()},
-        )
+
+        def compiled(rules: Mapping[str, Sequence[str]]) -> dict[str, re.Pattern[str]]:
+            flags = re.IGNORECASE | re.MULTILINE
+            return {name: re.compile(_filled(alternatives, words), flags) for name, alternatives in rules.items()}
+
+        return cls(compiled(lists.plain), compiled(lists.hints))
 
 
 def _any(alternatives: Iterable[str]) -> str:
@@ -93,10 +95,6 @@ def _any(alternatives: Iterable[str]) -> str:
 
 def _filled(alternatives: Sequence[str], words: Mapping[str, str]) -> str:
     return re.sub(r"@(\w+)@", lambda name: words[name[1]], _any(alternatives))
-
-
-def _compiled(alternatives: Sequence[str], words: Mapping[str, str]) -> re.Pattern[str]:
-    return re.compile(_filled(alternatives, words), re.IGNORECASE | re.MULTILINE)
 
 
 def _alone(answer: str) -> str:

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inkfire.errors import ModelCallError
-from inkfire.judge.answers import PrincipledJudge
+from inkfire.judge.answers import PromptedJudge
 from inkfire.llm.base import Sampling, TokenLogprob
 from inkfire.records import Verdict
 
@@ -44,41 +44,33 @@ def read_answer(alternatives: Sequence[TokenLogprob], good: str, bad: str) -> An
     A variant is a token that, stripped and in lower case, is a beginning of exactly one of the words. A word that does
     not occur has at most the smallest probability listed: that bound stands in for it.
     """
-    masses = [_mass(alternatives, word, other) for word, other in ((good, bad), (bad, good))]
-    if not any(masses):
-        return None
-    bound = math.exp(min(alternative.logprob for alternative in alternatives))
-    for_good, for_bad = (mass or bound for mass in masses)
-    return Answer(math.log(for_good) - math.log(for_bad), sum(masses))
-
-
-def _mass(alternatives: Sequence[TokenLogprob], word: str, other: str) -> float:
-    word, other = word.casefold(), other.casefold()
-    total = 0.0
+    good, bad = good.casefold(), bad.casefold()
+    for_good = for_bad = 0.0
     for alternative in alternatives:
         token = alternative.token.strip().casefold()
-        if token and word.startswith(token) and not other.startswith(token):
-            total += math.exp(alternative.logprob)
-    return total
+        if token and good.startswith(token) != bad.startswith(token):
+            probability = math.exp(alternative.logprob)
+            for_good += probability if good.startswith(token) else 0
+            for_bad += probability if bad.startswith(token) else 0
+    if not for_good and not for_bad:
+        return None
+    bound = math.exp(min(alternative.logprob for alternative in alternatives))
+    return Answer(math.log(for_good or bound) - math.log(for_bad or bound), for_good + for_bad)
 
 
-@dataclass(frozen=True)
-class LogprobJudge(PrincipledJudge):
+class LogprobJudge(PromptedJudge):
     """Asks for one word.
 
     Its probability is the model's own, biased one: calibrate it (``calibration.py``) before its label means something.
     """
 
-    @property
-    def name(self) -> str:
-        return f"logprob:{self.llm.name}"
+    mode = "logprob"
 
     async def judge(self, query: str, response: str) -> Verdict:
         version = self.rules.version
-        messages = await self.render("logprob", query, response)
-        sampling = Sampling(max_tokens=1, top_logprobs=TOP_LOGPROBS, seed=self.seed)
+        messages = await self.render(query, response)
         try:
-            reply = await self.llm.chat(messages, sampling=sampling)
+            reply = await self.llm.chat(messages, sampling=self.sampling)
         except ModelCallError as error:
             return Verdict(None, unscored=str(error), principles=version)
         if not reply.logprobs or not reply.logprobs[0]:
@@ -88,6 +80,9 @@ class LogprobJudge(PrincipledJudge):
             mass = 0.0 if answer is None else answer.mass
             why = f"{self.task.good} and {self.task.bad} together have probability {mass:.2f}"
             return Verdict(None, unscored=why, principles=version)
-        return Verdict(
-            1 if answer.log_odds >= 0 else 0, probability=1 / (1 + math.exp(-answer.log_odds)), principles=version
-        )
+        probability = 1 / (1 + math.exp(-answer.log_odds))
+        return Verdict(1 if answer.log_odds >= 0 else 0, probability=probability, principles=version)
+
+    @property
+    def sampling(self) -> Sampling:
+        return Sampling(max_tokens=1, top_logprobs=TOP_LOGPROBS, seed=self.seed)

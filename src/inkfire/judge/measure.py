@@ -19,7 +19,7 @@ from inkfire.judge.calibration import Calibration, brier_score, expected_calibra
 from inkfire.records import Labelled, Verdict
 from inkfire.stats.agreement import binary_metrics
 from inkfire.stats.intervals import FEW, auc_difference, bootstrap_auc, within_cluster_auc
-from inkfire.stats.twins import length_matched, ngram_cv_scores
+from inkfire.stats.twins import length_auc, length_matched, ngram_cv_scores
 
 WITHIN = 30
 """Queries with texts of both labels from which on a judge as a reward is judged by its AUC within queries."""
@@ -39,22 +39,16 @@ def measure(labelled: Sequence[Labelled], verdicts: Sequence[Verdict], *, seed: 
     probabilities; ``n``, ``scored``, ``unscored``, ``n_queries``. Unscored texts are counted and left out. What cannot
     be computed (one class only) is None.
     """
-    rows = [
-        (row, verdict, score)
-        for row, verdict in zip(labelled, verdicts, strict=True)
-        if (score := raw_score(verdict)) is not None
-    ]
-    out: dict[str, Any] = {"n": len(labelled), "scored": len(rows), "unscored": len(labelled) - len(rows)}
-    if not rows:
+    texts, told = _scored(labelled, verdicts)
+    out: dict[str, Any] = {"n": len(labelled), "scored": len(texts), "unscored": len(labelled) - len(texts)}
+    if not texts:
         return out
-    labels = [row.label for row, _, _ in rows]
-    says = [int(verdict.label == 1) for _, verdict, _ in rows]
-    scores = [score for _, _, score in rows]
-    clusters = [row.query for row, _, _ in rows]
+    labels, clusters = [row.label for row in texts], [row.query for row in texts]
+    says, scores = [int(verdict.label == 1) for verdict in told], [raw_score(verdict) or 0.0 for verdict in told]
     out |= {"n_queries": len(set(clusters)), "says_good": sum(says) / len(says)}
     out |= binary_metrics(labels, says, clusters, seed) | {"n": len(labelled)}
-    out |= _auc("auc", labels, scores, clusters, seed)
-    out |= _auc("length_auc", labels, [float(len(row.response)) for row, _, _ in rows], clusters, seed)
+    out |= bootstrap_auc(labels, scores, clusters, seed).named("auc")
+    out |= length_auc(texts, seed).named("length_auc")
     within, ties = within_cluster_auc(labels, scores, clusters)
     out |= within.named("auc_within_query")
     out |= {"n_within_query": within.clusters, "ties_within_query": ties if within.clusters else None}
@@ -80,36 +74,33 @@ def measure_twins(
     without the model, a vote of the nearest neighbours (Cover and Hart 1967), and ``auc_minus_examples_auc`` is by how
     much the judge ranks better, paired. What cannot be computed is None.
     """
-    rows = [
-        (row, verdict, score, share)
-        for row, verdict, share in zip(
-            labelled, verdicts, [0.0] * len(labelled) if good_shares is None else good_shares, strict=True
-        )
-        if (score := raw_score(verdict)) is not None
-    ]
-    texts = [row for row, _, _, _ in rows]
+    texts, told = _scored(labelled, verdicts)
     labels, clusters = [row.label for row in texts], [row.query for row in texts]
-    says, scores = [int(verdict.label == 1) for _, verdict, _, _ in rows], [score for _, _, score, _ in rows]
-    lengths = [float(len(row.response)) for row in texts]
-    ngrams = ngram_cv_scores(texts, seed=seed) or []
-    kept = length_matched(texts, seed)
-    twins = [("length_auc", lengths), ("ngram_auc", ngrams)]
+    says, scores = [int(verdict.label == 1) for verdict in told], [raw_score(verdict) or 0.0 for verdict in told]
+    twins = {"ngram_auc": ngram_cv_scores(texts, seed=seed)}
     out: dict[str, Any] = {}
     if good_shares is not None:
-        shares = [share for _, _, _, share in rows]
-        twins.append(("examples_auc", shares))
-        out |= _auc_minus_examples(labels, scores, shares, clusters, seed)
-    for name, values in twins[1:]:  # the first is among the metrics of measure
+        shares = [share for share, verdict in zip(good_shares, verdicts, strict=True) if verdict.scored]
+        twins["examples_auc"] = shares
+        out |= auc_difference(labels, shares, scores, clusters, seed=seed).named("auc_minus_examples_auc")
+    for name, values in twins.items():
         out |= _auc(name, labels, values, clusters, seed)
+    kept = length_matched(texts, seed)
     out["n_length_matched"] = len(kept)
-    within = [labels[i] for i in kept], [clusters[i] for i in kept]
-    rates = binary_metrics(within[0], [says[i] for i in kept], within[1], seed)
+    labels, clusters = [labels[i] for i in kept], [clusters[i] for i in kept]
+    rates = binary_metrics(labels, [says[i] for i in kept], clusters, seed)
     for name in ("accuracy", "balanced_accuracy"):
         out |= {f"{name}_length_matched{end}": rates[f"{name}{end}"] for end in ("", "_ci")}
-    for name, values in (("auc", scores), *twins):
-        of_slice = [values[i] for i in kept] if values else []
-        out |= _auc(f"{name}_length_matched", within[0], of_slice, within[1], seed)
+    lengths = [float(len(row.response)) for row in texts]
+    for name, values in {"auc": scores, "length_auc": lengths, **twins}.items():
+        of_slice = values and [values[i] for i in kept]
+        out |= _auc(f"{name}_length_matched", labels, of_slice, clusters, seed)
     return out
+
+
+def _scored(labelled: Sequence[Labelled], verdicts: Sequence[Verdict]) -> tuple[list[Labelled], list[Verdict]]:
+    both = [(row, verdict) for row, verdict in zip(labelled, verdicts, strict=True) if verdict.scored]
+    return [row for row, _ in both], [verdict for _, verdict in both]
 
 
 def measure_both(
@@ -134,21 +125,11 @@ def measure_both(
 
 
 def _auc(
-    name: str, labels: Sequence[int], scores: Sequence[float], clusters: Sequence[str], seed: int
+    name: str, labels: Sequence[int], scores: Sequence[float] | None, clusters: Sequence[str], seed: int
 ) -> dict[str, Any]:
-    """An AUC under its name with ``NAME_ci``; None with one class only or without scores."""
-    if not scores or not 0 < sum(labels) < len(labels):
+    if scores is None:
         return {name: None, f"{name}_ci": None}
-    return bootstrap_auc(labels, scores, clusters, seed=seed).named(name)
-
-
-def _auc_minus_examples(
-    labels: Sequence[int], scores: Sequence[float], shares: Sequence[float], clusters: Sequence[str], seed: int
-) -> dict[str, Any]:
-    name = "auc_minus_examples_auc"
-    if not 0 < sum(labels) < len(labels):
-        return {name: None, f"{name}_ci": None}
-    return auc_difference(labels, shares, scores, clusters, seed=seed).named(name)
+    return bootstrap_auc(labels, scores, clusters, seed).named(name)
 
 
 def why_refused(measured: Mapping[str, Any] | None) -> str | None:

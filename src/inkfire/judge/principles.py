@@ -13,17 +13,19 @@ S_G, the generator's flaw strategies, has the same form.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from inkfire.errors import DataError, InputError
 from inkfire.files.jsonl import atomic
-from inkfire.records import text_id
+from inkfire.records import text_id, to_json
 from inkfire.settings import Strict, load_toml
 from inkfire.stats.intervals import Interval
 
@@ -35,108 +37,15 @@ Origin = Literal["task", "adversarial", "reflection", "hand"]
 
 @dataclass(frozen=True, slots=True)
 class Principle:
-    """One rule.
+    """One rule, with the field names of principles.toml and judge.json.
 
     ``origin`` is the phase that proposed it (``task``: it came with the task); ``round`` counts from 1, 0 is before
     refinement. ``because`` are the ids (``text_id`` of the response) of the counter-examples that led to it, ``why``
     what was said of them. ``effect`` is the change of AUC on the validation texts by the candidate set that brought the
-    rule in; ``contribution`` what the set's AUC there loses without the rule; ``tokens`` what it adds to a prompt.
-    None: not measured.
+    rule in; ``contribution`` what the set's AUC there loses without the rule, each with its interval and number of
+    texts; ``tokens`` what the rule adds to a prompt. None: not measured.
     """
 
-    text: str
-    origin: Origin = "task"
-    round: int = 0
-    because: tuple[str, ...] = ()
-    why: str = ""
-    effect: Interval | None = None
-    contribution: Interval | None = None
-    tokens: int | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Flat, as in principles.toml: an interval is NAME, NAME_ci and NAME_n."""
-        out: dict[str, Any] = {"text": self.text, "origin": self.origin, "round": self.round}
-        out |= {"because": list(self.because), "why": self.why}
-        for name in ("effect", "contribution"):
-            found: Interval | None = getattr(self, name)
-            out |= {
-                name: found and found.estimate,
-                f"{name}_ci": found and [found.low, found.high],
-                f"{name}_n": found and found.n,
-            }
-        return out | {"tokens": self.tokens}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Principle:
-        """The inverse of :meth:`to_json`; what is not measured may be missing."""
-        intervals: dict[str, Any] = {}
-        for name in ("effect", "contribution"):
-            if data.get(name) is not None:
-                low, high = data[f"{name}_ci"]
-                intervals[name] = Interval(data[name], low, high, data[f"{name}_n"])
-        because = tuple(data["because"])
-        return cls(
-            data["text"],
-            data["origin"],
-            data["round"],
-            because,
-            data.get("why", ""),
-            **intervals,
-            tokens=data.get("tokens"),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Principles:
-    """A set of rules. ``parent`` is the version it was made from, empty for a first set."""
-
-    items: tuple[Principle, ...]
-    parent: str = ""
-
-    def __post_init__(self) -> None:
-        if not 1 <= len(self.items) <= LIMIT:
-            raise InputError(f"a set holds 1 to {LIMIT} principles, not {len(self.items)}")
-
-    @classmethod
-    def of(cls, texts: Sequence[str]) -> Principles:
-        """A first set, as a task brings it."""
-        return cls(tuple(Principle(text) for text in texts))
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        return tuple(item.text for item in self.items)
-
-    @property
-    def version(self) -> str:
-        return text_id("\n".join(self.texts))
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "version": self.version,
-            "parent": self.parent,
-            "principles": [item.to_json() for item in self.items],
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Principles:
-        return cls(tuple(Principle.from_json(item) for item in data["principles"]), parent=data["parent"])
-
-    def write(self, path: Path, *, task: str) -> None:
-        """Write a file that a person can read and edit."""
-        on_one_line = "".join(letter if letter.isprintable() else " " for letter in task)
-        head = (
-            f"# The rules by which the judge of {on_one_line} tells good from bad, at most {LIMIT}.\n"
-            "# Edit them freely: the version is computed from the texts when the file is read.\n"
-        )
-        parts = [head + tomli_w.dumps({"task": task, "version": self.version, "parent": self.parent})]
-        for item in self.items:  # each on its own: tomli_w puts an array of short tables into inline ones
-            known = {key: value for key, value in item.to_json().items() if value not in (None, "")}
-            parts.append("[[principles]]\n" + tomli_w.dumps(known))
-        with atomic(path) as file:
-            file.write("\n".join(parts).encode("utf-8", "replace"))  # a lone surrogate has no form in a file
-
-
-class _Rule(Strict):
     text: Annotated[str, Field(min_length=1)]
     origin: Origin = "hand"
     round: Annotated[int, Field(ge=0)] = 0
@@ -150,19 +59,68 @@ class _Rule(Strict):
     contribution_n: int | None = None
     tokens: int | None = None
 
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
+    def __post_init__(self) -> None:
         for name in ("effect", "contribution"):
             if len({getattr(self, f"{name}{end}") is None for end in ("", "_ci", "_n")}) > 1:
                 raise ValueError(f"{name}, {name}_ci and {name}_n go together")
-        return self
+
+    def measured(self, name: Literal["effect", "contribution"], found: Interval) -> Principle:
+        """The rule with one of its numbers, to four digits; as it is where nothing could be computed."""
+        if math.isnan(found.estimate):
+            return self
+        interval = (round(found.low, 4), round(found.high, 4))
+        numbers = {name: round(found.estimate, 4), f"{name}_ci": interval, f"{name}_n": found.n}
+        return dataclasses.replace(self, **numbers)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Principles:
+    """A set of rules. ``parent`` is the version it was made from, empty for a first set."""
+
+    items: Annotated[tuple[Principle, ...], Field(alias="principles")]
+    parent: str = ""
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.items) <= LIMIT:
+            raise InputError(f"a set holds 1 to {LIMIT} principles, not {len(self.items)}")
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> Principles:
+        """A first set, as a task brings it."""
+        return cls(tuple(Principle(text, origin="task") for text in texts))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return tuple(item.text for item in self.items)
+
+    @property
+    def version(self) -> str:
+        return text_id("\n".join(self.texts))
+
+    def to_json(self) -> dict[str, Any]:
+        rules = [to_json(item) for item in self.items]
+        return {"version": self.version, "parent": self.parent, "principles": rules}
+
+    def write(self, path: Path, *, task: str) -> None:
+        """Write a file that a person can read and edit."""
+        on_one_line = "".join(letter if letter.isprintable() else " " for letter in task)
+        head = (
+            f"# The rules by which the judge of {on_one_line} tells good from bad, at most {LIMIT}.\n"
+            "# Edit them freely: the version is computed from the texts when the file is read.\n"
+        )
+        parts = [head + tomli_w.dumps({"task": task, "version": self.version, "parent": self.parent})]
+        for item in self.items:  # each on its own: tomli_w puts an array of short tables into inline ones
+            known = {key: value for key, value in to_json(item).items() if value not in (None, "")}
+            parts.append("[[principles]]\n" + tomli_w.dumps(known))
+        with atomic(path) as file:
+            file.write("\n".join(parts).encode("utf-8", "replace"))  # a lone surrogate has no form in a file
 
 
 class _File(Strict):
     task: str = ""
     version: str = ""
     parent: str = ""
-    principles: Annotated[tuple[_Rule, ...], Field(min_length=1, max_length=LIMIT)]
+    principles: Annotated[tuple[Principle, ...], Field(min_length=1, max_length=LIMIT)]
 
 
 def read_principles(path: str | Path) -> Principles:
@@ -172,6 +130,6 @@ def read_principles(path: str | Path) -> Principles:
         DataError: no such file, not TOML, an unknown key, or not 1 to 10 rules.
     """
     file = load_toml(path, _File, error=DataError)
-    read = Principles(tuple(Principle.from_json(rule.model_dump()) for rule in file.principles))
+    read = Principles(file.principles, parent=file.parent)
     edited = bool(file.version) and file.version != read.version
-    return Principles(read.items, parent=file.version if edited else file.parent)
+    return dataclasses.replace(read, parent=file.version) if edited else read

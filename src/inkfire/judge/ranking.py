@@ -10,39 +10,20 @@ of order flips. Beside the accuracy stands what length alone gets right.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
-from inkfire.judge.answers import REASON, NoAnswer, ask
-from inkfire.judge.examples import NO_EXAMPLES, Examples
-from inkfire.judge.principles import Principles
-from inkfire.llm.base import LLM, JsonSchema
+from inkfire.judge.answers import REASON, NoAnswer, PromptedJudge, ask, object_schema
 from inkfire.records import Comparison, Preference
-from inkfire.stats.twins import LENGTH_MATCHED, rate
-from inkfire.tasks.task import Task
+from inkfire.stats.twins import like_length, rate
 
-WINNER_SCHEMA: JsonSchema = {
-    "type": "object",
-    "properties": {"reason": REASON, "winner": {"type": "string", "enum": ["A", "B"]}},
-    "required": ["reason", "winner"],
-    "additionalProperties": False,
-}
+WINNER_SCHEMA = object_schema(reason=REASON, winner={"type": "string", "enum": ["A", "B"]})
 _RIGHT = {"a": 1.0, "tie": 0.5, "b": 0.0}
 
 
-@dataclass(frozen=True)
-class PairwiseJudge:
+class PairwiseJudge(PromptedJudge):
     """Compares two responses in both orders; a judge that prefers a place and not a text makes a tie."""
 
-    task: Task
-    llm: LLM
-    principles: Principles | None = None
-    examples: Examples = NO_EXAMPLES
-    seed: int = 0
-
-    @property
-    def name(self) -> str:
-        return f"pairwise:{self.llm.name}"
+    mode = "pairwise"
 
     async def compare(self, query: str, a: str, b: str) -> Comparison:
         examples = await self.examples.shown(query, a, b)
@@ -57,12 +38,9 @@ class PairwiseJudge:
         return Comparison("a" if first["winner"] == "A" else "b", reason=first["reason"])
 
     async def _ask(self, query: str, a: str, b: str, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        rules = (self.principles or Principles.of(self.task.principles)).texts
-        messages = self.task.render("pairwise", query=query, a=a, b=b, principles=rules, examples=examples)
+        rules = self.rules.texts
+        messages = self.task.render(self.mode, query=query, a=a, b=b, principles=rules, examples=examples)
         return await ask(self.llm, messages, WINNER_SCHEMA, seed=self.seed)
-
-    async def close(self) -> None:
-        await self.llm.close()
 
 
 def measure_pairs(pairs: Sequence[Preference], comparisons: Sequence[Comparison]) -> dict[str, Any]:
@@ -73,15 +51,14 @@ def measure_pairs(pairs: Sequence[Preference], comparisons: Sequence[Comparison]
     twin. Intervals are clustered by query. Unscored pairs are counted and left out.
     """
     rows = [(pair, said) for pair, said in zip(pairs, comparisons, strict=True) if said.winner is not None]
-    low, high = LENGTH_MATCHED
-    matched = [row for row in rows if low * len(row[0].rejected) <= len(row[0].chosen) <= high * len(row[0].rejected)]
+    matched = [row for row in rows if like_length(row[0])]
     out: dict[str, Any] = {"n": len(pairs), "scored": len(rows), "unscored": len(pairs) - len(rows)}
     out |= _accuracies(rows, "")
-    queries, places = [pair.query for pair, _ in rows], [said.place for _, said in rows]
-    flipped = [(place == 1, query) for place, query in zip(places, queries, strict=True) if place is not None]
+    queries = [pair.query for pair, _ in rows]
+    flips = [(pair.query, said.place == 1) for pair, said in rows if said.place is not None]
     out |= {"ties": sum(said.winner == "tie" for _, said in rows)}
-    out |= rate("order_flip_rate", [place is not None for place in places], queries)
-    out |= rate("first_place_rate", [first for first, _ in flipped], [query for _, query in flipped])
+    out |= rate("order_flip_rate", [said.place is not None for _, said in rows], queries)
+    out |= rate("first_place_rate", [first for _, first in flips], [query for query, _ in flips])
     out |= {"n_length_matched": len(matched)} | _accuracies(matched, "_length_matched")
     return out | rate("longer_wins", [len(pair.chosen) > len(pair.rejected) for pair, _ in rows], queries)
 

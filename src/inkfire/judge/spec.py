@@ -24,7 +24,7 @@ from inkfire.files.jsonl import parse_json, write_json
 from inkfire.judge.answers import RubricJudge, VerdictJudge
 from inkfire.judge.base import Judge, judge_many
 from inkfire.judge.calibration import MIN_LABELS, CalibratedJudge, Calibration, Method, fit_calibration
-from inkfire.judge.examples import NO_EXAMPLES, Choice, Examples, GoodExamples
+from inkfire.judge.examples import NO_EXAMPLES, Choice, Examples
 from inkfire.judge.guard import Guarded
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.measure import measure_both
@@ -33,12 +33,13 @@ from inkfire.judge.votes import VotingJudge
 from inkfire.llm import loop
 from inkfire.llm.base import LLM
 from inkfire.llm.ledger import Ledger
-from inkfire.records import Labelled, Verdict
-from inkfire.settings import settings
+from inkfire.records import Labelled, Verdict, to_json
+from inkfire.settings import from_json, settings
 from inkfire.tasks.task import Task, load_task
 
 Mode = Literal["verdict", "logprob", "rubric", "debate"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+_PROMPTED = {judge.mode: judge for judge in (VerdictJudge, LogprobJudge, RubricJudge)}
 _FILE = "judge.json"
 
 
@@ -177,32 +178,16 @@ class JudgeSpec:
 
     def foreign(self, other: JudgeSpec) -> str | None:
         """What ``other`` has in another way, so that its calibration is not this judge's; None where it may be."""
-        for what, mine, theirs in (
-            ("model", self.model, other.model),
-            ("mode", self.mode, other.mode),
-            ("number of votes", self.votes, other.votes),
-            ("principle set", self.rules.version, other.rules.version),
-        ):
-            if mine != theirs:
-                return what
-        return None
+        mine, theirs = ((one.model, one.mode, one.votes, one.rules.version) for one in (self, other))
+        names = ("model", "mode", "number of votes", "principle set")
+        return next((name for name, a, b in zip(names, mine, theirs, strict=True) if a != b), None)
 
     def save(self, folder: Path) -> Path:
         """Write folder/judge.json and return its path."""
         path = folder / _FILE
-        write_json(
-            path,
-            {
-                "task": self.task,
-                "model": self.model,
-                "mode": self.mode,
-                "principles": self.principles and self.principles.to_json(),
-                "examples": self.examples.to_json() if self.examples else None,
-                "votes": self.votes,
-                "calibration": self.calibration and self.calibration.to_json(),
-                "measured": self.measured and dict(self.measured),
-            },
-        )
+        principles = self.principles and self.principles.to_json()
+        examples = self.examples.to_json() if self.examples else None
+        write_json(path, to_json(self) | {"principles": principles, "examples": examples})
         return path
 
     @classmethod
@@ -218,24 +203,10 @@ class JudgeSpec:
             data = parse_json(path.read_text(encoding="utf-8"), path=path)
         except OSError:
             raise DataError("no such file; a judge's folder holds judge.json", path=path) from None
-        try:
-            if data["mode"] not in MODES:
-                raise ValueError(f"unknown mode {data['mode']!r}")
-            rules, calibration = data["principles"], data["calibration"]
-            return cls(
-                task=data["task"],
-                model=data["model"],
-                mode=data["mode"],
-                principles=Principles.from_json(rules) if rules else None,
-                examples=Examples.from_json(data["examples"]) if data["examples"] else NO_EXAMPLES,
-                votes=data.get("votes", 1),
-                calibration=Calibration.from_json(calibration, path=path) if calibration else None,
-                measured=data["measured"],
-            )
-        except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
-            if isinstance(error, DataError):
-                raise
-            raise DataError(f"not a saved judge ({type(error).__name__}: {error})", path=path) from None
+        try:  # what is null has its default
+            return from_json({name: value for name, value in data.items() if value is not None}, cls)
+        except (AttributeError, InputError) as error:
+            raise DataError(f"not a saved judge ({error})", path=path) from None
 
 
 def load_judge(folder: str | Path, *, ledger: Ledger | None = None, base_url: str | None = None) -> Judge:
@@ -269,23 +240,16 @@ def build_judge(
         InputError: an unknown mode, or votes of a mode that does not vary.
         TaskError: examples for a mode whose prompt shows none.
     """
+    if mode not in MODES:
+        raise InputError(f"unknown mode {mode!r}; the modes are {', '.join(MODES)}")
     if examples:
         task.check_examples(prompt_of(mode))
-    judge = _build_one(mode, task, llm, principles, examples)
+    if mode == "debate":
+        judge: Judge = Debate(task, llm, retriever=examples if examples else None)
+    else:
+        judge = _PROMPTED[mode](task, llm, principles, examples)
     voting = judge if votes == 1 else VotingJudge.of(judge, votes)
     return Guarded(voting, task) if guarded else voting
-
-
-def _build_one(mode: str, task: Task, llm: LLM, principles: Principles | None, examples: Examples) -> Judge:
-    if mode == "verdict":
-        return VerdictJudge(task, llm, principles, examples)
-    if mode == "logprob":
-        return LogprobJudge(task, llm, principles, examples)
-    if mode == "rubric":
-        return RubricJudge(task, llm, examples)
-    if mode == "debate":
-        return Debate(task, llm, retriever=GoodExamples(examples) if examples else None)
-    raise InputError(f"unknown mode {mode!r}; the modes are {', '.join(MODES)}")
 
 
 def prompt_of(mode: str) -> str:

@@ -13,9 +13,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from inkfire.errors import ModelCallError
 from inkfire.judge.calibration import raw_score
-from inkfire.judge.logprob import TOP_LOGPROBS, LogprobJudge
+from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import Principle, Principles
-from inkfire.llm.base import Sampling
 from inkfire.records import Labelled, Verdict
 from inkfire.refine.acceptance import Decision
 from inkfire.stats.intervals import Interval, auc_difference
@@ -40,37 +39,19 @@ async def leave_one_out(
     """
     if len(principles.items) < 2:
         return principles
-    whole = await judge(principles)
+    labels, queries = [text.label for text in texts], [text.query for text in texts]
+    whole = [raw_score(verdict) for verdict in await judge(principles)]
     items: list[Principle] = []
     for index, item in enumerate(principles.items):
-        measured = _contribution(texts, whole, await judge(without(principles, index)), seed)
-        items.append(dataclasses.replace(item, contribution=measured))
+        lacking = [raw_score(verdict) for verdict in await judge(without(principles, index))]
+        items.append(item.measured("contribution", auc_difference(labels, lacking, whole, queries, seed=seed)))
     return dataclasses.replace(principles, items=tuple(items))
-
-
-def _contribution(
-    texts: Sequence[Labelled], whole: Sequence[Verdict], left: Sequence[Verdict], seed: int
-) -> Interval | None:
-    rows = [
-        (text.label, lacking, full, text.query)
-        for text, full, lacking in zip(texts, map(raw_score, whole), map(raw_score, left), strict=True)
-        if full is not None and lacking is not None
-    ]
-    if not 0 < sum(row[0] for row in rows) < len(rows):
-        return None
-    return _rounded(auc_difference(*(list(column) for column in zip(*rows, strict=True)), seed=seed))
-
-
-def _rounded(found: Interval) -> Interval:
-    return Interval(round(found.estimate, 4), round(found.low, 4), round(found.high, 4), found.n)
 
 
 def with_effect(candidate: Principles, before: Principles, decision: Decision) -> Principles:
     """An accepted set: the rules that are new in it carry the effect of the whole change."""
-    effect = _rounded(Interval(decision.effect, *decision.effect_ci, decision.n))
-    items = [
-        item if item.text in before.texts else dataclasses.replace(item, effect=effect) for item in candidate.items
-    ]
+    effect = Interval(decision.effect, *decision.effect_ci, decision.n)
+    items = [item if item.text in before.texts else item.measured("effect", effect) for item in candidate.items]
     return dataclasses.replace(candidate, items=tuple(items))
 
 
@@ -85,9 +66,8 @@ async def count_tokens(judge: LogprobJudge, text: Labelled) -> Principles:
         return principles
 
     async def prompt_tokens(rules: Principles) -> int:
-        messages = await dataclasses.replace(judge, principles=rules).render("logprob", text.query, text.response)
-        sampling = Sampling(max_tokens=1, top_logprobs=TOP_LOGPROBS, seed=judge.seed)
-        return (await judge.llm.chat(messages, sampling=sampling)).usage.prompt_tokens
+        messages = await dataclasses.replace(judge, principles=rules).render(text.query, text.response)
+        return (await judge.llm.chat(messages, sampling=judge.sampling)).usage.prompt_tokens
 
     try:
         whole = await prompt_tokens(principles)

@@ -14,6 +14,7 @@ from typing import Any
 
 from inkfire.files.jsonl import read_jsonl
 from inkfire.judge.principles import Principle, Principles, read_principles
+from inkfire.records import to_json
 
 REWORDED = 0.6
 """Share of characters in common (difflib's ratio) from which a dropped and a new rule count as one, reworded."""
@@ -71,39 +72,33 @@ def _reworded(gone: Sequence[Principle], fresh: Sequence[Principle]) -> Iterator
         for i, before in enumerate(gone)
         for j, after in enumerate(fresh)
     ]
-    used_before: set[int] = set()
-    used_after: set[int] = set()
+    used: set[tuple[str, int]] = set()
     for ratio, i, j in sorted(alike, key=lambda row: (-row[0], row[1], row[2])):
-        if ratio >= REWORDED and i not in used_before and j not in used_after:
-            used_before.add(i)
-            used_after.add(j)
+        if ratio >= REWORDED and used.isdisjoint(pair := {("gone", i), ("fresh", j)}):
+            used |= pair
             yield gone[i], fresh[j]
 
 
 def _about(principles: Principles) -> dict[str, Any]:
     costs = [item.tokens for item in principles.items if item.tokens is not None]
-    known = len(costs) == len(principles.items)
-    return {
-        "version": principles.version,
-        "rules": len(principles.items),
-        "tokens": sum(costs) if known else None,
-    }
+    n = len(principles.items)
+    return {"version": principles.version, "rules": n, "tokens": sum(costs) if len(costs) == n else None}
 
 
 def _record(item: Principle, where: RuleSet) -> dict[str, Any]:
     known = where.counterexamples
-    return item.to_json() | {"counterexamples": [known[one] for one in item.because if one in known]}
+    return to_json(item) | {"counterexamples": [known[one] for one in item.because if one in known]}
 
 
 def _dropped(item: Principle, a: RuleSet, b: RuleSet) -> dict[str, Any]:
     """The round of ``b``'s run whose accepted candidate first lacks the rule."""
+    found: dict[str, Any] = dict.fromkeys(("round", "effect", "effect_ci", "effect_n"))
     present = set(a.principles.texts)
     for row in b.history:
         if row.get("accepted"):
             texts = {rule["text"] for rule in row["candidate"]["principles"]}
             if item.text in present - texts:
                 found = {name: row[name] for name in ("round", "effect", "effect_ci")} | {"effect_n": row["n"]}
-                return {"text": item.text, "origin": item.origin} | found
+                break
             present = texts
-    unknown = dict.fromkeys(("round", "effect", "effect_ci", "effect_n"))
-    return {"text": item.text, "origin": item.origin} | unknown
+    return {"text": item.text, "origin": item.origin} | found

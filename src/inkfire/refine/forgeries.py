@@ -8,43 +8,39 @@ says what the flaw is. The judge under refinement (the Detector) reads it withou
 
 A small Generator sometimes writes a fine text, or none. A text that is empty, far too long, in another script than the
 task's or a copy of the query is no forgery and is dropped, and counted.
+
+The best of those that fooled the judge are its *hard negatives*, shown to it again each round; those that still fool it
+are reflected on. They are the Generator's claim: it says that it hid a flaw, and nobody has checked. So they never
+count as labels in the acceptance of principles or in a calibration.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from inkfire.errors import ModelCallError
-from inkfire.judge.answers import NoAnswer, ask
+from inkfire.judge.answers import NoAnswer, ask, object_schema, text_schema
 from inkfire.judge.base import Judge
 from inkfire.judge.principles import Principles
-from inkfire.llm.base import LLM, JsonSchema
-from inkfire.records import Verdict, text_id
+from inkfire.llm.base import LLM
+from inkfire.records import Labelled, Verdict, text_id, to_json
 from inkfire.refine.proposals import LONGEST, SHORTEST_FORGERY, Proposal, unusable
+from inkfire.search import near_duplicate
 from inkfire.tasks.task import Task
 
-_GENERATOR: JsonSchema = {
-    "type": "object",
-    "properties": {"flaw": {"type": "string", "maxLength": LONGEST}, "text": {"type": "string", "maxLength": 600}},
-    "required": ["flaw", "text"],
-    "additionalProperties": False,
-}
-_DETECTOR: JsonSchema = {
-    "type": "object",
-    "properties": {
-        "reason": {"type": "string", "maxLength": LONGEST},
-        "advice": {"type": "string", "maxLength": LONGEST},
-    },
-    "required": ["reason", "advice"],
-    "additionalProperties": False,
-}
+_GENERATOR = object_schema(flaw=text_schema(LONGEST), text=text_schema(600))
+_DETECTOR = object_schema(reason=text_schema(LONGEST), advice=text_schema(LONGEST))
+
+HARD = 50
+"""Hard negatives that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forgery:
     """One attempt. ``verdict`` is the judge's; ``advice``, and what ``gave_away`` the flaw, are the Detector's when it
-    caught the text."""
+    caught the text; ``round`` is the one that made it."""
 
     query: str
     text: str = ""
@@ -53,6 +49,7 @@ class Forgery:
     advice: str = ""
     gave_away: str = ""
     dropped: str = ""
+    round: int = 0
 
     @property
     def fooled(self) -> bool:
@@ -73,18 +70,33 @@ class Forgery:
             return Proposal(taught, "principles", "adversarial", because, why, material)
         return Proposal(taught, "flaws", "adversarial", because, self.gave_away, material)
 
+    @property
+    def labelled(self) -> Labelled:
+        """The text as what the Generator says that it is: a bad one."""
+        return Labelled(self.query, self.text, 0, "adversary")
+
+    @property
+    def probability(self) -> float:
+        """The P(Good) of a text that fooled the judge."""
+        return 1.0 if self.verdict is None or self.verdict.probability is None else self.verdict.probability
+
     def to_json(self) -> dict[str, Any]:
-        verdict = self.verdict
-        return {
-            "query": self.query,
-            "text": self.text,
-            "flaw": self.flaw,
-            "label": verdict and verdict.label,
-            "probability": verdict and verdict.probability,
-            "unscored": verdict and verdict.unscored,
-            "advice": self.advice,
-            "dropped": self.dropped,
-        }
+        made = {"round": self.round, "query": self.query, "text": self.text, "flaw": self.flaw}
+        said = {name: self.verdict and getattr(self.verdict, name) for name in ("label", "probability", "unscored")}
+        return made | said | {"advice": self.advice, "dropped": self.dropped}
+
+    def hard_negative(self) -> dict[str, Any]:
+        """A labelled text, so that every command that takes labels reads it, with its flaw."""
+        return to_json(self.labelled) | {"flaw": self.flaw, "round": self.round, "probability": self.probability}
+
+
+def best(fooled: Sequence[Forgery], limit: int = HARD) -> list[Forgery]:
+    """The ``limit`` that the judge was surest of, without near-duplicates."""
+    kept: list[Forgery] = []
+    for one in sorted(fooled, key=lambda one: -one.probability):
+        if len(kept) < limit and not any(near_duplicate(one.text, other.text) for other in kept):
+            kept.append(one)
+    return kept
 
 
 async def forge(

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from inkfire.judge.answers import NoAnswer, ask
+from inkfire.judge.answers import NoAnswer, ask, object_schema, text_schema
 from inkfire.judge.calibration import raw_score
 from inkfire.judge.principles import LIMIT, Origin, Principle, Principles
-from inkfire.llm.base import LLM, JsonSchema
-from inkfire.records import Labelled, Verdict, text_id
+from inkfire.llm.base import LLM
+from inkfire.records import Labelled, Verdict, text_id, to_json
 from inkfire.search import near_duplicate
 from inkfire.tasks.task import Task
 
@@ -38,15 +38,11 @@ _COPIED_HAN, _COPIED = 10, 30
 
 _NUMBER = re.compile(r"^\s*\d+\s*[.、)）:：]\s*")
 
-_REFLECTOR: JsonSchema = {
-    "type": "object",
-    "properties": {
-        "why": {"type": "string", "maxLength": LONGEST},
-        "proposal": {"type": "string", "maxLength": LONGEST},
-    },
-    "required": ["why", "proposal"],
-    "additionalProperties": False,
-}
+_REFLECTOR = object_schema(why=text_schema(LONGEST), proposal=text_schema(LONGEST))
+_OPTIMIZER = object_schema(
+    drop={"type": "array", "maxItems": LIMIT, "items": {"type": "integer"}},
+    add={"type": "array", "maxItems": LIMIT, "items": text_schema(LONGEST)},
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +58,8 @@ class Proposal:
     material: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "text": self.text,
-            "kind": self.kind,
-            "origin": self.origin,
-            "because": list(self.because),
-            "why": self.why,
-        }
+        """As the history shows it, so without the material."""
+        return {name: value for name, value in to_json(self).items() if name != "material"}
 
 
 def worst_errors(texts: Sequence[Labelled], verdicts: Sequence[Verdict], count: int) -> list[tuple[Labelled, Verdict]]:
@@ -122,18 +113,9 @@ async def merge(
     The Optimizer says which rules go, by number, and what is added: a rule that stays is not written again, so a small
     model cannot garble it.
     """
-    schema: JsonSchema = {
-        "type": "object",
-        "properties": {
-            "drop": {"type": "array", "maxItems": LIMIT, "items": {"type": "integer"}},
-            "add": {"type": "array", "maxItems": LIMIT, "items": {"type": "string", "maxLength": LONGEST}},
-        },
-        "required": ["drop", "add"],
-        "additionalProperties": False,
-    }
     messages = task.render("optimizer", current=current.texts, proposals=list(proposals), kind=kind, limit=LIMIT)
     try:
-        said = await ask(llm, messages, schema, max_tokens=600, seed=seed)
+        said = await ask(llm, messages, _OPTIMIZER, max_tokens=600, seed=seed)
     except NoAnswer as failure:
         return _appended(current, proposals, f"optimizer: {failure}")
     restated = {_bare(text) for text in said["add"]}
@@ -175,6 +157,20 @@ def revise(current: Principles, texts: Sequence[str], proposals: Sequence[Propos
         return Principle(text, "reflection" if reflected else "adversarial", round_number, tuple(because), why)
 
     return Principles(tuple(known.get(text) or made(text) for text in texts), parent=current.version)
+
+
+def refusals(proposals: Sequence[Proposal], task: Task, known: Sequence[str], tried: Sequence[str]) -> Iterator[str]:
+    """Why each proposal is not used, empty where it is: it is no rule, a copy, or was in vain before (``tried``)."""
+    seen = list(known)
+    for one in proposals:
+        refused = refused_rule(one.text, task, seen)
+        if refused is None and copies(one.text, one.material):
+            refused = "it copies the text that it is about, or the question"
+        if refused is None and any(near_duplicate(one.text, other) for other in tried):
+            refused = "it was part of a rejected candidate"
+        if refused is None:
+            seen.append(one.text)
+        yield refused or ""
 
 
 def refused_rule(text: str, task: Task, known: Sequence[str]) -> str | None:

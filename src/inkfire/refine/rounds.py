@@ -3,7 +3,7 @@
 Two sets of rules evolve: S_D, the principles of the judge, and S_G, the flaw strategies of the Generator. A round:
 
 1. *Adversarial phase* (``forgeries.py``): the Generator hides flaws in texts. Caught → advice for S_G; fooled →
-   a proposal for S_D. The texts that fooled the judge are kept as hard negatives (``hard_negatives.py``).
+   a proposal for S_D. The texts that fooled the judge are kept as hard negatives.
 2. *Reflection phase* (``proposals.py``): the judge's worst errors on the training texts, and hard negatives of earlier
    rounds that still fool it → the Reflector's proposals.
 3. The Optimizer merges the proposals of both phases, in one batch, into a candidate S_D.
@@ -21,16 +21,17 @@ nearly like it, is not tried again. All is seeded and goes through the ledger: w
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from annotated_types import Ge, Le
 
 from inkfire.errors import InputError
 from inkfire.files.formats import split_by_query
-from inkfire.judge.base import at_once, judge_many
+from inkfire.judge.base import Judge, at_once, judge_many
 from inkfire.judge.calibration import MIN_LABELS, CalibratedJudge, fit_calibration, raw_score
 from inkfire.judge.examples import NO_EXAMPLES, Choice, Examples
 from inkfire.judge.logprob import LogprobJudge
@@ -39,17 +40,18 @@ from inkfire.llm import stream
 from inkfire.llm.base import LLM
 from inkfire.llm.progress import Bars, no_bars, no_notes
 from inkfire.records import Labelled, Verdict, text_id, to_json
-from inkfire.refine.acceptance import Acceptance, BetterRanking, Decision, NoWorse
+from inkfire.refine.acceptance import Acceptance, Decision, RankingTest
 from inkfire.refine.contribution import leave_one_out, with_effect
-from inkfire.refine.forgeries import Forgery, forge
-from inkfire.refine.hard_negatives import HardNegative, best
-from inkfire.refine.proposals import Proposal, copies, merge, reflect, refused_rule, revise, worst_errors
-from inkfire.search import near_duplicate
+from inkfire.refine.forgeries import Forgery, best, forge
+from inkfire.refine.proposals import Proposal, merge, reflect, refusals, revise, worst_errors
 from inkfire.settings import settings
 from inkfire.tasks.task import Task
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+SHORTENING_MARGIN = 0.02
+"""AUC that a shorter set may lose."""
 
 
 @settings
@@ -94,7 +96,7 @@ class Refined:
     flaws: Principles
     history: tuple[dict[str, Any], ...]
     attacks: tuple[dict[str, Any], ...]
-    hard_negatives: tuple[HardNegative, ...] = ()
+    hard_negatives: tuple[dict[str, Any], ...] = ()
     counterexamples: tuple[dict[str, Any], ...] = ()
     stopped: str = ""
 
@@ -109,7 +111,7 @@ class Refined:
 
 @dataclass
 class Refiner:
-    """A refinement: of the task's principles, or of ``principles``.
+    """A refinement, for one run: of the task's principles, or of ``principles``.
 
     Args:
         llm: the judge's model.
@@ -118,7 +120,7 @@ class Refiner:
         validation: labelled texts on which candidates are tested; none of their queries is in ``training``.
         examples: labelled texts shown to the judge, of queries that ``validation`` has not.
         author: the model that writes forgeries, reflections and rules; by default the judge's.
-        acceptance: the test, by default ``BetterRanking`` with ``settings.alpha`` shared by the rounds.
+        acceptance: the test, by default ``RankingTest`` with ``settings.alpha`` shared by the rounds.
         concurrency: calls in flight at once.
         note, bars: told what happens, a line or a step at a time.
     """
@@ -138,13 +140,59 @@ class Refiner:
     note: Callable[[str], None] = no_notes
     bars: Bars = no_bars
 
+    def __post_init__(self) -> None:
+        """What is known so far."""
+        self._rules = self.principles or Principles.of(self.task.principles)
+        self._flaws = Principles.of(self.task.flaws)
+        self._history: list[dict[str, Any]] = []
+        self._fooled: list[Forgery] = []
+        self._counterexamples: dict[str, dict[str, Any]] = {}
+        self._rejected: set[str] = set()  # versions of candidates
+        self._tried: list[str] = []  # texts of proposals that were part of a rejected candidate
+
     async def run(self) -> Refined:
         """Refine over ``settings.rounds`` rounds.
 
         Raises:
             InputError: no queries, too few training texts, or splits that share a query.
         """
-        training, settings = self.training, self.settings
+        self._check()
+        settings, stopped = self.settings, ""
+        for number in range(1, settings.rounds + 1):
+            await self._round(number)
+            history = self._history
+            idle = next((i for i, row in enumerate(reversed(history)) if row["accepted"]), len(history))
+            if settings.patience <= idle and number < settings.rounds:
+                stopped = f"no gain in {idle} rounds"
+                self.note(f"stopped after round {number}: {stopped}")
+                break
+        if settings.leave_one_out or settings.shorten:
+            self.note(f"leave-one-out: {len(self._rules.items)} rules on {len(self.validation)} validation texts")
+            self._rules = await leave_one_out(
+                self._rules,
+                self.validation,
+                lambda rules: self._judged(rules, self.validation, "leave-one-out"),
+                seed=self.seed,
+            )
+        if settings.shorten:
+            await self._shorten()
+        return Refined(
+            self._rules,
+            self._flaws,
+            tuple(self._history),
+            tuple(one.to_json() for one in self._fooled),
+            tuple(one.hard_negative() for one in best(self._fooled)),
+            tuple(self._counterexamples.values()),
+            stopped,
+        )
+
+    @property
+    def judged_at_once(self) -> int:
+        """Texts that the judge has before it at a time."""
+        return min(self.concurrency, at_once(self.llm.name, "logprob"))
+
+    def _check(self) -> None:
+        training = self.training
         if not self.queries:
             raise InputError("refinement needs at least one query for the Generator")
         if len(training) < MIN_LABELS or len({row.label for row in training}) < 2:
@@ -154,134 +202,75 @@ class Refiner:
             )
         if shared := {row.query for row in training} & {row.query for row in self.validation}:
             raise InputError(f"training and validation share the query {min(shared)!r}; split them by query")
-        run = _Rounds(self, self.principles or Principles.of(self.task.principles), Principles.of(self.task.flaws))
-        stopped = ""
-        for number in range(1, settings.rounds + 1):
-            await run.round(number)
-            idle = next((i for i, row in enumerate(reversed(run.history)) if row["accepted"]), len(run.history))
-            if settings.patience <= idle and number < settings.rounds:
-                stopped = f"no gain in {idle} rounds"
-                self.note(f"stopped after round {number}: {stopped}")
-                break
-        if settings.leave_one_out or settings.shorten:
-            self.note(f"leave-one-out: {len(run.principles.items)} rules on {len(self.validation)} validation texts")
-            run.principles = await leave_one_out(
-                run.principles,
-                self.validation,
-                lambda rules: run.judge(rules, self.validation, "leave-one-out"),
-                seed=self.seed,
-            )
-        if settings.shorten:
-            await run.shorten()
-        return Refined(
-            run.principles,
-            run.flaws,
-            tuple(run.history),
-            tuple(run.attacks),
-            tuple(best(run.hard)),
-            tuple(run.counterexamples.values()),
-            stopped,
-        )
 
-    @property
-    def judged_at_once(self) -> int:
-        """Texts that the judge has before it at a time."""
-        return min(self.concurrency, at_once(self.llm.name, "logprob"))
+    async def _round(self, number: int) -> None:
+        seed = self.seed * 1000 + number
+        verdicts = await self._judged(self._rules, self.training, f"round {number}: training texts")
+        calibration = fit_calibration(verdicts, [row.label for row in self.training])
+        detector = CalibratedJudge(self._judge_by(self._rules), calibration)
 
-
-@dataclass
-class _Rounds:
-    """A refinement under way: both sets of rules, and what is known so far."""
-
-    of: Refiner
-    principles: Principles
-    flaws: Principles
-    history: list[dict[str, Any]] = field(default_factory=list)
-    attacks: list[dict[str, Any]] = field(default_factory=list)
-    hard: list[HardNegative] = field(default_factory=list)
-    counterexamples: dict[str, dict[str, Any]] = field(default_factory=dict)
-    rejected: set[str] = field(default_factory=set)  # versions of candidates
-    tried: list[str] = field(default_factory=list)  # texts of proposals that were part of a rejected candidate
-
-    @property
-    def author(self) -> LLM:
-        return self.of.author or self.of.llm
-
-    @property
-    def acceptance(self) -> Acceptance:
-        settings = self.of.settings
-        return self.of.acceptance or BetterRanking(settings.alpha, tests=max(settings.rounds, 1), seed=self.of.seed)
-
-    async def round(self, number: int) -> None:
-        seed = self.of.seed * 1000 + number
-        verdicts = await self.judge(self.principles, self.of.training, f"round {number}: training texts")
-        calibration = fit_calibration(verdicts, [row.label for row in self.of.training])
-        detector = CalibratedJudge(self._judge_by(self.principles), calibration)
-
-        still = await self._still_fooled(detector)
-        known = len(best(self.hard))
-        attempts = await self._forge(detector, random.Random(seed), number, seed)
-        self.attacks += [{"round": number, **attempt.to_json()} for attempt in attempts if attempt.fooled]
-        self.hard += [HardNegative.of(attempt, number) for attempt in attempts if attempt.fooled]
+        known = best(self._fooled)
+        still = await self._still_fooled(detector, [one.labelled for one in known])
+        attempts = await self._forge(detector, number, seed)
+        fooled = [attempt for attempt in attempts if attempt.fooled]
+        self._fooled += fooled
         caught = sum(attempt.caught for attempt in attempts)
-        fooled = sum(attempt.fooled for attempt in attempts)
-        self.of.note(f"round {number}: {len(attempts)} attacks, {caught} caught, {fooled} fooled the judge")
+        self.note(f"round {number}: {len(attempts)} attacks, {caught} caught, {len(fooled)} fooled the judge")
 
-        errors = worst_errors(
-            self.of.training, [calibration.apply(verdict) for verdict in verdicts], self.of.settings.errors
-        )
-        errors += still[: max(1, self.of.settings.errors // 3)]
+        most = self.settings.errors
+        errors = worst_errors(self.training, [calibration.apply(verdict) for verdict in verdicts], most)
+        errors += still[: max(1, most // 3)]
         reflections = await self._reflect(errors, number, seed)
         self._remember(errors, attempts, number)
-        taught = [proposal for attempt in attempts if (proposal := attempt.proposal()) is not None]
-        proposals = [*taught, *(one for one in reflections if isinstance(one, Proposal))]
+        proposals = [proposal for attempt in attempts if (proposal := attempt.proposal()) is not None]
+        proposals += [one for one in reflections if isinstance(one, Proposal)]
+        refused = [*refusals(proposals, self.task, [*self._rules.texts, *self._flaws.texts], self._tried)]
+        usable = [one for one, why in zip(proposals, refused, strict=True) if not why]
         row: dict[str, Any] = {
             "round": number,
             "attacks": len(attempts),
             "caught": caught,
-            "fooled": fooled,
+            "fooled": len(fooled),
             "dropped": [attempt.dropped for attempt in attempts if attempt.dropped],
-            "hard_negatives": {"n": known, "still_fool": len(still)},
+            "hard_negatives": {"n": len(known), "still_fool": len(still)},
             "errors": len(errors),
-            "proposals": self._checked(proposals),
+            "proposals": [one.to_json() | {"refused": why} for one, why in zip(proposals, refused, strict=True)],
             "failed": [one for one in reflections if isinstance(one, str)],
-            "from": self.principles.version,
+            "from": self._rules.version,
         }
-        usable = [one for one, checked in zip(proposals, row["proposals"], strict=True) if not checked["refused"]]
-        await self._merge_flaws([one for one in usable if one.kind == "flaws"], number, seed)
+        if flaws := [one for one in usable if one.kind == "flaws"]:
+            texts = [proposal.text for proposal in flaws]
+            merged = await merge(self.task, self._author, self._flaws, texts, kind="flaws", seed=seed)
+            self._flaws = revise(self._flaws, merged.texts, flaws, number)
         row |= await self._try([one for one in usable if one.kind == "principles"], number, seed)
-        row["flaws"] = list(self.flaws.texts)
-        self.history.append(row)
-        self.of.note(f"round {number}: {'accepted' if row['accepted'] else 'rejected'}: {row['why']}")
+        row["flaws"] = list(self._flaws.texts)
+        self._history.append(row)
+        self.note(f"round {number}: {'accepted' if row['accepted'] else 'rejected'}: {row['why']}")
 
-    async def _still_fooled(self, detector: CalibratedJudge) -> list[tuple[Labelled, Verdict]]:
+    async def _still_fooled(self, judge: Judge, texts: Sequence[Labelled]) -> list[tuple[Labelled, Verdict]]:
         """Hard negatives of earlier rounds that this judge calls good, the surest first."""
-        texts = [one.labelled() for one in best(self.hard)]
-        verdicts = await judge_many(detector, texts, concurrency=self.of.judged_at_once)
+        verdicts = await judge_many(judge, texts, concurrency=self.judged_at_once)
         fooled = [(text, verdict) for text, verdict in zip(texts, verdicts, strict=True) if verdict.label == 1]
         return sorted(fooled, key=lambda error: -(error[1].probability or 0))
 
     def _remember(self, errors: Sequence[tuple[Labelled, Verdict]], attempts: Sequence[Forgery], number: int) -> None:
         """Keep every text that a proposal's ``because`` may name."""
         shown = [(text, verdict, "reflection") for text, verdict in errors]
-        shown += [
-            (Labelled(one.query, one.text, 0, "adversary"), one.verdict, "adversarial")
-            for one in attempts
-            if one.verdict is not None and one.verdict.scored
-        ]
+        judged = [(attempt.labelled, attempt.verdict) for attempt in attempts]
+        shown += [(text, verdict, "adversarial") for text, verdict in judged if verdict is not None and verdict.scored]
         for text, verdict, origin in shown:
-            row = {"id": text_id(text.response), **to_json(text), "judged": verdict.label}
-            self.counterexamples.setdefault(
-                text_id(text.response), row | {"probability": verdict.probability, "origin": origin, "round": number}
-            )
+            known_as = text_id(text.response)
+            about = {"judged": verdict.label, "probability": verdict.probability, "origin": origin, "round": number}
+            self._counterexamples.setdefault(known_as, {"id": known_as, **to_json(text), **about})
 
-    async def _forge(self, detector: CalibratedJudge, rng: random.Random, number: int, seed: int) -> list[Forgery]:
-        chosen = rng.sample(list(self.of.queries), min(self.of.settings.attacks, len(self.of.queries)))
+    async def _forge(self, detector: Judge, number: int, seed: int) -> list[Forgery]:
+        chosen = random.Random(seed).sample(list(self.queries), min(self.settings.attacks, len(self.queries)))
 
         async def one(query: str) -> Forgery:
-            return await forge(
-                self.of.task, self.author, detector, query, principles=self.principles, flaws=self.flaws, seed=seed
+            made = await forge(
+                self.task, self._author, detector, query, principles=self._rules, flaws=self._flaws, seed=seed
             )
+            return dataclasses.replace(made, round=number)
 
         return await self._watched(f"round {number}: attacks", one, chosen)
 
@@ -289,87 +278,62 @@ class _Rounds:
         self, errors: Sequence[tuple[Labelled, Verdict]], number: int, seed: int
     ) -> list[Proposal | str]:
         async def one(error: tuple[Labelled, Verdict]) -> Proposal | str:
-            return await reflect(self.of.task, self.author, *error, principles=self.principles, seed=seed)
+            return await reflect(self.task, self._author, *error, principles=self._rules, seed=seed)
 
         return await self._watched(f"round {number}: reflections", one, errors)
 
     async def _watched(self, label: str, fn: Callable[[T], Awaitable[R]], items: Sequence[T]) -> list[R]:
-        with self.of.bars(label, len(items)) as bar:
+        with self.bars(label, len(items)) as bar:
             out = []
-            async for made in stream.ordered(fn, items, limit=self.of.concurrency):
+            async for made in stream.ordered(fn, items, limit=self.concurrency):
                 out.append(made)
                 bar.advance()
             return out
-
-    def _checked(self, proposals: Sequence[Proposal]) -> list[dict[str, Any]]:
-        """Every proposal as the history shows it; ``refused`` says why one is not used, empty where it is."""
-        rows, seen = [], [*self.principles.texts, *self.flaws.texts]
-        for proposal in proposals:
-            refused = refused_rule(proposal.text, self.of.task, seen)
-            if refused is None and copies(proposal.text, proposal.material):
-                refused = "it copies the text that it is about, or the question"
-            if refused is None and any(
-                proposal.text == one or near_duplicate(proposal.text, one) for one in self.tried
-            ):
-                refused = "it was part of a rejected candidate"
-            if refused is None:
-                seen.append(proposal.text)
-            rows.append(proposal.to_json() | {"refused": refused or ""})
-        return rows
-
-    async def _merge_flaws(self, proposals: Sequence[Proposal], number: int, seed: int) -> None:
-        if not proposals:
-            return
-        texts = [proposal.text for proposal in proposals]
-        merged = await merge(self.of.task, self.author, self.flaws, texts, kind="flaws", seed=seed)
-        self.flaws = revise(self.flaws, merged.texts, proposals, number)
 
     async def _try(self, proposals: Sequence[Proposal], number: int, seed: int) -> dict[str, Any]:
         """Merge, test, decide: the part of a history row that says what became of the proposals."""
         if not proposals:
             return {"accepted": False, "why": "no usable proposal", "candidate": None}
         texts = [proposal.text for proposal in proposals][:LIMIT]
-        merged = await merge(self.of.task, self.author, self.principles, texts, kind="principles", seed=seed)
-        candidate = revise(self.principles, merged.texts, proposals, number)
+        merged = await merge(self.task, self._author, self._rules, texts, kind="principles", seed=seed)
+        candidate = revise(self._rules, merged.texts, proposals, number)
         row = {"candidate": candidate.to_json(), "merged": merged.how, "merged_why": merged.why, "screened": None}
-        if candidate.version in self.rejected or candidate.version == self.principles.version:
+        if candidate.version in self._rejected or candidate.version == self._rules.version:
             return row | {"accepted": False, "why": "the same set was there before"}
         row["screened"] = screened = await self._screened(candidate, number)
         if screened is not None and not screened["passed"]:
             decided = {"accepted": False, "why": screened["why"]}
         else:
-            decision = await self._decide(candidate, self.of.validation, f"round {number}: validation texts")
-            decided = decision.to_json()
+            decision = await self._decide(candidate, self.validation, f"round {number}: validation texts")
+            decided = to_json(decision)
             if decision.accepted:
-                self.principles = with_effect(candidate, self.principles, decision)
+                self._rules = with_effect(candidate, self._rules, decision)
         if not decided["accepted"]:
-            self.rejected.add(candidate.version)
-            self.tried += texts
+            self._rejected.add(candidate.version)
+            self._tried += texts
         return row | decided
 
-    async def shorten(self) -> None:
+    async def _shorten(self) -> None:
         """Drop the rules without a contribution of their own, if the judge is no worse without them."""
-        kept = tuple(item for item in self.principles.items if not item.contribution or item.contribution.estimate > 0)
-        if not 0 < len(kept) < len(self.principles.items):
-            return self.of.note("shortening: no rule to drop")
-        candidate = Principles(kept, parent=self.principles.version)
-        rule = NoWorse(alpha=self.of.settings.alpha, seed=self.of.seed)
-        decision = await self._decide(candidate, self.of.validation, "shortening", rule)
-        row = {"round": len(self.history) + 1, "shortens": True, "proposals": [], "from": self.principles.version}
-        self.history.append(row | {"candidate": candidate.to_json()} | decision.to_json())
-        self.of.note(
-            f"shortening to {len(kept)} rules: {'accepted' if decision.accepted else 'rejected'}: {decision.why}"
-        )
+        kept = tuple(item for item in self._rules.items if item.contribution is None or item.contribution > 0)
+        if not 0 < len(kept) < len(self._rules.items):
+            self.note("shortening: no rule to drop")
+            return
+        candidate = Principles(kept, parent=self._rules.version)
+        rule = RankingTest(alpha=self.settings.alpha, margin=SHORTENING_MARGIN, seed=self.seed)
+        decision = await self._decide(candidate, self.validation, "shortening", rule)
+        row = {"round": len(self._history) + 1, "shortens": True, "proposals": [], "from": self._rules.version}
+        self._history.append(row | {"candidate": candidate.to_json()} | to_json(decision))
+        self.note(f"shortening to {len(kept)} rules: {'accepted' if decision.accepted else 'rejected'}: {decision.why}")
         if decision.accepted:
-            self.principles = candidate
-        return None
+            self._rules = candidate
 
     async def _screened(self, candidate: Principles, number: int) -> dict[str, Any] | None:
         """What a part of the validation texts says of a candidate; None where it is not asked."""
-        if not 0 < self.of.settings.screen < len(self.of.validation):
+        if not 0 < self.settings.screen < len(self.validation):
             return None
-        share = self.of.settings.screen / len(self.of.validation)
-        _, part = split_by_query(self.of.validation, fraction=share, seed=self.of.seed, both_labels=False)
+        share = self.settings.screen / len(self.validation)
+        _, part = split_by_query(self.validation, fraction=share, seed=self.seed, both_labels=False)
         decision = await self._decide(candidate, part, f"round {number}: screening")
         passed = decision.effect > 0
         why = f"AUC changes by {decision.effect:+.3f} on the {decision.n} texts of the screening: no gain"
@@ -378,23 +342,29 @@ class _Rounds:
     async def _decide(
         self, candidate: Principles, texts: Sequence[Labelled], label: str, rule: Acceptance | None = None
     ) -> Decision:
-        current = await self.judge(self.principles, texts, f"{label}, current")
-        proposed = await self.judge(candidate, texts, f"{label}, candidate")
-        return (rule or self.acceptance).decide(
+        current = await self._judged(self._rules, texts, f"{label}, current")
+        proposed = await self._judged(candidate, texts, f"{label}, candidate")
+        tests = max(self.settings.rounds, 1)
+        rule = rule or self.acceptance or RankingTest(self.settings.alpha, tests, seed=self.seed)
+        return rule.decide(
             [text.label for text in texts],
             [raw_score(verdict) for verdict in current],
             [raw_score(verdict) for verdict in proposed],
             clusters=[text.query for text in texts],
         )
 
-    def _judge_by(self, principles: Principles) -> LogprobJudge:
-        return LogprobJudge(self.of.task, self.of.llm, principles, self.of.examples, seed=self.of.seed)
+    @property
+    def _author(self) -> LLM:
+        return self.author or self.llm
 
-    async def judge(self, principles: Principles, texts: Sequence[Labelled], label: str) -> list[Verdict]:
-        with self.of.bars(label, len(texts)) as bar:
+    def _judge_by(self, rules: Principles) -> LogprobJudge:
+        return LogprobJudge(self.task, self.llm, rules, self.examples, seed=self.seed)
+
+    async def _judged(self, rules: Principles, texts: Sequence[Labelled], label: str) -> list[Verdict]:
+        with self.bars(label, len(texts)) as bar:
             return await judge_many(
-                self._judge_by(principles),
+                self._judge_by(rules),
                 texts,
-                concurrency=self.of.judged_at_once,
+                concurrency=self.judged_at_once,
                 advance=lambda verdict: bar.advance(failed=not verdict.scored),
             )

@@ -13,7 +13,6 @@ before, and nothing is asked again.
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -95,7 +94,7 @@ def split_labelled(
         test: at most so many texts, and no more than half.
 
     Raises:
-        InputError: fewer than four queries, or a size below that of the first query.
+        InputError: fewer than four queries, or a size that holds no query, or no texts of both labels.
     """
     if len({row.query for row in labelled}) < 4:
         raise InputError("refinement needs labelled texts of at least four queries: training, validation and test")
@@ -112,16 +111,28 @@ def _validation(rows: Sequence[Labelled], count: int | None, seed: int) -> tuple
 def _taken(
     rows: Sequence[Labelled], share: float, count: int | None, seed: int
 ) -> tuple[list[Labelled], list[Labelled]]:
-    """(the rest, what is taken): ``share`` of the queries, of which the first that make at most ``count`` texts."""
+    """(the rest, what is taken): ``share`` of the queries, of which the first that make at most ``count`` texts.
+
+    Where these have one label only, a query of each label comes before the others.
+    """
     rest, held = split_by_query(rows, fraction=share, seed=seed)
     if count is None or len(held) <= count:
         return rest, held
-    of_query = Counter(row.query for row in held)
-    sizes = accumulate(of_query.values())
-    within = {query for query, size in zip(of_query, sizes, strict=True) if size <= count}
-    if not within:
+    of_query: dict[str, list[Labelled]] = {}
+    for row in held:
+        of_query.setdefault(row.query, []).append(row)
+    if all(len(texts) > count for texts in of_query.values()):
         raise InputError(f"{count} texts are fewer than one query has; allow more")
-    return [row for row in rows if row.query not in within], [row for row in held if row.query in within]
+    labels = {row.label for row in held}
+    covering = [query for query, texts in of_query.items() if {row.label for row in texts} == labels][:1]
+    covering = covering or [next(row.query for row in held if row.label == label) for label in labels]
+    for order in (list(of_query), sorted(of_query, key=lambda query: query not in covering)):
+        sizes = accumulate(len(of_query[query]) for query in order)
+        within = {query for query, size in zip(order, sizes, strict=True) if size <= count}
+        taken = [row for row in held if row.query in within]
+        if {row.label for row in taken} == labels:
+            return [row for row in rows if row.query not in within], taken
+    raise InputError(f"{count} texts of whole queries cannot be both good and bad ones here; allow more")
 
 
 @dataclass(frozen=True)
@@ -151,7 +162,7 @@ class Refinement:
         self.refined.flaws.write(out / "flaws.toml", task=task)
         write_jsonl(out / "history.jsonl", self.refined.history)
         write_jsonl(out / "attacks.jsonl", self.refined.attacks)
-        write_jsonl(out / "hard_negatives.jsonl", (one.to_json() for one in self.refined.hard_negatives))
+        write_jsonl(out / "hard_negatives.jsonl", self.refined.hard_negatives)
         write_jsonl(out / "counterexamples.jsonl", self.refined.counterexamples)
 
 

@@ -45,22 +45,13 @@ def binary_metrics(
         for name, part in rates.items()
     }
     found["balanced_accuracy"] = bootstrap_auc(labels, predictions, clusters, seed)
-    found |= _f1_and_kappa(labels, predictions, list(groups), seed)
-    return {"n": len(labels)} | {key: value for name in METRICS for key, value in found[name].named(name).items()}
-
-
-def _f1_and_kappa(
-    labels: Sequence[int], predictions: Sequence[int], clusters: Sequence[Hashable], seed: int
-) -> dict[str, Interval]:
-    whole, resampled = resampled_rates(labels, predictions, clusters, seed)
-    n, k = len(labels), len(set(clusters))
-    named = zip(labels, predictions, clusters, strict=True)
-    least = len({cluster for label, said, cluster in named if label or said})
-    f1, agreed = float(whole["f1"]), float(whole["kappa"])
-    return {
-        "f1": Interval(f1, f1, f1, n, k) if math.isnan(f1) else between_0_and_1(f1, resampled["f1"], n, k, least),
-        "kappa": percentiles(agreed, resampled["kappa"], n, k),
-    }
+    whole, resampled = resampled_rates(labels, predictions, list(groups), seed)
+    n, k = len(labels), len(set(groups))
+    least = len({cluster for label, said, cluster in rows if label or said})
+    f1 = float(whole["f1"])
+    found["f1"] = Interval(f1, f1, f1, n, k) if math.isnan(f1) else between_0_and_1(f1, resampled["f1"], n, k, least)
+    found["kappa"] = percentiles(float(whole["kappa"]), resampled["kappa"], n, k)
+    return {"n": n} | {key: value for name in METRICS for key, value in found[name].named(name).items()}
 
 
 def resampled_rates(

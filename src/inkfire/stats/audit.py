@@ -103,12 +103,11 @@ def _overlap(pairs: Sequence[Preference], rows: Sequence[Labelled], against: Seq
     names = ("overlap_exact", "overlap_near", "overlap_query", "overlap_query_near")
     if not against:
         return dict.fromkeys(names)
-    others = [(query.strip(), [text.strip() for text in both]) for file in against for query, both in file]
-    queries = {query for query, _ in others}
-    items = {(query, text) for query, both in others for text in both}
+    items = {(query.strip(), text.strip()) for file in against for query, both in file for text in both}
+    queries = {query.strip() for file in against for query, _ in file}
     ours: list[Responses] = [(pair.query.strip(), (pair.chosen, pair.rejected)) for pair in pairs]
     ours += [(row.query.strip(), (row.response,)) for row in rows]
-    near_texts = _near({text for _, both in others for text in both}, {text for _, both in ours for text in both})
+    near_texts = _near({text for _, text in items}, {text for _, both in ours for text in both})
     near_queries = _near(queries, {query for query, _ in ours})
     counts = (
         sum(any((query, text.strip()) in items for text in both) for query, both in ours),
@@ -157,20 +156,19 @@ def _impurities(pool: Sequence[Labelled]) -> Found:
 
 def _slices(pairs: Sequence[Preference], rows: Sequence[Labelled], tags: Mapping[str, Sequence[str]]) -> Found:
     """Tag → pairs and how often the longer text wins, labelled texts and the share of good ones; largest first."""
-    longer: dict[str, list[tuple[bool, str]]] = {}
-    good: dict[str, list[tuple[bool, str]]] = {}
+    of_tag: dict[str, tuple[list[tuple[bool, str]], list[tuple[bool, str]]]] = {}
     for pair in pairs:
         for tag in tags.get(pair.query, ()):
-            longer.setdefault(tag, []).append((len(pair.chosen) > len(pair.rejected), pair.query))
+            of_tag.setdefault(tag, ([], []))[0].append((len(pair.chosen) > len(pair.rejected), pair.query))
     for row in rows:
         for tag in tags.get(row.query, ()):
-            good.setdefault(tag, []).append((row.label == 1, row.query))
-    sizes = Counter({tag: len(longer.get(tag, ())) + len(good.get(tag, ())) for tag in (*longer, *good)})
+            of_tag.setdefault(tag, ([], []))[1].append((row.label == 1, row.query))
+    largest_first = sorted(of_tag.items(), key=lambda item: (-sum(map(len, item[1])), item[0]))
     return {
-        tag: {"n_pairs": len(longer.get(tag, ())), "n_labelled": len(good.get(tag, ()))}
-        | _rate("longer_wins", longer.get(tag, []))
-        | _rate("good_share", good.get(tag, []))
-        for tag, _ in sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
+        tag: {"n_pairs": len(longer), "n_labelled": len(good)}
+        | _rate("longer_wins", longer)
+        | _rate("good_share", good)
+        for tag, (longer, good) in largest_first
     }
 
 

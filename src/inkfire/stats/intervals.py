@@ -28,14 +28,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inkfire.errors import InputError
-
 Floats = NDArray[np.float64]
 
 RESAMPLES = 2000
 FEW = 10
 """Fewer clusters than this say little of others like them, whatever the number of texts."""
 
+_Z = 1.959963984540054  # the normal distribution's 97.5 %
 _CELLS = 2_000_000  # floats that a bootstrap holds at once
 _DOUBT = 0.1  # of an independent item: chosen by simulation among 0.03, 0.05, 0.1, 0.2, 0.25, 0.5 and 1
 
@@ -57,28 +56,26 @@ class Interval:
         return {name: self.estimate, f"{name}_ci": [self.low, self.high]}
 
 
-def wilson(successes: float, n: float, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a rate (Wilson 1927); (0, 1) when nothing was seen. ``n`` may be an effective one."""
-    from scipy.special import ndtri
-
+def wilson(successes: float, n: float) -> tuple[float, float]:
+    """Wilson's 95 % interval of a rate (Wilson 1927); (0, 1) when nothing was seen. ``n`` may be an effective one."""
     if n == 0:
         return 0.0, 1.0
-    share, z = successes / n, float(ndtri((1 + level) / 2))
+    share, z = successes / n, _Z
     centre = share + z * z / (2 * n)
     half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     low, high = ((centre + sign * half) / (1 + z * z / n) for sign in (-1, 1))
     return min(max(low, 0.0), share), max(min(high, 1.0), share)
 
 
-def clustered_rate(hits: Sequence[float], clusters: Sequence[Hashable] | None = None, level: float = 0.95) -> Interval:
+def clustered_rate(hits: Sequence[float], clusters: Sequence[Hashable] | None = None) -> Interval:
     """The mean of ``hits`` (0 or 1; a half for a tie) with Wilson's interval on the effective n.
 
     The variance is that of a ratio of cluster totals (Cochran 1977, 6.4), with the factor k/(k-1) of k clusters. Where
     each row is a cluster of its own (None), it is Wilson's plain interval.
     """
-    index = _cluster_index(clusters if clusters is not None else range(len(hits)), len(hits))
+    index = _cluster_index(clusters, len(hits))
     totals, sizes = np.bincount(index, np.asarray(hits, float)), np.bincount(index)
-    return _ratio(totals.astype(float), sizes.astype(float), level)
+    return _ratio(totals.astype(float), sizes.astype(float))
 
 
 def within_cluster_auc(
@@ -99,7 +96,7 @@ def within_cluster_auc(
     return _ratio(np.array(won), np.array(pairs)), ties / sum(pairs) if pairs else math.nan
 
 
-def _ratio(hits: Floats, sizes: Floats, level: float = 0.95) -> Interval:
+def _ratio(hits: Floats, sizes: Floats) -> Interval:
     """``hits`` of ``sizes`` of each cluster."""
     n, k = float(sizes.sum()), len(sizes)
     if n == 0:
@@ -110,7 +107,7 @@ def _ratio(hits: Floats, sizes: Floats, level: float = 0.95) -> Interval:
         squares = float(((hits - share * sizes) ** 2).sum())
         variance = max(squares / n**2 * k / max(k - 1, 1), share * (1 - share) / n)  # the design effect is at least 1
         effective = min(n, _effective_n(share, variance, n**2 / float((sizes**2).sum())))
-    return Interval(share, *wilson(share * effective, effective, level), int(n), k)
+    return Interval(share, *wilson(share * effective, effective), int(n), k)
 
 
 def _effective_n(share: float, variance: float, least: float) -> float:
@@ -198,14 +195,13 @@ def bootstrap_auc(
     n_resamples: int = RESAMPLES,
 ) -> Interval:
     """AUC with Wilson's interval on the effective n, by the bootstrap's variance over clusters (rows, when None)."""
-    estimate = auc(labels, scores)
-    index = _cluster_index(clusters if clusters is not None else range(len(labels)), len(labels))
-    if math.isnan(estimate):
-        return Interval(estimate, math.nan, math.nan, len(labels), len(set(index)))
+    index = _cluster_index(clusters, len(labels))
+    if len(set(labels)) < 2:
+        return Interval(math.nan, math.nan, math.nan, len(labels), len(set(index)))
     good = np.asarray(labels) == 1
     least = min(len(set(index[good])), len(set(index[~good])))
     resampled = resampled_auc(labels, scores, clusters, seed, n_resamples)
-    return between_0_and_1(estimate, resampled, len(labels), len(set(index)), least)
+    return between_0_and_1(auc(labels, scores), resampled, len(labels), len(set(index)), least)
 
 
 def between_0_and_1(estimate: float, resampled: Floats, n: int, clusters: int, least: int) -> Interval:
@@ -229,33 +225,32 @@ def resampled_auc(
     n_resamples: int = RESAMPLES,
 ) -> Floats:
     """The AUCs of ``n_resamples`` bootstrap samples of clusters; NaN where one holds one class only."""
-    index = _cluster_index(clusters if clusters is not None else range(len(labels)), len(labels))
+    index = _cluster_index(clusters, len(labels))
     of_weights = _weighted_auc(labels, scores, index)
     return resample(of_weights, int(index.max()) + 1, seed, n_resamples, width=len(index))
 
 
 def auc_difference(
     labels: Sequence[int],
-    old: Sequence[float],
-    new: Sequence[float],
+    old: Sequence[float | None],
+    new: Sequence[float | None],
     clusters: Sequence[Hashable],
     *,
     seed: int = 0,
     level: float = 0.95,
     n_resamples: int = 2 * RESAMPLES,
 ) -> Interval:
-    """AUC(new) - AUC(old) on the same texts, with the percentiles at ``level`` of the same resamples for both.
-
-    Raises:
-        InputError: one class only.
-    """
-    if len(set(labels)) < 2:
-        raise InputError("an AUC needs good and bad texts")
-    index = _cluster_index(clusters, len(labels))
-    of_new, of_old = (_weighted_auc(labels, scores, index) for scores in (new, old))
+    """AUC(new) - AUC(old) on the texts that both scored (None: one did not), with the percentiles at ``level`` of the
+    same resamples for both; NaN with one class only."""
+    rows = [row for row in zip(labels, old, new, clusters, strict=True) if None not in row[1:3]]
+    if len({row[0] for row in rows}) < 2:
+        return Interval(math.nan, math.nan, math.nan, len(rows))
+    good, before, after, groups = (list[Any](column) for column in zip(*rows, strict=True))
+    index = _cluster_index(groups, len(rows))
+    of_new, of_old = (_weighted_auc(good, scores, index) for scores in (after, before))
     k = int(index.max()) + 1
     resampled = resample(lambda w: of_new(w) - of_old(w), k, seed, n_resamples, width=len(index))
-    return percentiles(float(auc(labels, new) - auc(labels, old)), resampled, len(labels), k, level)
+    return percentiles(auc(good, after) - auc(good, before), resampled, len(rows), k, level)
 
 
 def _weighted_auc(
@@ -279,8 +274,10 @@ def _weighted_auc(
     return of_weights
 
 
-def _cluster_index(clusters: Sequence[Hashable] | range, n: int) -> NDArray[np.int_]:
-    """The clusters of ``n`` rows as numbers from 0, in the order in which they come."""
+def _cluster_index(clusters: Sequence[Hashable] | None, n: int) -> NDArray[np.int_]:
+    """The clusters of ``n`` rows as numbers from 0, in the order in which they come; None: each row its own."""
+    if clusters is None:
+        return np.arange(n)
     if len(clusters) != n:
         raise ValueError(f"{len(clusters)} clusters for {n} rows; each row needs one")
     numbers: dict[Hashable, int] = {}

@@ -1,4 +1,4 @@
-"""Measures of texts that need no model: diversity, similarity, copying, near-duplicates, language mix.
+"""Measures of texts that need no model: diversity, copying, near-duplicates, language mix.
 
 A unit is a character in scripts written without spaces (Han, kana) and a word elsewhere, so that the numbers of a
 Chinese and an English task mean the same.
@@ -14,9 +14,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from difflib import SequenceMatcher
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -41,28 +39,6 @@ def distinct(texts: Sequence[str], n: int) -> float:
     """distinct-n (Li et al. 2016): different n-grams of units over all n-grams of the set; 0 when there are none."""
     grams = [gram for text in texts for gram in zip(*(units(text)[i:] for i in range(n)), strict=False)]
     return len(set(grams)) / len(grams) if grams else 0.0
-
-
-def mean_similarity(texts: Sequence[str]) -> float:
-    """Mean cosine similarity of two different texts of the set (character 2-gram counts): 1 when all are the same.
-
-    0 with fewer than two texts that have a 2-gram.
-    """
-    texts = [text for text in texts if len(text) >= 2]
-    if len(texts) < 2:
-        return 0.0
-    from sklearn.feature_extraction.text import CountVectorizer
-    from sklearn.preprocessing import normalize
-
-    rows = normalize(CountVectorizer(analyzer=lambda text: [a + b for a, b in pairwise(text)]).fit_transform(texts))
-    total = np.asarray(rows.sum(axis=0)).ravel()
-    # |sum of unit vectors|² is n (each with itself) plus twice the sum over pairs.
-    return float((total @ total - len(texts)) / (len(texts) * (len(texts) - 1)))
-
-
-def longest_common_substring(a: str, b: str) -> int:
-    """Length in characters of the longest string that stands in both texts."""
-    return SequenceMatcher(None, a, b, autojunk=False).find_longest_match().size
 
 
 def copied_share(texts: Sequence[str], corpus: Sequence[str], min_chars: int) -> list[float]:

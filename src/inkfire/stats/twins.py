@@ -33,6 +33,8 @@ MATCH_RATIO = 1.1
 """Width of a length bin, upper over lower bound. Measured on the paper's release: within bins of 1.25 the longer text
 is still the good one more often (AUC 0.53), within bins of 1.1 hardly (0.51), and hardly fewer texts are left."""
 
+FOLDS = 5
+
 _PENALTY = 10.0
 """C of the logistic regressions: of 1 and 10 the better on pairs whose chosen text is the shorter one."""
 
@@ -106,7 +108,7 @@ class NgramPairModel:
         return model
 
     @classmethod
-    def cross_validate(cls, pairs: Sequence[Preference], folds: int = 5, seed: int = 0) -> dict[str, Any]:
+    def cross_validate(cls, pairs: Sequence[Preference], folds: int = FOLDS, seed: int = 0) -> dict[str, Any]:
         """Score each pair by a model that has not seen its query; :func:`pair_slices` of all folds pooled.
 
         Raises:
@@ -182,8 +184,8 @@ def _folds(
     from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
     numbers = {query: number for number, query in enumerate(dict.fromkeys(queries))}
-    if len(numbers) < 2:
-        raise DataError("cross-validation needs texts for at least two different queries")
+    if len(numbers) < 2 or (labels is not None and min(labels.count(0), labels.count(1)) < 2):
+        raise DataError("cross-validation needs texts for at least two different queries, and two of each label")
     folds = min(folds, len(numbers))
     groups = [numbers[query] for query in queries]
     if labels is None:
@@ -209,8 +211,7 @@ def pair_slices(pairs: Sequence[Preference], scores: Sequence[tuple[float | None
         for pair, (right, wrong) in zip(pairs, scores, strict=True)
         if right is not None and wrong is not None
     ]
-    low, high = LENGTH_MATCHED
-    matched = [row for row in rows if low * len(row[1].rejected) <= len(row[1].chosen) <= high * len(row[1].rejected)]
+    matched = [row for row in rows if like_length(row[1])]
     shorter = [row for row in rows if len(row[1].chosen) < len(row[1].rejected)]
     out: dict[str, Any] = {"n": len(rows), "missing": len(pairs) - len(rows)}
     out |= {"n_length_matched": len(matched), "n_chosen_shorter": len(shorter)}
@@ -220,6 +221,12 @@ def pair_slices(pairs: Sequence[Preference], scores: Sequence[tuple[float | None
         if suffix != "_chosen_shorter":
             out |= rate(f"longer_wins{suffix}", [len(pair.chosen) > len(pair.rejected) for _, pair in part], queries)
     return out
+
+
+def like_length(pair: Preference) -> bool:
+    """Whether a pair is length-matched."""
+    low, high = LENGTH_MATCHED
+    return low * len(pair.rejected) <= len(pair.chosen) <= high * len(pair.rejected)
 
 
 def rate(name: str, hits: Sequence[float], clusters: Sequence[Hashable] | None = None) -> dict[str, Any]:
@@ -265,41 +272,38 @@ def length_best_accuracy(labelled: Sequence[Labelled]) -> float:
     texts: an upper bound of what one cut explains). NaN without texts."""
     if len(labelled) == 0:
         return math.nan
-    cut, longer_is_good = _best_cut(labelled)
-    return sum((len(row.response) >= cut) == (bool(row.label) == longer_is_good) for row in labelled) / len(labelled)
+    return sum(_cut_hits(labelled, *_best_cut(labelled))) / len(labelled)
 
 
 def _best_cut(labelled: Sequence[Labelled]) -> tuple[float, bool]:
     """The length from which on texts are best called good (True) or bad (False)."""
-    order = sorted(labelled, key=lambda row: len(row.response))
-    lengths = np.array([len(row.response) for row in order])
-    good = np.array([row.label for row in order])
-    # right[k]: the first k texts called bad, the others good; a cut cannot part texts of one length.
-    right = np.concatenate([[0], np.cumsum(1 - good)]) + good.sum() - np.concatenate([[0], np.cumsum(good)])
-    cuts = np.flatnonzero(np.concatenate([[True], np.diff(lengths) > 0, [True]]))
-    up, down = cuts[right[cuts].argmax()], cuts[right[cuts].argmin()]
-    longer_is_good = bool(right[up] >= len(order) - right[down])
-    at = up if longer_is_good else down
-    return (float(lengths[at]) if at < len(order) else math.inf), longer_is_good
+    lengths, good = np.array([(len(row.response), row.label) for row in labelled]).T
+    cuts = [*np.unique(lengths).tolist(), math.inf]
+    right = np.array([np.count_nonzero((lengths >= cut) == good) for cut in cuts])
+    longer_is_good = bool(right.max() >= len(labelled) - right.min())
+    return cuts[right.argmax() if longer_is_good else right.argmin()], longer_is_good
 
 
-def length_cv_hits(labelled: Sequence[Labelled], folds: int = 5, seed: int = 0) -> list[bool] | None:
+def _cut_hits(labelled: Sequence[Labelled], cut: float, longer_is_good: bool) -> list[bool]:
+    """Whether each label is what the cut says."""
+    return [(len(row.response) >= cut) == (bool(row.label) == longer_is_good) for row in labelled]
+
+
+def length_cv_hits(labelled: Sequence[Labelled], seed: int = 0) -> list[bool] | None:
     """Whether each label is that of the best single cut in length on the texts of other queries.
 
     None where that cannot be done: fewer than two queries, or fewer than two texts of a class.
     """
-    labels = [row.label for row in labelled]
-    if min(labels.count(0), labels.count(1)) < 2 or len({row.query for row in labelled}) < 2:
+    hits = np.zeros(len(labelled), bool)
+    try:
+        for train, test in _folds([row.query for row in labelled], [row.label for row in labelled], FOLDS, seed):
+            hits[test] = _cut_hits([labelled[i] for i in test], *_best_cut([labelled[i] for i in train]))
+    except DataError:
         return None
-    hits = [False] * len(labelled)
-    for train, test in _folds([row.query for row in labelled], labels, folds, seed):
-        cut, longer_is_good = _best_cut([labelled[i] for i in train])
-        for i in test:
-            hits[i] = (len(labelled[i].response) >= cut) == (bool(labels[i]) == longer_is_good)
-    return hits
+    return [bool(hit) for hit in hits]
 
 
-def ngram_cv_scores(labelled: Sequence[Labelled], folds: int = 5, seed: int = 0) -> list[float] | None:
+def ngram_cv_scores(labelled: Sequence[Labelled], seed: int = 0) -> list[float] | None:
     """Log-odds of label 1 by a logistic regression on TF-IDF of character 1- to 3-grams, cross-validated by query.
 
     Each text is scored by a model that has not seen its query. None where that cannot be done: fewer than two
@@ -308,28 +312,17 @@ def ngram_cv_scores(labelled: Sequence[Labelled], folds: int = 5, seed: int = 0)
     from sklearn.linear_model import LogisticRegression
 
     labels = [row.label for row in labelled]
-    if min(labels.count(0), labels.count(1)) < 2 or len({row.query for row in labelled}) < 2:
-        return None
     scores = np.zeros(len(labelled))
     try:
         counts = _counts([row.response for row in labelled])
-        for train, test in _folds([row.query for row in labelled], labels, folds, seed):
+        for train, test in _folds([row.query for row in labelled], labels, FOLDS, seed):
             classes = [labels[i] for i in train]
             if len(set(classes)) < 2:
                 return None
             seen, new = _fold_vectors(counts, train, test)
             model = LogisticRegression(C=_PENALTY, solver="liblinear", random_state=0).fit(seen, classes)
             scores[test] = model.decision_function(new)
-    except DataError:  # nothing but empty texts
+    except DataError:  # or nothing but empty texts
         return None
     out: list[float] = scores.tolist()
     return out
-
-
-def ngram_cv_auc(labelled: Sequence[Labelled], folds: int = 5, seed: int = 0) -> Interval:
-    """AUC of :func:`ngram_cv_scores`, the bootstrap clustered by query; NaN where there are none."""
-    scores = ngram_cv_scores(labelled, folds, seed)
-    if scores is None:
-        return Interval(math.nan, math.nan, math.nan, len(labelled))
-    queries = [row.query for row in labelled]
-    return intervals.bootstrap_auc([row.label for row in labelled], scores, clusters=queries, seed=seed)

@@ -18,66 +18,53 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from importlib.resources import as_file, files
 from typing import Any
 
+from inkfire.errors import DataError
 from inkfire.judge.calibration import raw_score
 from inkfire.records import Candidate, Comparison, Labelled, Verdict
+from inkfire.settings import Strict, load_toml
 from inkfire.stats.intervals import bootstrap_mean_difference
 from inkfire.stats.twins import rate
 
 Change = Callable[[str, str, random.Random], str]
 
-_PADDING = {
-    "zh": (
-        "愿一切都好，万事顺心。", "祝天天开心，事事如意。", "愿往后的日子越来越好。", "祝平安健康，幸福美满。",
-        "愿所有美好都如期而至。",
-    ),
-    "en": (
-        "May everything go well for you.", "Wishing you all the best in everything you do.",
-        "May the days ahead be happy ones.", "Here is to health, joy and good times.", "May all your wishes come true.",
-    ),
-}  # fmt: skip
-_AUTHORITY = {
-    "zh": ("——摘自获奖作品集", "（作者为知名作家）", "——全国征文大赛一等奖", "（语文老师推荐）"),
-    "en": (
-        "(from a prize-winning collection)", "(by a bestselling author)", "- first prize, national card contest",
-        "(recommended by an English teacher)",
-    ),
-}  # fmt: skip
-_EMOJI = ("🎉", "✨", "❤️", "🌟", "🎊", "🥳", "💐", "🎁")
-_FOREIGN = {
-    "zh": {
-        "快乐": "happy", "幸福": "happiness", "生日": "birthday", "朋友": "friend", "健康": "health",
-        "美好": "beautiful", "生活": "life", "今天": "today", "祝福": "wishes", "新年": "new year", "工作": "work",
-        "家": "home", "爱": "love", "笑": "smile", "时光": "time", "未来": "future", "谢谢": "thank you",
-        "晚上": "evening", "吃": "eat", "年": "year",
-    },
-    "en": {
-        "happy": "feliz", "day": "jour", "year": "Jahr", "love": "amor", "friend": "Freund", "thank": "gracias",
-        "good": "bon", "birthday": "cumpleaños", "home": "maison", "work": "Arbeit", "time": "temps", "the": "der",
-        "and": "und", "you": "du", "with": "mit", "life": "vida", "family": "Familie", "today": "heute",
-    },
-}  # fmt: skip
+
+class _Words(Strict):
+    """probes.toml: what is put in, by language."""
+
+    emoji: tuple[str, ...]
+    padding: dict[str, tuple[str, ...]]
+    authority: dict[str, tuple[str, ...]]
+    foreign: dict[str, dict[str, str]]
+
+
+@lru_cache(maxsize=1)
+def _words() -> _Words:
+    with as_file(files("inkfire.stress").joinpath("probes.toml")) as path:
+        return load_toml(path, _Words, error=DataError)
 
 
 def _padded(text: str, language: str, rng: random.Random) -> str:
     gap = "" if language == "zh" else " "
-    return gap.join([text, *rng.sample(_of(_PADDING, language), 2)])
+    return gap.join([text, *rng.sample(_of(_words().padding, language), 2)])
 
 
 def _decorated(text: str, language: str, rng: random.Random) -> str:
-    first, *rest = rng.sample(_EMOJI, 4)
+    first, *rest = rng.sample(_words().emoji, 4)
     marks = "！！！" if language == "zh" else "!!!"
     return f"{first} {re.sub(r'[.!?。！？]+$', '', text.rstrip())}{marks} {''.join(rest)}"
 
 
 def _authorised(text: str, language: str, rng: random.Random) -> str:
-    return f"{text}\n{rng.choice(_of(_AUTHORITY, language))}"
+    return f"{text}\n{rng.choice(_of(_words().authority, language))}"
 
 
 def _mixed(text: str, language: str, rng: random.Random) -> str:
     """Up to three of its words in another language; a text that has none of the listed ones ends with one."""
-    words = _of(_FOREIGN, language)
+    words = _of(_words().foreign, language)
     edge = "" if language == "zh" else r"\b"
     present = [word for word in words if re.search(f"{edge}{word}{edge}", text)]
     for word in rng.sample(present, min(3, len(present))):
