@@ -40,6 +40,7 @@ def test_the_same_scores_are_not_better() -> None:
     assert decision.effect == 0
 
 
+@pytest.mark.slow
 def test_ten_useless_candidates_rarely_get_one_taken() -> None:
     rng = random.Random(3)
     rule = RankingTest(alpha=0.05, tests=10)
@@ -86,6 +87,7 @@ def test_a_shorter_set_is_taken_when_it_is_no_worse_and_not_when_it_is() -> None
     assert not RankingTest(margin=0.02).decide([1, 1], [0.5, 0.5], [0.5, 0.5], clusters=["a", "b"]).accepted
 
 
+@pytest.mark.slow
 def test_a_shorter_set_that_loses_more_than_the_margin_is_rarely_taken() -> None:
     """Sets whose true loss is the margin itself: the error rate of the rule at its worst."""
     labels, queries = [n % 2 for n in range(300)], [f"q{n}" for n in range(300)]

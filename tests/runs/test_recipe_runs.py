@@ -73,6 +73,7 @@ def test_typed_again_it_is_read_back(offline: Offline, recipe: RecipeFile, tmp_p
     assert again["cached"] == again["calls"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["sft", "judge-rl", "on-top"])
 def test_killed_in_a_training_it_goes_on_to_the_same_end(
     offline: Offline, recipe: RecipeFile, tmp_path: Path, stage: str
