@@ -1,6 +1,7 @@
 """SFT on a tiny model: what it is trained on, and that a kill costs nothing."""
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 
@@ -78,6 +79,9 @@ def test_stopped_and_resumed_ends_with_the_same_weights(
     shutil.copytree(tmp_path / "parts" / "checkpoints" / "checkpoint-2", half)
     (half / "trainer_state.json").write_text("{")
     assert train_sft(task, good(task), tiny_base, tmp_path / "parts", CONFIG) == whole
+    adapter = json.loads((tmp_path / "parts" / "adapter_config.json").read_text())
+    assert adapter["target_modules"] == sorted(adapter["target_modules"])  # a set has another order in each process
+    assert not (tmp_path / "parts" / "checkpoints").exists()
     ours, theirs = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("parts", "whole"))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     assert (tmp_path / "parts" / "metrics.jsonl").read_bytes() == (tmp_path / "whole" / "metrics.jsonl").read_bytes()

@@ -75,11 +75,11 @@ class Folder:
 
     def costs(self) -> Section:
         """Seconds of every stage, and what was asked of models where the stage recorded it."""
-        seconds, stages = self.run.seconds(), self.stages()
-        asked = any("calls" in stages.get(name, {}) for name in seconds)
+        seconds, stages, apart = self.run.seconds(), self.stages(), self.run.used()
+        asked = any("calls" in stages.get(name, {}) | apart.get(name, {}) for name in seconds)
         rows = []
         for name, spent in seconds.items():
-            used = stages.get(name, {})
+            used = stages.get(name, {}) | apart.get(name, {})
             tokens, cost = (used.get(f"total_{key}", used.get(key, "")) for key in ("tokens", "cost"))
             rows.append(
                 [

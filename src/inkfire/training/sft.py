@@ -53,6 +53,7 @@ def train_sft(
         raise DataError("there are no texts to fine-tune on")
     if not is_policy(out):
         _train(Card.of(base, task), rows, out, settings, seed, bars)
+    trl.drop_checkpoints(out)  # also where a kill came between the card and this
     losses = [row["loss"] for row in trl.rows(out / trl.METRICS) if row.get("loss") is not None]
     edge = max(1, len(losses) // 10)
     return {
@@ -85,10 +86,8 @@ def _train(card: Card, rows: Sequence[Candidate], out: Path, settings: SftSettin
             peft_config=trl.lora("CAUSAL_LM"),
         )
         trl.run_trainer(trainer, out, label="sft", rename={"loss": "loss", "grad_norm": "grad_norm"}, bars=bars)
-        trainer.model.save_pretrained(out)
-        tokenizer.save_pretrained(out)
+        trl.save(trainer, tokenizer, out)
     dataclasses.replace(card, trained="sft", steps=trainer.state.global_step).write(out)
-    trl.drop_checkpoints(out)
 
 
 def examples(card: Card, rows: Sequence[Candidate]) -> list[dict[str, Any]]:

@@ -111,6 +111,14 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
 
 
+def save(trainer: Any, tokenizer: Any, out: Path) -> None:
+    """The trained adapter and the tokenizer."""
+    for config in trainer.model.peft_config.values():
+        config.target_modules = sorted(config.target_modules)  # a set: every process would write another order
+    trainer.model.save_pretrained(out, selected_adapters=["default"])
+    tokenizer.save_pretrained(out)
+
+
 def drop_checkpoints(out: Path) -> None:
     """A finished training needs none."""
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
