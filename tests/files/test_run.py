@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -212,6 +214,16 @@ def test_a_folder_as_input_is_known_by_its_contents(tmp_path: Path) -> None:
         assert sha256_file(folder) == first, name
     write_json(folder / "policy.json", {"base": "y"})
     assert sha256_file(folder) != first
+
+
+def test_a_disk_that_refuses_the_file_and_its_removal_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(RunFolderError, match=r"cannot write .*one\.json: Read-only file system"):
+        write_json(tmp_path / "one.json", 1)
 
 
 def test_what_a_kill_left_of_a_file_goes_when_the_run_is_opened_again(tmp_path: Path) -> None:

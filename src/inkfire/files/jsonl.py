@@ -11,7 +11,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
@@ -116,7 +116,8 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
         # Only a write of ours; a DataError raised by the block is no OSError and passes through.
         raise RunFolderError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # what refused the file may refuse this, too
+            beside.unlink(missing_ok=True)
 
 
 def rename(source: Path, target: Path) -> None:

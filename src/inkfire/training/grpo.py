@@ -101,7 +101,7 @@ def _train(
     checkpoint = trl.last_checkpoint(out)
     trl.rewind(out / COMPLETIONS, 0 if checkpoint is None else trl.step_of(checkpoint))
     monitor = Monitor(settings.num_generations)
-    with trl.quiet():
+    with trl.quiet(), trl.written(out):
         model, tokenizer = policies.load_model(folder, card, trainable=True)
         adapted = hasattr(model, "peft_config")
         trainer = GRPOTrainer(

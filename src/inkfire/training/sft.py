@@ -66,7 +66,7 @@ def train_sft(
 
 def _train(card: Card, rows: Sequence[Candidate], out: Path, settings: SftSettings, seed: int, bars: Bars) -> None:
     micro = min(settings.micro_batch_size, settings.batch_size)
-    with trl.quiet():
+    with trl.quiet(), trl.written(out):
         model, tokenizer = load_model(None, card, trainable=True)
         arguments = SFTConfig(
             **trl.common_arguments(
