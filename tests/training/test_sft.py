@@ -99,7 +99,7 @@ def test_stopped_and_resumed_ends_with_the_same_weights(
 )
 def test_a_full_disk_is_said_without_a_traceback(refusal: Exception, tmp_path: Path) -> None:
     with (
-        pytest.raises(RunFolderError, match="cannot write .*: .*(No space left|is its disk full)"),
+        pytest.raises(RunFolderError, match=r"cannot write .*: .*(No space left|is its disk full)"),
         trl.written(tmp_path),
     ):
         raise refusal
