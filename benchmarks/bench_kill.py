@@ -1,11 +1,13 @@
-"""Nothing lost: `inkfire curate` is killed, its disk filled, its folder made read-only, its ledger locked, its endpoint
-made faulty. After each the same command is typed again and must end with the bytes of an undisturbed run.
+"""Nothing lost: a command is killed in each part of its work, typed twice at once, its disk filled, its folder made
+read-only, its ledger locked, its endpoint made faulty. Then the same command is typed again and must end with the bytes
+of an undisturbed run: every file of its folder, weights too, but for seconds, calls and places (disturbed.APART).
 
-    python benchmarks/bench_kill.py                    # everything, about four minutes (a lock is waited for 30 s,
-                                                       # a request that hangs 120 s)
-    python benchmarks/bench_kill.py --kills 3 --only kills,full,readonly       # what the tests run
+    python benchmarks/bench_kill.py                              # everything: about twenty minutes on two busy cores
+    python benchmarks/bench_kill.py --commands run --only kills  # a recipe, killed in each of its stages: three
+    python benchmarks/bench_kill.py --commands curate            # as much as before train, evaluate and run came: four
 
-The peer is the undisturbed run: each line ends with the requests sent over the requests that were needed.
+The commands are in disturbed.py; a lock is waited for 30 s, a request that hangs 120 s, and these two scenes are
+curate's alone. The peer is the undisturbed run: scenes end with the requests sent again over those that were needed.
 Exits 1 when a byte differs or a reply was paid for twice that was answered more than a second before a kill.
 """
 
@@ -13,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import random
 import signal
 import sqlite3
@@ -22,99 +23,98 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
+from disturbed import (
+    COMMANDS,
+    REQUESTS,
+    SECONDS,
+    STUB,
+    Bench,
+    Lost,
+    environment,
+    files,
+    make_inputs,
+    make_models,
+)
 from endpoint import Endpoint, endpoint
 
-OUTPUTS = ("pairs.jsonl", "transcripts.jsonl", "outcomes.jsonl", "README.md", "stages/curate.json")
-OCCASIONS = ("Easter", "a wedding", "an exam", "a new job", "a birthday", "a move", "Diwali", "a farewell")
-LATENCY = {"latency": 0.08, "sigma": 0.6}
 MILD = {"http_500": 0.04, "http_429": 0.01, "reset": 0.01, "retry_after": 0.05}
 FAULTY = {"http_500": 0.10, "http_429": 0.05, "reset": 0.02, "hang": 0.01, "malformed": 0.05, "retry_after": 0.2}
 KINDS = {"http_500": "500", "http_429": "429", "reset": "connection", "hang": "timeout", "malformed": "malformed"}
 
 
-class Lost(Exception):
-    """Something was lost, or paid for twice."""
-
-
-class Bench:
-    """The run that is disturbed: one command line, and what it makes when nothing happens."""
-
-    def __init__(self, folder: Path, queries: int) -> None:
-        self.folder = folder
-        self.prompts = folder / "prompts.txt"
-        lines = [f"a wish for {OCCASIONS[i % len(OCCASIONS)]}, to friend number {i}" for i in range(queries)]
-        self.prompts.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        with endpoint(folder / "undisturbed.jsonl", **LATENCY) as served:
-            self.run(folder / "undisturbed" / "run", served)
-        self.needed = len(answers(served))
-
-    def command(self, out: Path, served: Endpoint) -> list[str]:
-        given = ["--task", "greetings-en", "--prompts", str(self.prompts), "--model", "stub", "--pairs", "all"]
-        given += ["--base-url", served.url, "--concurrency", "8", "--out", str(out), "--json"]
-        return [sys.executable, "-m", "inkfire", "curate", *given]
-
-    def start(self, out: Path, served: Endpoint) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(self.command(out, served), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def run(self, out: Path, served: Endpoint) -> dict[str, Any]:
-        done = subprocess.run(self.command(out, served), capture_output=True, text=True)
-        if done.returncode:
-            raise Lost(f"exit {done.returncode}: {done.stderr[-500:]}")
-        result: dict[str, Any] = json.loads(done.stdout)
-        return result
-
-    def compare(self, out: Path) -> None:
-        for name in OUTPUTS:
-            if (out / name).read_bytes() != (self.folder / "undisturbed" / "run" / name).read_bytes():
-                raise Lost(f"{name} differs from the undisturbed run's")
-
-    def twice(self, served: Endpoint, stops: Sequence[float]) -> int:
-        """How often a reply was asked again, none of which was answered more than a second before a stop."""
-        times: dict[str, list[float]] = {}
-        for row in answers(served):
-            times.setdefault(row["key"], []).append(row["answered"])
-        again = [earlier for answered in times.values() for earlier in sorted(answered)[:-1]]
-        for earlier in again:
-            if not any(-1.0 < stop - earlier < 1.0 for stop in stops):
-                nearest = min((stop - earlier for stop in stops), key=abs)
-                raise Lost(f"a reply was asked again that was answered {nearest:.1f} s before")
-        return len(again)
-
-
-def answers(served: Endpoint) -> list[dict[str, Any]]:
-    return [row for row in served.requests() if row["status"] == 200 and not row["fault"]]
-
-
 def kills(bench: Bench, n: int) -> str:
-    """Killed ``n`` times: after some requests, or at any moment of the start."""
+    """Killed at the command's marks, ``n`` of them at most: the same command goes on to the next."""
     rng = random.Random(20)
     out = bench.folder / "killed" / "run"
+    marks = spread(bench.command.marks, n)
     moments: list[float] = []
-    share = max(2, bench.needed // (n + 2))
-    with endpoint(bench.folder / "killed.jsonl", **LATENCY, **MILD) as served:
-        while len(moments) < n:
-            before = len(served.requests())
+    at: list[str] = []
+    with endpoint(bench.folder / "killed.jsonl", **STUB, **MILD) as served:
+        for mark in marks:
+            before = size(mark, out, served)
+            enough = before + (rng.randint(1, max(2, bench.needed // (len(marks) + 2))) if mark == REQUESTS else 1)
             process = bench.start(out, served)
-            if rng.random() < 0.2:
+            if mark == SECONDS:
                 time.sleep(rng.uniform(0.0, 2.0))
             else:
-                enough = before + rng.randint(1, share)
-                while process.poll() is None and len(served.requests()) < enough:
+                while process.poll() is None and size(mark, out, served) < enough:
                     time.sleep(0.002)
                 time.sleep(rng.uniform(0.0, 0.02))
             if process.poll() is not None:
                 break
             process.send_signal(signal.SIGKILL)
             moments.append(time.time())
+            at.append(mark)
             process.wait()
         bench.run(out, served)
         again = bench.twice(served, moments)
     bench.compare(out)
-    return f"{len(moments)} kills of {n}, same bytes; {again} replies of {bench.needed} were in flight and asked again"
+    done = ", ".join(f"{mark} {n}" if n > 1 else mark for mark, n in Counter(at).items())
+    return (
+        f"{len(moments)} kills of {len(marks)}, same bytes; {again} replies of {bench.needed} were in flight and asked "
+        f"again\n    killed at {done}"
+    )
+
+
+def spread(marks: Sequence[str], n: int) -> list[str]:
+    """``n`` marks from all over the work."""
+    return [marks[(2 * i + 1) * len(marks) // (2 * n)] for i in range(n)] if n < len(marks) else list(marks)
+
+
+def size(mark: str, out: Path, served: Endpoint) -> int:
+    """How far the command has come by a mark: requests answered, or the size of a file."""
+    if mark == REQUESTS:
+        return len(served.requests())
+    path = out / mark
+    return path.stat().st_size if path.exists() else 0
+
+
+def two(bench: Bench) -> str:
+    """A second process while the first is at work; then the first is killed, and nothing is in the way."""
+    out = bench.folder / "two" / "run"
+    with endpoint(bench.folder / "two.jsonl", **STUB) as served:
+        first = bench.start(out, served)
+        while first.poll() is None and not size(bench.command.busy, out, served):
+            time.sleep(0.002)
+        first.send_signal(signal.SIGSTOP)  # so that what changes is the second one's doing
+        stopped = time.time()
+        time.sleep(1.0)  # what is in flight arrives
+        before, asked = files(out.parent), len(served.requests())
+        second = bench.start(out, served)
+        said = second.communicate()[1].strip().splitlines()[-1]
+        if second.returncode != 2 or f"in use by process {first.pid}:" not in said:
+            raise Lost(f"two: exit {second.returncode}: {said}, where process {first.pid} is at work")
+        if files(out.parent) != before or len(served.requests()) != asked:
+            raise Lost("two: the second process changed the folder, or asked")
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+        bench.run(out, served)
+        again = bench.twice(served, [stopped])
+    bench.compare(out)
+    return f"exit 2, nothing changed, then same bytes; {again} replies asked again\n    {bench.shown(said)}"
 
 
 def in_small_disk(bench: Bench, name: str, size: str, spoil: str, mend: str) -> str:
@@ -122,8 +122,8 @@ def in_small_disk(bench: Bench, name: str, size: str, spoil: str, mend: str) -> 
     place = bench.folder / name
     place.mkdir()
     kept = bench.folder / f"{name}-kept"
-    with endpoint(bench.folder / f"{name}.jsonl", **LATENCY) as served:
-        command = " ".join(f"'{part}'" for part in bench.command(place / "run", served))
+    with endpoint(bench.folder / f"{name}.jsonl", **STUB) as served:
+        command = " ".join(f"'{part}'" for part in bench.typed(place / "run"))
         script = f"""set -u
             mount -t tmpfs -o size={size} tmpfs '{place}' || exit 77
             ({spoil}) & spoiler=$!
@@ -132,38 +132,38 @@ def in_small_disk(bench: Bench, name: str, size: str, spoil: str, mend: str) -> 
             {mend} && {command} > '{bench.folder}/{name}.out2' 2>&1 || exit 1
             cp -r '{place}' '{kept}'; exit $code"""
         script = script.replace("LOG", str(served.log))
-        done = subprocess.run(["unshare", "--map-root-user", "--mount", "sh", "-c", script], capture_output=True)
+        small = ["unshare", "--map-root-user", "--mount", "sh", "-c", script]
+        done = subprocess.run(small, capture_output=True, env=environment(served))
         if done.returncode == 77 or b"unshare failed" in done.stderr:
             return "skipped: this system does not let us mount a small disk"
-        complaint = (bench.folder / f"{name}.err").read_text().strip().splitlines()[-1:]
-        if done.returncode != 2 or not complaint or not complaint[0].startswith("Error: "):
-            raise Lost(f"{name}: exit {done.returncode}, said {complaint}, {done.stderr.decode()[-300:]}")
+        complaint = (bench.folder / f"{name}.err").read_text().strip()
+        said = complaint.splitlines()[-1:]
+        if done.returncode != 2 or not said or not said[0].startswith("Error: ") or "Traceback" in complaint:
+            raise Lost(f"{name}: exit {done.returncode}, said {complaint[-3000:]}, {done.stderr.decode()[-300:]}")
         before = Endpoint(served.url, served.log.with_name(served.log.name + ".spoilt")).requests()
-        again = bench.twice(served, [max(row["arrived"] for row in before)])  # the last request before it gave up
+        again = bench.twice(served, [max(row["arrived"] for row in before)] if before else [])
     bench.compare(kept / "run")
-    said = complaint[0].replace(str(bench.folder), "…")
-    return f"exit 2, then same bytes; {again} replies of {bench.needed} asked again\n    {said}"
+    return f"exit 2, then same bytes; {again} replies of {bench.needed} asked again\n    {bench.shown(said[0])}"
 
 
 def full(bench: Bench) -> str:
-    return in_small_disk(bench, "full", "400k", spoil="true", mend=f"mount -o remount,size=64m {bench.folder}/full")
+    place = bench.folder / "full"
+    return in_small_disk(bench, "full", bench.command.disk, "true", f"mount -o remount,size=64m '{place}'")
 
 
 def readonly(bench: Bench) -> str:
     """A read-only mount is laid over the folder: what is open stays writable, nothing new can be made."""
     place = bench.folder / "readonly"
-    wait = "until [ $(wc -l < LOG) -gt 40 ]; do sleep 0.02; done"
-    spoil = f"{wait}; mount --bind {place} {place} && mount -o remount,bind,ro {place}"
-    return in_small_disk(bench, "readonly", "64m", spoil, f"umount {place}")
+    wait = f"until [ -s '{place}/run/{bench.command.busy}' ]; do sleep 0.02; done"
+    spoil = f"{wait}; mount --bind '{place}' '{place}' && mount -o remount,bind,ro '{place}'"
+    return in_small_disk(bench, "readonly", "64m", spoil, f"umount '{place}'")
 
 
 def locked(bench: Bench) -> str:
     """Another process holds the ledger for longer than is waited for."""
     out = bench.folder / "locked" / "run"
-    with endpoint(bench.folder / "locked.jsonl", **LATENCY) as served:
-        process = subprocess.Popen(
-            bench.command(out, served), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+    with endpoint(bench.folder / "locked.jsonl", **STUB) as served:
+        process = bench.start(out, served)
         while len(served.requests()) < 40:
             time.sleep(0.01)
         lock = sqlite3.connect(out.parent / ".inkfire" / "ledger.sqlite", isolation_level=None, timeout=30)
@@ -178,13 +178,13 @@ def locked(bench: Bench) -> str:
         bench.run(out, served)
         again = bench.twice(served, [since, time.time()])
     bench.compare(out)
-    return f"exit 2, then same bytes; {again} replies asked again\n    {said.replace(str(bench.folder), '…')}"
+    return f"exit 2, then same bytes; {again} replies asked again\n    {bench.shown(said)}"
 
 
 def faults(bench: Bench) -> str:
     """A faulty endpoint: the run ends complete and the ledger counted what the stub did, fault by fault."""
     out = bench.folder / "faulty" / "run"
-    with endpoint(bench.folder / "faulty.jsonl", **LATENCY, **FAULTY) as served:
+    with endpoint(bench.folder / "faulty.jsonl", **STUB, **FAULTY) as served:
         started = time.perf_counter()
         result = bench.run(out, served)
         seconds = time.perf_counter() - started
@@ -198,27 +198,50 @@ def faults(bench: Bench) -> str:
     return f"same bytes, {result['unscored']} unscored, {seconds:.0f} s; counted {dict(sorted(counted.items()))}"
 
 
+SCENES: dict[str, Callable[[Bench], str]] = {
+    "two": two,
+    "full": full,
+    "readonly": readonly,
+    "locked": locked,
+    "faults": faults,
+}
+OF_CURATE = ("locked", "faults")  # they try the ledger and the client, which are the same in every command
+
+
 def main() -> int:
-    every: dict[str, Callable[[Bench], str]] = {"full": full, "readonly": readonly, "locked": locked, "faults": faults}
     parser = argparse.ArgumentParser(description="What a disturbed run loses: nothing.")
+    parser.add_argument("--commands", default=",".join(COMMANDS))
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--queries", type=int, default=20)
-    parser.add_argument("--only", default=",".join(["kills", *every]))
+    parser.add_argument("--only", default=",".join(["kills", *SCENES]))
+    parser.add_argument("--keep", type=Path, help="a folder to leave everything in")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder), options.queries)
-        return run_all(options.only.split(","), {"kills": lambda b: kills(b, options.kills), **every}, bench)
+    scenes = {"kills": lambda bench: kills(bench, options.kills), **SCENES}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.keep or Path(temporary)
+        make_inputs(folder / "inputs", options.queries)
+        names = options.commands.split(",")
+        if not {"curate", "train rm"}.issuperset(names):
+            make_models(folder / "inputs")
+        lost = [run_all(name, options.only.split(","), scenes, folder) for name in names]
+        return int(any(lost))
 
 
-def run_all(names: Iterable[str], scenes: dict[str, Callable[[Bench], str]], bench: Bench) -> int:
-    failed = 0
-    for name in names:
+def run_all(name: str, chosen: list[str], scenes: dict[str, Callable[[Bench], str]], folder: Path) -> bool:
+    lost = False
+    started = time.perf_counter()
+    bench = Bench(folder, name)
+    print(f"{name}: {bench.needed} requests, {time.perf_counter() - started:.0f} s undisturbed", flush=True)
+    for scene in chosen:
+        if scene in OF_CURATE and name != "curate":
+            continue
+        started = time.perf_counter()
         try:
-            print(f"{name}: {scenes[name](bench)}", flush=True)
-        except Lost as lost:
-            failed = 1
-            print(f"{name}: LOST: {lost}", flush=True)
-    return failed
+            said = scenes[scene](bench)
+        except Lost as error:
+            lost, said = True, f"LOST: {error}"
+        print(f"  {scene}: {said} ({time.perf_counter() - started:.0f} s)", flush=True)
+    return lost
 
 
 if __name__ == "__main__":

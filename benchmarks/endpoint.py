@@ -26,7 +26,7 @@ class Endpoint:
 
 
 @contextmanager
-def endpoint(log: Path, **options: float) -> Iterator[Endpoint]:
+def endpoint(log: Path, **options: float | str) -> Iterator[Endpoint]:
     """The stub with ``options`` (``latency=0.4``, ``http_500=0.1``: its command line's), stopped at the end."""
     command = [sys.executable, str(SERVER), "--log", str(log)]
     for name, value in options.items():

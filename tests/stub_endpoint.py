@@ -22,6 +22,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import math
 import random
 import sys
 import time
@@ -81,6 +82,7 @@ class Stub:
         unsupported: top-level fields of a request that are refused with a 400, as strict endpoints do.
         api_key: refuses others with a 401.
         usage: whether replies report usage.
+        mark: where log-probabilities are asked for, "Good" is likelier than "Bad" if the last message holds this text.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Stub:
         unsupported: tuple[str, ...] = (),
         api_key: str | None = None,
         usage: bool = True,
+        mark: str | None = None,
         seed: int = 0,
         port: int = 0,
         log_file: Path | None = None,
@@ -107,6 +110,7 @@ class Stub:
         self.unsupported = unsupported
         self.api_key = api_key
         self.usage = usage
+        self.mark = mark
         self.seed = seed
         self.log: list[Request] = []
         self.in_service = 0
@@ -201,6 +205,8 @@ class Stub:
         choice: Body = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
         if body.get("logprobs"):
             alternatives = [{"token": text[:1] or " ", "logprob": -0.1}, {"token": "?", "logprob": -2.5}]
+            if self.mark is not None:
+                alternatives = _words(body["messages"][-1]["content"], self.mark)
             choice["logprobs"] = {"content": [{**alternatives[0], "top_logprobs": alternatives}]}
         out: Body = {"id": "stub", "object": "chat.completion", "created": 0, "model": body.get("model")}
         out["choices"] = [choice]
@@ -239,6 +245,13 @@ class Stub:
 
 def _error(status: int, message: str, headers: dict[str, str] | None = None) -> tuple[int, bytes, dict[str, str]]:
     return status, json.dumps({"error": {"message": message, "type": "stub", "code": None}}).encode(), headers or {}
+
+
+def _words(text: str, mark: str) -> list[Body]:
+    """How likely "Good" and "Bad" are after a text: surely as its mark says, how surely is the text's own."""
+    sure = random.Random(text).uniform(0.6, 0.95)
+    good = sure if mark in text else 1 - sure
+    return [{"token": word, "logprob": math.log(p)} for word, p in (("Good", good), ("Bad", 1 - good))]
 
 
 def vector(text: str, dimensions: int = 64) -> list[float]:
@@ -340,6 +353,7 @@ if __name__ == "__main__":
     parser.add_argument("--queue", type=int)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--mark")
     parser.add_argument("--log", dest="log_file", type=Path)
     for fault in fields(Faults):
         parser.add_argument("--" + fault.name.replace("_", "-"), type=float, default=fault.default)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -207,11 +209,35 @@ def test_a_folder_as_input_is_known_by_its_contents(tmp_path: Path) -> None:
     folder = tmp_path / "policy"
     write_json(folder / "policy.json", {"base": "x"})
     first = sha256_file(folder)
-    for name in ("timings.json", "report.html", "places.json", "sft/report.html"):
+    for name in ("timings.json", "used.json", "report.html", "places.json", "sft/report.html"):
         write_json(folder / name, {"sft": 1.0})
         assert sha256_file(folder) == first, name
     write_json(folder / "policy.json", {"base": "y"})
     assert sha256_file(folder) != first
+
+
+def test_a_disk_that_refuses_the_file_and_its_removal_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(RunFolderError, match=r"cannot write .*one\.json: Read-only file system"):
+        write_json(tmp_path / "one.json", 1)
+
+
+def test_what_a_kill_left_of_a_file_goes_when_the_run_is_opened_again(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    open_run(out).complete("pairs", {"n": 3}, seconds=1, used={"calls": 8})
+    whole = sha256_file(out)
+    for name in (".places.json.4711.tmp", "stages/.pairs.json.12.tmp"):
+        (out / name).write_text("{")
+    (out / ".mine.tmp").write_text("not ours")
+    assert sha256_file(out) != whole
+    assert open_run(out).used() == {"pairs": {"calls": 8}}
+    assert [path.name for path in out.rglob("*.tmp")] == [".mine.tmp"]
+    (out / ".mine.tmp").unlink()
+    assert sha256_file(out) == whole
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:

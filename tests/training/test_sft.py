@@ -1,14 +1,17 @@
 """SFT on a tiny model: what it is trained on, and that a kill costs nothing."""
 
 import dataclasses
+import errno
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from inkfire.errors import DataError, ModelNameError
+from inkfire.errors import DataError, ModelNameError, RunFolderError
 from inkfire.models.card import Card
 from inkfire.models.policy import load_model
 from inkfire.records import Candidate
@@ -78,9 +81,33 @@ def test_stopped_and_resumed_ends_with_the_same_weights(
     shutil.copytree(tmp_path / "parts" / "checkpoints" / "checkpoint-2", half)
     (half / "trainer_state.json").write_text("{")
     assert train_sft(task, good(task), tiny_base, tmp_path / "parts", CONFIG) == whole
+    adapter = json.loads((tmp_path / "parts" / "adapter_config.json").read_text())
+    assert adapter["target_modules"] == sorted(adapter["target_modules"])  # a set has another order in each process
+    assert not (tmp_path / "parts" / "checkpoints").exists()
     ours, theirs = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("parts", "whole"))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     assert (tmp_path / "parts" / "metrics.jsonl").read_bytes() == (tmp_path / "whole" / "metrics.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "refusal",  # as they were read on a small tmpfs
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"),
+    ],
+)
+def test_a_full_disk_is_said_without_a_traceback(refusal: Exception, tmp_path: Path) -> None:
+    with (
+        pytest.raises(RunFolderError, match=r"cannot write .*: .*(No space left|is its disk full)"),
+        trl.written(tmp_path),
+    ):
+        raise refusal
+
+
+def test_another_failure_of_a_training_stays_a_bug(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="shapes"), trl.written(tmp_path):
+        raise RuntimeError("shapes differ")
 
 
 def test_bad_input_leaves_nothing(task: Task, tmp_path: Path) -> None:

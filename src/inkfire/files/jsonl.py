@@ -11,7 +11,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +19,7 @@ from typing import IO, Any, Self
 
 from inkfire.errors import DataError, RunFolderError
 
-TIMINGS, PLACES, REPORT = "timings.json", "places.json", "report.html"
+TIMINGS, USED, PLACES, REPORT = "timings.json", "used.json", "places.json", "report.html"
 """What lies in a run folder and is no part of its result: no hash of a folder counts these, at any depth."""
 
 
@@ -114,7 +114,8 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
                 os.fsync(file.fileno())
             _rename(beside, path)
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # what refused the file may refuse this, too
+            beside.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -165,13 +166,13 @@ def _finite(value: Any) -> Any:
 
 
 def sha256_file(path: str | Path) -> str:
-    """SHA-256 of a file, or of a folder, in hex: the names and contents of its files but seconds, places, reports."""
+    """SHA-256 of a file, or of a folder, in hex: the names and contents of its files but what is apart."""
     path = Path(path)
     if not path.is_dir():
         with open_input(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     digest = hashlib.sha256()
-    left_out = (TIMINGS, PLACES, REPORT)
+    left_out = (TIMINGS, USED, PLACES, REPORT)
     for inner in sorted(p for p in path.rglob("*") if p.is_file() and p.name not in left_out):
         digest.update(f"{inner.relative_to(path).as_posix()}\0{sha256_file(inner)}\n".encode())
     return digest.hexdigest()

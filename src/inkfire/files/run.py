@@ -3,8 +3,9 @@
 A command opens its ``--out`` folder; opening it again with the same command, settings, seed and inputs resumes
 (finished stages are read back). With other ones it goes on only with consent: what depends on them is redone, the rest
 stays. A try that left no result binds nobody. Files appear whole or not at all: they are written beside their place,
-synced, and renamed. Results carry no times, so that the same replies give the same bytes; seconds are kept apart in
-``timings.json``, and where the inputs lay in ``places.json``, relative to the folder.
+synced, and renamed. Results carry nothing that depends on when they were made or how often the command was stopped, so
+that the same replies give the same bytes: seconds are apart in ``timings.json``, what was asked of models in
+``used.json``, and where the inputs lay in ``places.json``, relative to the folder.
 
 >>> run = Run.open(out, command="curate", settings={"candidates": 4}, inputs={"prompts": prompts})  # doctest: +SKIP
 >>> if (result := run.done("pairs")) is None:                                                        # doctest: +SKIP
@@ -19,14 +20,14 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import inkfire
 from inkfire.errors import DataError, RunFolderError
-from inkfire.files.jsonl import PLACES, TIMINGS, dump, json_kind, parse_json, sha256_file, write_json
+from inkfire.files.jsonl import PLACES, TIMINGS, USED, dump, json_kind, parse_json, sha256_file, write_json
 
 _MANIFEST = "manifest.json"
 _VERSIONS = ("openai", "numpy", "scikit-learn", "torch", "transformers", "trl", "peft", "xllamacpp")
@@ -90,6 +91,7 @@ class Run:
             "inputs": {name: {"path": path.name, "sha256": sha256_file(path)} for name, path in inputs.items()},
         }
         run = cls._agree(out, wanted, _environment(), consent, redo)
+        _sweep(out)
         write_json(out / PLACES, {name: os.path.relpath(path, out) for name, path in inputs.items()})
         return run
 
@@ -150,8 +152,13 @@ class Run:
         """The result of a completed stage, None when it has not been completed."""
         return _read_object(self.out / "stages" / f"{stage}.json")
 
-    def complete(self, stage: str, result: Mapping[str, Any], *, seconds: float) -> None:
-        """Record a stage as done. ``seconds`` are added to what earlier attempts recorded."""
+    def complete(
+        self, stage: str, result: Mapping[str, Any], *, seconds: float, used: Mapping[str, Any] | None = None
+    ) -> None:
+        """Record a stage as done. ``seconds`` are added to what earlier attempts recorded; ``used`` is what it took of
+        models: calls, tokens, cost."""
+        if used is not None:
+            write_json(self.out / USED, self.used() | {stage: used})
         timings = self.seconds()
         timings[stage] = round(timings.get(stage, 0.0) + seconds, 3)
         write_json(self.out / TIMINGS, timings)
@@ -160,6 +167,10 @@ class Run:
     def seconds(self) -> dict[str, float]:
         """Wall-clock seconds per stage."""
         return _read_object(self.out / TIMINGS) or {}
+
+    def used(self) -> dict[str, dict[str, Any]]:
+        """What the stages that said so took of models."""
+        return _read_object(self.out / USED) or {}
 
     @property
     def ledger_path(self) -> Path:
@@ -257,6 +268,13 @@ def _has_results(out: Path) -> bool:
         for path in out.rglob("*")
         if path.is_file() and path.name not in (_MANIFEST, PLACES) and path.suffix not in (".tmp", ".partial")
     )
+
+
+def _sweep(out: Path) -> None:
+    """Remove what a kill left of files that were being written: the hash of a folder would count it."""
+    with suppress(OSError):  # a folder that cannot be written is said where something is written
+        for path in out.rglob(".*.[0-9]*.tmp"):
+            path.unlink(missing_ok=True)
 
 
 def _remove(out: Path, globs: Sequence[str]) -> None:

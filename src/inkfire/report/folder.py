@@ -84,15 +84,15 @@ class Folder:
 
     def recorded_calls(self) -> bool:
         """Whether a stage says what it asked of models."""
-        stages = self.stages()
-        return any("calls" in stages.get(name, {}) for name in self.run.seconds())
+        stages, apart = self.stages(), self.run.used()
+        return any("calls" in stages.get(name, {}) | apart.get(name, {}) for name in self.run.seconds())
 
     def costs(self) -> list[tuple[Any, ...]]:
         """(stage, time, model calls, tokens, cost); the last three are empty where the stage does not record them."""
-        seconds, stages = self.run.seconds(), self.stages()
+        seconds, stages, apart = self.run.seconds(), self.stages(), self.run.used()
         rows = []
         for name, spent in seconds.items():
-            used = stages.get(name, {})
+            used = stages.get(name, {}) | apart.get(name, {})
             tokens, cost = (used.get(f"total_{key}", used.get(key, "")) for key in ("tokens", "cost"))
             said = "unknown" if cost is None else number(cost)
             rows.append((name, duration(spent), used.get("calls", ""), tokens, said))

@@ -27,7 +27,8 @@ from inkfire.runs.stages import Experiment, Stage, basis
 from inkfire.settings import from_json, to_json
 from inkfire.tasks.task import load_task
 
-_OF_THE_PROCESS = ("seconds", "cached", "out", "waiting")  # of a stage's result: not what it found
+# Of a stage's result: not what it found, and another number where it was stopped on the way.
+_OF_THE_PROCESS = ("seconds", "calls", "cached", "tokens", "cost", "out", "waiting")
 
 
 def stages_of(recipe: Recipe) -> list[tuple[str, Stage]]:
@@ -70,10 +71,10 @@ def run_recipe(recipe: Recipe, place: Place) -> dict[str, Any]:
             result = {key: value for key, value in stage(x).items() if key not in _OF_THE_PROCESS}
             give_back()  # the next stage needs what this one's models took
             used = _used(before, x.context.ledger.stats())
-            run.complete(name, result | used, seconds=time.monotonic() - started)
+            run.complete(name, result, seconds=time.monotonic() - started, used=used)
         stats = x.context.ledger.stats()
         comparison = run.done("evaluate") or {}
-        calls = sum((run.done(name) or {}).get("calls", 0) for name, _ in steps)
+        calls = sum(run.used().get(name, {}).get("calls", 0) for name, _ in steps)
         return {
             "stages": run.seconds(),
             "evaluation": comparison["policies"],

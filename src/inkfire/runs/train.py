@@ -20,6 +20,8 @@ from inkfire.tasks.task import load_task
 from inkfire.training.reward_model import train_reward_model
 from inkfire.training.settings import GrpoSettings, RewardModelSettings, SftSettings
 
+_USED = ("calls", "cached", "tokens", "cost")
+
 
 @settings
 class SftInputs:
@@ -119,12 +121,13 @@ def grpo(inputs: GrpoInputs, settings: GrpoSettings, place: Place) -> dict[str, 
         files["policy"], more["policy"] = Path(inputs.policy), "<policy>"
 
     def train(context: Context) -> dict[str, Any]:
+        before = context.ledger.stats()  # a recipe's other stages asked as well
         scorer = context.reward(inputs.reward, value=inputs.value, force=inputs.force)
         result = train_grpo(
             task, queries, inputs.policy, scorer, context.run.out, settings, seed=place.seed, bars=context.bars
         )
-        stats = context.ledger.stats()
-        return result | {key: stats[key] for key in ("calls", "cached", "tokens", "cost")}
+        after = context.ledger.stats()
+        return result | {key: after[key] - before[key] for key in _USED}
 
     about = _deciding(described(inputs, settings, **more))
     with opened("train grpo", place, settings=about, files=files) as context:
@@ -138,9 +141,14 @@ def _deciding(about: dict[str, Any]) -> dict[str, Any]:
 
 def _once(context: Context, train: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     run = context.run
-    result = run.done("train")
-    if result is None:
+    if run.done("train") is None:
         started = time.monotonic()
         result = train()
-        run.complete("train", result, seconds=time.monotonic() - started)
-    return {"out": str(run.out), **result, "seconds": round(run.seconds()["train"], 2)}
+        used = {key: result.pop(key) for key in _USED if key in result}
+        run.complete("train", result, seconds=time.monotonic() - started, used=used or None)
+    return {
+        "out": str(run.out),
+        **(run.done("train") or {}),
+        **run.used().get("train", {}),
+        "seconds": round(run.seconds()["train"], 2),
+    }

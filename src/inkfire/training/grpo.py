@@ -80,6 +80,7 @@ def train_grpo(
         raise DataError("there are no queries to train on")
     if not is_policy(out):
         _train(task, queries, start, reward, out, settings, seed, bars)
+    trl.drop_checkpoints(out)  # also where a kill came between the card and this
     return summary(trl.rows(out / trl.METRICS)) | {"completions": len(trl.rows(out / COMPLETIONS))}
 
 
@@ -100,7 +101,7 @@ def _train(
     checkpoint = trl.last_checkpoint(out)
     trl.rewind(out / COMPLETIONS, 0 if checkpoint is None else trl.step_of(checkpoint))
     monitor = Monitor(settings.num_generations)
-    with trl.quiet():
+    with trl.quiet(), trl.written(out):
         model, tokenizer = policies.load_model(folder, card, trainable=True)
         adapted = hasattr(model, "peft_config")
         trainer = GRPOTrainer(
@@ -113,8 +114,7 @@ def _train(
             rollout_func=_rollout(tokenizer, settings),
         )
         trl.run_trainer(trainer, out, label="grpo", extra=monitor.step, rename=_METRICS, bars=bars)
-        trainer.model.save_pretrained(out, selected_adapters=["default"])
-        tokenizer.save_pretrained(out)
+        trl.save(trainer, tokenizer, out)
     dataclasses.replace(
         card,
         base=str(start) if folder is not None and not adapted else card.base,
@@ -124,7 +124,6 @@ def _train(
         trained="grpo",
         steps=trainer.state.global_step,
     ).write(out)
-    trl.drop_checkpoints(out)
 
 
 def _arguments(out: Path, settings: GrpoSettings, seed: int) -> GRPOConfig:

@@ -50,7 +50,7 @@ def train_transformer(
         ModelNameError: no such model.
     """
     template = Template.of(task)
-    with trl.quiet():
+    with trl.quiet(), trl.written(out):
         trainer = build_trainer(pairs, out, settings, template, base, seed)
         kept = {"loss": "loss", "grad_norm": "grad_norm", "accuracy": "accuracy", "margin": "margin"}
         trl.run_trainer(trainer, out, label="reward model", rename=kept, bars=bars)

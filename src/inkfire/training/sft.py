@@ -53,11 +53,12 @@ def train_sft(
         raise DataError("there are no texts to fine-tune on")
     if not is_policy(out):
         _train(Card.of(base, task), rows, out, settings, seed, bars)
+    trl.drop_checkpoints(out)  # also where a kill came between the card and this
     return {"steps": Card.read(out).steps, "n": len(rows), **trl.losses(out)}
 
 
 def _train(card: Card, rows: Sequence[Candidate], out: Path, settings: SftSettings, seed: int, bars: Bars) -> None:
-    with trl.quiet():
+    with trl.quiet(), trl.written(out):
         model, tokenizer = load_model(None, card, trainable=True)
         trainer = SFTTrainer(
             model=model,
@@ -67,10 +68,8 @@ def _train(card: Card, rows: Sequence[Candidate], out: Path, settings: SftSettin
             peft_config=trl.lora("CAUSAL_LM"),
         )
         trl.run_trainer(trainer, out, label="sft", rename={"loss": "loss", "grad_norm": "grad_norm"}, bars=bars)
-        trainer.model.save_pretrained(out)
-        tokenizer.save_pretrained(out)
+        trl.save(trainer, tokenizer, out)
     dataclasses.replace(card, trained="sft", steps=trainer.state.global_step).write(out)
-    trl.drop_checkpoints(out)
 
 
 def examples(card: Card, rows: Sequence[Candidate]) -> list[dict[str, Any]]:

@@ -7,15 +7,17 @@ there. When its card (policy.json, reward.json) is written it is done, and the c
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from inkfire.errors import MissingExtraError
+from inkfire.errors import MissingExtraError, RunFolderError
 from inkfire.files.jsonl import dump, write_jsonl
 from inkfire.llm.progress import Bar, Bars, no_bars
 from inkfire.models import policy
@@ -26,11 +28,14 @@ try:
     import torch
     from peft import LoraConfig
     from peft.helpers import disable_input_dtype_casting
+    from safetensors import SafetensorError
     from transformers import PrinterCallback, TrainerCallback
 except ImportError as error:
     raise MissingExtraError(error.name or "torch", "train") from error
 
 METRICS = "metrics.jsonl"
+_REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG)
+_OF_A_WRITER = re.compile(r"inline_container|PytorchStreamWriter|os error")  # torch's and safetensors' own words
 
 
 def lora(task_type: str) -> LoraConfig:
@@ -125,6 +130,14 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
 
 
+def save(trainer: Any, tokenizer: Any, out: Path) -> None:
+    """The trained adapter and the tokenizer."""
+    for config in trainer.model.peft_config.values():
+        config.target_modules = sorted(config.target_modules)  # a set: every process would write another order
+    trainer.model.save_pretrained(out, selected_adapters=["default"])
+    tokenizer.save_pretrained(out)
+
+
 def drop_checkpoints(out: Path) -> None:
     """A finished training needs none."""
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
@@ -176,6 +189,25 @@ class _Advance(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._bar.advance()
+
+
+@contextmanager
+def written(out: Path) -> Iterator[None]:
+    """Within: what the disk refuses to the libraries that write weights and checkpoints is said as we say it.
+
+    Raises:
+        RunFolderError: the disk is full, or the folder cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+        raise RunFolderError(f"cannot write {error.filename or out}: {error.strerror}") from error
+    except (RuntimeError, SafetensorError) as error:
+        if not _OF_A_WRITER.search(str(error)):
+            raise
+        raise RunFolderError(f"cannot write {out}: a file broke off; is its disk full? ({error})") from error
 
 
 @contextmanager
