@@ -192,6 +192,18 @@ def test_labels_of_one_class_are_refused_before_the_first_stage(
     assert not (tmp_path / "run" / "manifest.json").exists()
 
 
+@pytest.mark.parametrize(("queries", "said"), [(8, "10 are needed"), (1, "both")])
+def test_too_few_labels_are_refused_before_the_first_stage(
+    offline: Offline, recipe: RecipeFile, tmp_path: Path, queries: int, said: str
+) -> None:
+    file = recipe()
+    rows = list(read_jsonl(tmp_path / "labelled.jsonl"))[: 2 * queries]
+    (tmp_path / "labelled.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(InputError, match=said):
+        run(file, tmp_path / "run")
+    assert offline.trained == []
+
+
 def test_the_plan_says_what_would_run_and_writes_nothing(offline: Offline, recipe: RecipeFile, tmp_path: Path) -> None:
     rows = plan(load_recipe(str(recipe())), Place(tmp_path / "run"))
     assert [row["stage"] for row in rows] == [*STAGES, "evaluate"]

@@ -22,6 +22,7 @@ from inkfire.runs import stages
 from inkfire.runs.context import Place, note, opened
 from inkfire.runs.memory import give_back
 from inkfire.runs.recipe import Recipe, check_recipe
+from inkfire.runs.refine import training_and_validation
 from inkfire.runs.splits import Splits, make_splits
 from inkfire.runs.stages import Experiment, Stage, basis
 from inkfire.settings import from_json, to_json
@@ -98,7 +99,9 @@ def _experiment(recipe: Recipe, place: Place) -> Iterator[Experiment]:
 def _checked(recipe: Recipe, place: Place) -> tuple[Any, Splits]:
     task = load_task(recipe.task).limited(recipe.max_tokens)
     check_recipe(recipe, base_url=place.access.base_url)
-    return task, make_splits(recipe, task, place.seed)
+    splits = make_splits(recipe, task, place.seed)
+    training_and_validation(splits.fit, recipe.refine.validation, place.seed)  # found out now, not after a training
+    return task, splits
 
 
 def _redo(recipe: Recipe, place: Place) -> Redo:

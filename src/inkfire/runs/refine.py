@@ -99,11 +99,17 @@ def split_labelled(
     if len({row.query for row in labelled}) < 4:
         raise InputError("refinement needs labelled texts of at least four queries: training, validation and test")
     rest, tested = _taken(labelled, 0.5, test, seed)
-    return Splits(*_validation(rest, validation, seed), tested)
+    return Splits(*training_and_validation(rest, validation, seed), tested)
 
 
-def _validation(rows: Sequence[Labelled], count: int | None, seed: int) -> tuple[list[Labelled], list[Labelled]]:
-    """(training, validation)"""
+def training_and_validation(
+    rows: Sequence[Labelled], count: int | None, seed: int
+) -> tuple[list[Labelled], list[Labelled]]:
+    """Both parts of the texts that a refinement may look at; ``count`` as in :func:`split_labelled`.
+
+    Raises:
+        InputError: they cannot be split so that both have good and bad texts.
+    """
     most = 0.5 if count is None else max(0.5, 1 - TRAINING / len(rows))
     return _taken(rows, most, count, seed + 1)
 
@@ -245,7 +251,7 @@ def _splits(inputs: RefineInputs, settings: RefineSettings, seed: int) -> Splits
     test = read_labelled(inputs.tested_on)
     if shared := {row.query for row in labelled} & {row.query for row in test}:
         raise InputError(f"--labelled and --tested-on share the query {min(shared)!r}; split them by query")
-    return Splits(*_validation(labelled, settings.validation, seed), test)
+    return Splits(*training_and_validation(labelled, settings.validation, seed), test)
 
 
 async def _with_tokens(refiner: Refiner, spec: JudgeSpec, test: Sequence[Labelled]) -> Refinement:

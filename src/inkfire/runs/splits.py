@@ -10,6 +10,7 @@ from typing import Any
 from inkfire.errors import InputError
 from inkfire.files import formats
 from inkfire.files.jsonl import write_jsonl
+from inkfire.judge.calibration import MIN_LABELS
 from inkfire.records import Example, Labelled, Preference, Query, to_json
 from inkfire.runs.recipe import Recipe
 from inkfire.tasks.task import Task
@@ -57,7 +58,7 @@ def make_splits(recipe: Recipe, task: Task, seed: int) -> Splits:
     """Read the recipe's data (or the task's) and split it.
 
     Raises:
-        InputError: too few queries to hold any out, or labelled texts of one class only.
+        InputError: too few queries to hold any out, too few labelled texts, or one class of them only.
     """
     data = recipe.data
     queries = formats.read_queries(data.queries) if data.queries else task.queries()
@@ -69,6 +70,11 @@ def make_splits(recipe: Recipe, task: Task, seed: int) -> Splits:
     for name, part in (("fit", fit), ("test", test)):
         if len({row.label for row in part}) < 2:
             raise InputError(f"the {name} half of the labelled texts has one class only; label more texts of both")
+    if len(fit) < MIN_LABELS:
+        raise InputError(
+            f"{len(fit)} labelled texts are there to calibrate the judge and {MIN_LABELS} are needed: label more, or "
+            "raise judge.labelled or judge.fit_fraction"
+        )
     used = {row.query for row in labelled} | {pair.query for pair in pairs}
     fresh = [query for query in {q.query: q for q in queries}.values() if query.query not in used]
     held_out = _stratified(fresh, recipe.evaluate.queries, task, seed)
