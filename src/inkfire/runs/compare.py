@@ -41,15 +41,9 @@ def compare(inputs: JudgeInputs, settings: JudgeSettings, place: Place) -> dict[
     about |= {"examples": settings.examples, "examples_choice": settings.examples_choice}
 
     def work(context: Context) -> dict[str, Any]:
-        concurrency = context.access.at_once(inputs.model, "pairwise")
-        llm = context.model(inputs.model, concurrency=concurrency)
-        judge = GuardedPairwise(PairwiseJudge(task, llm, rules, examples))
-        with context.bars("compare", len(pairs)) as bar:
-            said = loop.run(
-                compare_many(
-                    judge, pairs, concurrency=concurrency, advance=lambda one: bar.advance(failed=one.winner is None)
-                )
-            )
+        with context.judging("compare", len(pairs), inputs.model, "pairwise") as (llm, how):
+            judge = GuardedPairwise(PairwiseJudge(task, llm, rules, examples))
+            said = loop.run(compare_many(judge, pairs, **how))
         write_jsonl(context.run.path("comparisons.jsonl"), map(_row, pairs, said))
         return measure_pairs(pairs, said)
 

@@ -162,22 +162,12 @@ def curve(inputs: CurveInputs, settings: JudgeSettings, place: Place) -> dict[st
     def work(context: Context) -> dict[str, Any]:
         if left_out := [size for size in sizes if size > len(fit)]:
             note(f"{len(fit)} labels are there to draw from: no row for {', '.join(map(str, left_out))}")
-        concurrency = context.access.at_once(spec.model, spec.mode)
-        judge = spec.build(context.model(spec.model, concurrency=concurrency))
         both = [*fit, *test]
-        with context.bars("judge", len(both)) as bar:
-            verdicts = loop.run(
-                judge_many(judge, both, concurrency=concurrency, advance=lambda one: bar.advance(failed=not one.scored))
-            )
+        with context.judging("judge", len(both), spec.model, spec.mode) as (llm, how):
+            verdicts = loop.run(judge_many(spec.build(llm), both, **how))
+        fitted, tested = verdicts[: len(fit)], verdicts[len(fit) :]
         rows = learning_curve(
-            fit,
-            verdicts[: len(fit)],
-            test,
-            verdicts[len(fit) :],
-            sizes=sizes,
-            draws=inputs.draws,
-            settings=settings,
-            seed=place.seed,
+            fit, fitted, test, tested, sizes=sizes, draws=inputs.draws, settings=settings, seed=place.seed
         )
         write_jsonl(context.run.path("curve.jsonl"), rows)
         result: dict[str, Any] = {

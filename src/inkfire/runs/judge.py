@@ -19,7 +19,7 @@ from inkfire.judge.examples import NO_EXAMPLES, Examples
 from inkfire.judge.principles import read_principles
 from inkfire.judge.spec import JudgeSettings, JudgeSpec
 from inkfire.llm import loop
-from inkfire.records import Candidate, Labelled, Verdict
+from inkfire.records import Candidate, Labelled, Verdict, to_json
 from inkfire.runs.context import Context, Place, described, named_files, note, opened
 from inkfire.settings import settings
 from inkfire.tasks.task import lasting, load_task
@@ -90,35 +90,20 @@ def _judge(
     fit: Sequence[Labelled],
     texts: Sequence[Candidate | Labelled],
 ) -> dict[str, Any]:
-    concurrency = context.access.at_once(spec.model, spec.mode)
-    llm = context.model(spec.model, concurrency=concurrency)
-    with context.bars("judge", len(fit) + len(texts)) as bar:
-
-        def advance(verdict: Verdict) -> None:
-            bar.advance(failed=not verdict.scored)
+    method, cost = settings.calibration_method, settings.cost_false_good
+    with context.judging("judge", len(fit) + len(texts), spec.model, spec.mode) as (llm, how):
 
         async def work() -> tuple[list[Verdict], JudgeSpec]:
-            fitted = spec
-            if fit:
-                fitted = await spec.fit(
-                    llm,
-                    fit,
-                    method=settings.calibration_method,
-                    cost_false_good=settings.cost_false_good,
-                    concurrency=concurrency,
-                    advance=advance,
-                )
-            return await fitted.judge(llm, texts, concurrency=concurrency, advance=advance, seed=context.seed)
+            fitted = await spec.fit(llm, fit, method=method, cost_false_good=cost, **how) if fit else spec
+            return await fitted.judge(llm, texts, seed=context.seed, **how)
 
         verdicts, judged = loop.run(work())
     write_jsonl(context.run.path("verdicts.jsonl"), map(_row, texts, verdicts))
     scored = sum(verdict.scored for verdict in verdicts)
-    result: dict[str, Any] = {"n": len(texts), "scored": scored, "unscored": len(texts) - scored}
-    result["calibrated"] = judged.calibration is not None
-    result |= judged.measured or {}
+    result = {"n": len(texts), "scored": scored, "unscored": len(texts) - scored}
+    result |= {"calibrated": judged.calibration is not None, **(judged.measured or {})}
     result["injections"] = sum(bool(verdict.injection) for verdict in verdicts)
-    measured = result if judged.measured is not None else None
-    dataclasses.replace(judged, measured=measured).save(context.run.out)
+    dataclasses.replace(judged, measured=judged.measured and result).save(context.run.out)
     return result
 
 
@@ -169,14 +154,5 @@ def of_other_queries(path: Path, known: set[str], what: str) -> list[Labelled]:
 
 def _row(text: Candidate | Labelled, verdict: Verdict) -> Mapping[str, Any]:
     """One line of verdicts.jsonl: ``label`` is the judge's, ``expected`` the one that the data has."""
-    row: dict[str, Any] = {
-        "query": text.query,
-        "response": text.response,
-        "label": verdict.label,
-        "probability": verdict.probability,
-        "reason": verdict.reason,
-        "unscored": verdict.unscored,
-        "principles": verdict.principles,
-        "injection": verdict.injection,
-    }
+    row = {"query": text.query, "response": text.response, **to_json(verdict)}
     return row | ({"expected": text.label} if isinstance(text, Labelled) else {})
