@@ -151,18 +151,14 @@ class Tally:
     unscored_by: Counter[str] = field(default_factory=Counter)
 
     def add(self, sampled: Sampled) -> None:
-        self.count["queries"] += 1
-        self.count["pairs"] += len(sampled.pairs)
-        self.count["queries_with_pair"] += bool(sampled.pairs)
-        self.count["not_written"] += sampled.not_written
-        self.count["duplicates"] += sampled.duplicates
+        row = sampled.to_json()
+        self.count.update({name: row[name] for name in ("candidates", "good", "pairs", "not_written", "duplicates")})
+        self.count.update(queries=1, queries_with_pair=bool(sampled.pairs))
         if sampled.no_pair is not None:
             self.no_pair[sampled.no_pair] += 1
         for transcript in sampled.transcripts:
             verdict = transcript.verdict
-            self.count["candidates"] += 1
             self.count["labelled"] += verdict.scored
-            self.count["good"] += verdict.label == 1
             self.count["reflect_flips"] += transcript.flipped
             self.count["flips_to_good"] += transcript.flipped and verdict.label == 1
             if verdict.unscored is not None:
