@@ -197,8 +197,6 @@ def check_recipe(recipe: Recipe, *, base_url: str | None = None) -> None:
             if part not in OWN:
                 try:
                     check_reward(part)
-                except RecipeError:
-                    raise
                 except Exception as error:
                     raise RecipeError(f"policies: the reward of {policy.name!r}: {error}") from error
 
