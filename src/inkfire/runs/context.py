@@ -225,8 +225,7 @@ def described(*parts: Any, **more: Any) -> dict[str, Any]:
     """What of inputs and settings goes into a manifest: their fields, but for the files, which go by their hash."""
     out: dict[str, Any] = {}
     for part in parts:
-        files = {one.name for one in dataclasses.fields(part) if _has_path(getattr(part, one.name))}
-        out |= {name: value for name, value in to_json(part).items() if name not in files}
+        out |= {name: value for name, value in to_json(part).items() if not _has_path(getattr(part, name))}
     return out | more
 
 

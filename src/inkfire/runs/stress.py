@@ -32,8 +32,10 @@ from inkfire.settings import settings
 from inkfire.stress import biases, injections
 from inkfire.tasks.task import lasting
 
-Work = Callable[[JudgeSpec, LLM, dict[str, Any]], Awaitable[tuple[dict[str, Any], list[dict[str, Any]]]]]
-"""(the judge, its model, how texts are put to it) → what is found, and a row for each thing tried."""
+Found = tuple[dict[str, Any], list[dict[str, Any]]]
+"""The result, and a row for each thing that was tried."""
+Work = Callable[[JudgeSpec, LLM, dict[str, Any]], Awaitable[Found]]
+"""(the judge, its model, how texts are put to it) → what is found."""
 
 
 @settings
@@ -131,7 +133,7 @@ def _try(
     spec, fit = subject
     with context.judging(name, len(fit) + total, spec.model, spec.mode) as (llm, how):
 
-        async def calibrated() -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        async def calibrated() -> Found:
             return await work(await spec.fit(llm, fit, **how) if fit else spec, llm, how)
 
         result, rows = loop.run(calibrated())
@@ -159,7 +161,7 @@ def attack(inputs: SubjectInputs, settings: AttackSettings, place: Place) -> dic
     watched = [row for row in good if suspect(row.query, row.response, task) != Suspicion()]
     total = len(carriers) + (2 * settings.limit + 2 * len(watched) if settings.defences else settings.limit)
 
-    async def tried(spec: JudgeSpec, llm: LLM, how: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    async def tried(spec: JudgeSpec, llm: LLM, how: dict[str, Any]) -> Found:
         bare, judge = spec.build(llm, guarded=False), spec.build(llm)
         clean = await judge_many(bare, [Candidate(carrier.query, carrier.response) for carrier in carriers], **how)
         bad = [carrier for carrier, verdict in zip(carriers, clean, strict=True) if verdict.label == 0]
@@ -217,7 +219,7 @@ def probe(inputs: SubjectInputs, settings: ProbeSettings, place: Place) -> dict[
     pairs = biases.order_pairs(texts, max(1, len(texts) // 2))
     total = len(texts) * (1 + len(biases.PROBES)) + len(pairs)
 
-    async def tried(spec: JudgeSpec, llm: LLM, how: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    async def tried(spec: JudgeSpec, llm: LLM, how: dict[str, Any]) -> Found:
         judge = spec.build(llm)
         before = await judge_many(judge, texts, **how)
         result: dict[str, Any] = {"n": len(texts), "probes": [*biases.PROBES, "order", "self_preference"]}
