@@ -66,7 +66,7 @@ async def made(task: Task, panel: Any, tmp_path: Path) -> dict[str, Run]:
         writers, _ = GivenWriter.of(TEXTS, Shard.parse(name or "1/1").owns)
         llm = panel(judge=lambda item: int("bells" in item))
         sampler = RejectionSampler(writers, Debate(task, llm), policy="all")
-        result = await write_pairs(task, QUERIES, sampler, run.out, shard=Shard.parse(name or "1/1"))
+        result = await write_pairs(QUERIES, sampler, run.out, shard=Shard.parse(name or "1/1"))
         run.complete("curate", result, seconds=1)
         runs[name or "whole"] = run
     return runs

@@ -23,7 +23,6 @@ from inkfire.files.formats import pair_row
 from inkfire.records import Preference, Query
 from inkfire.search import near_duplicate
 from inkfire.stats.intervals import wilson
-from inkfire.tasks.task import Task
 
 _SEEDS_PER_ROUND = 1_000_003  # rounds draw from seeds far apart, so that no draw repeats within a query
 
@@ -117,23 +116,18 @@ class RejectionSampler:
         of_model = {id(writer): len(range(i, self.candidates, len(models))) for i, writer in enumerate(models)}
         return [of_model.get(id(writer), 1) for writer in self.writers]
 
-
-def preference_row(task: Task, chosen: Transcript, rejected: Transcript, policy: PairPolicy) -> dict[str, Any]:
-    """A line of pairs.jsonl."""
-    query = chosen.candidate.query
-    pair = Preference(
-        query=query,
-        chosen=chosen.candidate.response,
-        rejected=rejected.candidate.response,
-        provenance={
-            "policy": policy,
+    def preference_row(self, chosen: Transcript, rejected: Transcript) -> dict[str, Any]:
+        """A line of pairs.jsonl."""
+        good, bad = chosen.candidate, rejected.candidate
+        provenance = {
+            "policy": self.policy,
             "chosen_id": chosen.id,
             "rejected_id": rejected.id,
-            "chosen_source": chosen.candidate.source,
-            "rejected_source": rejected.candidate.source,
-        },
-    )
-    return pair_row(pair, task.messages(query))
+            "chosen_source": good.source,
+            "rejected_source": bad.source,
+        }
+        pair = Preference(good.query, good.response, bad.response, provenance)
+        return pair_row(pair, self.debate.task.messages(good.query))
 
 
 _ADDED = (

@@ -21,7 +21,7 @@ from annotated_types import Ge
 
 from inkfire.debate.debate import AGENTS, Debate
 from inkfire.debate.pairs import MAX_LENGTH_RATIO, PairPolicy
-from inkfire.debate.sampler import RejectionSampler, Sampled, Tally, preference_row
+from inkfire.debate.sampler import RejectionSampler, Sampled, Tally
 from inkfire.debate.shards import Shard, distinct
 from inkfire.debate.writers import GivenWriter, ModelWriter, Writer
 from inkfire.errors import DataError, InputError
@@ -39,7 +39,7 @@ from inkfire.runs.context import Context, Place, described, named_files, opened
 from inkfire.runs.estimate import SAMPLE, Capacity, estimate
 from inkfire.search import Retrieval, Retriever, check_retrieval
 from inkfire.settings import settings
-from inkfire.tasks.task import Task, load_task
+from inkfire.tasks.task import load_task
 
 _CONCURRENCY = 16  # calls in flight that are fed with work where --concurrency says nothing
 
@@ -164,8 +164,7 @@ def _curated(
         try:
             sampler = loop.run(_sampler(context, inputs, settings, shard, batch))
             queries, limit = _queries(inputs, settings), _at_once(context, inputs, settings)
-            task = sampler.debate.task
-            result = loop.run(write_pairs(task, queries, sampler, run.out, shard=shard, limit=limit, bar=bar))
+            result = loop.run(write_pairs(queries, sampler, run.out, shard=shard, limit=limit, bar=bar))
         except Waiting as waiting:
             result = {"queries": total, "queries_waiting": waiting.queries}
     stats = context.ledger.stats()
@@ -233,7 +232,6 @@ def _at_once(context: Context, inputs: CurateInputs, settings: CurateSettings) -
 
 
 async def write_pairs(
-    task: Task,
     queries: Iterable[Query],
     sampler: RejectionSampler,
     folder: Path,
@@ -277,7 +275,7 @@ async def write_pairs(
             for transcript in sampled.transcripts:
                 transcripts.write(transcript.to_json())
             for chosen, rejected in sampled.pairs:
-                pairs.write(preference_row(task, chosen, rejected, sampler.policy))
+                pairs.write(sampler.preference_row(chosen, rejected))
             tally.add(sampled)
             if bar is not None:
                 bar.advance(1, failed=sum(not t.verdict.scored for t in sampled.transcripts))
