@@ -50,7 +50,7 @@ async def run(folder: Path) -> None:
     task, llm = load_task("greetings-en"), Instant()
     writers = [ModelWriter(task, llm), ModelWriter(task, llm, variant="writer_alt")]
     sampler = RejectionSampler(writers, Debate(task, llm, agents=["judge"]), candidates=2)
-    await write_pairs(task, iter_queries(folder / "queries.txt"), sampler, folder, limit=64)
+    await write_pairs(iter_queries(folder / "queries.txt"), sampler, folder, limit=64)
 
 
 def measure(queries: int) -> float:

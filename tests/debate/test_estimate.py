@@ -52,7 +52,7 @@ async def test_a_sample_of_everything_is_exact_and_the_run_pays_nothing_again(
         assert result["estimate_prompt_tokens"] + result["estimate_completion_tokens"] == tokens
         assert result["estimate_cost"] == pytest.approx(cost)
         asked = len(stub.log)
-        made = await write_pairs(task, QUERIES[:6], sampler(task, llm), tmp_path)
+        made = await write_pairs(QUERIES[:6], sampler(task, llm), tmp_path)
         assert len(stub.log) == asked
         assert result["estimate_pair_share"] == made["pair_share"]
         assert result["estimate_pair_share_ci"] == made["pair_share_ci"]

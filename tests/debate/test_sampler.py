@@ -31,7 +31,7 @@ async def run(task: Task, folder: Path, llm: Any, queries: Any = None, writers: 
     if writers is None:
         writers = [ModelWriter(task, llm), ModelWriter(task, llm, variant="writer_alt")]
     how = {name: options.pop(name) for name in ("limit", "bar") if name in options}
-    return await write_pairs(task, queries, RejectionSampler(writers, Debate(task, llm), **options), folder, **how)
+    return await write_pairs(queries, RejectionSampler(writers, Debate(task, llm), **options), folder, **how)
 
 
 def given(*texts: str) -> tuple[list[GivenWriter], list[Query]]:

@@ -66,7 +66,7 @@ async def made(task: Task, panel: Any, tmp_path: Path) -> dict[str, Run]:
         writers, _ = GivenWriter.of(TEXTS, Shard.parse(name or "1/1").owns)
         llm = panel(judge=lambda item: int("bells" in item))
         sampler = RejectionSampler(writers, Debate(task, llm), policy="all")
-        result = await write_pairs(task, QUERIES, sampler, run.out, shard=Shard.parse(name or "1/1"))
+        result = await write_pairs(QUERIES, sampler, run.out, shard=Shard.parse(name or "1/1"))
         run.complete("curate", result, seconds=1)
         runs[name or "whole"] = run
     return runs
@@ -132,23 +132,16 @@ def test_a_query_in_two_parts_is_found(made: dict[str, Run], tmp_path: Path) -> 
 def test_no_more_than_a_parcel_of_each_part_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = []
 
-    class Part:
-        def __init__(self, folder: Path) -> None:
-            self.first = int(folder.name)
-
-        def __enter__(self) -> Iterator[tuple[int, tuple[list[bytes], ...]]]:
-            for position in range(self.first, 100, 2):
-                read.append(position)
-                yield position, ([b"%d\n" % position], [], [])
-
-        def __exit__(self, *error: object) -> None:
-            pass
+    def parcels(folder: Path) -> Iterator[tuple[int, tuple[list[bytes], ...]]]:
+        for position in range(int(folder.name), 100, 2):
+            read.append(position)
+            yield position, ([b"%d\n" % position], [], [])
 
     class Folder:
         def __init__(self, out: Path) -> None:
             self.out = out
 
-    monkeypatch.setattr("inkfire.runs.shards._Part", Part)
+    monkeypatch.setattr("inkfire.runs.shards._parcels", parcels)
     merge_outputs([Folder(tmp_path / "0"), Folder(tmp_path / "1")], tmp_path)  # type: ignore[list-item]
     assert (tmp_path / "outcomes.jsonl").read_text().split() == [str(i) for i in range(100)]
     assert read == sorted(read)

@@ -10,11 +10,10 @@ from cyclopts import App, Parameter
 from inkfire.cli.common import Json, Out, Seed, Yes, emit, flat, measured, say, say_measured
 from inkfire.judge.spec import JudgeSettings, Mode
 from inkfire.runs import stress
-from inkfire.runs.compare import compare
 from inkfire.runs.context import Access, Place
 from inkfire.runs.curve import CurveInputs
 from inkfire.runs.curve import curve as draw_curve
-from inkfire.runs.judge import JudgeInputs
+from inkfire.runs.judge import JudgeInputs, compare
 from inkfire.runs.judge import judge as judge_texts
 from inkfire.runs.stress import AttackSettings, ProbeSettings, SubjectInputs
 from inkfire.settings import settings

@@ -23,7 +23,6 @@ from inkfire.files.formats import pair_row
 from inkfire.records import Preference, Query
 from inkfire.search import near_duplicate
 from inkfire.stats.intervals import wilson
-from inkfire.tasks.task import Task
 
 _SEEDS_PER_ROUND = 1_000_003  # rounds draw from seeds far apart, so that no draw repeats within a query
 
@@ -117,23 +116,18 @@ class RejectionSampler:
         of_model = {id(writer): len(range(i, self.candidates, len(models))) for i, writer in enumerate(models)}
         return [of_model.get(id(writer), 1) for writer in self.writers]
 
-
-def preference_row(task: Task, chosen: Transcript, rejected: Transcript, policy: PairPolicy) -> dict[str, Any]:
-    """A line of pairs.jsonl."""
-    query = chosen.candidate.query
-    pair = Preference(
-        query=query,
-        chosen=chosen.candidate.response,
-        rejected=rejected.candidate.response,
-        provenance={
-            "policy": policy,
+    def preference_row(self, chosen: Transcript, rejected: Transcript) -> dict[str, Any]:
+        """A line of pairs.jsonl."""
+        good, bad = chosen.candidate, rejected.candidate
+        provenance = {
+            "policy": self.policy,
             "chosen_id": chosen.id,
             "rejected_id": rejected.id,
-            "chosen_source": chosen.candidate.source,
-            "rejected_source": rejected.candidate.source,
-        },
-    )
-    return pair_row(pair, task.messages(query))
+            "chosen_source": good.source,
+            "rejected_source": bad.source,
+        }
+        pair = Preference(good.query, good.response, bad.response, provenance)
+        return pair_row(pair, self.debate.task.messages(good.query))
 
 
 _ADDED = (
@@ -151,18 +145,14 @@ class Tally:
     unscored_by: Counter[str] = field(default_factory=Counter)
 
     def add(self, sampled: Sampled) -> None:
-        self.count["queries"] += 1
-        self.count["pairs"] += len(sampled.pairs)
-        self.count["queries_with_pair"] += bool(sampled.pairs)
-        self.count["not_written"] += sampled.not_written
-        self.count["duplicates"] += sampled.duplicates
+        row = sampled.to_json()
+        self.count.update({name: row[name] for name in ("candidates", "good", "pairs", "not_written", "duplicates")})
+        self.count.update(queries=1, queries_with_pair=bool(sampled.pairs))
         if sampled.no_pair is not None:
             self.no_pair[sampled.no_pair] += 1
         for transcript in sampled.transcripts:
             verdict = transcript.verdict
-            self.count["candidates"] += 1
             self.count["labelled"] += verdict.scored
-            self.count["good"] += verdict.label == 1
             self.count["reflect_flips"] += transcript.flipped
             self.count["flips_to_good"] += transcript.flipped and verdict.label == 1
             if verdict.unscored is not None:

@@ -18,8 +18,6 @@ from typing import Self
 from inkfire.errors import InputError
 from inkfire.records import Query
 
-OUTPUTS = ("outcomes.jsonl", "transcripts.jsonl", "pairs.jsonl")
-
 
 @dataclass(frozen=True, slots=True)
 class Shard:
@@ -43,9 +41,6 @@ class Shard:
 
     def owns(self, query: Query) -> bool:
         return query.number % self.of == self.index - 1
-
-    def __str__(self) -> str:
-        return f"{self.index}/{self.of}"
 
 
 def distinct(queries: Iterable[Query]) -> Iterator[Query]:

@@ -6,16 +6,16 @@ times: the same replies give the same card.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from inkfire.files.formats import iter_pairs
 from inkfire.files.jsonl import atomic, read_jsonl
 from inkfire.files.run import Run
-from inkfire.records import Preference
 from inkfire.stats import intervals
 from inkfire.stats.audit import audit
 
@@ -38,23 +38,19 @@ def write_card(run: Run, result: Mapping[str, Any]) -> None:
     card = environment.get_template("card.md.jinja").render(
         result=result,
         settings=settings,
-        task=settings["task"],
-        task_version=settings["task_version"],
-        language=settings["language"],
         version=run.manifest["inkfire"],
         seed=run.manifest["seed"],
         inputs=run.manifest["inputs"],
-        writers=[_writer(spec) for spec in settings["writers"]],
+        writers=[
+            f"{spec['model']}, prompt {spec['prompt']}, temperature {spec['temperature']:g}"
+            for spec in settings["writers"]
+        ],
         size=next((name for bound, name in _SIZES if result["pairs"] < bound), "n>10M"),
         **_debates(run.out / "transcripts.jsonl"),
         **_pairs(run.out / "pairs.jsonl", result["pairs"], run.manifest["seed"]),
     )
     with atomic(run.out / CARD) as file:
         file.write(card.encode("utf-8", "replace"))
-
-
-def _writer(spec: Mapping[str, Any]) -> str:
-    return f"{spec['model']}, prompt {spec['prompt']}, temperature {spec['temperature']:g}"
 
 
 def _debates(path: Path) -> dict[str, Any]:
@@ -93,7 +89,12 @@ def _pairs(path: Path, n: int, seed: int) -> dict[str, Any]:
         return {"lengths": None, "findings": [], "sampled": ""}
     step = -(-n // AUDITED)
     lengths: dict[str, Counter[int]] = {"chosen": Counter(), "rejected": Counter()}
-    audited = list(islice(_count_lengths(path, lengths), 0, None, step))
+    audited = []
+    for number, pair in enumerate(iter_pairs(path)):
+        lengths["chosen"][len(pair.chosen)] += 1
+        lengths["rejected"][len(pair.rejected)] += 1
+        if number % step == 0:
+            audited.append(pair)
     sampled = f" ({len(audited)} pairs, each {step}th, stand for all)" if step > 1 else ""
     return {
         "lengths": {name: _distribution(counts) for name, counts in lengths.items()},
@@ -102,30 +103,13 @@ def _pairs(path: Path, n: int, seed: int) -> dict[str, Any]:
     }
 
 
-def _count_lengths(path: Path, lengths: Mapping[str, Counter[int]]) -> Iterator[Preference]:
-    for pair in iter_pairs(path):
-        lengths["chosen"][len(pair.chosen)] += 1
-        lengths["rejected"][len(pair.rejected)] += 1
-        yield pair
-
-
 def _distribution(counts: Counter[int]) -> dict[str, float]:
     """Mean and quantiles of values that are counted: the smallest value with that share at or below it."""
-    n = counts.total()
+    n, values = counts.total(), sorted(counts)
+    up_to = list(accumulate(counts[value] for value in values))
+    quantiles = {"p5": 0.05, "median": 0.5, "p95": 0.95}
     mean = sum(value * count for value, count in counts.items()) / n
-    return {
-        "mean": mean,
-        **{name: _quantile(counts, q * n) for name, q in (("p5", 0.05), ("median", 0.5), ("p95", 0.95))},
-    }
-
-
-def _quantile(counts: Counter[int], rank: float) -> int:
-    below = 0
-    for value in sorted(counts):
-        below += counts[value]
-        if below >= rank:
-            return value
-    return 0
+    return {"mean": mean} | {name: values[bisect_left(up_to, q * n)] for name, q in quantiles.items()}
 
 
 def _percent(value: float | None) -> str:

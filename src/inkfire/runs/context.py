@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from inkfire.llm.client import Client
     from inkfire.llm.ledger import Ledger
     from inkfire.models.embeddings import Embedder
+    from inkfire.records import Comparison, Verdict
     from inkfire.rewards.base import Reward
 
 
@@ -153,6 +154,18 @@ class Context:
     def bars(self, label: str, total: int) -> Progress:
         return Progress(label, total, stats=self.ledger.stats if "ledger" in vars(self) else None)
 
+    @contextmanager
+    def judging(self, label: str, total: int, model: str, mode: str) -> Iterator[tuple[Client, dict[str, Any]]]:
+        """A judge's model, and how ``total`` texts are put to it: ``judge_many``'s ``concurrency`` and ``advance``."""
+        concurrency = self.access.at_once(model, mode)
+        llm = self.model(model, concurrency=concurrency)
+        with self.bars(label, total) as bar:
+
+            def advance(said: Verdict | Comparison) -> None:
+                bar.advance(failed=said.unscored is not None)
+
+            yield llm, {"concurrency": concurrency, "advance": advance}
+
     def once(self, stage: str, work: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
         """The result of a stage: read back where it is done, else worked out and recorded.
 
@@ -212,8 +225,7 @@ def described(*parts: Any, **more: Any) -> dict[str, Any]:
     """What of inputs and settings goes into a manifest: their fields, but for the files, which go by their hash."""
     out: dict[str, Any] = {}
     for part in parts:
-        files = {one.name for one in dataclasses.fields(part) if _has_path(getattr(part, one.name))}
-        out |= {name: value for name, value in to_json(part).items() if name not in files}
+        out |= {name: value for name, value in to_json(part).items() if not _has_path(getattr(part, name))}
     return out | more
 
 

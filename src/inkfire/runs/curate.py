@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,7 +21,7 @@ from annotated_types import Ge
 
 from inkfire.debate.debate import AGENTS, Debate
 from inkfire.debate.pairs import MAX_LENGTH_RATIO, PairPolicy
-from inkfire.debate.sampler import RejectionSampler, Sampled, Tally, preference_row
+from inkfire.debate.sampler import RejectionSampler, Sampled, Tally
 from inkfire.debate.shards import Shard, distinct
 from inkfire.debate.writers import GivenWriter, ModelWriter, Writer
 from inkfire.errors import DataError, InputError
@@ -39,7 +39,7 @@ from inkfire.runs.context import Context, Place, described, named_files, opened
 from inkfire.runs.estimate import SAMPLE, Capacity, estimate
 from inkfire.search import Retrieval, Retriever, check_retrieval
 from inkfire.settings import settings
-from inkfire.tasks.task import Task, load_task
+from inkfire.tasks.task import load_task
 
 _CONCURRENCY = 16  # calls in flight that are fed with work where --concurrency says nothing
 
@@ -159,22 +159,12 @@ def _curated(
     context: Context, inputs: CurateInputs, settings: CurateSettings, shard: Shard, total: int, how: CurateHow
 ) -> dict[str, Any]:
     run, started = context.run, time.monotonic()
-    with ExitStack() as stack:
-        batch = stack.enter_context(Batch(how.batch_dir)) if how.batch_dir is not None else None
-        bar = stack.enter_context(context.bars("curate", total))
+    batching = nullcontext() if how.batch_dir is None else Batch(how.batch_dir)
+    with batching as batch, context.bars("curate", total) as bar:
         try:
             sampler = loop.run(_sampler(context, inputs, settings, shard, batch))
-            result = loop.run(
-                write_pairs(
-                    sampler.debate.task,
-                    _queries(inputs, settings),
-                    sampler,
-                    run.out,
-                    shard=shard,
-                    limit=_at_once(context, inputs, settings),
-                    bar=bar,
-                )
-            )
+            queries, limit = _queries(inputs, settings), _at_once(context, inputs, settings)
+            result = loop.run(write_pairs(queries, sampler, run.out, shard=shard, limit=limit, bar=bar))
         except Waiting as waiting:
             result = {"queries": total, "queries_waiting": waiting.queries}
     stats = context.ledger.stats()
@@ -194,16 +184,10 @@ def _estimated(
 ) -> dict[str, Any]:
     with context.bars("estimate", min(SAMPLE, total)) as bar:
         sampler = loop.run(_sampler(context, inputs, settings, shard, None))
-        result = loop.run(
-            estimate(
-                filter(shard.owns, _queries(inputs, settings)),
-                sampler,
-                capacity={name: Capacity.of(model) for (name, _), model in context.models.items()},
-                seed=context.seed,
-                limit=_at_once(context, inputs, settings),
-                progress=bar,
-            )
-        )
+        queries, limit = filter(shard.owns, _queries(inputs, settings)), _at_once(context, inputs, settings)
+        capacity = {name: Capacity.of(model) for (name, _), model in context.models.items()}
+        tried = estimate(queries, sampler, capacity=capacity, seed=context.seed, limit=limit, progress=bar)
+        result = loop.run(tried)
     stats = context.ledger.stats()
     return result | {key: stats[key] for key in ("calls", "cached", "tokens", "cost")}
 
@@ -228,25 +212,14 @@ async def _sampler(
     if inputs.corpus is not None:
         embedder = context.embedder(settings.embedder) if settings.embedder else None
         retriever = await Retriever.of(read_examples(inputs.corpus), settings.retrieval, embedder)
-    agents = _agents(inputs, settings)
+    agents = {agent: model(name) for agent, name in _agents(inputs, settings).items()}
     debate = Debate(
-        task,
-        model(inputs.model),
-        retriever=retriever,
-        agents=list(agents),
-        per_agent={agent: model(name) for agent, name in agents.items()},
-        seed=context.seed,
+        task, model(inputs.model), retriever=retriever, agents=list(agents), per_agent=agents, seed=context.seed
     )
-    only_given = not _writers(inputs, settings)
-    return RejectionSampler(
-        writers,
-        debate,
-        len(writers) if only_given else settings.candidates,
-        settings.pairs,
-        settings.max_length_ratio,
-        1 if only_given else settings.rounds,
-        context.seed,
-    )
+    n, rounds = settings.candidates, settings.rounds
+    if not _writers(inputs, settings):  # what is given is all there is: nobody writes more in another round
+        n, rounds = len(writers), 1
+    return RejectionSampler(writers, debate, n, settings.pairs, settings.max_length_ratio, rounds, context.seed)
 
 
 def _at_once(context: Context, inputs: CurateInputs, settings: CurateSettings) -> int:
@@ -259,7 +232,6 @@ def _at_once(context: Context, inputs: CurateInputs, settings: CurateSettings) -
 
 
 async def write_pairs(
-    task: Task,
     queries: Iterable[Query],
     sampler: RejectionSampler,
     folder: Path,
@@ -303,7 +275,7 @@ async def write_pairs(
             for transcript in sampled.transcripts:
                 transcripts.write(transcript.to_json())
             for chosen, rejected in sampled.pairs:
-                pairs.write(preference_row(task, chosen, rejected, sampler.policy))
+                pairs.write(sampler.preference_row(chosen, rejected))
             tally.add(sampled)
             if bar is not None:
                 bar.advance(1, failed=sum(not t.verdict.scored for t in sampled.transcripts))

@@ -97,21 +97,19 @@ def _row(
     """The mean over the draws (``applied``: the test verdicts of each) and the pooled interval."""
     labels, clusters = [row.label for row, _ in held], [row.query for row, _ in held]
     each = max(_RESAMPLES // len(applied), 50)
-    values: dict[str, list[float]] = {name: [] for name in METRICS}
-    resampled: dict[str, list[Any]] = {name: [] for name in METRICS}
+    values: list[dict[str, Any]] = []
+    resampled: list[dict[str, Any]] = []
     for number, verdicts in enumerate(applied):
         scores = [score for verdict in verdicts if (score := raw_score(verdict)) is not None]
         says = [int(verdict.label == 1) for verdict in verdicts]
         whole, rates = resampled_rates(labels, says, clusters, seed + number, each)
-        for name in ("accuracy", "balanced_accuracy"):
-            values[name].append(float(whole[name]))
-            resampled[name].append(rates[name])
-        values["auc"].append(auc(labels, scores))
-        resampled["auc"].append(resampled_auc(labels, scores, clusters, seed + number, each))
+        values.append(whole | {"auc": auc(labels, scores)})
+        resampled.append(rates | {"auc": resampled_auc(labels, scores, clusters, seed + number, each)})
     out: dict[str, Any] = {"labels": size, "draws": len(applied)}
     for name in METRICS:
-        out[name] = float(np.mean(values[name]))
-        out[f"{name}_ci"] = [float(q) for q in np.nanquantile(np.concatenate(resampled[name]), (0.025, 0.975))]
+        pooled = np.concatenate([of_draw[name] for of_draw in resampled])
+        out[name] = float(np.mean([of_draw[name] for of_draw in values]))
+        out[f"{name}_ci"] = [float(q) for q in np.nanquantile(pooled, (0.025, 0.975))]
     return out
 
 
@@ -162,22 +160,12 @@ def curve(inputs: CurveInputs, settings: JudgeSettings, place: Place) -> dict[st
     def work(context: Context) -> dict[str, Any]:
         if left_out := [size for size in sizes if size > len(fit)]:
             note(f"{len(fit)} labels are there to draw from: no row for {', '.join(map(str, left_out))}")
-        concurrency = context.access.at_once(spec.model, spec.mode)
-        judge = spec.build(context.model(spec.model, concurrency=concurrency))
         both = [*fit, *test]
-        with context.bars("judge", len(both)) as bar:
-            verdicts = loop.run(
-                judge_many(judge, both, concurrency=concurrency, advance=lambda one: bar.advance(failed=not one.scored))
-            )
+        with context.judging("judge", len(both), spec.model, spec.mode) as (llm, how):
+            verdicts = loop.run(judge_many(spec.build(llm), both, **how))
+        fitted, tested = verdicts[: len(fit)], verdicts[len(fit) :]
         rows = learning_curve(
-            fit,
-            verdicts[: len(fit)],
-            test,
-            verdicts[len(fit) :],
-            sizes=sizes,
-            draws=inputs.draws,
-            settings=settings,
-            seed=place.seed,
+            fit, fitted, test, tested, sizes=sizes, draws=inputs.draws, settings=settings, seed=place.seed
         )
         write_jsonl(context.run.path("curve.jsonl"), rows)
         result: dict[str, Any] = {

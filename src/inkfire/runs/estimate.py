@@ -189,7 +189,7 @@ def _slowest(tried: Sequence[list[Entry]], capacity: Mapping[str, Capacity]) -> 
         [bound.seconds([entry for entry in entries if entry.model == name]) for entries in tried]
         for name, bound in capacity.items()
     ]
-    busy = [[seconds[which] for seconds in by_query] for by_query in limits for which in range(3)]
+    busy = [of_limit for by_query in limits for of_limit in zip(*by_query, strict=True)]
     return max(busy, key=sum)
 
 
@@ -201,22 +201,15 @@ def describe(result: Mapping[str, Any]) -> str:
     """The estimate in words; ``result`` also has what the sample took (the ledger's ``stats``)."""
     n, total = result["n"], result["queries"]
     lines = [f"{n} of {total} queries were tried. The whole run, these included:"]
-    for name, unit in (
-        ("calls", ""),
-        ("prompt_tokens", ""),
-        ("completion_tokens", ""),
-        ("cost", ""),
-        ("seconds", _hours(result["estimate_seconds"])),
-    ):
+    for name in ("calls", "prompt_tokens", "completion_tokens", "cost", "seconds"):
         value, interval = result[f"estimate_{name}"], result[f"estimate_{name}_ci"]
         if value is None:
             unknown = ", ".join(result["unpriced"])
             lines.append(f"  {name:18} unknown: no price of {unknown} (prices.toml beside the ledger)")
             continue
-        between = (
-            f"  ({_number(interval[0])} to {_number(interval[1])})" if interval else "  (a range needs two queries)"
-        )
-        lines.append(f"  {name:18} {_number(value)}{between}{unit}")
+        between = f"{_number(interval[0])} to {_number(interval[1])}" if interval else "a range needs two queries"
+        hours = f", that is {value / 3600:.1f} hours" if name == "seconds" and value >= 3600 else ""
+        lines.append(f"  {name:18} {_number(value)}  ({between}){hours}")
     share, (low, high) = result["estimate_pair_share"], result["estimate_pair_share_ci"]
     lines.append(f"  {'queries with pair':18} {share:.0%}  ({low:.0%} to {high:.0%})")
     spent = f", {result['cost']:.4f} in money" if result["cost"] else ""
@@ -230,7 +223,3 @@ def describe(result: Mapping[str, Any]) -> str:
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.4g}"
-
-
-def _hours(seconds: float) -> str:
-    return f", that is {seconds / 3600:.1f} hours" if seconds >= 3600 else ""

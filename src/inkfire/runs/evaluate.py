@@ -5,7 +5,7 @@ out/responses-NAME.jsonl   what each policy wrote      out/evaluation.json   the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -20,12 +20,13 @@ from inkfire.files.jsonl import read_jsonl, write_json, write_jsonl
 from inkfire.files.run import EVERYTHING, Redone
 from inkfire.judge.spec import JudgeSpec, Mode, build_judge
 from inkfire.models.card import is_policy, trained_against
+from inkfire.models.open import check_name
 from inkfire.records import Identity, Query
 from inkfire.rewards.identity import judge_identity
 from inkfire.rewards.load import check_reward, identities_of
 from inkfire.runs.context import Context, Place, named_files, opened
 from inkfire.runs.memory import give_back
-from inkfire.settings import nearest, option, settings
+from inkfire.settings import nearest, option, settings, to_json
 from inkfire.tasks.task import Task, load_task
 
 SIGNALS = ("debate", "judge", "rm", "rubric", "length")
@@ -69,22 +70,18 @@ def evaluate(inputs: EvaluateInputs, settings: EvaluateSettings, place: Place) -
 
     Raises:
         InputError: no policies, signals or queries, or a signal without what it needs.
+        ModelNameError, DataError: a policy that is not there. Nothing is written then.
     """
     policies, signals = _policies(inputs.policies), _signals(inputs.signals)
     task = load_task(inputs.task).limited(settings.max_tokens)
     queries = list({query.query: query for query in read_queries(inputs.prompts)}.values())[: settings.limit]
-    check_policies(policies)
+    for source in policies.values():
+        if not is_policy(source):
+            check_name(source, weights=True)
     for folder in filter(None, signals.values()):
         check_reward(folder)
-    about = {
-        "task": task.name,
-        "task_version": task.version,
-        "signals": list(signals),
-        "model": inputs.model,
-        "limit": settings.limit,
-        "temperature": settings.temperature,
-        "max_tokens": settings.max_tokens,
-    }
+    about = {"task": task.name, "task_version": task.version, "signals": list(signals), "model": inputs.model}
+    about |= to_json(settings)
     folders = {name: Path(source) for name, source in policies.items() if Path(source).is_dir()}
     about |= {f"policy {name}": f"<policy {name}>" if name in folders else at for name, at in policies.items()}
     files = named_files(inputs) | {f"policy {name}": folder for name, folder in folders.items()}
@@ -194,16 +191,3 @@ def _identities(kind: str, folder: str | None, inputs: EvaluateInputs) -> tuple[
     if mode := _MODES.get(kind):
         return (judge_identity(JudgeSpec(inputs.task, inputs.model, mode), kind),)
     return () if folder is None else identities_of(folder)
-
-
-def check_policies(policies: Mapping[str, str]) -> None:
-    """Whether every policy is there, before anything is written.
-
-    Raises:
-        ModelNameError, DataError: one is not.
-    """
-    from inkfire.models.open import check_name
-
-    for source in policies.values():
-        if not is_policy(source):
-            check_name(source, weights=True)

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from inkfire.errors import InputError, RunFolderError
-from inkfire.files.run import EVERYTHING, Redo, Redone, Run
+from inkfire.errors import InputError
+from inkfire.files.run import EVERYTHING, Redone, Run
 from inkfire.runs import stages
 from inkfire.runs.context import Place, note, opened
 from inkfire.runs.memory import give_back
@@ -92,7 +92,7 @@ def _experiment(recipe: Recipe, place: Place) -> Iterator[Experiment]:
     task, splits = _checked(recipe, place)
     inputs = {"task": task.folder} | {name: path for name, path in vars(recipe.data).items() if path is not None}
     about = {key: value for key, value in to_json(recipe).items() if key != "data"}
-    with opened("run", place, settings=about, files=inputs, redo=_redo(recipe, place)) as context:
+    with opened("run", place, settings=about, files=inputs, redo=partial(_redo, recipe, place)) as context:
         yield Experiment(recipe, task, splits, context)
 
 
@@ -104,17 +104,14 @@ def _checked(recipe: Recipe, place: Place) -> tuple[Any, Splits]:
     return task, splits
 
 
-def _redo(recipe: Recipe, place: Place) -> Redo:
-    def void(changed: Sequence[str]) -> Redone:
-        before = _before(place)
-        if before is None or any(not name.startswith("settings.") for name in changed):
-            return EVERYTHING
-        names = _void(before, recipe)
-        if not names:
-            return Redone("nothing: only names changed", ())
-        return Redone(f"the stages {', '.join(names)}", tuple(f"stages/{name}.json" for name in names))
-
-    return void
+def _redo(recipe: Recipe, place: Place, changed: Sequence[str]) -> Redone:
+    before = _before(place)
+    if before is None or any(not name.startswith("settings.") for name in changed):
+        return EVERYTHING
+    names = _void(before, recipe)
+    if not names:
+        return Redone("nothing: only names changed", ())
+    return Redone(f"the stages {', '.join(names)}", tuple(f"stages/{name}.json" for name in names))
 
 
 def _before(place: Place) -> Recipe | None:
@@ -130,7 +127,7 @@ def _void(before: Recipe, recipe: Recipe) -> list[str]:
     old = basis(before)
     void: list[str] = []
     for stage, (decides, needs) in basis(recipe).items():
-        if stage not in old or old[stage][0] != decides or old[stage][1] != needs or set(needs) & set(void):
+        if old.get(stage) != (decides, needs) or set(needs) & set(void):
             void.append(stage)
     return void
 
@@ -138,11 +135,9 @@ def _void(before: Recipe, recipe: Recipe) -> list[str]:
 def _used(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     """What a stage took: calls (sent, or answered in an earlier process; a repeat within the run counts once), and
     the tokens and cost of those that this process sent."""
-    used = {key: after[key] - before[key] for key in ("calls", "cached", "recalled", "tokens", "cost", "failures")}
-    return {
-        "calls": used["calls"] - used["cached"] + used["recalled"],
-        **{key: used[key] for key in ("tokens", "cost", "failures")},
-    }
+    used = {key: after[key] - before[key] for key in ("calls", "tokens", "cost", "failures", "cached", "recalled")}
+    used["calls"] += used.pop("recalled") - used.pop("cached")
+    return used
 
 
 # ---- the plan ------------------------------------------------------------------------------------------------------
@@ -154,15 +149,11 @@ def plan(recipe: Recipe, place: Place) -> list[dict[str, Any]]:
     Nothing is written. Calls are those of models that judge, write or debate; replies in the ledger cost none.
     """
     _, splits = _checked(recipe, place)
-    try:
-        run: Run | None = Run.read(place.out)
-    except RunFolderError:
-        run = None
     before = _before(place)
     void = _void(before, recipe) if before is not None else []
     rows = []
     for name, _ in stages_of(recipe):
-        done = run is not None and run.done(name) is not None
+        done = Run(place.out, {}).done(name) is not None
         state = "to do" if not done else "redo" if name in void else "done"
         rows.append({"stage": name, "state": state, "calls": 0 if state == "done" else calls(recipe, splits, name)})
     return rows

@@ -1,7 +1,8 @@
-"""``inkfire judge``: read and check the inputs, calibrate, judge, measure, save.
+"""``inkfire judge``: read and check the inputs, calibrate, judge, measure, save; with ``--mode pairwise`` compare.
 
-out/verdicts.jsonl   one line a text, in the order of the data
-out/judge.json       the judge, with its calibration, examples and measurements: what serves as a reward
+out/verdicts.jsonl      one line a text, in the order of the data
+out/judge.json          the judge, with its calibration, examples and measurements: what serves as a reward
+out/comparisons.jsonl   one line a pair, each compared in both orders
 """
 
 from __future__ import annotations
@@ -12,14 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from inkfire.errors import DataError, InputError
-from inkfire.files.formats import read_labelled, read_texts_or_labelled
+from inkfire.files.formats import read_labelled, read_pairs, read_texts_or_labelled
 from inkfire.files.jsonl import write_jsonl
+from inkfire.judge.base import compare_many
 from inkfire.judge.calibration import MIN_LABELS
 from inkfire.judge.examples import NO_EXAMPLES, Examples
+from inkfire.judge.guard import GuardedPairwise
 from inkfire.judge.principles import read_principles
+from inkfire.judge.ranking import PairwiseJudge, measure_pairs
 from inkfire.judge.spec import JudgeSettings, JudgeSpec
 from inkfire.llm import loop
-from inkfire.records import Candidate, Labelled, Verdict
+from inkfire.records import Candidate, Comparison, Labelled, Preference, Verdict, to_json
 from inkfire.runs.context import Context, Place, described, named_files, note, opened
 from inkfire.settings import settings
 from inkfire.tasks.task import lasting, load_task
@@ -63,15 +67,9 @@ def judge(inputs: JudgeInputs, settings: JudgeSettings, place: Place) -> dict[st
         examples = fixed.examples
     else:
         examples = choose_examples(settings, inputs.examples_from, fit, known, place.seed)
-    spec = JudgeSpec(
-        lasting(inputs.task),
-        inputs.model,
-        settings.mode,
-        read_principles(inputs.principles) if inputs.principles else None,
-        examples,
-        settings.votes,
-        fixed.calibration if fixed else None,
-    )
+    rules = read_principles(inputs.principles) if inputs.principles else None
+    calibration = fixed.calibration if fixed else None
+    spec = JudgeSpec(lasting(inputs.task), inputs.model, settings.mode, rules, examples, settings.votes, calibration)
     if fixed is not None and (why := spec.foreign(fixed)):
         raise InputError(f"{inputs.calibration}: its calibration is of another {why}; fit anew: --calibration LABELLED")
     if (left := len(examples.unshown(fit))) < len(fit):
@@ -90,35 +88,20 @@ def _judge(
     fit: Sequence[Labelled],
     texts: Sequence[Candidate | Labelled],
 ) -> dict[str, Any]:
-    concurrency = context.access.at_once(spec.model, spec.mode)
-    llm = context.model(spec.model, concurrency=concurrency)
-    with context.bars("judge", len(fit) + len(texts)) as bar:
-
-        def advance(verdict: Verdict) -> None:
-            bar.advance(failed=not verdict.scored)
+    method, cost = settings.calibration_method, settings.cost_false_good
+    with context.judging("judge", len(fit) + len(texts), spec.model, spec.mode) as (llm, how):
 
         async def work() -> tuple[list[Verdict], JudgeSpec]:
-            fitted = spec
-            if fit:
-                fitted = await spec.fit(
-                    llm,
-                    fit,
-                    method=settings.calibration_method,
-                    cost_false_good=settings.cost_false_good,
-                    concurrency=concurrency,
-                    advance=advance,
-                )
-            return await fitted.judge(llm, texts, concurrency=concurrency, advance=advance, seed=context.seed)
+            fitted = await spec.fit(llm, fit, method=method, cost_false_good=cost, **how) if fit else spec
+            return await fitted.judge(llm, texts, seed=context.seed, **how)
 
         verdicts, judged = loop.run(work())
-    write_jsonl(context.run.path("verdicts.jsonl"), map(_row, texts, verdicts))
+    write_jsonl(context.run.path("verdicts.jsonl"), map(_verdict_row, texts, verdicts))
     scored = sum(verdict.scored for verdict in verdicts)
-    result: dict[str, Any] = {"n": len(texts), "scored": scored, "unscored": len(texts) - scored}
-    result["calibrated"] = judged.calibration is not None
-    result |= judged.measured or {}
+    result = {"n": len(texts), "scored": scored, "unscored": len(texts) - scored}
+    result |= {"calibrated": judged.calibration is not None, **(judged.measured or {})}
     result["injections"] = sum(bool(verdict.injection) for verdict in verdicts)
-    measured = result if judged.measured is not None else None
-    dataclasses.replace(judged, measured=measured).save(context.run.out)
+    dataclasses.replace(judged, measured=judged.measured and result).save(context.run.out)
     return result
 
 
@@ -167,16 +150,52 @@ def of_other_queries(path: Path, known: set[str], what: str) -> list[Labelled]:
     return apart
 
 
-def _row(text: Candidate | Labelled, verdict: Verdict) -> Mapping[str, Any]:
+def _verdict_row(text: Candidate | Labelled, verdict: Verdict) -> Mapping[str, Any]:
     """One line of verdicts.jsonl: ``label`` is the judge's, ``expected`` the one that the data has."""
-    row: dict[str, Any] = {
-        "query": text.query,
-        "response": text.response,
-        "label": verdict.label,
-        "probability": verdict.probability,
-        "reason": verdict.reason,
-        "unscored": verdict.unscored,
-        "principles": verdict.principles,
-        "injection": verdict.injection,
-    }
+    row = {"query": text.query, "response": text.response, **to_json(verdict)}
     return row | ({"expected": text.label} if isinstance(text, Labelled) else {})
+
+
+# ---- pairs ---------------------------------------------------------------------------------------------------------
+
+
+def compare(inputs: JudgeInputs, settings: JudgeSettings, place: Place) -> dict[str, Any]:
+    """Compare the texts of each pair of ``data``: the fields of :func:`measure_pairs` and what it cost.
+
+    Raises:
+        InputError: anything about the inputs that the user must change.
+    """
+    if inputs.calibration is not None or settings.cost_false_good is not None or settings.votes > 1:
+        raise InputError("--mode pairwise has nothing to calibrate and no votes: leave these options out")
+    task = load_task(inputs.task)
+    if settings.examples:
+        task.check_examples("pairwise")
+    pairs = read_pairs(inputs.data)
+    rules = read_principles(inputs.principles) if inputs.principles else None
+    examples = choose_examples(settings, inputs.examples_from, [], {pair.query for pair in pairs}, place.seed)
+    about = described(inputs, task=task.name, task_version=task.version)
+    about |= {"examples": settings.examples, "examples_choice": settings.examples_choice}
+
+    def work(context: Context) -> dict[str, Any]:
+        with context.judging("compare", len(pairs), inputs.model, "pairwise") as (llm, how):
+            judge = GuardedPairwise(PairwiseJudge(task, llm, rules, examples))
+            said = loop.run(compare_many(judge, pairs, **how))
+        write_jsonl(context.run.path("comparisons.jsonl"), map(_comparison_row, pairs, said))
+        return measure_pairs(pairs, said)
+
+    with opened("judge pairwise", place, settings=about, files=named_files(inputs)) as context:
+        return context.once("pairwise", lambda: work(context))
+
+
+def _comparison_row(pair: Preference, said: Comparison) -> Mapping[str, Any]:
+    """One line of comparisons.jsonl: ``winner`` is ``chosen``, ``rejected``, ``tie`` or null."""
+    names = {"a": "chosen", "b": "rejected", "tie": "tie"}
+    return {
+        "query": pair.query,
+        "chosen": pair.chosen,
+        "rejected": pair.rejected,
+        "winner": said.winner and names[said.winner],
+        "place": said.place,
+        "reason": said.reason,
+        "unscored": said.unscored,
+    }

@@ -18,7 +18,7 @@ from inkfire.files.jsonl import sha256_file
 from inkfire.files.run import Run
 from inkfire.judge.spec import JudgeSettings
 from inkfire.refine.rounds import RefineSettings
-from inkfire.runs import compare, curate, curve, evaluate, experiment, judge, recipe, refine, score, stress, train
+from inkfire.runs import curate, curve, evaluate, experiment, judge, recipe, refine, score, stress, train
 from inkfire.runs.context import Place
 from inkfire.settings import from_json
 from inkfire.training.settings import GrpoSettings, RewardModelSettings, SftSettings
@@ -37,8 +37,8 @@ def repeat(folder: Path, place: Place) -> dict[str, Any]:
     command = run.manifest["command"]
     if command not in _COMMANDS:
         raise InputError(f"{folder} was made by inkfire {command}, which cannot be repeated from its manifest")
-    values = dict(run.manifest["settings"]) | {name: str(path) for name, path in _places(run).items()}
-    values = _filled(values, _places(run))
+    places = _places(run)
+    values = _filled(run.manifest["settings"], places) | {name: str(path) for name, path in places.items()}
     return _COMMANDS[command](values, dataclasses.replace(place, seed=run.manifest["seed"]))
 
 
@@ -120,15 +120,13 @@ def _evaluate(values: Values, place: Place) -> Values:
 
 
 def _recipe(values: Values, place: Place) -> Values:
-    fields = {field.name for field in dataclasses.fields(recipe.Recipe)}
-    data = {field.name: Path(values[field.name]) for field in dataclasses.fields(recipe.Data) if field.name in values}
-    made = from_json({key: value for key, value in values.items() if key in fields}, recipe.Recipe)
-    return experiment.run_recipe(dataclasses.replace(made, data=recipe.Data(**data)), place)
+    made = dataclasses.replace(_as(recipe.Recipe, values), data=_as(recipe.Data, values))
+    return experiment.run_recipe(made, place)
 
 
 _COMMANDS: dict[str, Callable[[Values, Place], Values]] = {
     "judge": _two(judge.judge, judge.JudgeInputs, JudgeSettings),
-    "judge pairwise": _two(compare.compare, judge.JudgeInputs, JudgeSettings),
+    "judge pairwise": _two(judge.compare, judge.JudgeInputs, JudgeSettings),
     "judge curve": _curve,
     "judge attack": _stress(stress.attack, stress.AttackSettings),
     "judge probe": _stress(stress.probe, stress.ProbeSettings),

@@ -13,7 +13,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
 if TYPE_CHECKING:
@@ -65,9 +64,7 @@ class Progress:
         elif time.monotonic() - self._said >= _EVERY:
             self._say()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._bar is not None:
             self._bar.update(self._row, completed=self.done, numbers=self._numbers())
             self._bar.stop()
@@ -81,8 +78,7 @@ class Progress:
         parts = [f"{self._label}: {self.done}{of}", f"{_duration(seconds)} elapsed"]
         if self._total and 0 < self.done < self._total:
             parts.append(f"{_duration(seconds / self.done * (self._total - self.done))} left")
-        numbers = self._numbers()
-        print(", ".join([*parts, *([numbers] if numbers else [])]), file=self._stream, flush=True)
+        print(", ".join(filter(None, [*parts, self._numbers()])), file=self._stream, flush=True)
 
     def _numbers(self) -> str:
         seconds = time.monotonic() - self._start

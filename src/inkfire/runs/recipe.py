@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Lt
 
-from inkfire.errors import RecipeError
+from inkfire.errors import InkfireError, RecipeError
 from inkfire.files.jsonl import atomic
 from inkfire.judge.spec import JudgeSettings
 from inkfire.models.open import check_name
@@ -197,9 +197,7 @@ def check_recipe(recipe: Recipe, *, base_url: str | None = None) -> None:
             if part not in OWN:
                 try:
                     check_reward(part)
-                except RecipeError:
-                    raise
-                except Exception as error:
+                except InkfireError as error:
                     raise RecipeError(f"policies: the reward of {policy.name!r}: {error}") from error
 
 

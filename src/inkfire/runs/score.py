@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +72,8 @@ def rank(reward: str, query: str, texts: Sequence[str], *, access: Access = Acce
     """Texts with their scores, the best first; those without a score come last."""
     with _scorer(reward, access) as scorer:
         scores = scorer.score([query] * len(texts), texts)
-
-    def value(i: int) -> float:
-        score = scores[i]
-        return -math.inf if score is None else score
-
-    order = sorted(range(len(texts)), key=value, reverse=True)
-    return [(texts[i], scores[i]) for i in order]
+    scored = zip(texts, scores, strict=True)
+    return sorted(scored, key=lambda one: -math.inf if one[1] is None else one[1], reverse=True)
 
 
 @contextmanager
@@ -86,15 +81,10 @@ def _scorer(reward: str, access: Access, *, force: bool = False) -> Iterator[Rew
     """The reward, closed afterwards; a judge's replies are kept in the ledger beside its folder."""
     judges = [folder for folder in placeholders(reward)[1].values() if (folder / "judge.json").is_file()]
     ledger = access.ledger(judges[0].absolute().parent / ".inkfire" / "ledger.sqlite", "score") if judges else None
-    try:
+    with ledger or nullcontext():
         scorer = load_reward(reward, ledger=ledger, base_url=access.base_url, force=force)
-        try:
+        with closing(scorer):
             yield scorer
-        finally:
-            scorer.close()
-    finally:
-        if ledger is not None:
-            ledger.close()
 
 
 def _pairs(reward: Reward, pairs: Sequence[Preference]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -121,8 +111,7 @@ def _texts(
         labels, queries = [text.label for text, _ in labelled], [text.query for text, _ in labelled]
         area = bootstrap_auc(labels, [score for _, score in labelled], clusters=queries, seed=seed)
         length = length_auc([text for text, _ in labelled], seed=seed)
-        out |= {"auc": area.estimate, "auc_ci": [area.low, area.high]}
-        out |= {"length_auc": length.estimate, "length_auc_ci": [length.low, length.high]}
+        out |= area.named("auc") | length.named("length_auc")
         if cut is not None:
             says = [int(score >= cut) for _, score in labelled]
             out |= binary_metrics(labels, says, queries, seed) | {"n": len(texts)}

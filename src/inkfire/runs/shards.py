@@ -11,8 +11,8 @@ import dataclasses
 import heapq
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, redirect_stdout
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, closing, redirect_stdout
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,7 @@ def merge_outputs(runs: Sequence[Run], out: Path) -> None:
     last = -1
     with ExitStack() as stack:
         files = [stack.enter_context(atomic(out / name)) for name in OUTPUTS]
-        parts = [stack.enter_context(_Part(run.out)) for run in runs]
+        parts = [stack.enter_context(closing(_parcels(run.out))) for run in runs]
         for position, parcel in heapq.merge(*parts, key=lambda item: item[0]):
             if position <= last:
                 raise RunFolderError(
@@ -121,32 +121,19 @@ def merge_outputs(runs: Sequence[Run], out: Path) -> None:
                 file.writelines(lines)
 
 
-class _Part:
-    """A shard's queries in order: (place in the input, the lines of each output). A context manager."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Iterator[tuple[int, tuple[list[bytes], ...]]]:
-        outcomes, transcripts, pairs = (self._stack.enter_context(open_input(self._folder / name)) for name in OUTPUTS)
-        return self._parcels(outcomes, transcripts, pairs)
-
-    def __exit__(self, *error: object) -> None:
-        self._stack.close()
-
-    def _parcels(
-        self, outcomes: Iterable[bytes], transcripts: Iterable[bytes], pairs: Iterable[bytes]
-    ) -> Iterator[tuple[int, tuple[list[bytes], ...]]]:
+def _parcels(folder: Path) -> Generator[tuple[int, tuple[list[bytes], ...]]]:
+    """A shard's queries in order: (place in the input, the lines of each output)."""
+    with ExitStack() as stack:
+        outcomes, transcripts, pairs = (stack.enter_context(open_input(folder / name)) for name in OUTPUTS)
         for number, line in enumerate(outcomes, 1):
-            row = parse_json(line.decode("utf-8"), path=self._folder / OUTPUTS[0], line=number)
+            row = parse_json(line.decode("utf-8"), path=folder / OUTPUTS[0], line=number)
             debated = list(islice(transcripts, row["candidates"]))
             paired = list(islice(pairs, row["pairs"]))
             if len(debated) < row["candidates"] or len(paired) < row["pairs"]:
-                raise RunFolderError(f"{self._folder} is damaged: a file ends before {OUTPUTS[0]} does; make it anew")
+                raise RunFolderError(f"{folder} is damaged: a file ends before {OUTPUTS[0]} does; make it anew")
             yield row["position"], ([line], debated, paired)
-        if next(iter(transcripts), None) or next(iter(pairs), None):
-            raise RunFolderError(f"{self._folder} is damaged: a file goes on after {OUTPUTS[0]}; make it anew")
+        if next(transcripts, None) or next(pairs, None):
+            raise RunFolderError(f"{folder} is damaged: a file goes on after {OUTPUTS[0]}; make it anew")
 
 
 # ---- Ray -----------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,19 +39,18 @@ class Splits:
 
     def write(self, folder: Path) -> None:
         """The files that the stages read."""
-        good = ({"query": query, "response": text} for query, text in self.good_texts)
-        rows: dict[str, Iterable[Mapping[str, Any]]] = {
-            "train_queries": map(to_json, self.train),
-            "held_out_queries": map(to_json, self.held_out),
-            "fit": map(to_json, self.fit),
-            "test": map(to_json, self.test),
-            "labelled": map(to_json, [*self.fit, *self.test]),
-            "pairs": map(to_json, self.pairs),
-            "examples": map(to_json, self.examples),
-            "good": good,
+        parts: dict[str, Sequence[Any]] = {
+            "train_queries": self.train,
+            "held_out_queries": self.held_out,
+            "fit": self.fit,
+            "test": self.test,
+            "labelled": [*self.fit, *self.test],
+            "pairs": self.pairs,
+            "examples": self.examples,
         }
-        for name, lines in rows.items():
-            write_jsonl(folder / f"{name}.jsonl", lines)
+        for name, records in parts.items():
+            write_jsonl(folder / f"{name}.jsonl", map(to_json, records))
+        write_jsonl(folder / "good.jsonl", ({"query": query, "response": text} for query, text in self.good_texts))
 
 
 def make_splits(recipe: Recipe, task: Task, seed: int) -> Splits:

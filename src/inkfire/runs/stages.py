@@ -23,7 +23,7 @@ from inkfire.runs import judge as judging
 from inkfire.runs import refine as refining
 from inkfire.runs import train as training
 from inkfire.runs.context import Context, note, opened
-from inkfire.runs.recipe import OWN, PolicySpec, Recipe
+from inkfire.runs.recipe import OWN, PolicySpec, Recipe, rewards_of
 from inkfire.runs.splits import Splits
 from inkfire.settings import to_json
 from inkfire.stats.audit import audit
@@ -49,13 +49,6 @@ class Experiment:
     def policy(self, name: str) -> str:
         """A policy of this run, as a command names it."""
         return self.recipe.models.writer if name == "base" else str(self.folder(name))
-
-    def result(self, stage: str) -> dict[str, Any]:
-        """The result of a stage that the plan puts before the caller's."""
-        result = self.context.run.done(stage)
-        if result is None:
-            raise RuntimeError(f"stage {stage!r} has not run")
-        return result
 
     def reward(self, name: str) -> str:
         """A reward as a command names it: the run's own ``rm`` and ``judge`` are folders."""
@@ -91,9 +84,13 @@ def candidates(x: Experiment) -> dict[str, Any]:
     table = x.recipe.curate
     queries = spread(x.splits.train, table.limit or len(x.splits.train))
     task = x.task.limited(table.max_tokens)
-    about: dict[str, Any] = {"temperature": table.temperature, "n": table.candidates, "max_tokens": task.max_tokens}
+    about = {
+        "temperature": table.temperature,
+        "n": table.candidates,
+        "max_tokens": task.max_tokens,
+        "queries": [query.id for query in queries],
+    }
     files = {"policy": x.folder("sft"), "prompts": x.file("train_queries")}
-    about["queries"] = [query.id for query in queries]
     with opened("candidates", x.context.below("candidates"), settings=about, files=files) as context:
         source = x.policy("sft")
         texts = evaluating.written(context, "sft", source, task, queries, table.temperature, table.candidates)
@@ -125,16 +122,12 @@ def reward_model(x: Experiment) -> dict[str, Any]:
     curated = x.folder("curate") / "pairs.jsonl"
     pairs = [*x.splits.pairs, *(read_pairs(curated) if curated.stat().st_size else [])]
     both = x.folder("data") / "pairs_and_curated.jsonl"
-    write_jsonl(both, map(_pair, pairs))
+    write_jsonl(both, ({"query": p.query, "chosen": p.chosen, "rejected": p.rejected} for p in pairs))
     table = x.recipe.reward_model
     if table.kind == "transformer" and table.base is None:
         table = dataclasses.replace(table, base=x.recipe.models.writer)
     inputs = training.RewardModelInputs(pairs=both, task=x.recipe.task, labelled=x.file("labelled"))
     return training.reward_model(inputs, table, x.context.below("reward_model"))
-
-
-def _pair(pair: Any) -> dict[str, Any]:
-    return {"query": pair.query, "chosen": pair.chosen, "rejected": pair.rejected}
 
 
 def refine(x: Experiment) -> dict[str, Any]:
@@ -187,7 +180,9 @@ def grpo(x: Experiment, policy: PolicySpec) -> dict[str, Any]:
 def evaluate(x: Experiment) -> dict[str, Any]:
     """Compare base, SFT and every policy on the held-out queries, by every signal, beside the length twin."""
     table = x.recipe.evaluate
-    trained = [policy.name for policy in x.recipe.policies if "refused" not in x.result(policy.name)]
+    results = {policy.name: x.context.run.done(policy.name) or {} for policy in x.recipe.policies}
+    refused = {name: result["refused"] for name, result in results.items() if "refused" in result}
+    trained = [name for name in results if name not in refused]
     signals, left_out = [], {}
     for name in table.signals:
         folder = x.reward(name) if name in OWN else None
@@ -211,7 +206,6 @@ def evaluate(x: Experiment) -> dict[str, Any]:
         limit=table.limit, temperature=table.temperature, max_tokens=table.max_tokens or x.task.max_tokens
     )
     result = evaluating.evaluate(inputs, settings, x.context.below("evaluate"))
-    refused = {name: said for p in x.recipe.policies if (said := x.result(p.name).get("refused")) for name in [p.name]}
     return result | {"left_out": left_out, "refused": refused}
 
 
@@ -237,7 +231,7 @@ def basis(recipe: Recipe) -> dict[str, tuple[Any, tuple[str, ...]]]:
     }
     start = {"base": "audit"}
     for policy in recipe.policies:
-        parts = [part for _, part in parts_of(policy.reward)] or [policy.reward]
+        parts = rewards_of(policy)
         uses = [stage for part, stage in (("rm", "reward_model"), ("judge", "judge")) if part in parts]
         needs = ("audit", start.get(policy.start, policy.start), *uses)
         value = recipe.judge.value if "judge" in parts else None

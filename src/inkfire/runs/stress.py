@@ -9,8 +9,7 @@ calibrated on them. Uncalibrated, a small judge calls nearly every text good, an
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +18,7 @@ from annotated_types import Ge
 from inkfire.errors import InputError
 from inkfire.files.formats import read_labelled, read_texts, read_texts_or_labelled
 from inkfire.files.jsonl import write_jsonl
-from inkfire.judge.base import Judge, compare_many, judge_many
+from inkfire.judge.base import compare_many, judge_many
 from inkfire.judge.calibration import MIN_LABELS
 from inkfire.judge.guard import GuardedPairwise, Suspicion, suspect
 from inkfire.judge.principles import read_principles
@@ -27,14 +26,16 @@ from inkfire.judge.ranking import PairwiseJudge
 from inkfire.judge.spec import JudgeSpec, Mode
 from inkfire.llm import loop
 from inkfire.llm.base import LLM
-from inkfire.llm.progress import Bar
-from inkfire.records import Candidate, Comparison, Labelled, Preference, Verdict
+from inkfire.records import Candidate, Labelled, Preference, Verdict
 from inkfire.runs.context import Context, Place, named_files, note, opened
 from inkfire.settings import settings
 from inkfire.stress import biases, injections
 from inkfire.tasks.task import lasting
 
-Texts = Sequence[Candidate | Labelled]
+Found = tuple[dict[str, Any], list[dict[str, Any]]]
+"""The result, and a row for each thing that was tried."""
+Work = Callable[[JudgeSpec, LLM, dict[str, Any]], Awaitable[Found]]
+"""(the judge, its model, how texts are put to it) → what is found."""
 
 
 @settings
@@ -77,95 +78,67 @@ class ProbeSettings:
     """Use the first N texts."""
 
 
-@dataclass(frozen=True)
-class _Subject:
-    """A judge, and the labelled texts on which it is calibrated before it is tried; none where it is taken as it is."""
+def _subject(inputs: SubjectInputs) -> tuple[JudgeSpec, list[Labelled]]:
+    """The judge, and the labelled texts on which it is calibrated before it is tried; none: it is taken as it is.
 
-    spec: JudgeSpec
-    fit: tuple[Labelled, ...]
-
-    @classmethod
-    def of(cls, inputs: SubjectInputs) -> _Subject:
-        """
-        Raises:
-            InputError: neither a saved judge nor a description, both of them, or a file that cannot be used.
-        """
-        if inputs.judge is not None:
-            if inputs != SubjectInputs(judge=inputs.judge, mode=inputs.mode):
-                raise InputError(
-                    "--judge brings its own task, model, principles and calibration: leave those options out"
-                )
-            return cls(JudgeSpec.read(inputs.judge), ())
-        if inputs.task is None or inputs.model is None:
-            raise InputError("name the judge: --task and --model, or --judge FOLDER of a saved one")
-        rules = read_principles(inputs.principles) if inputs.principles else None
-        fit = read_labelled(inputs.calibration) if inputs.calibration else []
-        if not fit:
-            note("uncalibrated: labels come from the model's own bias; fit a threshold with --calibration F")
-        return cls(JudgeSpec(lasting(inputs.task), inputs.model, inputs.mode, rules), tuple(fit))
-
-    def apart_from(self, queries: Sequence[str]) -> _Subject:
-        """Without the texts to fit on that share a query with what is tried.
-
-        Raises:
-            InputError: too few others are left.
-        """
-        known = set(queries)
-        fit = tuple(row for row in self.fit if row.query not in known)
-        if self.fit and len(fit) < MIN_LABELS:
-            raise InputError(
-                f"only {len(fit)} of {len(self.fit)} calibration texts have other queries than the texts to try; "
-                f"{MIN_LABELS} are needed"
-            )
-        return _Subject(self.spec, fit)
-
-    def settings(self) -> dict[str, Any]:
-        """What of it decides a result, for the run's manifest."""
-        spec = self.spec
-        return {
-            "task": spec.loaded.name,
-            "task_version": spec.loaded.version,
-            "model": spec.model,
-            "mode": spec.mode,
-            "principles": spec.principles and spec.principles.version,
-            "examples": len(spec.examples),
-            "calibration": spec.calibration and spec.calibration.to_json(),
-        }
+    Raises:
+        InputError: neither a saved judge nor a description, both of them, or a file that cannot be used.
+    """
+    if inputs.judge is not None:
+        if inputs != SubjectInputs(judge=inputs.judge, mode=inputs.mode):
+            raise InputError("--judge brings its own task, model, principles and calibration: leave those options out")
+        return JudgeSpec.read(inputs.judge), []
+    if inputs.task is None or inputs.model is None:
+        raise InputError("name the judge: --task and --model, or --judge FOLDER of a saved one")
+    rules = read_principles(inputs.principles) if inputs.principles else None
+    fit = read_labelled(inputs.calibration) if inputs.calibration else []
+    if not fit:
+        note("uncalibrated: labels come from the model's own bias; fit a threshold with --calibration F")
+    return JudgeSpec(lasting(inputs.task), inputs.model, inputs.mode, rules), fit
 
 
-@dataclass(frozen=True)
-class _Bench:
-    """The judge at work: its model, and how many texts it has before it at a time."""
+def _apart(fit: Sequence[Labelled], queries: Iterable[str]) -> list[Labelled]:
+    """The texts to fit on without those that share a query with what is tried.
 
-    spec: JudgeSpec
-    llm: LLM
-    concurrency: int
-    bar: Bar
+    Raises:
+        InputError: too few others are left.
+    """
+    known = set(queries)
+    apart = [row for row in fit if row.query not in known]
+    if fit and len(apart) < MIN_LABELS:
+        raise InputError(
+            f"only {len(apart)} of {len(fit)} calibration texts have other queries than the texts to try; "
+            f"{MIN_LABELS} are needed"
+        )
+    return apart
 
-    def advance(self, said: Verdict | Comparison) -> None:
-        self.bar.advance(failed=said.unscored is not None)
 
-    async def judge(self, judge: Judge, texts: Texts) -> list[Verdict]:
-        return await judge_many(judge, texts, concurrency=self.concurrency, advance=self.advance)
+def _described(spec: JudgeSpec) -> dict[str, Any]:
+    """What of the judge decides a result, for the run's manifest."""
+    return {
+        "task": spec.loaded.name,
+        "task_version": spec.loaded.version,
+        "model": spec.model,
+        "mode": spec.mode,
+        "principles": spec.principles and spec.principles.version,
+        "examples": len(spec.examples),
+        "calibration": spec.calibration and spec.calibration.to_json(),
+    }
 
 
-def _at_work(
-    context: Context, subject: _Subject, total: int, label: str, work: Callable[[_Bench], Awaitable[Any]]
-) -> Any:
-    """``work`` with the judge on its model, calibrated where there are texts for it."""
-    spec = subject.spec
-    concurrency = context.access.at_once(spec.model, spec.mode)
-    llm = context.model(spec.model, concurrency=concurrency)
+def _try(
+    context: Context, subject: tuple[JudgeSpec, list[Labelled]], total: int, work: Work, name: str, file: str
+) -> dict[str, Any]:
+    """What ``work`` finds of the judge, calibrated where there are texts for it; its rows go into ``file``."""
+    spec, fit = subject
+    with context.judging(name, len(fit) + total, spec.model, spec.mode) as (llm, how):
 
-    async def calibrated(bar: Bar) -> Any:
-        bench = _Bench(spec, llm, concurrency, bar)
-        if subject.fit:
-            fitted = await spec.fit(llm, subject.fit, concurrency=concurrency, advance=bench.advance)
-            bench = _Bench(fitted, llm, concurrency, bar)
-        return await work(bench)
+        async def calibrated() -> Found:
+            return await work(await spec.fit(llm, fit, **how) if fit else spec, llm, how)
 
-    with context.bars(label, len(subject.fit) + total) as bar:
-        return loop.run(calibrated(bar))
+        result, rows = loop.run(calibrated())
+    write_jsonl(context.run.path(file), rows)
+    return result
 
 
 # ---- injections ----------------------------------------------------------------------------------------------------
@@ -178,46 +151,39 @@ def attack(inputs: SubjectInputs, settings: AttackSettings, place: Place) -> dic
     drawn for those. A text that the defences catch costs no call, and most others look the same with and without them:
     a trial costs about one call.
     """
-    subject = _Subject.of(inputs)
-    task = subject.spec.loaded
+    spec, fit = _subject(inputs)
+    task = spec.loaded
     carriers = injections.carriers_for(task)
-    subject = subject.apart_from([carrier.query for carrier in carriers])
+    fit = _apart(fit, [carrier.query for carrier in carriers])
     labelled = read_labelled(settings.clean) if settings.clean else task.labelled()
     good = [row for row in labelled if row.label == 1]
-    about = subject.settings() | {"defences": settings.defences, "limit": settings.limit}
+    # The only good texts that the defences can change: those that they suspect or look at twice.
+    watched = [row for row in good if suspect(row.query, row.response, task) != Suspicion()]
+    total = len(carriers) + (2 * settings.limit + 2 * len(watched) if settings.defences else settings.limit)
 
-    def work(context: Context) -> dict[str, Any]:
-        # The only good texts that the defences can change: those that they suspect or look at twice.
-        watched = [row for row in good if suspect(row.query, row.response, task) != Suspicion()]
-        total = len(carriers) + (2 * settings.limit + 2 * len(watched) if settings.defences else settings.limit)
+    async def tried(spec: JudgeSpec, llm: LLM, how: dict[str, Any]) -> Found:
+        bare, judge = spec.build(llm, guarded=False), spec.build(llm)
+        clean = await judge_many(bare, [Candidate(carrier.query, carrier.response) for carrier in carriers], **how)
+        bad = [carrier for carrier, verdict in zip(carriers, clean, strict=True) if verdict.label == 0]
+        trials = injections.draw(injections.load_suite(), bad, task, limit=settings.limit, seed=place.seed)
+        attacked = [Candidate(trial.query, trial.response) for trial in trials]
+        off = await judge_many(bare, attacked, **how)
+        on, passed = None, {}
+        if settings.defences:
+            on = await judge_many(judge, attacked, **how)
+            before, after = await judge_many(bare, watched, **how), await judge_many(judge, watched, **how)
+            passed = injections.lost(before, after, len(good))
+        found = {
+            "carriers": len(carriers),
+            "carriers_bad": len(bad),
+            "carriers_unscored": sum(verdict.label is None for verdict in clean),
+        }
+        rows = [_trial_row(trial, i, off, on) for i, trial in enumerate(trials)]
+        return found | injections.summarise(trials, off, on) | passed, rows
 
-        async def tried(bench: _Bench) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-            bare = bench.spec.build(bench.llm, guarded=False)
-            clean = await bench.judge(bare, [Candidate(carrier.query, carrier.response) for carrier in carriers])
-            bad = [carrier for carrier, verdict in zip(carriers, clean, strict=True) if verdict.label == 0]
-            trials = injections.draw(injections.load_suite(), bad, task, limit=settings.limit, seed=place.seed)
-            attacked = [Candidate(trial.query, trial.response) for trial in trials]
-            off = await bench.judge(bare, attacked)
-            on, passed = None, {}
-            if settings.defences:
-                judge = bench.spec.build(bench.llm)
-                on = await bench.judge(judge, attacked)
-                before, after = await bench.judge(bare, watched), await bench.judge(judge, watched)
-                passed = injections.lost(before, after, len(good))
-            found = {
-                "carriers": len(carriers),
-                "carriers_bad": len(bad),
-                "carriers_unscored": sum(verdict.label is None for verdict in clean),
-            }
-            rows = [_trial_row(trial, i, off, on) for i, trial in enumerate(trials)]
-            return found | injections.summarise(trials, off, on) | passed, rows
-
-        result, rows = _at_work(context, subject, total, "attack", tried)
-        write_jsonl(context.run.path("trials.jsonl"), rows)
-        return result  # type: ignore[no-any-return]
-
+    about = _described(spec) | {"defences": settings.defences, "limit": settings.limit}
     with opened("judge attack", place, settings=about, files=named_files(inputs, settings)) as context:
-        return context.once("attack", lambda: work(context))
+        return context.once("attack", lambda: _try(context, (spec, fit), total, tried, "attack", "trials.jsonl"))
 
 
 def _trial_row(trial: injections.Trial, i: int, off: Sequence[Verdict], on: Sequence[Verdict] | None) -> dict[str, Any]:
@@ -245,38 +211,33 @@ def probe(inputs: SubjectInputs, settings: ProbeSettings, place: Place) -> dict[
 
     Labels are used for self-preference only; the order probe takes at most half as many pairs as there are texts.
     """
-    subject = _Subject.of(inputs)
+    spec, fit = _subject(inputs)
     texts = read_texts_or_labelled(settings.data)[: settings.limit]
     sources = [text.source for text in read_texts(settings.data)][: settings.limit]
-    subject = subject.apart_from([text.query for text in texts])
-    task, seed = subject.spec.loaded, place.seed
+    fit = _apart(fit, [text.query for text in texts])
+    task, seed = spec.loaded, place.seed
     pairs = biases.order_pairs(texts, max(1, len(texts) // 2))
+    total = len(texts) * (1 + len(biases.PROBES)) + len(pairs)
 
-    async def tried(bench: _Bench) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        judge = bench.spec.build(bench.llm)
-        before = await bench.judge(judge, texts)
+    async def tried(spec: JudgeSpec, llm: LLM, how: dict[str, Any]) -> Found:
+        judge = spec.build(llm)
+        before = await judge_many(judge, texts, **how)
         result: dict[str, Any] = {"n": len(texts), "probes": [*biases.PROBES, "order", "self_preference"]}
         rows: list[dict[str, Any]] = []
         for name in biases.PROBES:
             candidates = biases.changed(name, texts, task.language, seed)
-            after = await bench.judge(judge, candidates)
+            after = await judge_many(judge, candidates, **how)
             result |= biases.measure_probe(name, [text.query for text in texts], before, after, seed)
             rows += map(_probe_row, [name] * len(texts), candidates, before, after)
-        pairwise = GuardedPairwise(PairwiseJudge(task, bench.llm, bench.spec.principles, bench.spec.examples, seed))
+        pairwise = GuardedPairwise(PairwiseJudge(task, llm, spec.principles, spec.examples, seed))
         neighbours = [Preference(query, one, other) for query, one, other in pairs]
-        said = await compare_many(pairwise, neighbours, concurrency=bench.concurrency, advance=bench.advance)
+        said = await compare_many(pairwise, neighbours, **how)
         result |= biases.measure_order(said)
-        return result | biases.measure_self_preference(texts, sources, before, bench.spec.model, seed), rows
+        return result | biases.measure_self_preference(texts, sources, before, spec.model, seed), rows
 
-    def work(context: Context) -> dict[str, Any]:
-        total = len(texts) * (1 + len(biases.PROBES)) + len(pairs)
-        result, rows = _at_work(context, subject, total, "probe", tried)
-        write_jsonl(context.run.path("probes.jsonl"), rows)
-        return result  # type: ignore[no-any-return]
-
-    about = subject.settings() | {"limit": settings.limit}
+    about = _described(spec) | {"limit": settings.limit}
     with opened("judge probe", place, settings=about, files=named_files(inputs, settings)) as context:
-        return context.once("probe", lambda: work(context))
+        return context.once("probe", lambda: _try(context, (spec, fit), total, tried, "probe", "probes.jsonl"))
 
 
 def _probe_row(name: str, text: Candidate, before: Verdict, after: Verdict) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from inkfire.tasks.task import load_task
 from inkfire.training.reward_model import train_reward_model
 from inkfire.training.settings import GrpoSettings, RewardModelSettings, SftSettings
 
+Training = Callable[[Context], dict[str, Any]]
 _USED = ("calls", "cached", "tokens", "cost")
 
 
@@ -75,12 +76,11 @@ def sft(inputs: SftInputs, settings: SftSettings, place: Place) -> dict[str, Any
     good = [Candidate(t.query, t.response) for t in texts if not isinstance(t, Labelled) or t.label == 1]
     find_model(inputs.base)
     files = named_files(inputs) | {"task": task.folder}
-    about = _deciding(described(inputs, settings, task=task.name))
-    with opened("train sft", place, settings=about, files=files) as context:
-        return _once(
-            context,
-            lambda: train_sft(task, good, inputs.base, context.run.out, settings, seed=place.seed, bars=context.bars),
-        )
+
+    def train(context: Context) -> dict[str, Any]:
+        return train_sft(task, good, inputs.base, context.run.out, settings, seed=place.seed, bars=context.bars)
+
+    return _trained("train sft", place, described(inputs, settings, task=task.name), files, train)
 
 
 def reward_model(inputs: RewardModelInputs, settings: RewardModelSettings, place: Place) -> dict[str, Any]:
@@ -94,14 +94,13 @@ def reward_model(inputs: RewardModelInputs, settings: RewardModelSettings, place
 
         find_model(settings.base)
     files = named_files(inputs) | ({} if task is None else {"task": task.folder})
-    about = _deciding(described(inputs, settings, task=task and task.name))
-    with opened("train rm", place, settings=about, files=files) as context:
-        return _once(
-            context,
-            lambda: train_reward_model(
-                pairs, context.run.out, settings, task=task, labelled=labelled, seed=place.seed, bars=context.bars
-            ),
+
+    def train(context: Context) -> dict[str, Any]:
+        return train_reward_model(
+            pairs, context.run.out, settings, task=task, labelled=labelled, seed=place.seed, bars=context.bars
         )
+
+    return _trained("train rm", place, described(inputs, settings, task=task and task.name), files, train)
 
 
 def grpo(inputs: GrpoInputs, settings: GrpoSettings, place: Place) -> dict[str, Any]:
@@ -129,26 +128,19 @@ def grpo(inputs: GrpoInputs, settings: GrpoSettings, place: Place) -> dict[str, 
         after = context.ledger.stats()
         return result | {key: after[key] - before[key] for key in _USED}
 
-    about = _deciding(described(inputs, settings, **more))
-    with opened("train grpo", place, settings=about, files=files) as context:
-        return _once(context, lambda: train(context))
+    return _trained("train grpo", place, described(inputs, settings, **more), files, train)
 
 
-def _deciding(about: dict[str, Any]) -> dict[str, Any]:
-    """What decides a training's result: how often it saves, and whether a refusal was overridden, does not."""
-    return {key: value for key, value in about.items() if key not in ("save_steps", "force")}
-
-
-def _once(context: Context, train: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    run = context.run
-    if run.done("train") is None:
-        started = time.monotonic()
-        result = train()
-        used = {key: result.pop(key) for key in _USED if key in result}
-        run.complete("train", result, seconds=time.monotonic() - started, used=used or None)
-    return {
-        "out": str(run.out),
-        **(run.done("train") or {}),
-        **run.used().get("train", {}),
-        "seconds": round(run.seconds()["train"], 2),
-    }
+def _trained(
+    command: str, place: Place, about: dict[str, Any], files: dict[str, Path], train: Training
+) -> dict[str, Any]:
+    """The result of a training that is done once. How often it saves and what it overrides do not decide it."""
+    deciding = {key: value for key, value in about.items() if key not in ("save_steps", "force")}
+    with opened(command, place, settings=deciding, files=files) as context:
+        run, started = context.run, time.monotonic()
+        if run.done("train") is None:
+            result = train(context)
+            used = {key: result.pop(key) for key in _USED if key in result}
+            run.complete("train", result, seconds=time.monotonic() - started, used=used or None)
+        found = {"out": str(run.out)} | (run.done("train") or {}) | run.used().get("train", {})
+        return found | {"seconds": round(run.seconds()["train"], 2)}
