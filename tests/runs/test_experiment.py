@@ -31,6 +31,7 @@ candidates = 1
 rounds = 0
 [judge]
 fit_fraction = 0.7
+labelled = 28
 examples = 2
 examples_choice = "nearest"
 [grpo]
