@@ -48,7 +48,7 @@ class SubjectInputs:
     model: str | None = None
     """local/NAME or a .gguf for the embedded engine; anything else goes to --base-url."""
     mode: Mode = "logprob"
-    """logprob: one token; verdict: a reason, then 0/1; rubric: five ratings; debate: strategy A's agents."""
+    """logprob: one token; verdict: a reason, then 0/1; rubric: its ratings; debate: strategy A's agents."""
     principles: Path | None = None
     """A principles.toml; the task's own by default."""
     calibration: Path | None = None

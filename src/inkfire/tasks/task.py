@@ -13,9 +13,9 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import shutil
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -25,12 +25,12 @@ from pydantic import Field, model_validator
 from inkfire.errors import TaskError
 from inkfire.files.formats import read_labelled, read_pairs, read_queries
 from inkfire.files.jsonl import atomic, sha256_file
-from inkfire.records import Labelled, Message, Preference, Query
+from inkfire.records import Labelled, Message, Preference, Query, Rating
 from inkfire.settings import Strict, load_toml, nearest
 from inkfire.tasks.prompts import Prompt, parse_prompt
+from inkfire.tasks.rubric import Dimension, Scale, check_rubric, rating_of, weighted
 
 _HOME = Path(__file__).parent
-_DIMENSIONS = ("language", "creativity", "emotion", "culture", "richness")
 _ITEM = "query response"
 _PROMPTS = {  # prompt → the variables that it is given besides ``task``
     "writer": "query",  # the policy's two settings
@@ -52,14 +52,6 @@ _PROMPTS = {  # prompt → the variables that it is given besides ``task``
 Text = Annotated[str, Field(min_length=1)]
 
 
-class Dimension(Strict):
-    """One dimension of the rubric, rated 1 to 3; the weights of the five sum to 1."""
-
-    name: Literal["language", "creativity", "emotion", "culture", "richness"]
-    weight: Annotated[float, Field(gt=0, le=1)]
-    description: Text
-
-
 class TaskFile(Strict):
     """What task.toml holds."""
 
@@ -74,16 +66,12 @@ class TaskFile(Strict):
     flaws: Annotated[tuple[Text, ...], Field(min_length=1, max_length=10)]
     slices: Annotated[dict[str, Text], Field(min_length=1)]
     injection: Literal["bad", "unscored"] = "bad"
+    scale: Scale = (1, 3)
     rubric: tuple[Dimension, ...]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        names = sorted(dimension.name for dimension in self.rubric)
-        if names != sorted(_DIMENSIONS):
-            raise ValueError(f"the rubric must have {', '.join(_DIMENSIONS)}, once each; it has {', '.join(names)}")
-        total = math.fsum(dimension.weight for dimension in self.rubric)
-        if not math.isclose(total, 1, abs_tol=1e-6):
-            raise ValueError(f"the weights of the rubric sum to {total:g}, not to 1")
+        check_rubric(self.rubric, self.scale)
         if self.good == self.bad:
             raise ValueError(f"good and bad are the same word, {self.good!r}")
         return self
@@ -105,8 +93,12 @@ class Task(TaskFile):
         Raises:
             TaskError: no such prompt, or a template that fails (file and line are named).
         """
-        about = self.model_dump(include={"name", "title", "description", "language", "good", "bad", "rubric"})
-        return self._prompt(prompt).render({"task": about, **values})
+        return self._prompt(prompt).render({"task": self.about(), **values})
+
+    def about(self) -> dict[str, Any]:
+        """What a template sees as ``task``, in JSON values: a policy carries it with its template."""
+        names = {"name", "title", "description", "language", "good", "bad", "principles", "scale", "rubric"}
+        return self.model_dump(mode="json", include=names)
 
     def check_examples(self, prompt: str) -> None:
         """Whether a prompt shows labelled examples.
@@ -136,6 +128,14 @@ class Task(TaskFile):
 
     def pairs(self) -> list[Preference]:
         return read_pairs(self.folder / "pairs.jsonl")
+
+    def rating(self, row: Mapping[str, Any]) -> Rating:
+        """The rating in a row of a file; see :func:`~inkfire.tasks.rubric.rating_of`."""
+        return rating_of(row, self.rubric, self.scale)
+
+    def weighted(self, rating: Rating) -> float:
+        """The weighted mean of a rating, on the task's scale."""
+        return weighted(rating, self.rubric)
 
     def slice_of(self, query: Query) -> str:
         """The first tag that names a slice; without one, the last slice of task.toml."""
