@@ -250,6 +250,9 @@ def probe(inputs: SubjectInputs, settings: ProbeSettings, place: Place) -> dict[
     sources = [text.source for text in read_texts(settings.data)][: settings.limit]
     subject = subject.apart_from([text.query for text in texts])
     task, seed = subject.spec.loaded, place.seed
+    bad = [row for row in task.labelled() if row.label == 0] if task.has("labelled") else []
+    material = biases.Material.of(task.language, bad or texts)
+    probed = {name: biases.changed(name, texts, material, seed) for name in biases.PROBES}
     pairs = biases.order_pairs(texts, max(1, len(texts) // 2))
 
     async def tried(bench: _Bench) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -257,8 +260,7 @@ def probe(inputs: SubjectInputs, settings: ProbeSettings, place: Place) -> dict[
         before = await bench.judge(judge, texts)
         result: dict[str, Any] = {"n": len(texts), "probes": [*biases.PROBES, "order", "self_preference"]}
         rows: list[dict[str, Any]] = []
-        for name in biases.PROBES:
-            candidates = biases.changed(name, texts, task.language, seed)
+        for name, candidates in probed.items():
             after = await bench.judge(judge, candidates)
             result |= biases.measure_probe(name, [text.query for text in texts], before, after, seed)
             rows += map(_probe_row, [name] * len(texts), candidates, before, after)

@@ -120,6 +120,10 @@ class Task(TaskFile):
         """The task with texts of at most so many tokens; None leaves its own bound."""
         return self if max_tokens is None else self.model_copy(update={"max_tokens": max_tokens})
 
+    def has(self, data: str) -> bool:
+        """Whether the task has ``queries``, ``labelled`` texts or ``pairs``: what no command needs may be missing."""
+        return (self.folder / f"{data}.jsonl").is_file()
+
     def queries(self) -> list[Query]:
         return read_queries(self.folder / "queries.jsonl")
 
