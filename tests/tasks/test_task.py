@@ -31,7 +31,8 @@ def test_a_task_loads(tiny_task: Path) -> None:
     assert (len(task.queries()), len(task.labelled()), len(task.pairs())) == (8, 16, 8)
     assert [task.slice_of(q) for q in task.queries()][:3] == ["festival", "festival", "general"]
     assert task.slice_of(Query.of("x", ("odd", "festival"))) == "festival"
-    assert task.slice_of(Query.of("x")) == "general"
+    assert task.slice_of(Query.of("x")) == "other"
+    assert task.slice_of(Query.of("x", ("odd",))) == "other"
 
 
 def test_the_version_follows_every_file(tiny_task: Path) -> None:

@@ -33,6 +33,7 @@ class Template:
 
     @classmethod
     def of(cls, task: Task, variant: str = "writer") -> Self:
+        task.require(variant)
         source = (task.folder / "prompts" / f"{variant}.jinja").read_text(encoding="utf-8")
         return cls(source, task.about())
 

@@ -24,7 +24,7 @@ from inkfire.judge.calibration import MIN_LABELS
 from inkfire.judge.guard import GuardedPairwise, Suspicion, suspect
 from inkfire.judge.principles import read_principles
 from inkfire.judge.ranking import PairwiseJudge
-from inkfire.judge.spec import JudgeSpec, Mode
+from inkfire.judge.spec import JudgeSpec, Mode, prompts_of
 from inkfire.llm import loop
 from inkfire.llm.base import LLM
 from inkfire.llm.progress import Bar
@@ -32,7 +32,7 @@ from inkfire.records import Candidate, Comparison, Labelled, Preference, Verdict
 from inkfire.runs.context import Context, Place, named_files, note, opened
 from inkfire.settings import settings
 from inkfire.stress import biases, injections
-from inkfire.tasks.task import lasting
+from inkfire.tasks.task import lasting, load_task
 
 Texts = Sequence[Candidate | Labelled]
 
@@ -98,6 +98,7 @@ class _Subject:
             return cls(JudgeSpec.read(inputs.judge), ())
         if inputs.task is None or inputs.model is None:
             raise InputError("name the judge: --task and --model, or --judge FOLDER of a saved one")
+        load_task(inputs.task).require(*prompts_of(inputs.mode))
         rules = read_principles(inputs.principles) if inputs.principles else None
         fit = read_labelled(inputs.calibration) if inputs.calibration else []
         if not fit:
@@ -250,6 +251,7 @@ def probe(inputs: SubjectInputs, settings: ProbeSettings, place: Place) -> dict[
     sources = [text.source for text in read_texts(settings.data)][: settings.limit]
     subject = subject.apart_from([text.query for text in texts])
     task, seed = subject.spec.loaded, place.seed
+    task.require("pairwise")
     bad = [row for row in task.labelled() if row.label == 0] if task.has("labelled") else []
     material = biases.Material.of(task.language, bad or texts)
     probed = {name: biases.changed(name, texts, material, seed) for name in biases.PROBES}
