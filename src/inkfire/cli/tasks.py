@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from inkfire.cli.common import Json, emit, say
+from inkfire.cli.common import Json, Seed, emit, say
 from inkfire.tasks.task import DATA, load_task, new_task, task_names
 
-app = App(name="tasks", help="What to write: list, look at, begin your own.")
+app = App(name="tasks", help="What to write: list, look at, begin your own, check it.")
 
 
 @app.command(name="list")
@@ -67,11 +67,45 @@ def new(
     emit(about | {"like": from_, "blank": blank}, as_json=json, show=_new)
 
 
+@app.command
+def check(
+    folder: Annotated[Path, Parameter(help="The task's folder.")],
+    /,
+    *,
+    json: Json = False,
+    seed: Seed = 0,
+) -> int:
+    """Look for what is wrong with a task, in its prompts and its data, and say which commands it is ready for.
+
+    Example: inkfire tasks check poems
+    """
+    from inkfire.tasks.check import check_task
+
+    found = check_task(folder, seed=seed)
+    emit(found, as_json=json, show=_check)
+    return 0 if found["ok"] else 2
+
+
 def _new(row: Mapping[str, Any]) -> None:
     if row["left_out"]:
         say(f"{', '.join(row['left_out'])}: left out, not in {row['language']}")
     say(f"{row['folder']}: change title and description in task.toml first; prompts speak through them")
-    say(f"then look at it: inkfire tasks show {row['folder']}")
+    say(f"then look at it: inkfire tasks check {row['folder']}")
+
+
+def _check(found: Mapping[str, Any]) -> None:
+    data = found["data"]
+    say(f"{found['name']} ({found['language']}) in {found['folder']}, version {found['version']}")
+    say(f"{data['queries']} queries, {data['good']} good and {data['bad']} bad texts, {data['pairs']} pairs")
+    if found["slices"]:
+        say("slices: " + ", ".join(f"{name} {n}" for name, n in found["slices"].items()))
+    for level in ("error", "warning", "note"):
+        for finding in found["findings"]:
+            if finding["level"] == level:
+                say(f"{level:8} {finding['where']}: {finding['message']}")
+    say("\nready for")
+    for command, state in found["commands"].items():
+        say(f"  {'yes' if state['ready'] else 'no '}  {command:22} {'; '.join(state['missing'])}".rstrip())
 
 
 def _list(result: Mapping[str, Any]) -> None:
