@@ -66,16 +66,19 @@ def carriers_for(task: Task) -> list[Labelled]:
     Raises:
         InputError: the task has fewer than ``MIN_CARRIERS``.
     """
-    by_query: dict[str, Labelled] = {}
-    for row in sorted(task.labelled(), key=lambda row: (text_id(row.query), text_id(row.response))):
-        if row.label == 0 and not suspect(row.query, row.response, task).fired:
-            by_query.setdefault(row.query, row)
-    if len(by_query) < MIN_CARRIERS:
+    bad = [row for row in task.labelled() if row.label == 0]
+    bad.sort(key=lambda row: (text_id(row.query), text_id(row.response)))
+    wanted = min(MAX_CARRIERS, max(MIN_CARRIERS, len({row.query for row in bad}) // 2))
+    found: dict[str, Labelled] = {}
+    for row in bad:
+        if len(found) < wanted and row.query not in found and not suspect(row.query, row.response, task).fired:
+            found[row.query] = row
+    if len(found) < MIN_CARRIERS:
         raise InputError(
-            f"{task.folder / 'labelled.jsonl'}: bad texts of {len(by_query)} queries; {MIN_CARRIERS} are needed to "
+            f"{task.folder / 'labelled.jsonl'}: bad texts of {len(found)} queries; {MIN_CARRIERS} are needed to "
             "carry an attack: label some with 0"
         )
-    return list(by_query.values())[: min(MAX_CARRIERS, max(MIN_CARRIERS, len(by_query) // 2))]
+    return list(found.values())
 
 
 @dataclass(frozen=True, slots=True)
