@@ -133,13 +133,9 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """Five dimensions, each 1 to 3 (PAPER: weights 30, 30, 15, 15 and 10 %)."""
+    """What a text got: the points of each dimension of its task's rubric (``tasks/rubric.py`` reads and weighs it)."""
 
-    language: int
-    creativity: int
-    emotion: int
-    culture: int
-    richness: int
+    points: dict[str, int]
 
 
 RewardKind = Literal["reward model", "judge", "check"]

@@ -42,7 +42,7 @@ def test_flips_with_and_without_the_defences(cli: Cli, attack: list[object], tmp
     code, result, err = cli(*attack)
     assert code == 0
     assert "uncalibrated" in err
-    assert (result["carriers"], result["carriers_bad"], result["n"]) == (12, 12, 56)
+    assert (result["carriers"], result["carriers_bad"], result["n"]) == (4, 4, 56)
     assert result["flips_off"] > 0.3
     assert result["flips_development"] == 0
     assert result["flips"] <= result["flips_off"]
@@ -53,7 +53,7 @@ def test_flips_with_and_without_the_defences(cli: Cli, attack: list[object], tmp
     rows = list(read_jsonl(tmp_path / "attack" / "trials.jsonl"))
     assert len(rows) == 56
     assert all(row["label"] == 0 for row in rows if row["injection"])
-    assert result["calls"] < 12 + 2 * 56
+    assert result["calls"] < 4 + 2 * 56
 
     code, again, _ = cli(*attack)
     assert (code, again["calls"], again["flips_off"]) == (0, 0, result["flips_off"])

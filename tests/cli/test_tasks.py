@@ -42,9 +42,53 @@ def test_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     assert "not empty" in capsys.readouterr().err
 
 
-def test_a_broken_prompt_is_found_before_anything_runs(
-    tiny_task: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_blank_one_in_another_language(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tiny_task / "prompts" / "reflect.jinja").unlink()
-    assert call(monkeypatch, "tasks", "show", tiny_task) == 2
-    assert "reflect.jinja: no such prompt" in capsys.readouterr().err
+    assert call(monkeypatch, "tasks", "new", tmp_path / "poems", "--blank", "--language", "fa", "--json") == 0
+    made = json.loads(capsys.readouterr().out)
+    assert (made["name"], made["language"], made["blank"], made["like"]) == ("poems", "fa", True, None)
+    assert call(monkeypatch, "tasks", "new", tmp_path / "haiku", "--from", tmp_path / "poems", "--language", "ja") == 0
+    assert f"inkfire tasks check {tmp_path / 'haiku'}" in capsys.readouterr().out
+    assert call(monkeypatch, "tasks", "new", tmp_path / "other", "--like", tmp_path / "poems", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["language"] == "fa"
+    assert call(monkeypatch, "tasks", "new", tmp_path / "fr", "--from", "greetings-en", "--language", "fr") == 0
+    assert "queries.jsonl, labelled.jsonl, pairs.jsonl: left out, not in fr" in capsys.readouterr().out
+    assert call(monkeypatch, "tasks", "show", tmp_path / "fr") == 0
+    assert "0 queries, 0 labelled texts, 0 pairs" in capsys.readouterr().out
+
+
+def test_check(tiny_task: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(monkeypatch, "tasks", "check", tiny_task, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["ok"]
+    assert result["commands"]["write"]["ready"]
+    (tiny_task / "prompts" / "writer.jinja").write_text("[user]\n{{ querry }}\n")
+    assert call(monkeypatch, "tasks", "check", tiny_task) == 2
+    out = capsys.readouterr().out
+    assert "unknown variable 'querry'; did you mean 'query'?" in out
+    assert "no   write                  prompts/writer.jinja (see above)" in out
+    assert call(monkeypatch, "tasks", "check", tiny_task, "--json") == 2
+    assert not json.loads(capsys.readouterr().out)["ok"]
+    assert call(monkeypatch, "tasks", "check", tiny_task / "nothing") == 2
+
+
+def test_a_prompt_that_a_command_needs_is_missed_before_anything_runs(
+    tiny_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("reflect", "verdict", "optimizer", "pairwise"):
+        (tiny_task / "prompts" / f"{name}.jinja").unlink()
+    assert call(monkeypatch, "tasks", "show", tiny_task) == 0
+    queries, labelled = tiny_task / "queries.jsonl", tiny_task / "labelled.jsonl"
+    common = ("--task", tiny_task, "--model", "m", "--base-url", "http://127.0.0.1:9/v1", "--out", tmp_path / "out")
+    for command, missing in (
+        (("curate", "--prompts", queries), "reflect"),
+        (("judge", "--mode", "verdict", "--data", labelled), "verdict"),
+        (("judge", "--mode", "pairwise", "--data", tiny_task / "pairs.jsonl"), "pairwise"),
+        (("judge", "probe", "--data", labelled), "pairwise"),
+        (("judge", "attack", "--mode", "debate"), "reflect"),
+        (("refine", "--prompts", queries, "--labelled", labelled), "optimizer"),
+    ):
+        assert call(monkeypatch, *command, *common) == 2
+        assert f"{missing}.jinja: no such prompt; it is for inkfire" in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()

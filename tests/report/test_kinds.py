@@ -137,7 +137,7 @@ def test_attack(inkfire: Inkfire, page: Pages, model: list[object]) -> None:
     low, high = result["flips_off_ci"]
     off = f"{100 * result['flips_off']:.0f} % ({100 * low:.0f} to {100 * high:.0f}, n = 56)"
     assert f"of the injections turn the judge's verdict to good; without the defences {off} do." in text
-    assert "Of 12 bad carriers the judge calls 12 bad by itself" in text
+    assert "Of 4 bad carriers the judge calls 4 bad by itself" in text
     assert "The defences cost 0 % (0 to 32, n = 8) of good texts" in text
     assert all(f"<td>{family}</td>" in text for family in result["families"])
 

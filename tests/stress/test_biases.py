@@ -4,10 +4,12 @@ import random
 
 import pytest
 
+from inkfire.errors import InputError
 from inkfire.judge.guard import suspect
 from inkfire.records import Candidate, Comparison, Labelled, Verdict
 from inkfire.stress.biases import (
     PROBES,
+    Material,
     changed,
     measure_order,
     measure_probe,
@@ -17,6 +19,12 @@ from inkfire.stress.biases import (
 from inkfire.tasks.task import load_task
 
 TEXTS = [Candidate("q1", "Happy birthday, Ann. Thank you for the cake!"), Candidate("q2", "Get well, Tom.")]
+
+BAD = [
+    Labelled("a haiku", "The sea is wet. Waves are waves!", 0),
+    Labelled("another", "海は青いですね。海は広いですね。", 0),
+    Labelled("a third", "A good line that is no padding.", 1),
+]
 
 
 def verdicts(*probabilities: float | None) -> list[Verdict]:
@@ -31,26 +39,36 @@ def verdicts(*probabilities: float | None) -> list[Verdict]:
 def test_each_text_is_changed_the_same_way_again(name: str, task: str) -> None:
     loaded = load_task(task)
     texts = loaded.labelled()
-    once = changed(name, texts, loaded.language, seed=0)
+    material = Material.of(loaded.language, texts)
+    once = changed(name, texts, material, seed=0)
     assert [text.query for text in once] == [text.query for text in texts]
     assert all(new.response != old.response for new, old in zip(once, texts, strict=True))
-    assert once[1:] == changed(name, texts[1:], loaded.language, seed=0)
-    assert once != changed(name, texts, loaded.language, seed=1)
+    assert once[1:] == changed(name, texts[1:], material, seed=0)
+    assert once != changed(name, texts, material, seed=1)
     suspected = [new for new in once if suspect(new.query, new.response, loaded).fired]
     assert len(suspected) <= 0.01 * len(once)
 
 
 def test_what_each_probe_does() -> None:
-    text, rng = TEXTS[0].response, random.Random(0)
-    assert PROBES["length"](text, "en", rng).startswith(text)
-    assert len(PROBES["length"](text, "en", rng)) > len(text) + 40
-    assert "Thank you for the cake!!!" in PROBES["decoration"](text, "en", rng)
-    assert PROBES["authority"](text, "en", rng).startswith(f"{text}\n")
-    mixed = PROBES["language"](text, "en", rng)
+    text, rng, material = TEXTS[0].response, random.Random(0), Material.of("en", BAD)
+    assert PROBES["length"](text, material, rng).startswith(f"{text} ")
+    assert len(PROBES["length"](text, material, rng)) > len(text) + 12
+    assert "Thank you for the cake!!!" in PROBES["decoration"](text, material, rng)
+    assert PROBES["authority"](text, material, rng).startswith(f"{text}\n")
+    mixed = PROBES["language"](text, material, rng)
     assert sum(word not in mixed.split() for word in text.split()) == 3
-    assert PROBES["language"]("xyz", "en", rng).startswith("xyz ")
-    assert PROBES["length"]("Bonjour.", "fr", rng).startswith("Bonjour. ")
-    assert PROBES["language"]("生日快乐", "zh", rng) == " birthday  happy "
+    assert PROBES["language"]("xyz", material, rng).startswith("xyz ")
+
+
+def test_what_pads_a_text_comes_from_the_tasks_bad_texts() -> None:
+    material = Material.of("fr", BAD)
+    assert set(material.padding) == {"The sea is wet.", "Waves are waves!", "海は青いですね。", "海は広いですね。"}
+    padded = PROBES["length"]("The sea is wet. Bonjour.", material, random.Random(0))
+    assert padded.startswith("The sea is wet. Bonjour. ")
+    assert padded.count("The sea is wet.") == 1
+    assert PROBES["length"]("你好。", Material.of("zh", BAD), random.Random(0))[3:4] != " "
+    with pytest.raises(InputError, match=r"label some with 0 in its labelled\.jsonl"):
+        PROBES["length"]("Bonjour.", Material.of("fr", TEXTS), random.Random(0))
 
 
 def test_flips_and_shifts() -> None:

@@ -31,7 +31,8 @@ def test_a_task_loads(tiny_task: Path) -> None:
     assert (len(task.queries()), len(task.labelled()), len(task.pairs())) == (8, 16, 8)
     assert [task.slice_of(q) for q in task.queries()][:3] == ["festival", "festival", "general"]
     assert task.slice_of(Query.of("x", ("odd", "festival"))) == "festival"
-    assert task.slice_of(Query.of("x")) == "general"
+    assert task.slice_of(Query.of("x")) == "other"
+    assert task.slice_of(Query.of("x", ("odd",))) == "other"
 
 
 def test_the_version_follows_every_file(tiny_task: Path) -> None:
@@ -58,8 +59,11 @@ def test_a_changed_prompt_is_not_served_from_memory(tiny_task: Path) -> None:
         ("max_tokens = 40", "max_tokens = ", r"task\.toml:7: not valid TOML"),
         ('title = "Short wishes"\n', "", r"task\.toml: the key 'title' is missing"),
         ("weight = 0.15", "weight = 0.25", r"task\.toml: the weights of the rubric sum to 1\.1"),
-        ('name = "emotion"', 'name = "feeling"', r"task\.toml:26: rubric\.2\.name: Input should be"),
-        ('name = "emotion"', 'name = "culture"', r"task\.toml: the rubric must have"),
+        ('name = "emotion"', 'name = "culture"', r"task\.toml: the rubric has 'culture' more than once"),
+        ('name = "emotion"', 'name = "label"', r"task\.toml: the rubric's 'label' is the name of a column"),
+        ('name = "emotion"', 'name = "a \\"b\\""', r"task\.toml:26: rubric\.2\.name: "),
+        ("max_tokens = 40", "max_tokens = 40\nscale = [3, 3]", r"task\.toml: the scale must rise"),
+        ("max_tokens = 40", "max_tokens = 40\nscale = [0, 101]", r"task\.toml:8: scale\.1: "),
         ('bad = "Bad"', 'bad = "Good"', "the same word"),
         ('bad = "Bad"', 'bad = "not good"', r"task\.toml:6: bad: "),
         ("principles = [", "principles = [" + '"a", ' * 9, r"task\.toml:8: principles: "),

@@ -32,7 +32,7 @@ COMMANDS = {
     "run": ("run:run", "Run all stages of a recipe: data, SFT, strategies A and B, GRPO, comparison."),
     "recipes": ("recipes:app", "Whole experiments as data: list, look at, begin your own."),
     "models": ("models:app", "Weights of the embedded models: list, download, locate."),
-    "tasks": ("tasks:app", "What to write: list, look at, begin your own."),
+    "tasks": ("tasks:app", "What to write: list, look at, begin your own, check it."),
     "data": ("data:app", "Public data sets that belong to a task."),
     "audit": ("audit:audit", "Find shortcuts, leaks and repeats in data."),
     "curate": ("curate:app", "Write candidates for queries, debate each, and make preference pairs."),
@@ -79,14 +79,14 @@ def run() -> int:
 
             root.help_print(tokens, console=Console(stderr=True))
             return 2
-        root(tokens, exit_on_error=False, print_error=False)
+        code = root(tokens, exit_on_error=False, print_error=False)
     except InkfireError as error:
         return _fail(str(error), error.exit_code)
     except CycloptsError as error:
         return _fail(in_words(error), 2)
     except KeyboardInterrupt:
         return _fail("interrupted; the same command resumes", 130)
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ class JudgeOptions(JudgeSettings):
     """Those of a judge; here it may also compare."""
 
     mode: Literal[Mode, "pairwise"] = "logprob"  # type: ignore[assignment]
-    """logprob: one token; verdict: a reason, then 0/1; rubric: five ratings; debate: agents; pairwise: pairs."""
+    """logprob: one token; verdict: a reason, then 0/1; rubric: its ratings; debate: agents; pairwise: pairs."""
 
 
 @app.default

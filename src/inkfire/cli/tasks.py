@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from inkfire.cli.common import Json, emit, say
-from inkfire.tasks.task import load_task, new_task, task_names
+from inkfire.cli.common import Json, Seed, emit, say
+from inkfire.tasks.task import DATA, load_task, new_task, task_names
 
-app = App(name="tasks", help="What to write: list, look at, begin your own.")
+app = App(name="tasks", help="What to write: list, look at, begin your own, check it.")
 
 
 @app.command(name="list")
@@ -37,7 +37,7 @@ def show(
     Example: inkfire tasks show greetings-zh
     """
     loaded = load_task(task)
-    counts = {"queries": len(loaded.queries()), "labelled": len(loaded.labelled()), "pairs": len(loaded.pairs())}
+    counts = {name: len(getattr(loaded, name)()) if loaded.has(name) else 0 for name in DATA}
     emit(loaded.model_dump(mode="json") | counts, as_json=json, show=_show)
 
 
@@ -46,19 +46,66 @@ def new(
     folder: Annotated[Path, Parameter(help="The folder to make; the task is named after it.")],
     /,
     *,
-    like: Annotated[str, Parameter(help="The task to begin from.")] = "greetings-en",
+    from_: Annotated[
+        str | None,
+        Parameter(
+            name=("--from", "--like"),
+            help="A task to begin from, by name or folder; greetings-en, unless --language is another.",
+        ),
+    ] = None,
+    blank: Annotated[bool, Parameter(help="Begin from general rules, without data.")] = False,
+    language: Annotated[str | None, Parameter(help="The code of the language to write in, as fa.")] = None,
     json: Json = False,
 ) -> None:
-    """Begin a task of your own: a copy of another one, to be changed.
+    """Begin a task of your own, with prompts that speak of it through its title and description.
 
-    Example: inkfire tasks new poems --like greetings-en
+    Example: inkfire tasks new poems --blank --language fa
     """
-    new_task(folder, like=like)
-    emit(
-        {"name": load_task(str(folder)).name, "folder": str(folder), "like": like},
-        as_json=json,
-        show=lambda row: say(f"{row['folder']}: change task.toml first, then check it: inkfire tasks show FOLDER"),
-    )
+    left_out = new_task(folder, like=from_, language=language, blank=blank)
+    made = load_task(str(folder))
+    about = {"name": made.name, "folder": str(folder), "language": made.language, "left_out": left_out}
+    emit(about | {"like": from_, "blank": blank}, as_json=json, show=_new)
+
+
+@app.command
+def check(
+    folder: Annotated[Path, Parameter(help="The task's folder.")],
+    /,
+    *,
+    json: Json = False,
+    seed: Seed = 0,
+) -> int:
+    """Look for what is wrong with a task, in its prompts and its data, and say which commands it is ready for.
+
+    Example: inkfire tasks check poems
+    """
+    from inkfire.tasks.check import check_task
+
+    found = check_task(folder, seed=seed)
+    emit(found, as_json=json, show=_check)
+    return 0 if found["ok"] else 2
+
+
+def _new(row: Mapping[str, Any]) -> None:
+    if row["left_out"]:
+        say(f"{', '.join(row['left_out'])}: left out, not in {row['language']}")
+    say(f"{row['folder']}: change title and description in task.toml first; prompts speak through them")
+    say(f"then look at it: inkfire tasks check {row['folder']}")
+
+
+def _check(found: Mapping[str, Any]) -> None:
+    data = found["data"]
+    say(f"{found['name']} ({found['language']}) in {found['folder']}, version {found['version']}")
+    say(f"{data['queries']} queries, {data['good']} good and {data['bad']} bad texts, {data['pairs']} pairs")
+    if found["slices"]:
+        say("slices: " + ", ".join(f"{name} {n}" for name, n in found["slices"].items()))
+    for level in ("error", "warning", "note"):
+        for finding in found["findings"]:
+            if finding["level"] == level:
+                say(f"{level:8} {finding['where']}: {finding['message']}")
+    say("\nready for")
+    for command, state in found["commands"].items():
+        say(f"  {'yes' if state['ready'] else 'no '}  {command:22} {'; '.join(state['missing'])}".rstrip())
 
 
 def _list(result: Mapping[str, Any]) -> None:

@@ -18,10 +18,10 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from annotated_types import Ge, Gt
 
-from inkfire.debate.debate import Debate
+from inkfire.debate.debate import AGENTS, Debate
 from inkfire.errors import DataError, InputError
 from inkfire.files.jsonl import parse_json, write_json
-from inkfire.judge.answers import RubricJudge, VerdictJudge
+from inkfire.judge.answers import VerdictJudge
 from inkfire.judge.base import Judge, judge_many
 from inkfire.judge.calibration import MIN_LABELS, CalibratedJudge, Calibration, Method, fit_calibration
 from inkfire.judge.examples import NO_EXAMPLES, Choice, Examples
@@ -29,6 +29,7 @@ from inkfire.judge.guard import Guarded
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.measure import measure_both
 from inkfire.judge.principles import Principles
+from inkfire.judge.rubric import RubricJudge
 from inkfire.judge.votes import VotingJudge
 from inkfire.llm import loop
 from inkfire.llm.base import LLM
@@ -48,7 +49,7 @@ class JudgeSettings:
     """How texts are judged, and how the judge is calibrated."""
 
     mode: Mode = "logprob"
-    """logprob: one token; verdict: a reason, then 0/1; rubric: five ratings; debate: strategy A's agents."""
+    """logprob: one token; verdict: a reason, then 0/1; rubric: its ratings; debate: strategy A's agents."""
     examples: Annotated[int, Ge(0)] = 0
     """Labelled texts shown before each text (to a debate half as many)."""
     examples_choice: Choice = "nearest"
@@ -64,13 +65,14 @@ class JudgeSettings:
         """Whether the task and the mode allow what is asked for.
 
         Raises:
-            InputError: votes of a mode that does not vary, or examples for a prompt that shows none.
+            InputError: votes of a mode that does not vary, a prompt that is missing or shows no examples.
         """
         if self.votes > 1 and self.mode not in ("verdict", "rubric"):
             raise InputError(
                 f"--votes {self.votes}: {self.mode} is deterministic, every vote would be the same; use --mode verdict "
                 "or --mode rubric, or leave --votes out"
             )
+        task.require(*prompts_of(self.mode))
         if self.examples:
             task.check_examples(prompt_of(self.mode))
 
@@ -238,10 +240,11 @@ def build_judge(
 
     Raises:
         InputError: an unknown mode, or votes of a mode that does not vary.
-        TaskError: examples for a mode whose prompt shows none.
+        TaskError: the task lacks the mode's prompts, or examples are for a mode whose prompt shows none.
     """
     if mode not in MODES:
         raise InputError(f"unknown mode {mode!r}; the modes are {', '.join(MODES)}")
+    task.require(*prompts_of(mode))
     if examples:
         task.check_examples(prompt_of(mode))
     if mode == "debate":
@@ -250,6 +253,11 @@ def build_judge(
         judge = _PROMPTED[mode](task, llm, principles, examples)
     voting = judge if votes == 1 else VotingJudge.of(judge, votes)
     return Guarded(voting, task) if guarded else voting
+
+
+def prompts_of(mode: str) -> tuple[str, ...]:
+    """The task's prompts that a mode asks with."""
+    return AGENTS if mode == "debate" else (mode,)
 
 
 def prompt_of(mode: str) -> str:

@@ -33,9 +33,9 @@ class Template:
 
     @classmethod
     def of(cls, task: Task, variant: str = "writer") -> Self:
+        task.require(variant)
         source = (task.folder / "prompts" / f"{variant}.jinja").read_text(encoding="utf-8")
-        names = {"name", "title", "description", "language", "good", "bad", "rubric"}
-        return cls(source, task.model_dump(mode="json", include=names))
+        return cls(source, task.about())
 
     def messages(self, query: str) -> list[Message]:
         """The same messages as ``task.messages(query)``."""

@@ -152,7 +152,7 @@ def check(inputs: CurateInputs, settings: CurateSettings, how: CurateHow) -> Non
     task = load_task(inputs.task)
     for spec in _writers(inputs, settings):
         task.messages("a query", spec["prompt"])
-    _agents(inputs, settings)
+    task.require(*_agents(inputs, settings))
 
 
 def _curated(

@@ -168,6 +168,7 @@ def compare(inputs: JudgeInputs, settings: JudgeSettings, place: Place) -> dict[
     if inputs.calibration is not None or settings.cost_false_good is not None or settings.votes > 1:
         raise InputError("--mode pairwise has nothing to calibrate and no votes: leave these options out")
     task = load_task(inputs.task)
+    task.require("pairwise")
     if settings.examples:
         task.check_examples("pairwise")
     pairs = read_pairs(inputs.data)

@@ -33,6 +33,7 @@ from inkfire.refine.rounds import Refined, Refiner, RefineSettings
 from inkfire.runs.context import Context, Place, described, named_files, note, opened
 from inkfire.settings import settings
 from inkfire.tasks.task import lasting, load_task
+from inkfire.tasks.uses import COMMANDS
 
 TRAINING = 100
 """Texts that training keeps, whatever size validation asks for: enough for a threshold and a dozen errors."""
@@ -208,6 +209,7 @@ async def refine_and_measure(refiner: Refiner, spec: JudgeSpec, test: Sequence[L
 def refine(inputs: RefineInputs, settings: RefineSettings, place: Place) -> dict[str, Any]:
     """``inkfire refine``: the fields of its ``--json``. A run that was stopped goes on from what the ledger has."""
     task = load_task(inputs.task)
+    task.require(*COMMANDS["refine"].prompts)
     queries = [query.query for query in read_queries(inputs.prompts)]
     splits = _splits(inputs, settings, place.seed)
     start = read_principles(inputs.principles) if inputs.principles else None

@@ -23,14 +23,14 @@ from inkfire.judge.calibration import MIN_LABELS
 from inkfire.judge.guard import GuardedPairwise, Suspicion, suspect
 from inkfire.judge.principles import read_principles
 from inkfire.judge.ranking import PairwiseJudge
-from inkfire.judge.spec import JudgeSpec, Mode
+from inkfire.judge.spec import JudgeSpec, Mode, prompts_of
 from inkfire.llm import loop
 from inkfire.llm.base import LLM
 from inkfire.records import Candidate, Labelled, Preference, Verdict
 from inkfire.runs.context import Context, Place, named_files, note, opened
 from inkfire.settings import settings
 from inkfire.stress import biases, injections
-from inkfire.tasks.task import lasting
+from inkfire.tasks.task import lasting, load_task
 
 Found = tuple[dict[str, Any], list[dict[str, Any]]]
 """The result, and a row for each thing that was tried."""
@@ -49,7 +49,7 @@ class SubjectInputs:
     model: str | None = None
     """local/NAME or a .gguf for the embedded engine; anything else goes to --base-url."""
     mode: Mode = "logprob"
-    """logprob: one token; verdict: a reason, then 0/1; rubric: five ratings; debate: strategy A's agents."""
+    """logprob: one token; verdict: a reason, then 0/1; rubric: its ratings; debate: strategy A's agents."""
     principles: Path | None = None
     """A principles.toml; the task's own by default."""
     calibration: Path | None = None
@@ -90,6 +90,7 @@ def _subject(inputs: SubjectInputs) -> tuple[JudgeSpec, list[Labelled]]:
         return JudgeSpec.read(inputs.judge), []
     if inputs.task is None or inputs.model is None:
         raise InputError("name the judge: --task and --model, or --judge FOLDER of a saved one")
+    load_task(inputs.task).require(*prompts_of(inputs.mode))
     rules = read_principles(inputs.principles) if inputs.principles else None
     fit = read_labelled(inputs.calibration) if inputs.calibration else []
     if not fit:
@@ -216,6 +217,10 @@ def probe(inputs: SubjectInputs, settings: ProbeSettings, place: Place) -> dict[
     sources = [text.source for text in read_texts(settings.data)][: settings.limit]
     fit = _apart(fit, [text.query for text in texts])
     task, seed = spec.loaded, place.seed
+    task.require("pairwise")
+    bad = [row for row in task.labelled() if row.label == 0] if task.has("labelled") else []
+    material = biases.Material.of(task.language, bad or texts)
+    probed = {name: biases.changed(name, texts, material, seed) for name in biases.PROBES}
     pairs = biases.order_pairs(texts, max(1, len(texts) // 2))
     total = len(texts) * (1 + len(biases.PROBES)) + len(pairs)
 
@@ -224,8 +229,7 @@ def probe(inputs: SubjectInputs, settings: ProbeSettings, place: Place) -> dict[
         before = await judge_many(judge, texts, **how)
         result: dict[str, Any] = {"n": len(texts), "probes": [*biases.PROBES, "order", "self_preference"]}
         rows: list[dict[str, Any]] = []
-        for name in biases.PROBES:
-            candidates = biases.changed(name, texts, task.language, seed)
+        for name, candidates in probed.items():
             after = await judge_many(judge, candidates, **how)
             result |= biases.measure_probe(name, [text.query for text in texts], before, after, seed)
             rows += map(_probe_row, [name] * len(texts), candidates, before, after)

@@ -3,40 +3,64 @@
 Each probe makes another version of a text. A judge of writing should not be moved up by one; a flip to good is the bias
 that a policy would learn to exploit. Flips to bad are shown beside it: padding and foreign words do make a text worse.
 
-    length      two sentences that fit everybody, at the end
+    length      two sentences of other bad texts of the task, at the end
     decoration  emoji and exclamation marks
     authority   a line that says who praised the text
     language    some words in another language
 
 Every change is deterministic given the seed. What is put in is meant to be no order to the judge (``judge/guard.py``).
 
-    changed = PROBES["decoration"]("Happy birthday, Ann. The dog says hi.", "en", random.Random(0))
+    material = Material.of(task.language, task.labelled())
+    changed = PROBES["decoration"]("Happy birthday, Ann. The dog says hi.", material, random.Random(0))
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import as_file, files
-from typing import Any
+from typing import Any, Self
 
-from inkfire.errors import DataError
+from inkfire.errors import DataError, InputError
 from inkfire.judge.calibration import raw_score
 from inkfire.records import Candidate, Comparison, Labelled, Verdict
 from inkfire.settings import Strict, load_toml
 from inkfire.stats.intervals import bootstrap_mean_difference
 from inkfire.stats.twins import rate
 
-Change = Callable[[str, str, random.Random], str]
+_UNSPACED = ("zh", "ja", "th", "lo", "km", "my")
+_SENTENCES = re.compile(r"(?<=[.!?…。！？।؟۔])\s*|\n+")
+_MIN_SENTENCE, _ADDED = 6, 2
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a text of a task is changed with: the words of its language, and sentences of its bad texts as padding."""
+
+    language: str
+    padding: tuple[str, ...]
+
+    @classmethod
+    def of(cls, language: str, texts: Iterable[Candidate | Labelled]) -> Self:
+        bad = [text.response for text in texts if isinstance(text, Labelled) and text.label == 0]
+        sentences = (sentence.strip() for response in bad for sentence in _SENTENCES.split(response))
+        return cls(language, tuple(dict.fromkeys(one for one in sentences if len(one) >= _MIN_SENTENCE)))
+
+    @property
+    def gap(self) -> str:
+        return "" if self.language in _UNSPACED else " "
+
+
+Change = Callable[[str, Material, random.Random], str]
 
 
 class _Words(Strict):
     """probes.toml: what is put in, by language."""
 
     emoji: tuple[str, ...]
-    padding: dict[str, tuple[str, ...]]
     authority: dict[str, tuple[str, ...]]
     foreign: dict[str, dict[str, str]]
 
@@ -47,29 +71,33 @@ def _words() -> _Words:
         return load_toml(path, _Words, error=DataError)
 
 
-def _padded(text: str, language: str, rng: random.Random) -> str:
-    gap = "" if language == "zh" else " "
-    return gap.join([text, *rng.sample(_of(_words().padding, language), 2)])
+def _padded(text: str, material: Material, rng: random.Random) -> str:
+    others = [sentence for sentence in material.padding if sentence not in text]
+    if len(others) < _ADDED:
+        raise InputError(
+            "nothing to pad a text with: the length probe takes sentences of other bad texts of the task; label some "
+            "with 0 in its labelled.jsonl"
+        )
+    return material.gap.join([text, *rng.sample(others, _ADDED)])
 
 
-def _decorated(text: str, language: str, rng: random.Random) -> str:
+def _decorated(text: str, material: Material, rng: random.Random) -> str:
     first, *rest = rng.sample(_words().emoji, 4)
-    marks = "！！！" if language == "zh" else "!!!"
+    marks = "！！！" if material.language == "zh" else "!!!"
     return f"{first} {re.sub(r'[.!?。！？]+$', '', text.rstrip())}{marks} {''.join(rest)}"
 
 
-def _authorised(text: str, language: str, rng: random.Random) -> str:
-    return f"{text}\n{rng.choice(_of(_words().authority, language))}"
+def _authorised(text: str, material: Material, rng: random.Random) -> str:
+    return f"{text}\n{rng.choice(_of(_words().authority, material.language))}"
 
 
-def _mixed(text: str, language: str, rng: random.Random) -> str:
+def _mixed(text: str, material: Material, rng: random.Random) -> str:
     """Up to three of its words in another language; a text that has none of the listed ones ends with one."""
-    words = _of(_words().foreign, language)
-    edge = "" if language == "zh" else r"\b"
+    words = _of(_words().foreign, material.language)
+    edge, beside = ("", " ") if material.language == "zh" else (r"\b", "")
     present = [word for word in words if re.search(f"{edge}{word}{edge}", text)]
     for word in rng.sample(present, min(3, len(present))):
-        other = f" {words[word]} " if language == "zh" else words[word]
-        text = re.sub(f"{edge}{word}{edge}", other, text, count=1)
+        text = re.sub(f"{edge}{word}{edge}", f"{beside}{words[word]}{beside}", text, count=1)
     return text if present else f"{text} {rng.choice(list(words.values()))}"
 
 
@@ -86,12 +114,16 @@ PROBES: dict[str, Change] = {
 }
 
 
-def changed(name: str, texts: Sequence[Candidate | Labelled], language: str, seed: int) -> list[Candidate]:
-    """Every text under a probe; what is drawn depends on the seed and on the text, not on its place in the file."""
+def changed(name: str, texts: Sequence[Candidate | Labelled], material: Material, seed: int) -> list[Candidate]:
+    """Every text under a probe; what is drawn depends on the seed and on the text, not on its place in the file.
+
+    Raises:
+        InputError: there is nothing to pad a text with.
+    """
     out = []
     for text in texts:
         rng = random.Random(f"{seed} {name} {text.query} {text.response}")
-        out.append(Candidate(text.query, PROBES[name](text.response, language, rng)))
+        out.append(Candidate(text.query, PROBES[name](text.response, material, rng)))
     return out
 
 

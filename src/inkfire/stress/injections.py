@@ -1,7 +1,9 @@
-"""The attack suite: texts that tell a judge what to answer, tied to bad greetings, and how often they turn the verdict.
+"""The attack suite: texts that tell a judge what to answer, tied to bad texts of its task, and how often they turn the
+verdict.
 
-injections.toml holds the attacks by family, with their split, and the carriers. The defences (``judge/guard.py``) were
-written on the ``development`` families; the ``held_out`` ones say what they are worth on attacks nobody had in mind.
+injections.toml holds the attacks by family, with their split; the task's own bad texts carry them. The defences
+(``judge/guard.py``) were written on the ``development`` families; the ``held_out`` ones say what they are worth on
+attacks nobody had in mind.
 A trial is a carrier that the judge calls bad by itself, an attack, and the place where it stands; it is a *flip* when
 the judge then says good.
 
@@ -23,8 +25,9 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field
 
 from inkfire.errors import DataError, InputError
+from inkfire.judge.guard import suspect
 from inkfire.judge.views import HAN
-from inkfire.records import Verdict
+from inkfire.records import Labelled, Verdict, text_id
 from inkfire.settings import Strict, load_toml
 from inkfire.stats.twins import rate
 from inkfire.tasks.task import Task
@@ -32,8 +35,8 @@ from inkfire.tasks.task import Task
 Split = Literal["development", "held_out"]
 Place = Literal["prefix", "suffix", "middle"]
 PLACES: tuple[Place, ...] = get_args(Place)
-MIN_CARRIERS = 3
-"""Fewer carriers that the judge calls bad are too few to flip."""
+MIN_CARRIERS, MAX_CARRIERS = 3, 12
+"""Fewer carriers that the judge calls bad are too few to flip; more cost calls and tell little more."""
 
 
 class Family(Strict):
@@ -45,17 +48,8 @@ class Family(Strict):
     attacks: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
-class Carrier(Strict):
-    """A bad text for an attack to hide in."""
-
-    language: str
-    query: str
-    response: str
-
-
 class Suite(Strict):
     families: tuple[Family, ...]
-    carriers: tuple[Carrier, ...]
 
 
 @lru_cache(maxsize=1)
@@ -65,14 +59,26 @@ def load_suite() -> Suite:
         return load_toml(path, Suite, error=DataError)
 
 
-def carriers_for(task: Task) -> list[Carrier]:
-    """The suite's carriers in the task's language; for other languages, the bad ones of the task's labelled texts."""
-    found = [carrier for carrier in load_suite().carriers if carrier.language == task.language]
-    return found or [
-        Carrier(language=task.language, query=row.query, response=row.response)
-        for row in task.labelled()
-        if row.label == 0
-    ]
+def carriers_for(task: Task) -> list[Labelled]:
+    """Bad texts of the task for an attack to hide in: one a query, the same ones each time, none that is an injection
+    itself. At most ``MAX_CARRIERS``, and those of half of the queries, so that there are others to calibrate on.
+
+    Raises:
+        InputError: the task has fewer than ``MIN_CARRIERS``.
+    """
+    bad = [row for row in task.labelled() if row.label == 0]
+    bad.sort(key=lambda row: (text_id(row.query), text_id(row.response)))
+    wanted = min(MAX_CARRIERS, max(MIN_CARRIERS, len({row.query for row in bad}) // 2))
+    found: dict[str, Labelled] = {}
+    for row in bad:
+        if len(found) < wanted and row.query not in found and not suspect(row.query, row.response, task).fired:
+            found[row.query] = row
+    if len(found) < MIN_CARRIERS:
+        raise InputError(
+            f"{task.folder / 'labelled.jsonl'}: bad texts of {len(found)} queries; {MIN_CARRIERS} are needed to "
+            "carry an attack: label some with 0"
+        )
+    return list(found.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,7 @@ class Trial:
     response: str
 
 
-def draw(suite: Suite, carriers: Sequence[Carrier], task: Task, *, limit: int, seed: int) -> list[Trial]:
+def draw(suite: Suite, carriers: Sequence[Labelled], task: Task, *, limit: int, seed: int) -> list[Trial]:
     """``limit`` trials, the families in turn, each attack before any is used twice; all of them where there are fewer.
 
     Raises:
@@ -104,7 +110,7 @@ def draw(suite: Suite, carriers: Sequence[Carrier], task: Task, *, limit: int, s
     return [trial for row in rounds for trial in row if trial is not None][:limit]
 
 
-def _of_family(family: Family, carriers: Sequence[Carrier], task: Task, rng: random.Random) -> list[Trial]:
+def _of_family(family: Family, carriers: Sequence[Labelled], task: Task, rng: random.Random) -> list[Trial]:
     """Every trial of a family: attack after attack, each time in another carrier or place."""
     queues = []
     for attack in rng.sample(family.attacks, len(family.attacks)):

@@ -4,6 +4,8 @@ A section starts at a line ``[system]``, ``[user]`` or ``[assistant]``. The file
 is rendered and each is rendered once, so a text that contains ``[system]`` or ``{{`` stays a text. Texts that nobody
 vouches for are inserted with ``| quote``: a JSON string, which cannot close its delimiter or open a tag.
 
+What comes before the first section is a comment, ``{# … #}``: which command uses the prompt.
+
 ``[user example]`` and ``[assistant example]`` are turns that are repeated for each of the ``examples``, as ``example``.
 A small model learns much more from examples in turns than from the same ones in the system message: the 1.5B judge's
 AUC on 80 Chinese greetings was 0.85 with 32 of them in turns and 0.61 with them listed.
@@ -30,6 +32,7 @@ from inkfire.errors import TaskError
 from inkfire.records import Message
 from inkfire.settings import nearest
 
+_LEAD = re.compile(r"(?:\s*\{#.*?#\})*\s*", re.DOTALL)
 _HEADER = re.compile(r"\[(system|user|assistant|(?:user|assistant) example)\]\s*$")
 
 
@@ -63,6 +66,10 @@ class Prompt:
     def looks_at(self, name: str) -> bool:
         """Whether a value given under ``name`` can change what is rendered."""
         return any(name in section.names for section in self.sections)
+
+    def shows(self, name: str) -> bool:
+        """Whether a value given under ``name`` stands in the last section, the one that is answered."""
+        return name in self.sections[-1].names
 
     def check(self, known: Collection[str]) -> None:
         """Whether every variable is one that the prompt will be given.
@@ -99,14 +106,23 @@ class Prompt:
         return {"role": section.role, "content": content.strip()}
 
 
+def parts(text: str) -> tuple[str, str]:
+    """The comments on top of a prompt file, and the rest."""
+    lead = _LEAD.match(text)
+    assert lead is not None  # it may be empty
+    return lead[0], text[lead.end() :]
+
+
 def parse_prompt(text: str, path: str | Path) -> Prompt:
     """Cut a prompt file into sections and compile them.
 
     Raises:
-        TaskError: text before the first section, no section, an empty section or a template that is no Jinja.
+        TaskError: text before the first section that is no comment, no section, an empty section or a template that is
+            no Jinja.
     """
     found: list[tuple[str, int, list[str]]] = []
-    for number, line in enumerate(text.split("\n"), 1):
+    lead, rest = parts(text)
+    for number, line in enumerate(rest.split("\n"), lead.count("\n") + 1):
         if header := _HEADER.match(line):
             found.append((header[1], number + 1, []))
         elif found:

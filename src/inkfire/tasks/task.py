@@ -4,7 +4,9 @@
     queries.jsonl    {"query", "tags": [...]}
     labelled.jsonl   {"query", "response", "label", ...}    1 good, 0 bad: what judges are measured on
     pairs.jsonl      {"query", "chosen", "rejected", ...}
-    prompts/*.jinja  one file per agent (see prompts.py)
+    prompts/*.jinja  one file per agent (see prompts.py; uses.py says which command uses which)
+
+Data and prompts that no command needs which the task is used with may be missing.
 
 >>> task = load_task("greetings-zh")                                                             # doctest: +SKIP
 >>> task.render("judge", query=query, response=text, positive=None, negative=None, examples=[])  # doctest: +SKIP
@@ -13,51 +15,36 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import shutil
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from inkfire.errors import TaskError
+from inkfire.errors import DataError, TaskError
 from inkfire.files.formats import read_labelled, read_pairs, read_queries
 from inkfire.files.jsonl import atomic, sha256_file
-from inkfire.records import Labelled, Message, Preference, Query
+from inkfire.records import Labelled, Message, Preference, Query, Rating
 from inkfire.settings import Strict, load_toml, nearest
+from inkfire.tasks.languages import language_name
 from inkfire.tasks.prompts import Prompt, parse_prompt
+from inkfire.tasks.rubric import Dimension, Scale, check_rubric, rating_of, weighted
+from inkfire.tasks.uses import PROMPTS
 
 _HOME = Path(__file__).parent
-_DIMENSIONS = ("language", "creativity", "emotion", "culture", "richness")
-_ITEM = "query response"
-_PROMPTS = {  # prompt → the variables that it is given besides ``task``
-    "writer": "query",  # the policy's two settings
-    "writer_alt": "query",
-    "positive": f"{_ITEM} examples",  # the debate
-    "negative": f"{_ITEM} examples",
-    "judge": f"{_ITEM} examples positive negative",
-    "reflect": f"{_ITEM} examples positive negative verdict",
-    "verdict": f"{_ITEM} examples principles",  # the judge's modes
-    "logprob": f"{_ITEM} examples principles",
-    "rubric": f"{_ITEM} examples",
-    "pairwise": "query a b examples principles",
-    "generator": "query flaws",  # the refinement of principles
-    "detector": f"{_ITEM} principles",
-    "reflector": f"{_ITEM} label verdict principles",
-    "optimizer": "current proposals kind limit",
-}
+BLANK = _HOME / "blank"
+"""What a task begins from that begins from nothing."""
+
+DATA = ("queries", "labelled", "pairs")
+"""A task's files of data."""
+
+OTHER = "other"
+"""The slice of the queries that have no tag of a slice."""
 
 Text = Annotated[str, Field(min_length=1)]
-
-
-class Dimension(Strict):
-    """One dimension of the rubric, rated 1 to 3; the weights of the five sum to 1."""
-
-    name: Literal["language", "creativity", "emotion", "culture", "richness"]
-    weight: Annotated[float, Field(gt=0, le=1)]
-    description: Text
 
 
 class TaskFile(Strict):
@@ -72,18 +59,14 @@ class TaskFile(Strict):
     max_tokens: Annotated[int, Field(ge=1, le=8192)]
     principles: Annotated[tuple[Text, ...], Field(min_length=1, max_length=10)]
     flaws: Annotated[tuple[Text, ...], Field(min_length=1, max_length=10)]
-    slices: Annotated[dict[str, Text], Field(min_length=1)]
+    slices: dict[str, Text] = Field(default_factory=dict)
     injection: Literal["bad", "unscored"] = "bad"
+    scale: Scale = (1, 3)
     rubric: tuple[Dimension, ...]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        names = sorted(dimension.name for dimension in self.rubric)
-        if names != sorted(_DIMENSIONS):
-            raise ValueError(f"the rubric must have {', '.join(_DIMENSIONS)}, once each; it has {', '.join(names)}")
-        total = math.fsum(dimension.weight for dimension in self.rubric)
-        if not math.isclose(total, 1, abs_tol=1e-6):
-            raise ValueError(f"the weights of the rubric sum to {total:g}, not to 1")
+        check_rubric(self.rubric, self.scale)
         if self.good == self.bad:
             raise ValueError(f"good and bad are the same word, {self.good!r}")
         return self
@@ -105,8 +88,21 @@ class Task(TaskFile):
         Raises:
             TaskError: no such prompt, or a template that fails (file and line are named).
         """
-        about = self.model_dump(include={"name", "title", "description", "language", "good", "bad", "rubric"})
-        return self._prompt(prompt).render({"task": about, **values})
+        return self._prompt(prompt).render({"task": self.about(), **values})
+
+    def about(self) -> dict[str, Any]:
+        """What a template sees as ``task``, in JSON values: a policy carries it with its template."""
+        names = {"name", "title", "description", "language", "good", "bad", "principles", "scale", "rubric"}
+        return self.model_dump(mode="json", include=names) | {"language_name": language_name(self.language)}
+
+    def require(self, *prompts: str) -> None:
+        """Whether the task has these prompts; a task may leave out those that it is never used with.
+
+        Raises:
+            TaskError: one is missing; the message says who uses it.
+        """
+        for prompt in prompts:
+            self._prompt(prompt)
 
     def check_examples(self, prompt: str) -> None:
         """Whether a prompt shows labelled examples.
@@ -128,18 +124,36 @@ class Task(TaskFile):
         """The task with texts of at most so many tokens; None leaves its own bound."""
         return self if max_tokens is None else self.model_copy(update={"max_tokens": max_tokens})
 
+    def has(self, data: str) -> bool:
+        """Whether the task has ``queries``, ``labelled`` texts or ``pairs``: what no command needs may be missing."""
+        return (self.folder / f"{data}.jsonl").is_file()
+
     def queries(self) -> list[Query]:
-        return read_queries(self.folder / "queries.jsonl")
+        return read_queries(self._data("queries"))
 
     def labelled(self) -> list[Labelled]:
-        return read_labelled(self.folder / "labelled.jsonl")
+        return read_labelled(self._data("labelled"))
 
     def pairs(self) -> list[Preference]:
-        return read_pairs(self.folder / "pairs.jsonl")
+        return read_pairs(self._data("pairs"))
+
+    def _data(self, name: str) -> Path:
+        path = self.folder / f"{name}.jsonl"
+        if not self.has(name):
+            raise DataError("no such file; write one, or give the command another (see its --help)", path=path)
+        return path
+
+    def rating(self, row: Mapping[str, Any]) -> Rating:
+        """The rating in a row of a file; see :func:`~inkfire.tasks.rubric.rating_of`."""
+        return rating_of(row, self.rubric, self.scale)
+
+    def weighted(self, rating: Rating) -> float:
+        """The weighted mean of a rating, on the task's scale."""
+        return weighted(rating, self.rubric)
 
     def slice_of(self, query: Query) -> str:
-        """The first tag that names a slice; without one, the last slice of task.toml."""
-        return next((tag for tag in query.tags if tag in self.slices), list(self.slices)[-1])
+        """The first tag that names a slice; ``other`` without one."""
+        return next((tag for tag in query.tags if tag in self.slices), OTHER)
 
 
 @lru_cache(maxsize=256)
@@ -149,7 +163,9 @@ def _prompt(path: Path, version: str) -> Prompt:
     try:
         return parse_prompt(path.read_text(encoding="utf-8"), path)
     except FileNotFoundError:
-        raise TaskError(f"{path}: no such prompt") from None
+        use = PROMPTS.get(path.stem)
+        why = f"; it is for {use.commands}: inkfire tasks new --blank makes one" if use else ""
+        raise TaskError(f"{path}: no such prompt{why}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise TaskError(f"{path}: cannot be read: {error}") from None
 
@@ -165,37 +181,79 @@ def lasting(task: str) -> str:
 
 
 def load_task(name_or_dir: str | Path) -> Task:
-    """A task that comes with inkfire, by name, or a user's own, by its folder. All prompts are compiled, and what they
-    look at is there.
+    """A task that comes with inkfire, by name, or a user's own, by its folder.
+
+    The prompts that it has are compiled, and what they look at is there; one that is missing is missed when it is used
+    (:meth:`Task.require`).
 
     Raises:
-        TaskError: no such task, or its task.toml or a prompt is missing or wrong (file, line and name are given).
+        TaskError: no such task, or its task.toml is missing, or that or a prompt is wrong (file, line and name are
+            given).
     """
+    task = read_task(name_or_dir)
+    for prompt, use in PROMPTS.items():
+        path = task.folder / "prompts" / f"{prompt}.jinja"
+        if path.exists():
+            _prompt(path, task.version).check(use.given)
+    return task
+
+
+def read_task(name_or_dir: str | Path) -> Task:
+    """Like :func:`load_task`, whatever is wrong with the prompts."""
     names = task_names()
     folder = _HOME / name_or_dir if str(name_or_dir) in names else Path(name_or_dir)
     if not folder.is_dir():
         raise TaskError(f"no task {str(name_or_dir)!r}{nearest(str(name_or_dir), names)}; or give a task folder")
     file = load_toml(folder / "task.toml", TaskFile, error=TaskError)
-    version = sha256_file(folder)[:12]
-    for prompt, variables in _PROMPTS.items():
-        _prompt(folder / "prompts" / f"{prompt}.jinja", version).check({"task", *variables.split()})
-    return Task(**file.model_dump(), folder=folder, version=version)
+    return Task(**file.model_dump(), folder=folder, version=sha256_file(folder)[:12])
 
 
-def new_task(folder: Path, *, like: str = "greetings-en") -> None:
-    """Copy the task ``like`` into ``folder`` for the user to change; the copy is named after the folder.
+def new_task(folder: Path, *, like: str | None = None, language: str | None = None, blank: bool = False) -> list[str]:
+    """Begin a task in ``folder``, named after it, for the user to change.
+
+    Of a task that comes with inkfire it has the task.toml, the data if that is in ``language``, and prompts of its own
+    that speak through title and description; a user's own task is copied as it is. A blank one has general rules and no
+    data. Where nothing is said it begins from greetings-en, and in another language it begins blank.
+
+    Returns:
+        The data that was left out because it is in another language.
 
     Raises:
-        TaskError: no task ``like``, or ``folder`` is there and not empty.
+        TaskError: no task ``like``, ``folder`` is there and not empty, or ``language`` is no code.
     """
-    source = load_task(like).folder
+    if blank and like is not None:
+        raise TaskError("--blank begins from nothing: leave --from out, or --blank")
+    if language is not None and not re.fullmatch("[a-z]{2,3}", language):
+        raise TaskError(f"--language {language!r}: write a code of two or three letters, for instance en")
+    source = None if blank or (like is None and language not in (None, "en")) else load_task(like or "greetings-en")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise TaskError(f"{folder} is there and not empty; name a new folder")
+    foreign = source is not None and language not in (None, source.language)
+    left_out = [name for name in DATA if source is not None and foreign and source.has(name)]
+    shipped = source is None or source.folder.parent == _HOME
+    hidden = [".*", "__pycache__", *(f"{name}.jsonl" for name in left_out), *(["prompts"] if shipped else [])]
     try:
-        shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*", "__pycache__"))
-        text = (folder / "task.toml").read_text(encoding="utf-8")
+        text = (source.folder / "task.toml" if source else BLANK / "task.toml.blank").read_text(encoding="utf-8")
+        if source:
+            shutil.copytree(source.folder, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*hidden))
+        if shipped:
+            _write_prompts(folder / "prompts")
     except OSError as error:
         raise TaskError(f"cannot write {folder}: {error.strerror or error}") from None
-    name = f"name = {json.dumps(folder.absolute().name, ensure_ascii=False)}"
+    text = _with(text, "name", folder.absolute().name)
     with atomic(folder / "task.toml") as file:
-        file.write(re.sub(r"^name\s*=.*$", lambda _: name, text, count=1, flags=re.MULTILINE).encode())
+        file.write((text if language is None else _with(text, "language", language)).encode())
+    return [f"{name}.jsonl" for name in left_out]
+
+
+def _write_prompts(folder: Path) -> None:
+    """The general prompts, each with a line on top that says which command uses it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, use in PROMPTS.items():
+        body = (BLANK / "prompts" / f"{name}.jinja").read_text(encoding="utf-8")
+        (folder / f"{name}.jinja").write_text(f"{use.comment}\n{body}", encoding="utf-8")
+
+
+def _with(toml: str, key: str, value: str) -> str:
+    line = f"{key} = {json.dumps(value, ensure_ascii=False)}"
+    return re.sub(rf"^{key}\s*=.*$", lambda _: line, toml, count=1, flags=re.MULTILINE)

@@ -1,0 +1,187 @@
+"""What is wrong with a task, before anything is paid for: its prompts, its data, and what it can be used with.
+
+errors     a prompt that does not compile, asks for what it is not given or never shows what it is about; data that
+           cannot be read
+warnings   prompts that still speak of another task, texts inserted unquoted, data of one class only, tags that name
+           no slice
+notes      small data, what the audit finds, a title that is not yet the task's own
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from inkfire.errors import InputError, TaskError
+from inkfire.records import Labelled, Preference, Query
+from inkfire.settings import nearest
+from inkfire.stats.audit import audit
+from inkfire.tasks.prompts import parse_prompt, parts
+from inkfire.tasks.task import BLANK, DATA, OTHER, Task, load_task, read_task, task_names
+from inkfire.tasks.uses import COMMANDS, PROMPTS
+
+ADVISED = {"queries": 100, "labelled": 80, "pairs": 80}
+"""Rows from which on intervals are narrow enough to tell one judge or policy from another."""
+
+_UNQUOTED = re.compile(r"\{\{\s*((?:example\.)?(?:response|query)|a|b)\s*\}\}")
+_COUNTED = {
+    "queries": "queries",
+    "labelled": "labelled texts",
+    "good": "good texts",
+    "bad": "bad texts",
+    "bad_queries": "queries with a bad text",
+    "pair_queries": "queries with a pair",
+}
+_WRITERS = ("writer", "writer_alt")  # the query is what the writer is asked, and stands as it is
+
+
+@dataclass(frozen=True)
+class Finding:
+    level: Literal["error", "warning", "note"]
+    where: str  # the file, with its line where there is one
+    message: str
+
+
+@dataclass
+class _Data:
+    """What could be read."""
+
+    queries: list[Query]
+    labelled: list[Labelled]
+    pairs: list[Preference]
+
+    def counts(self) -> dict[str, int]:
+        return {
+            "queries": len(self.queries),
+            "labelled": len(self.labelled),
+            "good": sum(row.label == 1 for row in self.labelled),
+            "bad": sum(row.label == 0 for row in self.labelled),
+            "bad_queries": len({row.query for row in self.labelled if row.label == 0}),
+            "pairs": len(self.pairs),
+            "pair_queries": len({pair.query for pair in self.pairs}),
+        }
+
+
+def check_task(folder: str | Path, *, seed: int = 0) -> dict[str, Any]:
+    """Everything that is wrong with a task.
+
+    Returns:
+        ``ok`` (no error), ``findings`` (level, where, message), ``data`` (counts), ``slices`` (queries of each),
+        ``audit`` (of labelled texts and pairs; None without) and ``commands`` (name → ``ready``, ``missing``).
+
+    Raises:
+        TaskError: there is no task to check, or its task.toml is wrong.
+    """
+    task = read_task(folder)
+    data, findings = _Data([], [], []), []
+    for name in DATA:
+        try:
+            if task.has(name):
+                setattr(data, name, getattr(task, name)())
+        except InputError as error:
+            findings.append(Finding("error", f"{name}.jsonl", str(error)))
+    counts = data.counts()
+    findings += [*_prompts(task), *_words(task), *_sizes(task, data, counts)]
+    audited = None
+    if data.labelled or data.pairs:
+        audited = audit(pairs=data.pairs, labelled=data.labelled, seed=seed)
+        findings += [Finding("note", "audit", sentence) for sentence in audited["findings"]]
+    wrong = {Path(finding.where.partition(":")[0]).stem for finding in findings if finding.level == "error"}
+    return {
+        "name": task.name,
+        "folder": str(task.folder),
+        "version": task.version,
+        "language": task.language,
+        "ok": not wrong,
+        "findings": [vars(finding) for finding in findings],
+        "data": counts,
+        "slices": dict(Counter(map(task.slice_of, data.queries))),
+        "audit": audited,
+        "commands": {command: _ready(task, command, counts, wrong) for command in COMMANDS},
+    }
+
+
+def _prompts(task: Task) -> Iterator[Finding]:
+    """What is wrong with each prompt that is there."""
+    for path in sorted((task.folder / "prompts").glob("*.jinja")):
+        where = f"prompts/{path.name}"
+        if path.stem not in PROMPTS:
+            yield Finding("warning", where, f"no command uses it{nearest(path.stem, list(PROMPTS))}")
+            continue
+        use = PROMPTS[path.stem]
+        try:
+            text = path.read_text(encoding="utf-8")
+            prompt = parse_prompt(text, where)
+            prompt.check(use.given)
+        except (OSError, UnicodeDecodeError, TaskError) as error:
+            yield Finding("error", where, str(error))
+            continue
+        for name in use.must.split():
+            if not prompt.looks_at(name):
+                yield Finding("error", where, f"never shows {name!r}: {use.commands} would ask about nothing")
+        if path.stem not in _WRITERS and (found := _UNQUOTED.search(text)):
+            yield Finding("warning", where, f"write {{{{ {found[1]} | quote }}}}: a text must not leave its place")
+        if other := _of_another(task, path.stem, text):
+            yield Finding(
+                "warning",
+                where,
+                f"is word for word the prompt of {other} and speaks of that: change it, or take the general one "
+                "(inkfire tasks new --blank)",
+            )
+
+
+def _of_another(task: Task, prompt: str, text: str) -> str | None:
+    """The shipped task whose prompt this still is, where this task is about something else."""
+    for name in task_names():
+        other = load_task(name)
+        about = (other.title, other.description)
+        path = other.folder / "prompts" / f"{prompt}.jinja"
+        same = parts(path.read_text(encoding="utf-8"))[1].split() == parts(text)[1].split()
+        if same and about != (task.title, task.description):
+            return name
+    return None
+
+
+def _words(task: Task) -> Iterator[Finding]:
+    """Whether title and description are the task's own: the general prompts speak through them."""
+    if task.folder.name in task_names():
+        return
+    blank = tomllib.loads((BLANK / "task.toml.blank").read_text(encoding="utf-8"))
+    begun = {"the blank task": (blank["title"], blank["description"])}
+    begun |= {name: (other.title, other.description) for name in task_names() for other in [load_task(name)]}
+    for name, (title, description) in begun.items():
+        for key, mine, theirs in (("title", task.title, title), ("description", task.description, description)):
+            if mine == theirs:
+                yield Finding("note", "task.toml", f"{key} is still that of {name}: say what this task writes")
+
+
+def _sizes(task: Task, data: _Data, counts: dict[str, int]) -> Iterator[Finding]:
+    for name, advised in ADVISED.items():
+        if 0 < counts[name] < advised:
+            yield Finding("note", f"{name}.jsonl", f"{counts[name]} rows; intervals are wide with fewer than {advised}")
+    if counts["labelled"] and not (counts["good"] and counts["bad"]):
+        label = 0 if counts["good"] else 1
+        yield Finding("warning", "labelled.jsonl", f"no text has label {label}: a judge is measured on both")
+    unknown = {tag: None for query in data.queries for tag in query.tags if tag not in task.slices}
+    untold = sum(task.slice_of(query) == OTHER for query in data.queries)
+    if task.slices and untold:
+        also = f" (their tags: {', '.join(list(unknown)[:5])})" if unknown else ""
+        yield Finding("warning", "queries.jsonl", f"{untold} queries have no slice{also}: they count as {OTHER}")
+    for name in task.slices:
+        if data.queries and not any(task.slice_of(query) == name for query in data.queries):
+            yield Finding("warning", "task.toml", f"no query has the tag of the slice {name!r}")
+
+
+def _ready(task: Task, command: str, counts: dict[str, int], wrong: set[str]) -> dict[str, Any]:
+    needs = COMMANDS[command]
+    missing = []
+    for prompt in needs.prompts:
+        if prompt in wrong or not (task.folder / "prompts" / f"{prompt}.jinja").is_file():
+            missing.append(f"prompts/{prompt}.jinja" + (" (see above)" if prompt in wrong else ""))
+    missing += [f"{_COUNTED[what]}: {counts[what]} of {n}" for what, n in needs.data.items() if counts[what] < n]
+    return {"ready": not missing, "missing": missing}
