@@ -1,4 +1,4 @@
-"""Judges that answer in JSON: ``verdict`` (a reason, then 0 or 1) and ``rubric`` (five dimensions).
+"""The judge that answers in JSON, ``verdict`` (a reason, then 0 or 1), and what judges of other files share with it.
 
 All of them treat a text as untrusted (the task's prompts quote it) and a failed or unparsable answer as data: the
 verdict is then ``unscored`` with the reason, never a default label.
@@ -6,12 +6,11 @@ verdict is then ``unscored`` with the reason, never a default label.
     judge = VerdictJudge(load_task("greetings-en"), llm)
     verdict = await judge.judge("a birthday wish for my aunt", "Dear aunt, …")
 
-The cheap judge, one output token a text, is in ``logprob.py``.
+The cheap judge, one output token a text, is in ``logprob.py``; the one that rates is in ``rubric.py``.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,13 +18,8 @@ from inkfire.errors import ModelCallError
 from inkfire.judge.examples import NO_EXAMPLES, Examples
 from inkfire.judge.principles import Principles
 from inkfire.llm.base import LLM, JsonSchema, Message, Sampling
-from inkfire.records import Rating, Verdict
+from inkfire.records import Verdict
 from inkfire.tasks.task import Task
-
-EXCELLENT = 2.0
-"""Weighted rating, of 1 to 3, from which a text is excellent (PAPER, evaluation)."""
-
-_DIMENSIONS = tuple(field.name for field in dataclasses.fields(Rating))
 
 
 def object_schema(**properties: Any) -> JsonSchema:
@@ -41,7 +35,6 @@ def text_schema(longest: int) -> JsonSchema:
 
 REASON = text_schema(240)
 VERDICT_SCHEMA = object_schema(reason=REASON, judge={"type": "integer", "enum": [0, 1]})
-RUBRIC_SCHEMA = object_schema(**{name: {"type": "integer", "enum": [1, 2, 3]} for name in _DIMENSIONS})
 
 
 class NoAnswer(Exception):
@@ -118,21 +111,3 @@ class VerdictJudge(PromptedJudge):
         except NoAnswer as failure:
             return Verdict(None, unscored=str(failure), principles=version)
         return Verdict(said["judge"], reason=said["reason"], principles=version)
-
-
-class RubricJudge(PromptedJudge):
-    """Rates five dimensions 1 to 3 in one call; good when their weighted mean is at least 2. The rubric stands for the
-    principles."""
-
-    mode = "rubric"
-
-    async def judge(self, query: str, response: str) -> Verdict:
-        messages = await self.render(query, response)
-        sampling: dict[str, Any] = {"max_tokens": 80, "temperature": self.temperature, "seed": self.seed}
-        try:
-            rated = await ask(self.llm, messages, RUBRIC_SCHEMA, **sampling)
-        except NoAnswer as failure:
-            return Verdict(None, unscored=str(failure))
-        weighted: float = sum(dimension.weight * rated[dimension.name] for dimension in self.task.rubric)
-        said = ", ".join(f"{name} {rated[name]}" for name in _DIMENSIONS)
-        return Verdict(1 if weighted >= EXCELLENT else 0, probability=(weighted - 1) / 2, reason=said)
