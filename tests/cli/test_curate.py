@@ -13,6 +13,7 @@ from stub_endpoint import Stub, default_reply
 
 from inkfire.cli.curate import conversation
 from inkfire.files.jsonl import read_jsonl, write_jsonl
+from inkfire.llm.bill import Bill
 
 Cli = Callable[..., tuple[int, dict[str, Any], str]]
 
@@ -55,7 +56,9 @@ def test_it_makes_pairs_and_resumes_without_a_request(cli: Cli, command: list[ob
 
     code, again, _ = cli(*command)
     assert code == 0
-    assert again == {**result, "cached": result["calls"], "tokens": 0, "cost": 0.0}
+    assert (result["cost"], result["unpriced_models"]) == (None, {"stub": result["calls"]})
+    assert (result["total_cost"], result["total_unpriced_calls"]) == (None, result["calls"])
+    assert again == {**result, "cached": result["calls"], "tokens": 0, **Bill().fields()}
 
     code, other, _ = cli(*[tmp_path / "other" if arg == tmp_path / "run" else arg for arg in command])
     assert code == 0

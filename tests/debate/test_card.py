@@ -10,11 +10,12 @@ from inkfire.debate.sampler import Tally
 from inkfire.files.formats import pair_row
 from inkfire.files.jsonl import write_jsonl
 from inkfire.files.run import Run
+from inkfire.llm.bill import Bill
 from inkfire.records import Preference
 from inkfire.runs.card import AUDITED, CARD, write_card
 
 Make = Callable[..., str]
-EMPTY = Tally().result() | {"calls": 0, "total_tokens": 0, "total_cost": 0.0}
+EMPTY = Tally().result() | {"calls": 0, "total_tokens": 0} | Bill().fields("total_") | {"currency": "EUR"}
 SETTINGS = {
     "task": "tiny", "task_version": "abc", "language": "en", "shard": None, "pairs": "length-matched",
     "max_length_ratio": 1.25, "candidates": 4, "rounds": 2, "agents": {"judge": "big`model", "reflect": "small"},
@@ -58,18 +59,20 @@ def test_agreement_and_lengths_are_counted(make: Make) -> None:
     assert "| chosen | 12.0 | 10 | 10 | 10 |" in card
     assert "| rejected | 8.1 | 8 | 8 | 8 |" in card
     assert "Length is a shortcut" in card
-    assert "1.50 in the currency of the given prices" in card
+    assert "1.50 EUR" in card
     assert card == make(debates, pairs, longer_wins=1.0, longer_wins_ci=[0.8, 1.0], total_cost=1.5)
 
 
 def test_what_is_not_there_is_not_claimed(make: Make) -> None:
-    card = make([transcript(1, None, sides=False), transcript(None, None)], [], {**SETTINGS, "writers": []})
+    unpriced = Bill(known=0.5, unpriced_tokens=90).fields("total_") | {"total_cost": None, "total_unpriced_calls": 3}
+    unpriced["total_unpriced_models"] = {"gpt": 3}
+    card = make([transcript(1, None, sides=False), transcript(None, None)], [], {**SETTINGS, "writers": []}, **unpriced)
     assert "Judge and Reflect did not both take part" in card
     assert "the final verdict was with" not in card
     assert "There are no pairs." in card
     assert "too few pairs to audit" in card
     assert "| given, 1 |" in card
-    assert "no price known" in card
+    assert "cost unknown: 0.50 EUR and 3 calls without a price (gpt)" in card
 
 
 def test_the_reasons_are_listed(make: Make) -> None:

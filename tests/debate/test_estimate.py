@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,11 @@ async def test_a_sample_of_everything_is_exact_and_the_run_pays_nothing_again(
         assert (result["estimate_calls"], result["estimate_calls_ci"]) == (calls, [calls, calls])
         assert result["estimate_prompt_tokens"] + result["estimate_completion_tokens"] == tokens
         assert result["estimate_cost"] == pytest.approx(cost)
+        text = describe(
+            result | {key: ledger.stats()[key] for key in ("calls", "cached", "tokens", "cost", "currency")}
+        )
+        assert re.search(r"cost +[\d.,]+ USD  \(", text)
+        assert f"{tokens} tokens, {cost:.4f} USD." in text
         asked = len(stub.log)
         made = await write_pairs(QUERIES[:6], sampler(task, llm), tmp_path)
         assert len(stub.log) == asked
@@ -88,7 +94,8 @@ async def test_without_a_price_money_is_unknown(task: Task, tmp_path: Path) -> N
     assert (result["estimate_cost"], result["estimate_cost_ci"], result["unpriced"]) == (None, None, ["stub"])
     assert result["estimate_calls"] > 0
     assert result["estimate_calls_ci"] is None  # one query says nothing about how queries differ
-    text = describe(result | {"calls": 5, "cached": 0, "tokens": 9, "cost": 0.0})
+    text = describe(result | {"calls": 5, "cached": 0, "tokens": 9, "cost": None})
+    assert "5 new calls, 9 tokens, at an unknown cost" in text
     assert "unknown: no price of stub" in text
     assert "a range needs two queries" in text
 

@@ -22,8 +22,9 @@ from inkfire.llm import entry as module
 from inkfire.llm.base import Usage
 from inkfire.llm.entry import Entry
 from inkfire.llm.ledger import Ledger
-from inkfire.llm.prices import Amount, Budget, Price
-from inkfire.llm.totals import summarise
+from inkfire.llm.prices import Amount, Budget, Price, Prices
+from inkfire.llm.totals import summarise, summarise_runs
+from inkfire.llm.watch import watch
 
 
 def entry(n: int, *, run: str = "", text: str = "好", unparsed: str | None = None, cost: float | None = 0.5) -> Entry:
@@ -342,7 +343,9 @@ async def test_a_ledger_of_version_1_goes_on(path: Path) -> None:
         db.executescript(OF_VERSION_1)
     db.close()
     key = (1).to_bytes(32, "big")
-    with Ledger(path, run="a", budget=Budget(money=9.0), prices={}, retry_unscored=True) as ledger:
+    with pytest.raises(InputError, match=r"what this run has spent is unknown: .* price of 'm'"):
+        Ledger(path, run="a", budget=Budget(money=9.0), prices={})
+    with Ledger(path, run="a", budget=Budget(tokens=10**12), prices={}, retry_unscored=True) as ledger:
         found = ledger.find(key)
         assert found is not None
         assert (found.text, found.unparsed, found.usage) == ("祝您平安", "prose", Usage(10, 5, 2))
@@ -351,13 +354,15 @@ async def test_a_ledger_of_version_1_goes_on(path: Path) -> None:
         assert other is not None
         assert other.prompt_tokens == 10**9
         await ledger.record(dataclasses.replace(found, time=7.0, text="new", unparsed=None))
-    with Ledger(path, run="a", budget=Budget(money=9.0)) as ledger:
+    (total,) = summarise(path)
+    assert (total["cost_known"], total["unpriced_calls"], total["unpriced_tokens"]) == (6.0, 1, 2 * 10**9)
+    prices = {"m": Price(0.003, 0.003)}  # given later: it counts, for all replies of the model
+    with Ledger(path, run="a", budget=Budget(money=9.0), prices=prices) as ledger:
         again = ledger.find(key)
         assert again is not None
         assert again.text == "new"
-        with pytest.raises(BudgetExceeded, match=r"6\.0000 of 9 is spent"):
+        with pytest.raises(BudgetExceeded, match=r"in USD, 6\.0000 of 9 is spent"):
             await ledger.reserve(Amount(0, 3.5))
-    (total,) = summarise(path)
     assert (total["calls"], total["unparsed"], total["cost"], total["faults"]) == (3, 1, None, {"500": 3})
 
 
@@ -426,6 +431,68 @@ def test_a_budget_in_money_needs_prices(path: Path) -> None:
     with Ledger(path, prices={"gpt": Price(9.0, 9.0)}) as ledger:
         assert ledger.price("gpt") == Price(9.0, 9.0)
         assert ledger.price("other") is None
+
+
+async def test_what_has_no_price_is_unknown_and_not_nothing(path: Path) -> None:
+    with Ledger(path, prices={"m": Price(1.0, 2.0)}) as ledger:
+        await ledger.record(entry(1, cost=None))  # 10 and 5 tokens
+        assert ledger.stats()["cost"] == pytest.approx(20e-6)
+        for n in (2, 3):
+            await ledger.record(dataclasses.replace(entry(n), model="gpt", cost=None))
+        stats = ledger.stats()
+    assert (stats["cost"], stats["cost_known"], stats["currency"]) == (None, pytest.approx(20e-6), "USD")
+    assert (stats["unpriced_calls"], stats["unpriced_tokens"], stats["unpriced_models"]) == (2, 30, {"gpt": 2})
+    assert (stats["total_cost"], stats["total_unpriced_calls"]) == (None, 2)
+    json.dumps(stats)
+
+
+async def test_a_price_given_later_counts_in_every_sum(path: Path) -> None:
+    with Ledger(path, run="a") as ledger:
+        await ledger.record(dataclasses.replace(entry(1, run="a", cost=None), model="gpt"))
+        await ledger.record(dataclasses.replace(entry(2, run="a", cost=0.0), model="local/tiny"))
+    assert [row["cost"] for row in summarise(path)] == [None, 0.0]
+    with pytest.raises(InputError, match=r"spent is unknown: --budget needs the price of 'gpt': put \[\"gpt\"\]"):
+        Ledger(path, run="a", budget=Budget(money=5.0))
+    Ledger(path, run="b", budget=Budget(money=5.0)).close()  # what other runs spent does not matter
+    prices = path.with_name("prices.toml")
+    prices.write_text('currency = "EUR"\n[gpt]\nprompt = 2e5\ncompletion = 4e5\n', encoding="utf-8")
+    assert [row["cost"] for row in summarise(path)] == [pytest.approx(4.0), 0.0]
+    with Ledger(path, run="a", budget=Budget(money=5.0)) as ledger:
+        with watch() as seen:
+            ledger.find(entry(1).key)
+        assert [one.cost for one in seen.values()] == [pytest.approx(4.0)]
+        assert (ledger.stats()["total_cost"], ledger.stats()["currency"]) == (pytest.approx(4.0), "EUR")
+        with pytest.raises(BudgetExceeded, match=r"in EUR, 4\.0000 of 5 is spent"):
+            await ledger.reserve(Amount(1, 1.5))
+    prices.write_text("[gpt]\nprompt = 0\ncompletion = 4e5\n", encoding="utf-8")  # corrected: the same
+    assert summarise(path)[0]["cost"] == pytest.approx(2.0)
+
+
+async def test_what_it_cost_when_it_came_holds_where_the_price_is_gone(path: Path) -> None:
+    with Ledger(path) as ledger:
+        await ledger.record(entry(1, cost=3.0))
+    assert summarise(path)[0]["cost"] == 3.0
+    assert summarise(path, prices=Prices({"m": Price(0, 1e5)}))[0]["cost"] == 0.5
+
+
+async def test_summary_by_run(path: Path) -> None:
+    for run, model, cost in (("a", "m", 1.0), ("a", "gpt", None), ("b", "m", 2.0)):
+        with Ledger(path, run=run) as ledger:
+            number = len(run + model) + ord(run)
+            await ledger.record(dataclasses.replace(entry(number, run=run, cost=cost), model=model))
+            ledger.fault(model, "500")
+    a, b = summarise_runs(path)
+    assert (a["run"], a["calls"], a["cost"], a["cost_known"], a["unpriced_models"]) == ("a", 2, None, 1.0, {"gpt": 1})
+    assert (b["run"], b["calls"], b["cost"], b["unpriced_calls"]) == ("b", 1, 2.0, 0)
+    assert [(row["model"], row["cost"], row["faults"]) for row in a["models"]] == [
+        ("gpt", None, {"500": 1}),
+        ("m", 1.0, {"500": 1}),
+    ]
+    assert [row["cost"] for row in summarise(path)] == [None, 3.0]
+    assert [row["cost"] for row in summarise(path, runs=["b"])] == [2.0]
+    assert summarise_runs(path, runs=["b"]) == [b]
+    with pytest.raises(InputError, match="no run 'c'; known: a, b"):
+        summarise_runs(path, runs=["c"])
 
 
 async def test_summary_by_model(path: Path) -> None:

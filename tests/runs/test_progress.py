@@ -21,8 +21,17 @@ def test_plain_lines_elsewhere_than_on_a_terminal(monkeypatch: pytest.MonkeyPatc
             now += 1.0
             bar.advance()
     lines = out.getvalue().splitlines()
-    assert lines[0] == "curate: 10/100 (10 %), 0:10 elapsed, 1:30 left, 1/s, 3 cached, cost 0.5000, 1 failed"
+    assert lines[0] == "curate: 10/100 (10 %), 0:10 elapsed, 1:30 left, 1/s, 3 cached, cost 0.5000 USD, 1 failed"
     assert len(lines) == 5  # one every ten seconds, and one at the end
+
+
+@pytest.mark.parametrize(("known", "said"), [(0.0, "cost unknown\n"), (0.25, "cost unknown (0.2500 EUR known)\n")])
+def test_a_cost_without_a_price_is_unknown(known: float, said: str) -> None:
+    out = io.StringIO()
+    stats = {"cost": None, "cost_known": known, "currency": "EUR"}
+    with Progress("curate", None, stats=lambda: stats, stream=out):
+        pass
+    assert out.getvalue().endswith(said)
 
 
 def test_unknown_total() -> None:

@@ -38,9 +38,10 @@ from typing import Any, Self
 
 from inkfire.errors import DataError, InkfireError, InputError
 from inkfire.files.jsonl import atomic
+from inkfire.llm.bill import Bill, bill, sums
 from inkfire.llm.entry import Entry
 from inkfire.llm.pace import Pace
-from inkfire.llm.prices import Amount, Budget, Price, Purse, read_prices
+from inkfire.llm.prices import Amount, Budget, Price, Prices, Purse, prices_beside, prices_path
 from inkfire.llm.structured import well_formed
 from inkfire.llm.watch import note
 
@@ -83,7 +84,8 @@ class Ledger:
         patience: seconds to wait for another process's lock.
 
     Raises:
-        InputError: the file cannot be opened or written; the message says why and what to do.
+        InputError: the file cannot be opened or written, or there is a limit in money and no price of what the run has
+            asked before; the message says why and what to do.
     """
 
     def __init__(
@@ -94,7 +96,7 @@ class Ledger:
         pace: Pace = Pace(),
         retry_unscored: bool = False,
         run: str = "",
-        prices: Mapping[str, Price] | None = None,
+        prices: Mapping[str, Price] | Prices | None = None,
         patience: float = 30.0,
     ) -> None:
         self.path = Path(path)
@@ -102,30 +104,31 @@ class Ledger:
         self.retry_unscored = retry_unscored
         self.run = well_formed(run)
         self.opened = time.time()
-        self.prices_path = self.path.with_name("prices.toml")
+        if prices is None:
+            prices = prices_beside(self.path)
+        self.prices = prices if isinstance(prices, Prices) else Prices(dict(prices))
         self._patience = patience
         self._broken: InkfireError | None = None
         self._counts: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
-        self._taken = Amount()  # by the replies of this process
+        self._taken = Bill()  # by the replies of this process
         self._recalled: set[bytes] = set()
-        self._taken_before = Amount()  # by those that were recalled
+        self._taken_before = Bill()  # by those that were recalled
         self._connections: list[sqlite3.Connection] = []
+        self._budget = budget or Budget()
         with contextlib.ExitStack() as undo:
             undo.callback(self._disconnect)
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._reader, self._writer = self._connect(), self._connect()
                 self._prepare()
-                spent = self._spent() if budget else Amount()
+                spent = self._spent() if budget else Bill()
             except (OSError, sqlite3.Error) as error:
                 raise self._explain(error) from error
+            if self._budget.money is not None and spent.unpriced_models:
+                raise InputError(f"what this run has spent is unknown: {self._wanting(*spent.unpriced_models)}")
             undo.pop_all()
-        if prices is None and self.prices_path.exists():
-            prices = read_prices(self.prices_path)
-        self._prices = dict(prices or {})
-        self._budget = budget or Budget()
-        self.purse = Purse(self._budget, spent)
+        self.purse = Purse(self._budget, Amount(spent.tokens, spent.known), self.prices.currency)
         self._queue: queue.SimpleQueue[_Write | _Fault | None] = queue.SimpleQueue()
         self._closing = threading.Lock()  # nobody queues behind the end of the queue, where nobody would look
         self._thread = threading.Thread(target=self._write_all, name="inkfire-ledger", daemon=True)
@@ -143,10 +146,11 @@ class Ledger:
         if row is None:
             return None
         entry = Entry(*row)
+        priced = self._priced(entry)
         if entry.time < self.opened and key not in self._recalled:
             self._recalled.add(key)
-            self._taken_before += _amount(entry)
-        note(entry)
+            self._taken_before.add_entry(priced)
+        note(priced)
         return entry
 
     async def record(self, entry: Entry) -> None:
@@ -160,10 +164,11 @@ class Ledger:
             if self._closed:
                 raise RuntimeError(f"{self.path} is closed")
             self._queue.put(_Write(entry, committed))
-        note(entry)
+        priced = self._priced(entry)
+        note(priced)
         self._counts["calls"] += 1
         self._counts["unparsed"] += entry.unparsed is not None
-        self._taken += _amount(entry)
+        self._taken.add_entry(priced)
         await asyncio.shield(committed)
 
     async def reserve(self, amount: Amount) -> None:
@@ -183,13 +188,21 @@ class Ledger:
         Raises:
             InputError: there is a limit in money, which cannot be kept without a price.
         """
-        price = self._prices.get(model)
+        price = self.prices.of(model)
         if price is None and self._budget.money is not None:
-            raise InputError(
-                f"--budget needs the price of {model!r}: put [{json.dumps(model)}] with prompt and completion (per "
-                f"million tokens) into {self.prices_path}, or limit tokens with --budget-tokens"
-            )
+            raise InputError(self._wanting(model))
         return price
+
+    def _priced(self, entry: Entry) -> Entry:
+        cost = self.prices.cost(entry.model, entry.usage, entry.cost)
+        return entry if cost == entry.cost else replace(entry, cost=cost)
+
+    def _wanting(self, *models: str) -> str:
+        names, tables = ", ".join(map(repr, models)), ", ".join(f"[{json.dumps(model)}]" for model in models)
+        return (
+            f"--budget needs the price of {names}: put {tables} with prompt and completion (per million tokens) into "
+            f"{prices_path(self.path)} (inkfire ledger prices makes it), or limit tokens with --budget-tokens"
+        )
 
     def count(self, *, cached: int = 0, failures: int = 0) -> None:
         self._counts["calls"] += cached
@@ -204,15 +217,19 @@ class Ledger:
     def stats(self) -> dict[str, Any]:
         """What this process did: ``calls`` answered, ``cached`` of them from the ledger, ``tokens`` and ``cost`` of the
         others, ``recalled`` distinct replies of earlier processes, ``total_tokens`` and ``total_cost`` of both kinds,
-        ``unparsed`` replies, ``failures`` (calls given up), ``faults`` (failed requests by kind)."""
+        ``unparsed`` replies, ``failures`` (calls given up), ``faults`` (failed requests by kind).
+
+        A cost is None where a call has no price; beside it stand the fields of ``Bill``, and the ``currency``.
+        """
         total = self._taken + self._taken_before
         return {
             **{name: self._counts[name] for name in ("calls", "cached", "failures", "unparsed")},
             "recalled": len(self._recalled),
             "total_tokens": total.tokens,
             "tokens": self._taken.tokens,
-            "cost": self._taken.money,
-            "total_cost": total.money,
+            **self._taken.fields(),
+            **total.fields("total_"),
+            "currency": self.prices.currency,
             "faults": dict(sorted(self._faults.items())),
         }
 
@@ -270,11 +287,8 @@ class Ledger:
                     raise
                 time.sleep(0.02)
 
-    def _spent(self) -> Amount:
-        tokens, money = self._reader.execute(
-            "SELECT TOTAL(prompt_tokens + completion_tokens), TOTAL(cost) FROM replies WHERE run = ?", (self.run,)
-        ).fetchone()
-        return Amount(int(tokens), money)
+    def _spent(self) -> Bill:
+        return bill(sums(self._reader, self.run), self.prices)
 
     def _write_all(self) -> None:
         """The writer thread: commit what has gathered, tell who waits, until told to stop."""
@@ -345,10 +359,6 @@ class Ledger:
         else:
             fix = "make its folder writable, or use an --out in one that is"
         return InputError(f"the ledger {self.path} cannot be used ({text}): {fix}. Every stored reply is kept")
-
-
-def _amount(entry: Entry) -> Amount:
-    return Amount(entry.prompt_tokens + entry.completion_tokens, entry.cost or 0.0)
 
 
 def _read_unwritten(file: Path) -> list[Entry]:

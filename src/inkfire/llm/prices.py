@@ -1,8 +1,9 @@
 """What tokens cost, and the purse that a run's spend limit is.
 
 Prices are the user's: an argument, or a file ``prices.toml`` beside the ledger. None is built in, for they change;
-a model served in this process is ``FREE``. The unit is whatever currency the prices are in, per million tokens:
+a model served in this process is ``FREE``. They are per million tokens, in one currency (US dollars by default):
 
+    currency = "EUR"
     ["gpt-5-mini"]
     prompt = 0.25
     cached_prompt = 0.025    # optional: prompt tokens that came from the endpoint's prefix cache
@@ -16,9 +17,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +47,44 @@ class Price:
 FREE = Price(0.0, 0.0)
 
 
-def read_prices(path: Path) -> dict[str, Price]:
-    """Prices by model name, from TOML or JSON (the same tables).
+CURRENCY = "USD"
+"""That of prices which do not name theirs."""
+
+
+def is_embedded(model: str) -> bool:
+    """Whether a name is that of a model which runs on this machine, in the embedded engine."""
+    return model.startswith("local/") or model.endswith(".gguf")
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What remote models cost, by name; looked up whenever something is summed, so what is given later counts."""
+
+    by_model: Mapping[str, Price] = field(default_factory=dict)
+    currency: str = CURRENCY
+
+    def of(self, model: str) -> Price | None:
+        return FREE if is_embedded(model) else self.by_model.get(model)
+
+    def cost(self, model: str, usage: Usage, stored: float | None) -> float | None:
+        """What a reply costs; where its model has no price (any more) what it cost when it came, if that is known."""
+        price = self.of(model)
+        return stored if price is None else price.cost(usage)
+
+
+def prices_path(ledger: Path) -> Path:
+    """Where the prices of a ledger are looked for."""
+    return ledger.with_name("prices.toml")
+
+
+def prices_beside(ledger: Path) -> Prices:
+    """The prices of a ledger: those of the file beside it, where there is one."""
+    path = prices_path(ledger)
+    return read_prices(path) if path.exists() else Prices()
+
+
+def read_prices(path: Path) -> Prices:
+    """Prices from TOML or JSON: a table by model name, and ``currency``.
 
     Raises:
         DataError: the file cannot be read, or a price is not a number ≥ 0.
@@ -58,7 +96,12 @@ def read_prices(path: Path) -> dict[str, Price]:
         raise DataError(f"cannot read the prices: {error}", path=path) from error
     if not isinstance(tables, Mapping):
         raise DataError("prices are a table by model name", path=path)
-    return {model: _price(table, model, path) for model, table in tables.items()}
+    tables, currency = dict(tables), CURRENCY
+    if not isinstance(tables.get("currency", {}), Mapping):  # a model may have that name
+        currency = tables.pop("currency")
+        if not isinstance(currency, str) or not re.fullmatch(r"\S{1,12}", currency):
+            raise DataError(f'currency is a short word such as "{CURRENCY}", not {currency!r}', path=path)
+    return Prices({model: _price(table, model, path) for model, table in tables.items()}, currency)
 
 
 def _price(table: Any, model: str, path: Path) -> Price:
@@ -114,8 +157,9 @@ class Purse:
     no more than the calls in flight can exceed their estimates.
     """
 
-    def __init__(self, budget: Budget, spent: Amount) -> None:
+    def __init__(self, budget: Budget, spent: Amount, currency: str = CURRENCY) -> None:
         self._budget = budget
+        self._currency = currency
         self._spent = spent
         self._promised = Amount()
         self._in_flight = 0
@@ -161,7 +205,7 @@ class Purse:
         if self._budget.money is not None:
             left = max(0.0, self._budget.money - self._spent.money)
             parts.append(
-                f"{self._spent.money:.4f} of {self._budget.money:g} is spent, {left:.4f} is left, "
+                f"in {self._currency}, {self._spent.money:.4f} of {self._budget.money:g} is spent, {left:.4f} is left, "
                 f"the next call may take {amount.money:.4f}"
             )
         if self._budget.tokens is not None:

@@ -20,7 +20,7 @@ from inkfire.llm.batch import Batch, BatchClient
 from inkfire.llm.client import LOOPBACK, Client
 from inkfire.llm.ledger import Ledger
 from inkfire.llm.pace import Pace
-from inkfire.llm.prices import FREE
+from inkfire.llm.prices import FREE, is_embedded
 from inkfire.models import engine, store
 from inkfire.models.embeddings import Embedder, EmbeddingClient, SentenceEmbedder
 
@@ -31,7 +31,7 @@ _OPENAI = "https://api.openai.com/v1"
 
 def is_local(name: str) -> bool:
     """Whether a name means the embedded engine."""
-    return name.startswith("local/") or name.endswith(".gguf")
+    return is_embedded(name)
 
 
 def check_name(name: str, *, base_url: str | None = None, weights: bool = False) -> None:

@@ -94,7 +94,7 @@ class Folder:
         for name, spent in seconds.items():
             used = stages.get(name, {}) | apart.get(name, {})
             tokens, cost = (used.get(f"total_{key}", used.get(key, "")) for key in ("tokens", "cost"))
-            said = "unknown" if cost is None else number(cost)
+            said = "unknown" if cost is None else f"{number(cost)} {used.get('currency', '')}".strip()
             rows.append((name, duration(spent), used.get("calls", ""), tokens, said))
         return [*rows, ("all", duration(sum(seconds.values())), "", "", "")]
 

@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from inkfire.llm.bill import FIELDS
+
 Numbers = Mapping[str, Any]
 """A stage's result: ``NAME`` and, where there is one, ``NAME_ci``."""
 
-_USED = ("calls", "cached", "tokens", "cost")
+_USED = ("calls", "cached", "tokens", *FIELDS, "currency")
 """What a stage took of models: it has a table of its own."""
 
 

@@ -30,6 +30,7 @@ from inkfire.files.jsonl import JsonlWriter, read_jsonl
 from inkfire.files.run import Run
 from inkfire.llm import loop
 from inkfire.llm.batch import Batch, Waiting
+from inkfire.llm.bill import FIELDS, Bill
 from inkfire.llm.progress import Bar
 from inkfire.llm.stream import ordered
 from inkfire.models.open import is_local
@@ -123,7 +124,7 @@ def curate(
         finished = None if place.access.retry_unscored else context.run.done("curate")
         if finished is not None:
             # Every reply that went into it is on file: as a run does that goes through them all again, it says so.
-            return {**finished, "cached": finished["calls"], "tokens": 0, "cost": 0.0, "waiting": 0}
+            return {**finished, "cached": finished["calls"], "tokens": 0, **Bill().fields(), "waiting": 0}
         return _curated(context, inputs, settings, shard, total, how)
 
 
@@ -168,12 +169,13 @@ def _curated(
         except Waiting as waiting:
             result = {"queries": total, "queries_waiting": waiting.queries}
     stats = context.ledger.stats()
-    used = {key: stats[key] for key in ("cached", "tokens", "cost")}
+    used = {key: stats[key] for key in ("cached", "tokens", *FIELDS)}
     if batch is not None and batch.pending:
         return result | batch.report(result["queries_waiting"]) | {"calls": stats["calls"]} | used
     # By the endpoint or the ledger: the same numbers in a run that was resumed. Money is rounded where all is summed.
-    result |= {"calls": stats["calls"], "total_tokens": stats["total_tokens"]}
-    result["total_cost"] = stats["total_cost"] if how.shard else round(stats["total_cost"], 6)
+    bill = Bill.read(stats, "total_")
+    result |= {"calls": stats["calls"], "total_tokens": bill.tokens}
+    result |= (bill if how.shard else bill.rounded()).fields("total_") | {"currency": stats["currency"]}
     write_card(run, result)
     run.complete("curate", result, seconds=time.monotonic() - started)
     return result | used | {"waiting": 0}
@@ -189,7 +191,7 @@ def _estimated(
         tried = estimate(queries, sampler, capacity=capacity, seed=context.seed, limit=limit, progress=bar)
         result = loop.run(tried)
     stats = context.ledger.stats()
-    return result | {key: stats[key] for key in ("calls", "cached", "tokens", "cost")}
+    return result | {key: stats[key] for key in ("calls", "cached", "tokens", *FIELDS, "currency")}
 
 
 async def _sampler(

@@ -24,8 +24,10 @@ import numpy as np
 from inkfire.debate.sampler import RejectionSampler, Sampled
 from inkfire.debate.shards import distinct
 from inkfire.errors import InputError
+from inkfire.llm.bill import in_words
 from inkfire.llm.client import Client
 from inkfire.llm.entry import Entry
+from inkfire.llm.prices import CURRENCY
 from inkfire.llm.progress import Bar
 from inkfire.llm.stream import ordered
 from inkfire.llm.watch import watch
@@ -209,10 +211,11 @@ def describe(result: Mapping[str, Any]) -> str:
             continue
         between = f"{_number(interval[0])} to {_number(interval[1])}" if interval else "a range needs two queries"
         hours = f", that is {value / 3600:.1f} hours" if name == "seconds" and value >= 3600 else ""
-        lines.append(f"  {name:18} {_number(value)}  ({between}){hours}")
+        unit = f" {result.get('currency', CURRENCY)}" if name == "cost" else ""
+        lines.append(f"  {name:18} {_number(value)}{unit}  ({between}){hours}")
     share, (low, high) = result["estimate_pair_share"], result["estimate_pair_share_ci"]
     lines.append(f"  {'queries with pair':18} {share:.0%}  ({low:.0%} to {high:.0%})")
-    spent = f", {result['cost']:.4f} in money" if result["cost"] else ""
+    spent = f", {in_words(result)}" if result["cost"] else ", at an unknown cost" if result["cost"] is None else ""
     lines.append(f"The sample took {result['calls'] - result['cached']} new calls, {result['tokens']} tokens{spent}.")
     lines.append(
         f"Ranges: 95 %, from {n} queries that were drawn at random; they allow for more rounds than these needed. The "

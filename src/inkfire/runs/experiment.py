@@ -18,6 +18,7 @@ from typing import Any
 
 from inkfire.errors import InputError
 from inkfire.files.run import EVERYTHING, Redone, Run
+from inkfire.llm.bill import FIELDS, between
 from inkfire.runs import stages
 from inkfire.runs.context import Place, note, opened
 from inkfire.runs.memory import give_back
@@ -30,7 +31,7 @@ from inkfire.tasks.task import load_task
 from inkfire.tasks.uses import COMMANDS
 
 # Of a stage's result: not what it found, and another number where it was stopped on the way.
-_OF_THE_PROCESS = ("seconds", "calls", "cached", "tokens", "cost", "out", "waiting")
+_OF_THE_PROCESS = ("seconds", "calls", "cached", "tokens", *FIELDS, "out", "waiting")
 
 
 def stages_of(recipe: Recipe) -> list[tuple[str, Stage]]:
@@ -137,9 +138,9 @@ def _void(before: Recipe, recipe: Recipe) -> list[str]:
 def _used(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     """What a stage took: calls (sent, or answered in an earlier process; a repeat within the run counts once), and
     the tokens and cost of those that this process sent."""
-    used = {key: after[key] - before[key] for key in ("calls", "tokens", "cost", "failures", "cached", "recalled")}
+    used = {key: after[key] - before[key] for key in ("calls", "failures", "cached", "recalled")}
     used["calls"] += used.pop("recalled") - used.pop("cached")
-    return used
+    return used | between(before, after)
 
 
 # ---- the plan ------------------------------------------------------------------------------------------------------

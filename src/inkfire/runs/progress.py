@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
+from inkfire.llm.prices import CURRENCY
+
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
@@ -85,10 +87,18 @@ class Progress:
         stats = self._stats() if self._stats is not None else {}
         parts = [f"{self.done / seconds:.2g}/s"] if self.done and seconds > 0 else []
         parts += [f"{stats['cached']} cached"] if stats.get("cached") else []
-        parts += [f"cost {stats['cost']:.4f}"] if stats.get("cost") else []
+        parts += _cost(stats)
         failed = max(self.failed, stats.get("failures", 0))
         parts += [f"{failed} failed"] if failed else []
         return ", ".join(parts)
+
+
+def _cost(stats: Mapping[str, Any]) -> list[str]:
+    cost, currency = stats.get("cost", 0.0), stats.get("currency", CURRENCY)
+    if cost is None:
+        known = stats.get("cost_known")
+        return [f"cost unknown ({known:.4f} {currency} known)" if known else "cost unknown"]
+    return [f"cost {cost:.4f} {currency}"] if cost else []
 
 
 def _bar(stream: TextIO) -> Bar:

@@ -11,7 +11,7 @@ import dataclasses
 import heapq
 import sys
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, closing, redirect_stdout
 from itertools import islice
 from pathlib import Path
@@ -22,6 +22,8 @@ from inkfire.debate.shards import Shard
 from inkfire.errors import BudgetExceeded, EndpointDown, InkfireError, InputError, MissingExtraError, RunFolderError
 from inkfire.files.jsonl import atomic, open_input, parse_json
 from inkfire.files.run import Run, locked
+from inkfire.llm.bill import Bill
+from inkfire.llm.prices import CURRENCY
 from inkfire.runs.card import write_card
 from inkfire.runs.context import Place, named_files
 from inkfire.runs.curate import CurateHow, CurateInputs, CurateSettings, check, curate, open_curation
@@ -47,11 +49,24 @@ def _merge(runs: Sequence[Run], out: Path) -> dict[str, Any]:
     merge_outputs(runs, out)
     results = [part for part in (shard.done("curate") for shard in runs) if part is not None]
     result = Tally.of(results).result()
-    result |= {name: sum(part[name] for part in results) for name in ("calls", "total_tokens", "total_cost")}
-    result["total_cost"] = round(result["total_cost"], 6)
+    total = sum((Bill.read(part, "total_") for part in results), start=Bill()).rounded()
+    result |= {"calls": sum(part["calls"] for part in results), "total_tokens": total.tokens, **total.fields("total_")}
+    result["currency"] = _one_currency(results)
     write_card(run, result)
     run.complete("curate", result, seconds=time.monotonic() - started)
     return {**result, "shards": len(runs)}
+
+
+def _one_currency(results: Sequence[Mapping[str, Any]]) -> str:
+    """That of all shards; money in several is not added up.
+
+    Raises:
+        InputError: they differ.
+    """
+    named = sorted({part.get("currency", CURRENCY) for part in results})
+    if len(named) > 1:
+        raise InputError(f"the shards' prices are in {' and '.join(named)}: money in several currencies has no sum")
+    return named[0] if named else CURRENCY
 
 
 def open_shards(folders: Sequence[Path]) -> list[Run]:
@@ -162,7 +177,7 @@ def curate_on_ray(inputs: CurateInputs, settings: CurateSettings, place: Place, 
         run = context.run
         finished = None if access.retry_unscored else run.done("curate")
         if finished is not None:
-            return {**finished, "cached": finished["calls"], "tokens": 0, "cost": 0.0}
+            return {**finished, "cached": finished["calls"], "tokens": 0, **Bill().fields()}
         with redirect_stdout(sys.stderr):  # Ray prints what it has to say about workers; stdout is the result's
             ray.init(ignore_reinit_error=True)
             try:
@@ -192,8 +207,10 @@ def curate_on_ray(inputs: CurateInputs, settings: CurateSettings, place: Place, 
         for i, end in enumerate(ended, 1):
             if "error" in end:
                 raise _FAILURES.get(end["exit_code"], InkfireError)(f"shard {i}/{n}: {end['error']}")
-        used = {name: sum(end["result"][name] for end in ended) for name in ("cached", "tokens", "cost")}
-        return _merge(open_shards(folders), run.out) | used
+        used = sum((Bill.read(end["result"]) for end in ended), start=Bill())
+        cached = sum(end["result"]["cached"] for end in ended)
+        merged = _merge(open_shards(folders), run.out)
+        return merged | {"cached": cached, "tokens": used.tokens, **used.fields()}
 
 
 def _absolute(inputs: CurateInputs) -> CurateInputs:

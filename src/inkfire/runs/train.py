@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from inkfire.files.formats import read_labelled, read_pairs, read_queries, read_texts_or_labelled
+from inkfire.llm.bill import FIELDS, between
 from inkfire.records import Candidate, Labelled
 from inkfire.rewards.load import check_reward, placeholders
 from inkfire.runs.context import Context, Place, described, named_files, opened
@@ -21,7 +22,7 @@ from inkfire.training.reward_model import train_reward_model
 from inkfire.training.settings import GrpoSettings, RewardModelSettings, SftSettings
 
 Training = Callable[[Context], dict[str, Any]]
-_USED = ("calls", "cached", "tokens", "cost")
+_USED = ("calls", "cached", "tokens", *FIELDS, "currency")
 
 
 @settings
@@ -126,7 +127,7 @@ def grpo(inputs: GrpoInputs, settings: GrpoSettings, place: Place) -> dict[str, 
             task, queries, inputs.policy, scorer, context.run.out, settings, seed=place.seed, bars=context.bars
         )
         after = context.ledger.stats()
-        return result | {key: after[key] - before[key] for key in _USED}
+        return result | {key: after[key] - before[key] for key in ("calls", "cached")} | between(before, after)
 
     return _trained("train grpo", place, described(inputs, settings, **more), files, train)
 
