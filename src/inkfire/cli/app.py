@@ -43,7 +43,7 @@ COMMANDS = {
     "write": ("write:write", "Write texts for a query."),
     "evaluate": ("evaluate:evaluate", "Compare policies on held-out queries."),
     "report": ("evaluate:report", "Draw RUN/report.html from what the run's stages left."),
-    "ledger": ("ledger:ledger", "Calls, tokens, cost and latency by model."),
+    "ledger": ("ledger:app", "Calls, tokens, cost and latency by model and run; the prices."),
 }
 _HELP = ("--help", "-h")
 
