@@ -56,9 +56,14 @@ def test_it_makes_pairs_and_resumes_without_a_request(cli: Cli, command: list[ob
 
     code, again, _ = cli(*command)
     assert code == 0
-    assert (result["cost"], result["unpriced_models"]) == (None, {"stub": result["calls"]})
+    assert (result["cost"], list(result["unpriced_models"])) == (None, ["stub"])
     assert (result["total_cost"], result["total_unpriced_calls"]) == (None, result["calls"])
     assert again == {**result, "cached": result["calls"], "tokens": 0, **Bill().fields()}
+    prices = tmp_path / ".inkfire" / "prices.toml"
+    prices.write_text("[stub]\nprompt = 1e6\ncompletion = 1e6\n", encoding="utf-8")  # given later
+    priced = cli(*command)[1]
+    assert (priced["total_cost"], priced["total_unpriced_calls"]) == (result["total_tokens"], 0)
+    prices.unlink()
 
     code, other, _ = cli(*[tmp_path / "other" if arg == tmp_path / "run" else arg for arg in command])
     assert code == 0

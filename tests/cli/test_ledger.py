@@ -14,6 +14,7 @@ from inkfire.llm.entry import Entry
 from inkfire.llm.ledger import Ledger
 from inkfire.llm.prices import Prices, read_prices
 
+COUNTS = {"calls": 1, "prompt_tokens": 10, "cached_tokens": 0, "completion_tokens": 5}
 Cli = Callable[..., tuple[int, dict[str, Any], str]]
 
 
@@ -75,7 +76,7 @@ def test_a_sum_without_a_price_is_null_beside_what_is_known(cli: Cli, unpriced: 
     code, out, _ = cli("ledger", "--out", unpriced, "--json")
     assert code == 0
     assert (out["calls"], out["cost"], out["cost_known"], out["currency"]) == (5, None, 0.75, "USD")
-    assert (out["unpriced_calls"], out["unpriced_tokens"], out["unpriced_models"]) == (1, 15, {'gpt "5"': 1})
+    assert (out["unpriced_calls"], out["unpriced_tokens"], out["unpriced_models"]) == (1, 15, {'gpt "5"': COUNTS})
     assert [row["cost"] for row in out["models"]] == [None, 0.0, 0.75]
     assert "runs" not in out
 

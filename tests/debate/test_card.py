@@ -64,7 +64,7 @@ def test_agreement_and_lengths_are_counted(make: Make) -> None:
 
 
 def test_what_is_not_there_is_not_claimed(make: Make) -> None:
-    unpriced = Bill(known=0.5, unpriced_tokens=90).fields("total_") | {"total_cost": None, "total_unpriced_calls": 3}
+    unpriced = Bill(known=0.5).fields("total_") | {"total_cost": None, "total_unpriced_calls": 3}
     unpriced["total_unpriced_models"] = {"gpt": 3}
     card = make([transcript(1, None, sides=False), transcript(None, None)], [], {**SETTINGS, "writers": []}, **unpriced)
     assert "Judge and Reflect did not both take part" in card

@@ -7,8 +7,10 @@ import pytest
 
 from inkfire.errors import DataError
 from inkfire.llm.base import Usage
-from inkfire.llm.bill import Bill, between, in_words
+from inkfire.llm.bill import Bill, between, in_words, repriced
 from inkfire.llm.prices import Price, Prices, estimate_tokens, read_prices, text_tokens
+
+COUNTS = {"calls": 1, "prompt_tokens": 8, "cached_tokens": 0, "completion_tokens": 2}
 
 
 def test_costs_are_per_million_and_cached_tokens_may_be_cheaper() -> None:
@@ -84,9 +86,9 @@ def test_what_runs_on_this_machine_costs_nothing() -> None:
 def test_a_bill_in_words() -> None:
     bill = Bill()
     assert in_words(bill.fields()) == "0.0000 USD"
-    bill.add("m", 1, 10, 0.5)
+    bill.add("m", {**COUNTS, "calls": 1}, 0.5)
     assert in_words(bill.fields("total_") | {"currency": "EUR"}, "total_") == "0.5000 EUR"
-    bill.add("gpt", 1, 10, None)
+    bill.add("gpt", {**COUNTS, "calls": 1}, None)
     assert in_words(bill.fields()) == "unknown (0.5000 USD and 1 call without a price: gpt)"
     assert in_words({"cost": None}) == "unknown"  # of an earlier version
     assert Bill.read(bill.fields() | {"tokens": 20}) == bill
@@ -95,16 +97,28 @@ def test_a_bill_in_words() -> None:
 
 def test_what_was_spent_between() -> None:
     first, last = Bill(), Bill()
-    first.add("old", 2, 10, None)
-    last.add("old", 2, 10, None)
-    last.add("m", 1, 10, 0.5)
+    first.add("old", {**COUNTS, "calls": 2}, None)
+    last.add("old", {**COUNTS, "calls": 2}, None)
+    last.add("m", {**COUNTS, "calls": 1}, 0.5)
     stats = [bill.fields() | {"tokens": bill.tokens, "currency": "EUR"} for bill in (first, last)]
     assert between(*stats) == {
         "tokens": 10,
         **Bill(10, 0.5).fields(),
         "currency": "EUR",
     }
-    last.add("old", 1, 10, None)
+    last.add("old", {**COUNTS, "calls": 1}, None)
     stats[1] = last.fields() | {"tokens": last.tokens, "currency": "EUR"}
     spent = between(*stats)
-    assert (spent["cost"], spent["cost_known"], spent["unpriced_models"]) == (None, 0.5, {"old": 1})
+    assert (spent["cost"], spent["cost_known"], spent["unpriced_models"]) == (None, 0.5, {"old": COUNTS})
+
+
+def test_a_recorded_sum_takes_a_price_that_is_given_later() -> None:
+    bill = Bill()
+    bill.add("m", COUNTS, 0.5)
+    bill.add("gpt", COUNTS, None)
+    result = {"n": 3, **bill.fields("total_"), "currency": "USD"}
+    later = repriced(result, Prices({"gpt": Price(1e5, 1e5), "m": Price(9, 9)}), "total_")
+    assert (later["n"], later["total_cost"], later["total_unpriced_calls"]) == (3, 1.5, 0)
+    assert repriced(result, Prices(), "total_") == result
+    assert repriced(result, Prices({"gpt": Price(1e5, 1e5)}, "EUR"), "total_") == result  # dollars and euros
+    assert repriced({"cost": None}, Prices({"gpt": Price(1, 1)})) == {"cost": None}  # of an earlier version

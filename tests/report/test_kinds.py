@@ -11,6 +11,7 @@ import pytest
 from inkfire.errors import RunFolderError
 from inkfire.files.jsonl import write_json, write_jsonl
 from inkfire.files.run import Run
+from inkfire.llm.bill import Bill
 from inkfire.report.page import write_report
 from inkfire.training.monitors import summary
 
@@ -262,6 +263,19 @@ def test_grpo(page: Pages, tmp_path: Path) -> None:
     assert "of step 3" not in text
     assert "KL from the start against step" in text
     assert '<td class="n">unknown</td>' in text  # a cost without a price is not 0
+
+
+def test_a_cost_takes_a_price_that_is_given_later(page: Pages, tmp_path: Path) -> None:
+    run = grpo_run(tmp_path / "rl")
+    bill = Bill()
+    bill.add("gpt", {"calls": 32, "prompt_tokens": 800, "cached_tokens": 0, "completion_tokens": 100}, None)
+    used = {"calls": 32, "cached": 0, "tokens": 900, **bill.fields(), "currency": "USD"}
+    run.complete("train", summary(GRPO) | used, seconds=5)
+    assert '<td class="n">unknown</td>' in page(run.out)
+    run.ledger_path.parent.mkdir()
+    prices = 'currency = "EUR"\n[gpt]\nprompt = 1e3\ncompletion = 2e3\n'
+    run.ledger_path.with_name("prices.toml").write_text(prices, encoding="utf-8")
+    assert "1 EUR</td>" in page(run.out)
 
 
 def test_a_training_that_was_cut_off(page: Pages, tmp_path: Path) -> None:

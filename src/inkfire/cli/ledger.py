@@ -42,10 +42,7 @@ def ledger(
     models = summarise(path, prices=prices, runs=run or ())
     total = Bill()
     for row in models:
-        tokens = row["prompt_tokens"] + row["completion_tokens"]
-        calls, lacking = row["unpriced_calls"], row["unpriced_tokens"]
-        total.add(row["model"], row["calls"] - calls, tokens - lacking, row["cost_known"])
-        total.add(row["model"], calls, lacking, None)
+        total += Bill.read(row | {"tokens": row["prompt_tokens"] + row["completion_tokens"]})
     result = {
         "ledger": str(path),
         "currency": prices.currency,

@@ -125,8 +125,8 @@ class Ledger:
                 spent = self._spent() if budget else Bill()
             except (OSError, sqlite3.Error) as error:
                 raise self._explain(error) from error
-            if self._budget.money is not None and spent.unpriced_models:
-                raise InputError(f"what this run has spent is unknown: {self._wanting(*spent.unpriced_models)}")
+            if self._budget.money is not None and spent.unpriced:
+                raise InputError(f"what this run has spent is unknown: {self._wanting(*sorted(spent.unpriced))}")
             undo.pop_all()
         self.purse = Purse(self._budget, Amount(spent.tokens, spent.known), self.prices.currency)
         self._queue: queue.SimpleQueue[_Write | _Fault | None] = queue.SimpleQueue()

@@ -82,7 +82,6 @@ def _row(db: sqlite3.Connection, rows: list[dict[str, Any]], prices: Prices, run
     """What ``rows`` (sums of one model) come to."""
     model = rows[0]["model"]
     row = {"model": model} | {key: sum(one[key] for one in rows) for key in _COUNTS} | bill(rows, prices).fields()
-    del row["unpriced_models"]
     among = f" AND run IN ({', '.join('?' * len(runs))})" if runs else ""
     nth = f"SELECT latency FROM replies WHERE model = ?{among} ORDER BY latency LIMIT 1 OFFSET ?"
     for name, share in (("latency_median", 0.5), ("latency_p95", 0.95)):

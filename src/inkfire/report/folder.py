@@ -13,6 +13,8 @@ from inkfire.files.formats import iter_pairs
 from inkfire.files.jsonl import json_kind, open_input, parse_json
 from inkfire.files.run import Run
 from inkfire.judge.principles import Principle, read_principles
+from inkfire.llm.bill import repriced
+from inkfire.llm.prices import prices_beside
 from inkfire.records import Preference
 from inkfire.report.words import duration, number
 
@@ -90,9 +92,10 @@ class Folder:
     def costs(self) -> list[tuple[Any, ...]]:
         """(stage, time, model calls, tokens, cost); the last three are empty where the stage does not record them."""
         seconds, stages, apart = self.run.seconds(), self.stages(), self.run.used()
-        rows = []
+        rows, prices = [], prices_beside(self.run.ledger_path)
         for name, spent in seconds.items():
             used = stages.get(name, {}) | apart.get(name, {})
+            used = repriced(used, prices, "total_" if "total_cost" in used else "")
             tokens, cost = (used.get(f"total_{key}", used.get(key, "")) for key in ("tokens", "cost"))
             said = "unknown" if cost is None else f"{number(cost)} {used.get('currency', '')}".strip()
             rows.append((name, duration(spent), used.get("calls", ""), tokens, said))

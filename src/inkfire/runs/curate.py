@@ -30,7 +30,8 @@ from inkfire.files.jsonl import JsonlWriter, read_jsonl
 from inkfire.files.run import Run
 from inkfire.llm import loop
 from inkfire.llm.batch import Batch, Waiting
-from inkfire.llm.bill import FIELDS, Bill
+from inkfire.llm.bill import FIELDS, Bill, repriced
+from inkfire.llm.prices import prices_beside
 from inkfire.llm.progress import Bar
 from inkfire.llm.stream import ordered
 from inkfire.models.open import is_local
@@ -124,6 +125,7 @@ def curate(
         finished = None if place.access.retry_unscored else context.run.done("curate")
         if finished is not None:
             # Every reply that went into it is on file: as a run does that goes through them all again, it says so.
+            finished = repriced(finished, prices_beside(context.run.ledger_path), "total_")
             return {**finished, "cached": finished["calls"], "tokens": 0, **Bill().fields(), "waiting": 0}
         return _curated(context, inputs, settings, shard, total, how)
 

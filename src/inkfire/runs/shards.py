@@ -22,8 +22,8 @@ from inkfire.debate.shards import Shard
 from inkfire.errors import BudgetExceeded, EndpointDown, InkfireError, InputError, MissingExtraError, RunFolderError
 from inkfire.files.jsonl import atomic, open_input, parse_json
 from inkfire.files.run import Run, locked
-from inkfire.llm.bill import Bill
-from inkfire.llm.prices import CURRENCY
+from inkfire.llm.bill import Bill, repriced
+from inkfire.llm.prices import CURRENCY, prices_beside
 from inkfire.runs.card import write_card
 from inkfire.runs.context import Place, named_files
 from inkfire.runs.curate import CurateHow, CurateInputs, CurateSettings, check, curate, open_curation
@@ -47,7 +47,8 @@ def _merge(runs: Sequence[Run], out: Path) -> dict[str, Any]:
     run = open_merged(runs, out)
     started = time.monotonic()
     merge_outputs(runs, out)
-    results = [part for part in (shard.done("curate") for shard in runs) if part is not None]
+    parts = [(part, prices_beside(shard.ledger_path)) for shard in runs if (part := shard.done("curate")) is not None]
+    results = [repriced(part, prices, "total_") for part, prices in parts]
     result = Tally.of(results).result()
     total = sum((Bill.read(part, "total_") for part in results), start=Bill()).rounded()
     result |= {"calls": sum(part["calls"] for part in results), "total_tokens": total.tokens, **total.fields("total_")}
@@ -177,6 +178,7 @@ def curate_on_ray(inputs: CurateInputs, settings: CurateSettings, place: Place, 
         run = context.run
         finished = None if access.retry_unscored else run.done("curate")
         if finished is not None:
+            finished = repriced(finished, prices_beside(run.ledger_path), "total_")
             return {**finished, "cached": finished["calls"], "tokens": 0, **Bill().fields()}
         with redirect_stdout(sys.stderr):  # Ray prints what it has to say about workers; stdout is the result's
             ray.init(ignore_reinit_error=True)
