@@ -8,13 +8,16 @@ Every command with data takes these as options; they are part of what a run is.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
-from cyclopts import Parameter
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from inkfire.errors import InputError
 from inkfire.records import Label
-from inkfire.settings import nearest, settings
+from inkfire.settings import nearest, option, settings
+
+Data = tuple[Path, ...]
+"""Files, or folders of a data set, whose rows follow each other: the type of an option that names data."""
 
 COLUMNS = (
     "query", "prompt", "instruction", "input", "conversations", "messages", "system", "history",
@@ -28,9 +31,9 @@ COLUMNS = (
 class Reading:
     """How data files are read."""
 
-    column: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ()
+    column: Annotated[tuple[str, ...], option(several=True)] = ()
     """query=Ask: the data's name of a column that is called otherwise here."""
-    label: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ()
+    label: Annotated[tuple[str, ...], option(several=True)] = ()
     """good=1 bad=0: which of the data's labels are good and bad."""
     split: str | None = None
     """The part of a data set's folder to read, say train."""
@@ -38,6 +41,14 @@ class Reading:
     """drop: leave out the one system turn that all rows have in common."""
     strip_prefix: str = ""
     """What every query begins with and is no part of it."""
+
+    def to_json(self) -> dict[str, Any]:
+        """What of it is not the default: nothing, where files are read as they stand."""
+        return {
+            one.name: list(value) if isinstance(value, tuple) else value
+            for one in dataclasses.fields(self)
+            if (value := getattr(self, one.name)) != one.default
+        }
 
     @property
     def names(self) -> dict[str, str]:

@@ -29,14 +29,14 @@ def compare(inputs: JudgeInputs, settings: JudgeSettings, place: Place) -> dict[
     Raises:
         InputError: anything about the inputs that the user must change.
     """
-    if inputs.calibration is not None or settings.cost_false_good is not None or settings.votes > 1:
+    if inputs.calibration or settings.cost_false_good is not None or settings.votes > 1:
         raise InputError("--mode pairwise has nothing to calibrate and no votes: leave these options out")
     task = load_task(inputs.task)
     if settings.examples:
         task.check_examples("pairwise")
-    pairs = read_pairs(inputs.data)
+    pairs = read_pairs(inputs.data, inputs.reading)
     rules = read_principles(inputs.principles) if inputs.principles else None
-    examples = choose_examples(settings, inputs.examples_from, [], {pair.query for pair in pairs}, place.seed)
+    examples = choose_examples(settings, inputs, [], {pair.query for pair in pairs}, place.seed)
     about = described(inputs, task=task.name, task_version=task.version)
     about |= {"examples": settings.examples, "examples_choice": settings.examples_choice}
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Protocol
 
 from inkfire.errors import DataError, InputError
 from inkfire.files.formats import read_labelled, read_texts_or_labelled
 from inkfire.files.jsonl import write_jsonl
+from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.judge.calibration import MIN_LABELS
 from inkfire.judge.examples import NO_EXAMPLES, Examples
 from inkfire.judge.principles import read_principles
@@ -21,7 +22,7 @@ from inkfire.judge.spec import JudgeSettings, JudgeSpec
 from inkfire.llm import loop
 from inkfire.records import Candidate, Labelled, Verdict
 from inkfire.runs.context import Context, Place, described, named_files, note, opened
-from inkfire.settings import settings
+from inkfire.settings import option, settings
 from inkfire.tasks.task import lasting, load_task
 
 
@@ -33,14 +34,16 @@ class JudgeInputs:
     """A task's name (inkfire tasks list) or its folder."""
     model: str
     """local/NAME or a .gguf for the embedded engine; anything else goes to --base-url."""
-    data: Path
-    """Texts in any format, labels are used; for pairwise: pairs."""
+    data: Data
+    """Texts in any format, labels are used; for pairwise: pairs; repeatable."""
     principles: Path | None = None
     """A principles.toml; the task's own by default."""
-    calibration: Path | None = None
+    calibration: Data = ()
     """Labelled texts of other queries to fit on, or a saved judge's folder."""
-    examples_from: Path | None = None
+    examples_from: Data = ()
     """Labelled texts to choose examples from; by default --calibration's."""
+    reading: Annotated[Reading, option("*")] = AS_IT_STANDS
+    """How the data is read."""
 
 
 def judge(inputs: JudgeInputs, settings: JudgeSettings, place: Place) -> dict[str, Any]:
@@ -54,15 +57,15 @@ def judge(inputs: JudgeInputs, settings: JudgeSettings, place: Place) -> dict[st
     """
     task = load_task(inputs.task)
     settings.check(task)
-    texts = read_texts_or_labelled(inputs.data)
+    texts = read_texts_or_labelled(inputs.data, inputs.reading)
     known = {text.query for text in texts}
-    fixed, fit = _calibration(inputs.calibration, settings, known)
+    fixed, fit = _calibration(inputs, settings, known)
     if fixed is not None:
-        if settings.examples or inputs.examples_from is not None:
+        if settings.examples or inputs.examples_from:
             raise InputError("a saved judge brings its own examples; leave --examples and --examples-from out")
         examples = fixed.examples
     else:
-        examples = choose_examples(settings, inputs.examples_from, fit, known, place.seed)
+        examples = choose_examples(settings, inputs, fit, known, place.seed)
     spec = JudgeSpec(
         lasting(inputs.task),
         inputs.model,
@@ -73,12 +76,14 @@ def judge(inputs: JudgeInputs, settings: JudgeSettings, place: Place) -> dict[st
         fixed.calibration if fixed else None,
     )
     if fixed is not None and (why := spec.foreign(fixed)):
-        raise InputError(f"{inputs.calibration}: its calibration is of another {why}; fit anew: --calibration LABELLED")
+        raise InputError(
+            f"{inputs.calibration[0]}: its calibration is of another {why}; fit anew: --calibration LABELLED"
+        )
     if (left := len(examples.unshown(fit))) < len(fit):
         note(f"the calibration is fitted on the {left} texts of other queries than the examples'")
     about = described(inputs, settings, task=task.name, task_version=task.version)
     with opened("judge", place, settings=about, files=named_files(inputs)) as context:
-        if inputs.calibration is None and context.run.done("judge") is None:
+        if not inputs.calibration and context.run.done("judge") is None:
             note("uncalibrated: labels come from the model's own bias; fit a threshold with --calibration F")
         return context.once("judge", lambda: _judge(context, spec, settings, fit, texts))
 
@@ -123,44 +128,62 @@ def _judge(
 
 
 def _calibration(
-    path: Path | None, settings: JudgeSettings, known: set[str]
+    inputs: JudgeInputs, settings: JudgeSettings, known: set[str]
 ) -> tuple[JudgeSpec | None, list[Labelled]]:
     """A judge that is calibrated already, or the labelled texts that fit one."""
     refitting = settings.calibration_method != "platt" or settings.cost_false_good is not None
-    if path is None and refitting:
+    if not inputs.calibration and refitting:
         raise InputError("--calibration-method and --cost-false-good fit a calibration: add --calibration LABELLED")
-    if path is None:
+    if not inputs.calibration:
         return None, []
-    if path.is_dir() or path.name == "judge.json":
+    path = next(filter(is_judge, inputs.calibration), inputs.calibration[0])
+    if is_judge(path):
+        if len(inputs.calibration) > 1:
+            raise InputError(f"{path}: a saved judge is calibrated already; give no other --calibration beside it")
         saved = JudgeSpec.read(path)
         if saved.calibration is None:
             raise DataError("this judge was saved without a calibration", path=path)
         if refitting:
             raise InputError(f"{path}: a saved judge is calibrated already; fit anew: --calibration LABELLED")
         return saved, []
-    fit = of_other_queries(path, known, "calibration texts")
+    fit = of_other_queries(inputs.calibration, inputs.reading, known, "calibration texts")
     if len(fit) < MIN_LABELS:
         raise DataError(f"only {len(fit)} texts to fit on; {MIN_LABELS} are needed, of other queries", path=path)
     return None, fit
 
 
+def is_judge(path: Path) -> bool:
+    """Whether a path is a saved judge's, and not labelled texts."""
+    return path.name == "judge.json" or (path / "judge.json").is_file()
+
+
+class ExampleInputs(Protocol):
+    """Inputs that may name files of examples."""
+
+    @property
+    def examples_from(self) -> Data: ...
+    @property
+    def reading(self) -> Reading: ...
+
+
 def choose_examples(
-    settings: JudgeSettings, path: Path | None, fit: Sequence[Labelled], known: set[str], seed: int
+    settings: JudgeSettings, inputs: ExampleInputs, fit: Sequence[Labelled], known: set[str], seed: int
 ) -> Examples:
-    """The examples that were asked for, from the file or else from ``fit``; none of a query in ``known``."""
+    """The examples that were asked for, from their files or else from ``fit``; none of a query in ``known``."""
+    paths = inputs.examples_from
     if not settings.examples:
-        if path is not None:
+        if paths:
             raise InputError("--examples-from names a file, and no examples are asked for: add --examples 8")
         return NO_EXAMPLES
-    pool = fit if path is None else of_other_queries(path, known, "examples")
-    if path is None and not fit:
+    pool = of_other_queries(paths, inputs.reading, known, "examples") if paths else fit
+    if not paths and not fit:
         raise InputError("--examples needs labelled texts to choose from: --examples-from F or --calibration F")
     return Examples(tuple(pool), settings.examples, settings.examples_choice, seed)
 
 
-def of_other_queries(path: Path, known: set[str], what: str) -> list[Labelled]:
-    """The labelled texts of a file without those that share a query with the data."""
-    labelled = read_labelled(path)
+def of_other_queries(paths: Data, reading: Reading, known: set[str], what: str) -> list[Labelled]:
+    """The labelled texts of files without those that share a query with the data."""
+    labelled = read_labelled(paths, reading)
     apart = [row for row in labelled if row.query not in known]
     if dropped := len(labelled) - len(apart):
         note(f"{dropped} of {len(labelled)} {what} share a query with the data and are left out")
