@@ -38,6 +38,7 @@ def compare(inputs: JudgeInputs, settings: JudgeSettings, place: Place) -> dict[
     rules = read_principles(inputs.principles) if inputs.principles else None
     examples = choose_examples(settings, inputs, [], {pair.query for pair in pairs}, place.seed)
     about = described(inputs, task=task.name, task_version=task.version)
+    del about["calibration_fraction"]
     about |= {"examples": settings.examples, "examples_choice": settings.examples_choice}
 
     def work(context: Context) -> dict[str, Any]:

@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
+from annotated_types import Ge, Lt
+
 from inkfire.errors import DataError, InputError
-from inkfire.files.formats import read_labelled, read_texts_or_labelled
+from inkfire.files.formats import read_labelled, read_texts_or_labelled, split_by_query
 from inkfire.files.jsonl import write_jsonl
 from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.judge.calibration import MIN_LABELS
@@ -42,6 +44,8 @@ class JudgeInputs:
     """Labelled texts of other queries to fit on, or a saved judge's folder."""
     examples_from: Data = ()
     """Labelled texts to choose examples from; by default --calibration's."""
+    calibration_fraction: Annotated[float, Ge(0), Lt(1)] = 0.3
+    """Of labelled --data without another file, the share of the queries that calibrates."""
     reading: Annotated[Reading, option("*")] = AS_IT_STANDS
     """How the data is read."""
 
@@ -58,8 +62,9 @@ def judge(inputs: JudgeInputs, settings: JudgeSettings, place: Place) -> dict[st
     task = load_task(inputs.task)
     settings.check(task)
     texts = read_texts_or_labelled(inputs.data, inputs.reading)
+    texts, apart = _set_apart(inputs, texts, place.seed)
     known = {text.query for text in texts}
-    fixed, fit = _calibration(inputs, settings, known)
+    fixed, fit = _calibration(inputs, settings, known, apart)
     if fixed is not None:
         if settings.examples or inputs.examples_from:
             raise InputError("a saved judge brings its own examples; leave --examples and --examples-from out")
@@ -82,8 +87,10 @@ def judge(inputs: JudgeInputs, settings: JudgeSettings, place: Place) -> dict[st
     if (left := len(examples.unshown(fit))) < len(fit):
         note(f"the calibration is fitted on the {left} texts of other queries than the examples'")
     about = described(inputs, settings, task=task.name, task_version=task.version)
+    if not apart:  # then it decides nothing
+        del about["calibration_fraction"]
     with opened("judge", place, settings=about, files=named_files(inputs)) as context:
-        if not inputs.calibration and context.run.done("judge") is None:
+        if not (fixed or fit) and context.run.done("judge") is None:
             note("uncalibrated: labels come from the model's own bias; fit a threshold with --calibration F")
         return context.once("judge", lambda: _judge(context, spec, settings, fit, texts))
 
@@ -120,6 +127,8 @@ def _judge(
     scored = sum(verdict.scored for verdict in verdicts)
     result: dict[str, Any] = {"n": len(texts), "scored": scored, "unscored": len(texts) - scored}
     result["calibrated"] = judged.calibration is not None
+    if fit:
+        result["n_fit"] = len(fit)
     result |= judged.measured or {}
     result["injections"] = sum(bool(verdict.injection) for verdict in verdicts)
     measured = result if judged.measured is not None else None
@@ -127,15 +136,39 @@ def _judge(
     return result
 
 
+def _set_apart(
+    inputs: JudgeInputs, texts: list[Candidate] | list[Labelled], seed: int
+) -> tuple[list[Candidate] | list[Labelled], list[Labelled]]:
+    """(the texts to judge, those that calibrate): of one file of labelled texts, parts that share no query."""
+    labelled = [text for text in texts if isinstance(text, Labelled)]
+    if inputs.calibration or inputs.examples_from or not inputs.calibration_fraction or not labelled:
+        return texts, []
+    try:
+        rest, fit = split_by_query(labelled, fraction=inputs.calibration_fraction, seed=seed)
+        if len(fit) < MIN_LABELS or len({row.label for row in fit}) < 2 or not rest:
+            raise DataError(
+                f"a share of {inputs.calibration_fraction:g} of the queries of {len(texts)} labelled texts has "
+                f"{len(fit)} texts; {MIN_LABELS} are needed, good and bad ones"
+            )
+    except DataError as why:
+        note(f"no texts are set apart to calibrate on: {why}")
+        return texts, []
+    note(
+        f"{len(fit)} of the {len(labelled)} labelled texts calibrate the judge, and the {len(rest)} of other queries "
+        f"measure it (--calibration-fraction {inputs.calibration_fraction:g}; 0 judges all, uncalibrated)"
+    )
+    return rest, fit
+
+
 def _calibration(
-    inputs: JudgeInputs, settings: JudgeSettings, known: set[str]
+    inputs: JudgeInputs, settings: JudgeSettings, known: set[str], apart: list[Labelled]
 ) -> tuple[JudgeSpec | None, list[Labelled]]:
     """A judge that is calibrated already, or the labelled texts that fit one."""
     refitting = settings.calibration_method != "platt" or settings.cost_false_good is not None
-    if not inputs.calibration and refitting:
+    if not inputs.calibration and not apart and refitting:
         raise InputError("--calibration-method and --cost-false-good fit a calibration: add --calibration LABELLED")
     if not inputs.calibration:
-        return None, []
+        return None, apart
     path = next(filter(is_judge, inputs.calibration), inputs.calibration[0])
     if is_judge(path):
         if len(inputs.calibration) > 1:

@@ -83,6 +83,12 @@ def _two(run: Callable[[Any, Any, Place], Values], inputs: type, settings: type)
     return lambda values, place: run(_as(inputs, values), _as(settings, values), place)
 
 
+def _judge(values: Values, place: Place) -> Values:
+    # Where the manifest says nothing of it, no texts were set apart.
+    inputs = _as(judge.JudgeInputs, {"calibration_fraction": 0.0} | values)
+    return judge.judge(inputs, _as(JudgeSettings, values), place)
+
+
 def _curve(values: Values, place: Place) -> Values:
     sizes = {"sizes": ",".join(map(str, values["sizes"]))}
     return curve.curve(_as(curve.CurveInputs, values | sizes), _as(JudgeSettings, values), place)
@@ -129,7 +135,7 @@ def _recipe(values: Values, place: Place) -> Values:
 
 
 _COMMANDS: dict[str, Callable[[Values, Place], Values]] = {
-    "judge": _two(judge.judge, judge.JudgeInputs, JudgeSettings),
+    "judge": _judge,
     "judge pairwise": _two(compare.compare, judge.JudgeInputs, JudgeSettings),
     "judge curve": _curve,
     "judge attack": _stress(stress.attack, stress.AttackSettings),
