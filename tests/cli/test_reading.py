@@ -32,6 +32,13 @@ def test_files_and_options_add_up(cli: Cli, pairs: Path, tmp_path: Path) -> None
     assert "did you mean 'query'?" in err
 
 
+def test_repeats_across_the_audited_files(cli: Cli, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "pairs", [{"query": "q", "chosen": "x", "rejected": ""}])
+    write_jsonl(tmp_path / "labelled", [{"query": "q", "response": "x", "label": 1}])
+    code, found, _ = cli("audit", "--pairs", tmp_path / "pairs", "--labelled", tmp_path / "labelled", "--json")
+    assert (code, found["repeats_across"], found["blank"]) == (0, 1, 1)
+
+
 def test_labels_in_words(cli: Cli, tmp_path: Path) -> None:
     rows = [{"query": "q", "response": "x", "label": "fine"}, {"query": "q", "response": "y", "label": -1}]
     write_jsonl(tmp_path / "labelled.jsonl", rows)

@@ -31,6 +31,7 @@ def audit(inputs: AuditInputs, *, seed: int = 0) -> dict[str, Any]:
         pairs=formats.read_pairs(inputs.pairs, how),
         labelled=formats.read_labelled(inputs.labelled, how),
         against=[formats.read_any(path, how) for path in inputs.against],
+        files=[formats.read_any(path, how) for path in files] if len(files) > 1 else [],
         tags={query.query: query.tags for query in formats.iter_queries(files, how) if query.tags},
         seed=seed,
     )
