@@ -25,6 +25,7 @@ from inkfire.records import Identity, Query
 from inkfire.rewards.identity import judge_identity
 from inkfire.rewards.load import check_reward, identities_of
 from inkfire.runs.context import Context, Place, named_files, opened, read_as
+from inkfire.runs.lineage import seen
 from inkfire.runs.memory import give_back
 from inkfire.settings import nearest, option, settings
 from inkfire.tasks.task import Task, load_task
@@ -114,6 +115,8 @@ def evaluate(inputs: EvaluateInputs, settings: EvaluateSettings, place: Place) -
             baselines=[name for name in ("base", "sft") if name in policies] or list(policies)[:1],
             seed=place.seed,
         )
+        made = folders | {kind: Path(folder) for kind, folder in signals.items() if folder}
+        result["seen"] = seen(inputs.prompts, made)
         write_json(context.run.path("evaluation.json"), result)
         return result
 

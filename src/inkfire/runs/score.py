@@ -16,6 +16,7 @@ from inkfire.rewards.base import Reward
 from inkfire.rewards.judge import JudgeReward
 from inkfire.rewards.load import check_reward, load_reward, placeholders
 from inkfire.runs.context import Access, Place, named_files, opened, read_as
+from inkfire.runs.lineage import seen
 from inkfire.settings import option, settings
 from inkfire.stats.agreement import binary_metrics
 from inkfire.stats.intervals import bootstrap_auc
@@ -56,9 +57,11 @@ def score(inputs: ScoreInputs, place: Place | None, *, access: Access = Access()
     check_reward(inputs.reward, force=inputs.force)
     pairs = read_pairs(inputs.pairs, inputs.reading) if inputs.pairs else []
     texts = read_texts_or_labelled(inputs.data, inputs.reading) if inputs.data else []
+    made = {folder.name: folder for folder in placeholders(inputs.reward)[1].values()}
+    known = seen((*inputs.pairs, *inputs.data), made)
     with _scorer(inputs.reward, access, force=inputs.force) as scorer:
         measured, rows = _pairs(scorer, pairs) if pairs else _texts(scorer, texts, seed)
-        about: dict[str, Any] = {"reward": scorer.name, "threshold": scorer.threshold}
+        about: dict[str, Any] = {"reward": scorer.name, "threshold": scorer.threshold, "seen": known}
         if isinstance(scorer, JudgeReward):
             about |= {"calibrated": scorer.cut is not None, "injections": scorer.injections.total()}
     result = about | measured
