@@ -63,6 +63,9 @@ def hh(answer: str, ask: str = ASK) -> str:
         # UltraFeedback, binarised
         {"prompt": ASK, "score_chosen": 8.5, "score_rejected": 4.0}
         | {"chosen": [user(ASK), assistant(PAIR.chosen)], "rejected": [user(ASK), assistant(PAIR.rejected)]},
+        # the same as it was published: messages are the prompt and what was chosen
+        {"prompt": ASK, "messages": [user(ASK), assistant(PAIR.chosen)]}
+        | {"chosen": [user(ASK), assistant(PAIR.chosen)], "rejected": [user(ASK), assistant(PAIR.rejected)]},
         # an implicit prompt, as messages and as hh's transcripts
         {"chosen": [user(ASK), assistant(PAIR.chosen)], "rejected": [user(ASK), assistant(PAIR.rejected)]},
         {"chosen": hh(PAIR.chosen), "rejected": hh(PAIR.rejected)},
@@ -102,6 +105,7 @@ def test_pairs(tmp_path: Path, row: dict[str, Any]) -> None:
         {"messages": [user(ASK), assistant(PAIR.chosen)]},
         {"messages": [{"role": "user", "content": [{"type": "text", "text": ASK}]}, assistant(PAIR.chosen)]},
         {"conversations": [human(ASK), gpt(PAIR.chosen)]},
+        {"messages": {"role": ["user", "assistant"], "content": [ASK, PAIR.chosen]}},
         {"instruction": ASK, "input": "", "output": PAIR.chosen, "system": "", "history": []},
         {"instruction": ASK, "input": None, "output": PAIR.chosen},
         {"prompt": hh("").rstrip(), "response": PAIR.chosen},
@@ -198,6 +202,11 @@ SYSTEM = {"role": "system", "content": "Answer in French."}
         ({"prompt": [user("a"), assistant("b"), user("c")]}, "more than one user turn"),
         ({"prompt": hh("b\n\nHuman: c\n\nAssistant:"), "response": "x"}, "more than one user turn"),
         ({"prompt": [user("a"), assistant("b")], "completion": "x"}, "a history"),
+        ({"conversations": [human("a"), gpt("b")], "chosen": gpt("x"), "rejected": gpt("y")}, "a history"),
+        (
+            {"prompt": "a", "messages": [user("a"), assistant("b"), user("c"), assistant("d")]},
+            "more than one user turn",
+        ),
         ({"instruction": "a", "output": "b", "history": [["c", "d"]]}, "a history"),
         ({"instruction": "a", "output": "b", "system": "Answer in French."}, "a system turn"),
         ({"messages": [SYSTEM, user("a"), assistant("b")]}, "a system turn"),
@@ -270,7 +279,7 @@ def test_queries_that_begin_in_their_own_way_are_let_be(tmp_path: Path, caplog: 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("bom", ["", "\ufeff"])
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("delimiter", [",", ";", "|", "\t"])
 def test_tables(tmp_path: Path, delimiter: str, bom: str, end: str) -> None:
     cells = [["query", "chosen", "rejected"], ['"a ""wish"", for; Ann\t"', f'"two{end}lines"', "y"], ["q", "x", ""]]
     text = end.join(delimiter.join(line) for line in cells) + end
@@ -293,10 +302,21 @@ def test_cells_are_what_their_column_needs(tmp_path: Path) -> None:
     ("name", "text", "message"),
     [
         ("data", "query,chosen,rejected\nq,x,y\nq,x\n", "data:3: 2 cells, the header has 3"),
-        ("data", 'query,chosen,rejected\n"two\nlines",x,y\n"q,x,y\n', "data:4: not a table: unexpected end"),
+        ("data", 'query,chosen,rejected\n"two\nlines",x,y\n"q,x,y\n', "data:4: not a whole table: unexpected end"),
+        (
+            "data",
+            "prompt,chosen,rejected\n[{'role': 'user'} {'role': 'x'}],x,y\n",
+            "data:2: .*prompt was a list of objects",
+        ),
+        (
+            "data",
+            "messages,chosen,rejected\nwords,x,y\n",
+            "data:2: messages must be a list of messages, found a string",
+        ),
         ("data", "query,chosen,chosen\nq,x,y\n", "data:1: two columns are called 'chosen'"),
         ("data", "Ask,Good,Bad\nq,x,y\n", "data:2: no 'chosen'.*'Ask', 'Good', 'Bad'"),
         ("data", "Ask\tGood one\nwhat, now\tx\n", "data:2: no 'chosen'"),
+        ("data", '"What they asked for","The better one","The other one"\n"q","x","y"\n', "data:2: no 'chosen'"),
         ("data.csv", "a wish, for Ann\n", "the data set is empty"),
         ("data.csv.gz", "a wish\nanother\n", "data.csv.gz:2: no 'chosen'"),
     ],
@@ -435,6 +455,13 @@ def test_a_folder_of_files(tmp_path: Path) -> None:
     assert [pair.query for pair in read_pairs(tmp_path)] == read
 
 
+def test_a_runs_folder_is_no_data_set(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "pairs.jsonl", [ROW])
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(DataError, match="is a folder of a run; name the file in it"):
+        read_pairs(tmp_path)
+
+
 def test_files_add_up(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_jsonl(tmp_path / name, [ROW | {"query": name}])
@@ -469,6 +496,12 @@ def test_other_encodings_are_named_with_the_fix(tmp_path: Path, text: str, codec
         text = text.removeprefix("query\n")
     (tmp_path / "data").write_bytes(text.encode(codec))
     with pytest.raises(DataError, match=f"data:.*not UTF-8.*it looks like {name}: iconv -f {name} -t UTF-8 data"):
+        read_queries(tmp_path / "data")
+
+
+def test_the_line_of_a_table_that_is_no_utf8_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(b"query,response\n" + b"q,r\n" * 1500 + "Grüße,r\n".encode("cp1252") + b"q,r\n" * 9)
+    with pytest.raises(DataError, match=r"data:1502: not UTF-8; .*WINDOWS-1252"):
         read_queries(tmp_path / "data")
 
 

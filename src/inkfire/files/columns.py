@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from inkfire.files.conversations import HISTORY, SYSTEM, Carries, Turns, Unfit, transcript, turns
+from inkfire.files.conversations import HISTORY, SYSTEM, TALKS, Carries, Turns, Unfit, transcript, turns
 from inkfire.files.jsonl import json_kind
 from inkfire.files.reading import Reading
 from inkfire.records import Label, Labelled, Preference
@@ -21,7 +21,6 @@ Row = dict[str, Any]
 Scored = list[tuple[str, float]]
 """Answers to one query, with their scores."""
 
-TALKS = ("conversations", "messages")
 TEXTS = ("response", "output", "completion")
 _ANSWERS = ("completions", "responses", "answers")
 _SCORES = ("score", "scores", "rating", "ratings", "overall_score", "overall_scores")
@@ -199,21 +198,19 @@ def _asked(row: Row) -> tuple[str, str]:
     if "instruction" in row:
         more = text_of(row, "input") if row.get("input") else ""
         return text_of(row, "instruction") + (f"\n{more}" if more else ""), ""
-    key = next((key for key in (*TALKS, "prompt") if key in row), None)
-    if key is None and "chosen" in row and not _plain(row["chosen"]):
-        key = "chosen"
-    if key is None:
+    told = [key for key in (*TALKS, "prompt") if key in row]
+    if "chosen" in row and not _plain(row["chosen"]):  # which may repeat the prompt, or say it alone
+        told.append("chosen")
+    if not told:
         raise Unfit(
             f"no query: one of query, instruction, conversations, messages or prompt is needed; the row has {keys(row)}"
             "; name it: --column query=THEIRS"
         )
-    said = _turns(row, key)
-    if said.query is None:
-        raise Unfit(f"{key} has 0 user turns; a query is exactly one")
-    system = said.system
-    if key == "prompt" and "chosen" in row and not _plain(row["chosen"]):  # which repeats the prompt, and may say more
-        system = system or _turns(row, "chosen").system
-    return said.query, system
+    said = [_turns(row, key) for key in told]
+    query = next((one.query for one in said if one.query is not None), None)
+    if query is None:
+        raise Unfit(f"{told[0]} has 0 user turns; a query is exactly one")
+    return query, next((one.system for one in said if one.system), "")
 
 
 def _own_system(row: Row) -> str:
@@ -221,8 +218,12 @@ def _own_system(row: Row) -> str:
 
 
 def _turns(row: Row, key: str) -> Turns:
+    """What a row's conversation says; an answer in it that another column answers once more is a history."""
     said = turns(row[key], key)
-    if key == "prompt" and said.response is not None and {"completion", "response", "chosen"} & row.keys():
+    again = {"completion", "response"} & row.keys()
+    if "chosen" in row and key != "chosen" and ("prompt" not in row or key == "prompt"):
+        again |= {"chosen"} if _plain(row["chosen"]) or turns(row["chosen"], "chosen").query is None else set()
+    if None not in (said.query, said.response) and again - {key}:
         raise Carries(HISTORY)
     return said
 

@@ -53,6 +53,8 @@ def _files(path: Path, split: str | None) -> list[Path]:
         return _saved(path / _chosen(path, split, [name for name in splits if isinstance(name, str)]))
     if (path / "state.json").is_file():
         return _saved(path)
+    if (path / "manifest.json").is_file():
+        raise DataError("is a folder of a run; name the file in it, say its pairs.jsonl", path=path)
     found = [
         file
         for file in sorted(path.rglob("*"))

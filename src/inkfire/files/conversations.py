@@ -13,6 +13,9 @@ from typing import Any
 
 from inkfire.files.jsonl import json_kind
 
+TALKS = ("conversations", "messages")
+"""Columns that are conversations, whichever these are."""
+
 MANY, SYSTEM, HISTORY = "more than one user turn", "a system turn", "a history"
 
 _ROLES = {
@@ -48,6 +51,8 @@ def turns(value: Any, key: str) -> Turns:
     """
     if isinstance(value, str):
         said = transcript(value)
+        if said is None and key in TALKS:
+            raise Unfit(f"{key} must be a list of messages, found a string")
         if said is None:
             return Turns(value, None)
     else:
@@ -77,8 +82,10 @@ def transcript(text: str) -> list[tuple[str, str]] | None:
 
 
 def _messages(value: Any, key: str) -> list[tuple[str, str]]:
-    """(role, content) of a list of messages in either spelling; a single message counts as a list of one."""
+    """(role, content) of messages in either spelling: a list, one message, or an object of columns (a ``Sequence``)."""
     messages = [value] if isinstance(value, dict) else value
+    if isinstance(value, dict) and value and all(isinstance(column, list) for column in value.values()):
+        messages = [dict(zip(value, cells, strict=False)) for cells in zip(*value.values(), strict=False)]
     if not isinstance(messages, list):
         raise Unfit(f"{key} must be a list of messages, found {json_kind(value)}")
     out = []

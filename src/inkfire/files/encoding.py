@@ -47,10 +47,16 @@ def open_data(path: str | Path) -> Iterator[IO[bytes]]:
         raise DataError(f"cannot be read: {error.strerror or error}", path=path) from None
 
 
-def not_utf8(path: str | Path, line: int, byte: int | None = None) -> DataError:
+def not_utf8(path: str | Path, line: int | None = None, byte: int | None = None) -> DataError:
     """The error for a file that is no UTF-8: what it seems to be, and the command that converts it."""
     with open_data(path) as file:
-        seems = looks_like(file.read(1 << 20))
+        raw = file.read(-1 if line is None else 1 << 20)
+    seems = looks_like(raw[: 1 << 20])
+    if line is None:
+        try:
+            raw.decode()
+        except UnicodeDecodeError as error:
+            line = raw.count(b"\n", 0, error.start) + 1
     at = "" if byte is None else f" at byte {byte} of the line"
     fix = f"it looks like {seems}: iconv -f {seems} -t UTF-8 {Path(path).name} > new, and give the new file"
     return DataError(f"not UTF-8{at}; save the file as UTF-8 ({fix})", path=path, line=line)

@@ -1,4 +1,4 @@
-r"""Tables in text: CSV with comma, semicolon or tab, told from plain text by their first lines.
+r"""Tables in text: CSV with comma, semicolon, tab or bar, told from plain text by their first lines.
 
 >>> delimiter_of("query;chosen;rejected\na, b;c;d\n", known={"query"})
 ';'
@@ -20,7 +20,7 @@ from typing import IO, Any
 from inkfire.errors import DataError
 from inkfire.files.encoding import not_utf8
 
-DELIMITERS = ("\t", ";", ",")
+DELIMITERS = ("\t", ";", "|", ",")
 _NAME = re.compile(r"\w[\w.\-]*(?: [\w.\-]+)?")  # what a column is called where nothing else is known of it
 
 _LISTS = (
@@ -47,7 +47,8 @@ def delimiter_of(head: str, *, known: Collection[str], sure: bool = False) -> st
             continue
         header = [cell.strip() for cell in records[0]]
         found = sum(cell in known for cell in header)
-        if found or sure or (len(header) > 1 and _even(records, delimiter)):
+        quoted = head.startswith('"') and f'"{delimiter}"' in head.partition("\n")[0]
+        if found or sure or (len(header) > 1 and _even(records, named=not quoted and delimiter != "\t")):
             best = max(best or (0, 0, ""), (found, len(header), delimiter))
     return best and best[2]
 
@@ -59,9 +60,15 @@ def _records(head: str, delimiter: str) -> list[list[str]]:
         return []
 
 
-def _even(records: list[list[str]], delimiter: str) -> bool:
-    names = all(_NAME.fullmatch(cell.strip()) for cell in records[0]) and not any(c[:1] == " " for c in records[0])
-    return len(records) > 1 and {len(cells) for cells in records} == {len(records[0])} and (names or delimiter == "\t")
+def _even(records: list[list[str]], *, named: bool) -> bool:
+    """Whether all lines have one number of cells, below what are names where these are asked for."""
+    if len(records) < 2 or {len(cells) for cells in records} != {len(records[0])}:
+        return False
+    return not named or all(_NAME.fullmatch(cell.rstrip()) for cell in records[0])
+
+
+class _Lossy(Exception):
+    """A cell from which what was saved cannot be read back."""
 
 
 def table_rows(file: IO[bytes], delimiter: str, path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -89,13 +96,15 @@ def table_rows(file: IO[bytes], delimiter: str, path: str | Path) -> Iterator[tu
                     path=path,
                     line=line,
                 )
-            yield line, {name: _value(name, cell) for name, cell in zip(header, cells, strict=True) if name}
+            try:
+                row = {name: _value(name, cell) for name, cell in zip(header, cells, strict=True) if name}
+            except _Lossy as problem:
+                raise DataError(str(problem), path=path, line=line) from None
+            yield line, row
     except csv.Error as error:
-        raise DataError(
-            f"not a table: {error}; a quote inside a quoted cell is doubled", path=path, line=start
-        ) from None
+        raise DataError(f"not a whole table: {error}", path=path, line=start) from None
     except UnicodeDecodeError:
-        raise not_utf8(path, start) from None
+        raise not_utf8(path) from None
     finally:
         lines.detach()
 
@@ -118,4 +127,6 @@ def _value(name: str, cell: str) -> Any:
             continue
         if isinstance(value, list):
             return value
+    if cell.startswith("[{"):
+        raise _Lossy(f"{name} was a list of objects that the table does not hold whole: save it as JSON Lines")
     return cell
