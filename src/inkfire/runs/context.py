@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
+import typing
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 
+from inkfire.files.reading import Data, Reading
 from inkfire.files.run import EVERYTHING, Redo, Run, locked
 from inkfire.judge.base import at_once
 from inkfire.llm import loop
@@ -225,12 +227,27 @@ def described(*parts: Any, **more: Any) -> dict[str, Any]:
     """What of inputs and settings goes into a manifest: their fields, but for the files, which go by their hash."""
     out: dict[str, Any] = {}
     for part in parts:
-        out |= {name: value for name, value in to_json(part).items() if not _has_path(getattr(part, name))}
+        for name, value in to_json(part).items():
+            given = getattr(part, name)
+            if isinstance(given, Reading):
+                out |= read_as(given)
+            elif not _has_path(given):
+                out[name] = None if given == () and name in _files_of(type(part)) else value
     return out | more
 
 
+def read_as(reading: Reading) -> dict[str, Any]:
+    """How data was read, for a manifest; nothing where it was read as it stands."""
+    return {"reading": said} if (said := reading.to_json()) else {}
+
+
+def _files_of(model: type) -> set[str]:
+    return {name for name, hint in typing.get_type_hints(model).items() if hint == Data}
+
+
 def named_files(*parts: Any) -> dict[str, Path]:
-    """Name → file of the fields that are paths; those of a list by number. A task of the user's own is one too."""
+    """Name → file of the fields that are paths; of a list the first has the field's name, the others a number too. A
+    task of the user's own is one too."""
     out: dict[str, Path] = {}
     for part in parts:
         for one in dataclasses.fields(part):
@@ -240,7 +257,8 @@ def named_files(*parts: Any) -> dict[str, Path]:
             elif isinstance(value, Path):
                 out[one.name] = value
             elif isinstance(value, tuple) and _has_path(value):
-                out |= {f"{one.name} {number}": path for number, path in enumerate(value, 1)}
+                names = [one.name, *(f"{one.name} {number}" for number in range(2, len(value) + 1))]
+                out |= dict(zip(names, value, strict=True))
     return out
 
 
