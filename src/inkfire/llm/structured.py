@@ -55,7 +55,7 @@ def parse(text: str, schema: JsonSchema) -> tuple[Any, str | None]:
     """The object in ``text`` that satisfies ``schema`` and None; or None and why there is none.
 
     Args:
-        text: a model's reply, thinking already stripped (``strip_thinking``).
+        text: a model's reply, thinking already stripped (``thinking.strip``).
         schema: the JSON Schema of an object.
     """
     parsed, why = _parse(well_formed(text).strip().lstrip("\ufeff"), schema)
@@ -80,13 +80,6 @@ def _parse(text: str, schema: JsonSchema) -> tuple[Any, str | None]:
     if not isinstance(whole, dict):
         return None, f"the reply is a JSON {_TYPES.get(type(whole), 'null')}, not an object"
     return _accept(whole, schema)
-
-
-def strip_thinking(text: str) -> str:
-    """What a reasoning model answered after its ``<think>…</think>``; nothing when it never stopped thinking."""
-    if "</think>" in text:
-        return text.rpartition("</think>")[2].strip()
-    return "" if text.lstrip().startswith("<think>") else text
 
 
 def well_formed(text: str) -> str:
