@@ -20,8 +20,8 @@ _log = logging.getLogger(__name__)
 FIRST = 20
 SHARE = 0.8
 _SETTINGS = (  # a reason → the setting that mends it
-    (r"no log-prob|cannot be told|together have probability", "Use --mode verdict"),
-    (r"--reply-tokens|thinks before", "Or name a model that does not think"),
+    (r"no log-prob|likelier cannot be told|together have probability|thinks before", "Use --mode verdict"),
+    (r"--reply-tokens", "Or name a model that does not think"),
     (r"thinking cannot be told", "Name a model that does not think, or switch it off with --extra-body"),
     (r"last with timeout", "Raise --timeout, or lower --concurrency"),
     (r"context.{0,20}(?:length|window|size)|prompt is too long", "Show fewer --examples, or name another model"),

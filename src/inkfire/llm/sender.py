@@ -113,6 +113,11 @@ class Sender:
         """The features that the endpoint was found not to have (``features``)."""
         return frozenset(self._capabilities.lacking)
 
+    @property
+    def thinks(self) -> bool:
+        """Whether a reply came with thinking, though it was asked for none."""
+        return self._capabilities.thinks
+
     async def _share(self, key: bytes, ask: Callable[[Shared[T]], Coroutine[Any, Any, T]]) -> T:
         """The outcome of ``ask``; while it is in flight others find it under ``key``."""
 
