@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import urllib.parse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inkfire.errors import InputError
@@ -83,9 +84,9 @@ def _culprit(error: Exception) -> str:
     """The variables that an error is about, as ``NAME=value``, without passwords."""
     given = {name: value for name, value in os.environ.items() if name.upper() in _ENVIRONMENT and value}
     files = {name: value for name, value in given.items() if name.upper().startswith("SSL_CERT")}
-    certificates = isinstance(error, OSError)
+    missing = {name: value for name, value in files.items() if not Path(value).exists()}
     odd = {n: v for n, v in given.items() if n not in files and not re.match(r"https?://[^/\s]+/?$", v)}
-    blamed = files if certificates and files else odd or given
+    blamed = (missing or files) if isinstance(error, OSError) and files else odd or given
     return (
         " and ".join(f"{name}={re.sub(r'//[^/@]*@', '//', value)}" for name, value in blamed.items())
         or "the environment"

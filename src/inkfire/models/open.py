@@ -138,6 +138,7 @@ def _remote(kind: type[C], name: str, ledger: Ledger | None, base_url: str | Non
 
 def _embedded(kind: type[C], name: str, ledger: Ledger | None, concurrency: int | None) -> C:
     """A client of the embedded engine, which it holds until it is closed."""
+    terms = Terms() if ledger is None else ledger.terms
     running = engine.acquire(store.pull(name), embedding=kind is EmbeddingClient)
     try:
         return kind(
@@ -148,6 +149,7 @@ def _embedded(kind: type[C], name: str, ledger: Ledger | None, concurrency: int 
             ledger=ledger,
             concurrency=concurrency or engine.slots(),
             price=FREE,
+            terms=Terms(terms.reply_tokens, timeout=terms.timeout),
             deadline=900.0,  # a busy laptop is slow, not broken
             on_close=running.release,
         )
