@@ -316,9 +316,16 @@ def test_texts_without_labels_have_verdicts_only(cli: Cli, judge: list[object], 
     assert result["calibrated"] is False
 
 
-@pytest.mark.parametrize("mode", ["verdict", "rubric", "debate"])
-def test_other_modes_report_what_they_could_not_score(cli: Cli, judge: list[object], mode: str) -> None:
-    code, result, _ = cli(*replace(judge, mode=mode))
+@pytest.mark.parametrize("mode", ["rubric", "debate"])
+def test_where_all_fails_the_reason_comes_first_and_the_exit_is_4(cli: Cli, judge: list[object], mode: str) -> None:
+    code, result, err = cli(*replace(judge, mode=mode))  # the stub rates nothing, and argues no case
+    assert code == 4
+    assert "is a required property" in result["error"]
+    assert "calls to stub failed" in err or "texts failed" in err
+
+
+def test_other_modes_report_what_they_could_not_score(cli: Cli, judge: list[object]) -> None:
+    code, result, _ = cli(*replace(judge, mode="verdict"))
     assert code == 0
     assert result["n"] == result["scored"] + result["unscored"] == 17
 

@@ -56,6 +56,12 @@ class Access:
     """Requests a minute, at most, to each remote model."""
     tpm: Annotated[int, Ge(1)] | None = None
     """Tokens a minute, at most, to each remote model."""
+    reply_tokens: Annotated[int, Ge(1)] | None = None
+    """Tokens of a reply, thinking included; by default what is asked for, and more where thinking takes that."""
+    extra_body: str | None = None
+    """Fields for every request to a remote model, as JSON: '{"top_k": 20}'."""
+    timeout: Annotated[float, Gt(0)] | None = None
+    """Seconds that a request may take; by default 120."""
 
     def at_once(self, model: str, mode: str) -> int:
         return self.concurrency or at_once(model, mode)
@@ -65,12 +71,14 @@ class Access:
         from inkfire.llm.ledger import Ledger
         from inkfire.llm.pace import Pace
         from inkfire.llm.prices import Budget
+        from inkfire.llm.terms import Terms, read_extra
 
         limited = self.budget is not None or self.budget_tokens is not None
         return Ledger(
             path,
             budget=Budget(money=self.budget, tokens=self.budget_tokens) if limited else None,
             pace=Pace(self.rpm, self.tpm),
+            terms=Terms(self.reply_tokens, read_extra(self.extra_body), self.timeout),
             retry_unscored=self.retry_unscored,
             run=run,
         )
@@ -171,7 +179,8 @@ class Context:
     def once(self, stage: str, work: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
         """The result of a stage: read back where it is done, else worked out and recorded.
 
-        Beside it stands what it took: ``calls``, ``cached`` and ``seconds``.
+        Beside it stands what it took: ``calls``, ``cached`` and ``seconds``; and what models were found ``lacking``
+        (a judge that answers at its own temperature is another judge).
         """
         done = self.run.done(stage)
         if done is not None and not self.access.retry_unscored:
@@ -181,7 +190,8 @@ class Context:
         seconds = time.monotonic() - started
         self.run.complete(stage, result, seconds=seconds)
         stats = self.ledger.stats()
-        return {**result, "calls": stats["calls"], "cached": stats["cached"], "seconds": round(seconds, 2)}
+        lacking = {"lacking": stats["lacking"]} if stats["lacking"] else {}
+        return {**result, "calls": stats["calls"], "cached": stats["cached"], "seconds": round(seconds, 2), **lacking}
 
     def below(self, name: str) -> Place:
         """The place of one of this run's stages."""
