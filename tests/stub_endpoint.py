@@ -34,7 +34,7 @@ from types import TracebackType
 from typing import Any, Self
 
 Body = dict[str, Any]
-Answer = str | tuple[int, Body] | tuple[int, Body, dict[str, str]]
+Answer = str | tuple[int, Body | bytes] | tuple[int, Body | bytes, dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,7 @@ class Stub:
         log_file: Path | None = None,
     ) -> None:
         self.reply = reply or default_reply
+        self.paths: list[str] = []
         self.latency = latency
         self.sigma = sigma
         self.queue = queue
@@ -173,7 +174,8 @@ class Stub:
     async def _answer(self, connection: _Connection, request: Request, path: str, headers: dict[str, str]) -> None:
         if self.api_key is not None and headers.get("authorization") != f"Bearer {self.api_key}":
             return self._send(connection, request, *_error(401, "Incorrect API key provided"))
-        if not path.endswith(("/chat/completions", "/embeddings")):
+        self.paths.append(path)
+        if not path.partition("?")[0].endswith(("/v1/chat/completions", "/v1/embeddings")):
             return self._send(connection, request, *_error(404, f"no such path: {path}"))
         for name in self.unsupported:
             if name in request.body:
@@ -198,7 +200,8 @@ class Stub:
         answer = self.reply(request.body)
         if isinstance(answer, tuple):
             status, body, *extra = answer
-            return self._send(connection, request, status, json.dumps(body).encode(), extra[0] if extra else {})
+            content = body if isinstance(body, bytes) else json.dumps(body).encode()
+            return self._send(connection, request, status, content, extra[0] if extra else {})
         return self._send(connection, request, 200, self._completion(request.body, answer), {})
 
     def _completion(self, body: Body, text: str) -> bytes:

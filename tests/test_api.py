@@ -81,7 +81,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     Path("queries.txt").write_text("a wish for Easter\na wish for a new job\n")
     write_jsonl(Path("labelled.jsonl"), map(to_json, task.labelled()))
     write_jsonl(Path("pairs.jsonl"), map(to_json, task.pairs()))
-    reward_model(RewardModelInputs(pairs=Path("pairs.jsonl")), RewardModelSettings(), Place(Path("runs/rm")))
+    reward_model(RewardModelInputs(pairs=(Path("pairs.jsonl"),)), RewardModelSettings(), Place(Path("runs/rm")))
     measured = {"auc": 0.8, "auc_ci": [0.7, 0.9], "scored": 100}
     JudgeSpec(task=task.name, model="gpt-5-mini", mode="verdict", measured=measured).save(Path("runs/judge"))
     stub = Stub()

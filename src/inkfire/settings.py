@@ -50,15 +50,18 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-def option(*names: str, env: str | None = None) -> Any:
+def option(*names: str, env: str | None = None, several: bool = False) -> Any:
     """How a field is called on the command line where its own name does not do (for ``Annotated``).
 
     Args:
         names: the option's names, as ``--base``.
         env: the environment variable that stands in for it.
+        several: whether it takes all values up to the next option; else it is repeated.
     """
     from cyclopts import Parameter
 
+    if several:
+        return Parameter(name=names or None, env_var=env, consume_multiple=True, allow_leading_hyphen=False)
     return Parameter(name=names or None, env_var=env)
 
 

@@ -82,6 +82,8 @@ def replace(command: list[object], **options: object) -> list[object]:
 def test_labelled_texts_are_judged_and_the_judge_measured(cli: Cli, judge: list[object], tmp_path: Path) -> None:
     code, result, err = cli(*judge)
     assert code == 0
+    assert "no texts are set apart to calibrate on: " in err
+    assert "10 are needed" in err
     assert "uncalibrated" in err
     assert {"n", "accuracy", "precision", "recall", "f1", "kappa", "auc", "length_auc", "calls"} <= result.keys()
     assert (result["n"], result["scored"], result["unscored"], result["calls"]) == (17, 16, 1, 17)
@@ -98,6 +100,35 @@ def test_labelled_texts_are_judged_and_the_judge_measured(cli: Cli, judge: list[
     assert (code, other["cached"]) == (0, 17)
     for name in ("verdicts.jsonl", "judge.json"):
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
+
+
+def test_one_labelled_file_is_split_by_query(
+    cli: Cli, judge: list[object], files: dict[str, Path], tmp_path: Path
+) -> None:
+    judge = replace(judge, data=files["labels"])
+    code, result, err = cli(*judge)
+    assert code == 0
+    assert "18 of the 61 labelled texts calibrate the judge, and the 43 of other queries measure it" in err
+    assert (result["n"], result["n_fit"], result["calibrated"], result["calls"]) == (43, 18, True, 61)
+    queries = [row["query"] for row in read_jsonl(tmp_path / "run" / "verdicts.jsonl")]
+    everyone = [row["query"] for row in read_jsonl(files["labels"])]
+    assert queries == [query for query in everyone if query in set(queries)]
+    assert cli(*judge)[1]["calls"] == 0
+
+    code, half, err = cli(*replace(judge, out=tmp_path / "half"), "--calibration-fraction", "0.5", "--examples", "2")
+    assert (code, half["n"], half["n_fit"]) == (0, 31, 30)
+    code, isotonic, _ = cli(*replace(judge, out=tmp_path / "isotonic"), "--calibration-method", "isotonic")
+    assert (code, isotonic["n"]) == (0, 43)
+    code, like, _ = cli(
+        "run", "--like", tmp_path / "half", "--out", tmp_path / "like", "--base-url", judge[8], "--json"
+    )
+    assert (code, like["n"]) == (0, 31)
+
+    none = [*replace(judge, out=tmp_path / "none"), "--calibration-fraction", "0"]
+    code, all_of_them, err = cli(*none)
+    assert (code, all_of_them["n"], all_of_them["calibrated"]) == (0, 61, False)
+    code, like, _ = cli("run", "--like", tmp_path / "none", "--out", tmp_path / "as", "--base-url", judge[8], "--json")
+    assert (code, like["n"]) == (0, 61)
 
 
 def test_it_calibrates_on_other_queries_only(
@@ -285,9 +316,16 @@ def test_texts_without_labels_have_verdicts_only(cli: Cli, judge: list[object], 
     assert result["calibrated"] is False
 
 
-@pytest.mark.parametrize("mode", ["verdict", "rubric", "debate"])
-def test_other_modes_report_what_they_could_not_score(cli: Cli, judge: list[object], mode: str) -> None:
-    code, result, _ = cli(*replace(judge, mode=mode))
+@pytest.mark.parametrize("mode", ["rubric", "debate"])
+def test_where_all_fails_the_reason_comes_first_and_the_exit_is_4(cli: Cli, judge: list[object], mode: str) -> None:
+    code, result, err = cli(*replace(judge, mode=mode))  # the stub rates nothing, and argues no case
+    assert code == 4
+    assert "is a required property" in result["error"]
+    assert "calls to stub failed" in err or "texts failed" in err
+
+
+def test_other_modes_report_what_they_could_not_score(cli: Cli, judge: list[object]) -> None:
+    code, result, _ = cli(*replace(judge, mode="verdict"))
     assert code == 0
     assert result["n"] == result["scored"] + result["unscored"] == 17
 

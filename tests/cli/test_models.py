@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from stub_endpoint import Body, Stub
 
 from inkfire.cli.app import run
+from inkfire.llm import loop
 
 
 def inkfire(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -54,3 +56,26 @@ def test_wrong_input_is_one_line_and_exit_2(arguments: tuple[str, ...], own: Pat
     assert said.out == ""
     assert said.err.startswith("Error: ")
     assert said.err.count("\n") == 1
+
+
+def test_check_says_what_an_endpoint_lacks(monkeypatch, capsys) -> None:
+    def reply(body: Body) -> object:
+        if body["messages"][0]["role"] == "system":
+            return 400, {"error": {"message": "System role not supported"}}
+        if "response_format" in body:
+            return '{"reason": "warm", "judge": 1}'
+        return 200, {"choices": [{"message": {"content": "Good", "reasoning_content": "hm"}}]}
+
+    stub = Stub(reply=reply)  # type: ignore[arg-type]
+    loop.run(stub.__aenter__())
+    try:
+        assert inkfire(monkeypatch, "check", "m", "--base-url", stub.url, "--json") == 0
+        found = json.loads(capsys.readouterr().out)
+        assert inkfire(monkeypatch, "check", "m", "--base-url", stub.url) == 0
+    finally:
+        loop.run(stub.__aexit__(None, None, None))
+    assert (found["log_probabilities"], found["schema"], found["verdict"], found["text"]) == (0, True, True, True)
+    assert (found["system_role"], found["thinks"], found["price"]) == (False, True, None)
+    assert found["lacking"] == ["system_role"]
+    assert "--mode verdict" in capsys.readouterr().out
+    assert len(stub.log) <= 12

@@ -46,6 +46,37 @@ def test_a_word_that_does_not_occur_has_at_most_the_smallest_mass_listed() -> No
     assert read_answer(tokens(嗯=0.9), "好", "差") is None
 
 
+@pytest.mark.parametrize(
+    ("alternatives", "odds"),
+    [
+        ([("Good", -0.2)], math.log(math.exp(-0.2) / -math.expm1(-0.2))),  # only the token that was written
+        ([("Bad", -0.2)], -math.log(math.exp(-0.2) / -math.expm1(-0.2))),
+        ([("Good", -0.9)], None),  # the other word may have more
+        ([("Bad", -0.9)], None),
+        ([("Good", -1.0), ("Bad", -1.0)], None),
+        ([("Bad", 0.0), ("Good", -9999.0)], -25.0),
+        ([("Good", 0.0), ("Bad", -3.4e38)], 25.0),
+        ([("Bad", 0.0)], -25.0),
+        ([("ĠGood", -0.2), ("ĠBad", -1.8)], 1.6),
+        ([("▁Bad", -0.2), ("▁Good", -1.8)], -1.6),
+    ],
+)
+def test_what_is_not_shown_is_bounded_and_a_tie_is_no_verdict(
+    alternatives: list[tuple[str, float]], odds: float | None
+) -> None:
+    answer = read_answer([TokenLogprob(token, value) for token, value in alternatives], "Good", "Bad")
+    assert answer is not None
+    assert answer.told is (odds is not None)
+    if answer.told:
+        assert answer.log_odds == pytest.approx(odds)
+
+
+def test_raw_pieces_of_chinese_words_are_read() -> None:
+    answer = read_answer([TokenLogprob("å·®", -0.1), TokenLogprob("å¥½", -3.1)], "好", "差")
+    assert answer is not None
+    assert answer.log_odds == pytest.approx(-3.0)
+
+
 async def test_it_reads_the_probability_of_good(task: Task, word: Word) -> None:
     verdict = await LogprobJudge(task, ScriptedLLM([word(-1.0)])).judge("q", "r")
     assert verdict.label == 0
@@ -59,6 +90,8 @@ async def test_it_reads_the_probability_of_good(task: Task, word: Word) -> None:
         (Reply("Good"), "no log-probabilities"),
         (Reply("Well", logprobs=(tuple(tokens(Well=0.9, Good=0.05)),)), "probability 0.0"),
         (Reply("Well", logprobs=(tuple(tokens(Well=0.9)),)), "probability 0.00"),
+        (Reply("G", logprobs=((TokenLogprob("Good", -0.9),),)), "cannot be told"),
+        (Reply("<", logprobs=((TokenLogprob("<think>", -0.0),),)), "thinks before"),
         (ModelCallError("timed out"), "timed out"),
     ],
 )

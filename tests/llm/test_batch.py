@@ -90,7 +90,7 @@ async def test_requests_are_written_and_answers_taken_in(ledger: Ledger, tmp_pat
     assert {(row["method"], row["url"]) for row in rows} == {("POST", "/v1/chat/completions")}
     assert len({row["custom_id"] for row in rows}) == 2
     assert rows[0]["body"].keys() == {
-        "model", "messages", "response_format", "max_completion_tokens", "temperature", "top_p", "seed", "logprobs",
+        "model", "messages", "response_format", "max_completion_tokens", "temperature", "seed", "logprobs",
         "top_logprobs",
     }  # fmt: skip
     assert ledger.stats()["calls"] == 0

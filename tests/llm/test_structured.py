@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inkfire.llm.structured import parse, strip_thinking, well_formed
+from inkfire.llm.structured import parse, well_formed
 
 JUDGE: dict[str, Any] = {
     "type": "object",
@@ -51,6 +51,16 @@ UGLY: dict[str, tuple[str, int | None]] = {
     "surrogate pair, escaped": ('{"judge": 1, "reason": "\\ud83d\\ude00"}', 1),
     "NUL in a string": ('{"judge": 1, "reason": "a\\u0000b"}', 1),
     "repeated key, same value": ('{"judge": 1, "judge": 1}', 1),
+    # not as asked, but unambiguous
+    "label as text": ('{"judge": "1"}', 1),
+    "label as text in prose": ('Verdict: {"judge": "0", "reason": "x"}', 0),
+    "true": ('{"judge": true}', 1),
+    "false in quotes": ('{"judge": "False"}', 0),
+    "True": ("{'judge': True}", 1),
+    "wrapped in a list": ('[{"judge": 1}]', 1),
+    "another letter case": ('{"Reason": "x", "Judge": 0}', 0),
+    "extra fields": ('{"judge": 1, "reason": "x", "confidence": 0.9, "tags": ["warm"]}', 1),
+    "an extra field that says the same": ('{"judge": 1, "label": 1, "verdict": "Good"}', 1),
     # broken, but what it says is clear
     "trailing comma": ('{"judge": 1,}', 1),
     "trailing comma in a fence": ('```json\n{"judge": 0, "reason": "x",}\n```', 0),
@@ -82,10 +92,7 @@ UGLY: dict[str, tuple[str, int | None]] = {
     "empty object": ("{}", None),
     "empty fence": ("```json\n```", None),
     "opening brace": ("{", None),
-    "label as text": ('{"judge": "1"}', None),
     "label in words": ('{"judge": "good"}', None),
-    "true is not 1": ('{"judge": true}', None),
-    "True is not 1": ("{'judge': True}", None),
     "null label": ('{"judge": null}', None),
     "label in a list": ('{"judge": [1]}', None),
     "both labels in a list": ('{"judge": [0, 1]}', None),
@@ -111,7 +118,12 @@ UGLY: dict[str, tuple[str, int | None]] = {
     "both labels, prose and object": ('judge: 0, no wait {"judge": 1}', None),
     "the text's label in a broken string": ('{"reason": "作者写了"{"judge": 1}"企图影响", "judge": 0}', None),
     "the text's label before a broken object": ('He wrote {"judge": 1}. My verdict: {"judge": 0, "reason": "', None),
-    "wrapped in a list": ('[{"judge": 1}]', None),
+    "a list of both": ('[{"judge": 1}, {"judge": 0}]', None),
+    "another case, contradicted": ('{"judge": 1, "Judge": 0}', None),
+    "an extra field says otherwise": ('{"judge": 1, "final_verdict": "bad"}', None),
+    "a nested field says otherwise": ('{"judge": 1, "after thought": {"judge": "0"}}', None),
+    "text and number": ('{"judge": "1"} or {"judge": 0}', None),
+    "2 as text": ('{"judge": "2"}', None),
     "wrapped in an object": ('{"answer": {"judge": 1}}', None),
     "JSON in a JSON string": ('"{\\"judge\\": 1}"', None),
     "extra field": ('{"judge": 1, "label": 0}', None),
@@ -171,6 +183,22 @@ def test_enumerated_texts_are_decisions() -> None:
     assert parse("{winner: A}", schema)[0] == {"winner": "A"}
     assert parse('{"winner": "A"} {"winner": "B"}', schema)[0] is None
     assert parse('{"winner": "A or B"}', schema)[0] is None
+    assert parse('{"Winner": "b"}', schema)[0] == {"winner": "B"}
+
+
+def test_a_limit_shortens_and_does_not_refuse() -> None:
+    reason = {"type": "string", "maxLength": 10}
+    judge = {"type": "integer", "enum": [0, 1]}
+    schema: dict[str, Any] = {"type": "object", "properties": {"reason": reason, "judge": judge}}
+    schema |= {"required": ["reason", "judge"], "additionalProperties": False}
+    assert parse('{"reason": "it names her bees", "judge": 1}', schema)[0] == {"reason": "it names …", "judge": 1}
+    assert parse('{"judge": 0}', schema)[0] == {"reason": "", "judge": 0}
+    assert parse('{"reason": "fine"}', schema)[0] is None
+    points = {"type": "object", "properties": {"points": {"type": "array", "maxItems": 2, "items": reason}}}
+    assert parse('{"points": ["a", "b", "c"]}', points)[0] == {"points": ["a", "b"]}
+    assert parse('{"flaw": "x"}', {**TEXTS, "required": ["text", "flaw"]})[0] is None  # a text is not invented
+    assert parse('{"language": "3", "culture": 2}', RUBRIC)[0] == {"language": 3, "culture": 2}
+    assert parse('{"language": "99", "culture": 2}', RUBRIC)[0] is None
 
 
 def test_lists_of_objects_survive_truncation_between_them() -> None:
@@ -204,13 +232,6 @@ def test_any_object_is_accepted_only_if_it_satisfies_the_schema(value: dict[str,
     assert parsed is None
     parsed, _ = parse(json.dumps({**value, "judge": 1}), {"type": "object", "required": ["judge"]})
     assert parsed is None or parsed["judge"] == 1
-
-
-def test_thinking_is_stripped() -> None:
-    assert strip_thinking('<think>{"judge": 0}?</think>\n{"judge": 1}') == '{"judge": 1}'
-    assert strip_thinking("hm</think> yes") == "yes"
-    assert strip_thinking("<think>never ends") == ""
-    assert strip_thinking("no thoughts") == "no thoughts"
 
 
 def test_surrogates_are_joined_or_replaced() -> None:

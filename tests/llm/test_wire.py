@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inkfire.errors import EndpointDown
 from inkfire.llm.base import Message, Sampling
 from inkfire.llm.entry import Entry
-from inkfire.llm.retry import Fault
+from inkfire.llm.retry import Fault, Rejected
 from inkfire.llm.wire import Question, attempt_key, features, read_completion, read_reply, request_body
 
 CLOSED = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
@@ -31,7 +32,7 @@ def test_a_plain_request() -> None:
         "messages": [{"role": "user", "content": "hi {x} <y>"}],
         "max_tokens": 9,
         "temperature": 0.0,
-        "top_p": 1.0,
+        "stream": False,
         "chat_template_kwargs": {"enable_thinking": False},
     }
     assert "max_completion_tokens" in body(question, {"max_tokens"})
@@ -88,7 +89,7 @@ def test_a_response() -> None:
         b'{"choices": [{"mess',
         b"<html>502 Bad Gateway</html>",
         b"\xff\xfe\x00",
-        b'{"error": {"message": "overloaded"}}',
+        b'{"error": {"message": "something odd"}}',
     ],
 )
 def test_what_is_no_completion_is_a_fault(raw: bytes) -> None:
@@ -230,5 +231,71 @@ def test_logprobs_without_alternatives_are_those_of_the_token() -> None:
 
 
 def test_a_missing_content_is_an_empty_text() -> None:
-    raw = json.dumps({"choices": [{"message": {"content": None, "reasoning_content": "hm"}}]}).encode()
+    raw = json.dumps({"choices": [{"message": {"content": None}}]}).encode()
     assert read_completion(raw, prompt_tokens=1).text == ""
+
+
+def test_an_error_with_status_200_means_what_its_code_says() -> None:
+    for error, kind in (
+        ({"message": "Provider returned error", "code": 429}, "429"),
+        ({"message": "overloaded"}, "429"),
+        ({"message": "x", "code": "503"}, "503"),
+        ({"message": "x", "type": "server_error"}, "500"),
+    ):
+        with pytest.raises(Fault) as fault:
+            read_completion(json.dumps({"choices": None, "error": error}).encode(), prompt_tokens=1)
+        assert fault.value.kind == kind
+    with pytest.raises(Rejected, match="too much"):
+        read_completion(b'{"error": {"message": "too much", "code": 400}}', prompt_tokens=1)
+    with pytest.raises(EndpointDown, match="OPENAI_API_KEY"):
+        read_completion(b'{"error": {"message": "no", "code": "invalid_api_key"}}', prompt_tokens=1)
+    with pytest.raises(EndpointDown, match="Unexpected endpoint"):
+        read_completion(b'{"error": "Unexpected endpoint or method."}', prompt_tokens=1)
+
+
+def test_parts_and_events_are_joined() -> None:
+    parts = [
+        {"type": "thinking", "thinking": [{"type": "text", "text": "Short?"}]},
+        {"type": "text", "text": "Dear "},
+        {"type": "text", "text": "aunt"},
+    ]
+    raw = json.dumps({"choices": [{"message": {"content": parts}}]}).encode()
+    assert read_completion(raw, prompt_tokens=1).text == "Dear aunt"
+    chunks = [{"choices": [{"delta": {"content": piece}}]} for piece in ("Dear ", "aunt")]
+    chunks.append({"choices": [{"delta": {}, "finish_reason": "length"}], "usage": {"prompt_tokens": 3}})
+    stream = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+    read = read_completion(stream.encode(), prompt_tokens=1)
+    assert (read.text, read.finish_reason, read.usage.prompt_tokens) == ("Dear aunt", "length", 3)
+
+
+@pytest.mark.parametrize(
+    ("logprobs", "kept"),
+    [
+        (position(None, "Good", [{"token": "Good", "logprob": -0.2}, {"token": "Bad", "logprob": -2}]), "Good"),
+        (position(None, "Good", [{"token": "Bad", "logprob": -0.2}]), "Good"),
+        (position(-3.4028234663852886e38, "Good", [{"token": "Bad", "logprob": -0.2}]), "Good"),
+        ({"tokens": ["Good"], "token_logprobs": [-0.2], "top_logprobs": [{"Good": -0.2, "Bad": -2}]}, "Good"),
+        (position(-0.2, "ĠGood", [{"token": "ĠBad", "logprob": -2}]), " Good"),
+        (position(-0.2, "å¥½"), "好"),
+    ],
+)
+def test_odd_logprobs_that_can_be_read(logprobs: Any, kept: str) -> None:
+    read = read_completion(completion(logprobs=logprobs), prompt_tokens=1)
+    entry = Entry(b"", "", "", 0.0, 0, "a", "stop", None, 1, 1, 0, False, None, 0.1, read.logprobs)
+    assert read_reply(entry, Question([], None, Sampling(top_logprobs=1))).logprobs[0][0].token == kept
+
+
+def test_a_text_that_outgrew_its_length_in_the_room_of_thinking_is_cut_off() -> None:
+    question = Question([{"role": "user", "content": "hi"}], None, Sampling(max_tokens=20))
+    for text, taken, reason in (("short", 900, "stop"), ("long " * 40, 900, "length"), ("long " * 40, 20, "stop")):
+        entry = Entry(b"", "", "", 0.0, 0, text, "stop", None, 1, taken, 0, False, None, 0.1, None)
+        assert read_reply(entry, question).finish_reason == reason
+
+
+def test_thinking_takes_no_part_in_the_labels_log_probabilities() -> None:
+    tokens = ["<think>", "1", "</think>", '{"a": "', "0", '"}']
+    positions = {"content": [{"token": token, "logprob": -0.1, "top_logprobs": []} for token in tokens]}
+    read = read_completion(completion(logprobs=positions, message={"content": "".join(tokens)}), prompt_tokens=1)
+    entry = Entry(b"", "", "", 0.0, 0, read.text, "stop", None, 1, 1, 0, False, None, 0.1, read.logprobs)
+    reply = read_reply(entry, Question([{"role": "user", "content": "hi"}], CLOSED, Sampling(top_logprobs=5)))
+    assert [position[0].token for position in reply.logprobs] == tokens[3:]

@@ -11,7 +11,7 @@ import pytest
 from scripted_judge import RULE, Counted, Model
 
 from inkfire.errors import InputError
-from inkfire.files.jsonl import write_jsonl
+from inkfire.files.jsonl import sha256_file, write_json, write_jsonl
 from inkfire.judge.calibration import Calibration
 from inkfire.judge.principles import Principles
 from inkfire.judge.spec import JudgeSpec
@@ -71,7 +71,7 @@ def compared(tiny_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     def compared(policies: dict[str, str], signals: dict[str, str | None]) -> dict[str, Any]:
         inputs = EvaluateInputs(
             task=str(tiny_task),
-            prompts=tmp_path / "q.jsonl",
+            prompts=(tmp_path / "q.jsonl",),
             model="m",
             policies=tuple(f"{name}={at}" for name, at in policies.items()),
             signals=tuple(kind if at is None else f"{kind}={at}" for kind, at in signals.items()),
@@ -137,3 +137,16 @@ def test_an_error_closes_what_is_open(
     with pytest.raises(InputError, match="no threshold"):
         compared(policies={"rl": policy("rl", "share:!", ())}, signals={"judge": str(uncalibrated)})
     assert llm.closes == 1
+
+
+@pytest.mark.usefixtures("llm")
+def test_queries_that_a_policy_was_trained_on_are_said(
+    policy: Callable[..., str], compared: Callable[..., dict[str, Any]], tmp_path: Path, capsys: Any
+) -> None:
+    rl = policy("rl", "share:!", ())
+    known = {"prompts": {"path": "train.jsonl", "sha256": sha256_file(tmp_path / "q.jsonl")}}
+    manifest = {"format": 2, "command": "train grpo", "settings": {}, "seed": 0, "inputs": known}
+    write_json(Path(rl) / "manifest.json", manifest)
+    result = compared({"base": policy("base", "", ()), "mine": rl}, {"length": None})
+    assert result["seen"] == [{"file": "q.jsonl", "by": "mine", "run": "rl", "as": "prompts"}]
+    assert "q.jsonl is part of what mine was trained on (prompts of rl)" in capsys.readouterr().err

@@ -23,7 +23,7 @@ def judge(tiny_task: Path, tmp_path: Path) -> str:
 def test_a_judges_model_is_closed(judge: str, tiny_task: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     llm = Counted(Model(RULE))
     monkeypatch.setattr("inkfire.models.open.open_model", lambda *_, **__: llm)
-    assert score(ScoreInputs(reward=judge, data=tiny_task / "labelled.jsonl"), None)["scored"] == 16
+    assert score(ScoreInputs(reward=judge, data=(tiny_task / "labelled.jsonl",)), None)["scored"] == 16
     assert llm.closes == 1
     assert len(rank(judge, "a wish", ["one", "two"])) == 2
     assert llm.closes == 2
@@ -33,5 +33,5 @@ def test_also_after_an_error(judge: str, tiny_task: Path, monkeypatch: pytest.Mo
     llm = Counted([EndpointDown("gone")] * 32)
     monkeypatch.setattr("inkfire.models.open.open_model", lambda *_, **__: llm)
     with pytest.raises(EndpointDown):
-        score(ScoreInputs(reward=judge, data=tiny_task / "labelled.jsonl"), None)
+        score(ScoreInputs(reward=judge, data=(tiny_task / "labelled.jsonl",)), None)
     assert llm.closes == 1

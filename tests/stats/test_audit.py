@@ -130,6 +130,24 @@ def test_a_text_with_both_labels_is_a_contradiction() -> None:
     assert audit(pairs=[Preference("a", "x", "y"), Preference("a", "y", "x")])["contradictions"] == 2
 
 
+def test_empty_and_blank_texts_are_counted() -> None:
+    texts = ["", " \n\u3000", "\u200b\ufeff", "x", "0"]
+    found = audit(labelled=[Labelled(f"q{i}", text, 1 if i < 2 else 0) for i, text in enumerate(texts)])
+    assert (found["blank"], found["blank_good"]) == (3, 2)
+    assert say(found, "blank") == "3 of 5 texts are empty or blank, 2 of them labelled good."
+    assert audit(pairs=LONGER)["blank"] == 0
+
+
+def test_repeats_across_files_are_counted() -> None:
+    one = [("a", ("x", "y")), ("a", ("x", "y")), ("b", ("z",))]
+    other = [(" a", ("y ",)), ("b", ("x",)), ("c", ())]
+    found = audit(pairs=LONGER, files=[one, other, [("b", ("x",)), ("b", ("z",))]])
+    assert found["repeats_across"] == 3
+    assert say(found, "more than one") == "3 rows stand with their text in more than one of the audited files."
+    assert audit(pairs=LONGER, files=[one, [("c", ("x",))]])["repeats_across"] == 0
+    assert audit(pairs=LONGER)["repeats_across"] is None
+
+
 def test_mixed_languages_are_counted_by_label() -> None:
     clean = [Labelled(f"q{i}", f"愿你在第{i}个春天里慢慢走，风会把好消息带来", 1) for i in range(30)]
     mixed = [Labelled(f"q{i}", f"愿你的第{i}个 awakening 充满 sunshine 和好消息", 0) for i in range(30)]

@@ -31,7 +31,7 @@ COMMANDS = {
     "demo": ("run:demo", "Run the whole pipeline, small, on models embedded in the process."),
     "run": ("run:run", "Run all stages of a recipe: data, SFT, strategies A and B, GRPO, comparison."),
     "recipes": ("recipes:app", "Whole experiments as data: list, look at, begin your own."),
-    "models": ("models:app", "Weights of the embedded models: list, download, locate."),
+    "models": ("models:app", "Models: list, download, locate weights; check an endpoint."),
     "tasks": ("tasks:app", "What to write: list, look at, begin your own, check it."),
     "data": ("data:app", "Public data sets that belong to a task."),
     "audit": ("audit:audit", "Find shortcuts, leaks and repeats in data."),

@@ -41,7 +41,7 @@ def exact(hint: Any, tokens: Sequence[Token]) -> Any:
 
 def shown_default(value: Any) -> str | None:
     """A default as the help shows it; a switch that is off and a list that is empty go without saying."""
-    return None if value is None or value is False or value == () else str(value)
+    return None if value is None or value is False or value in ((), "") else str(value)
 
 
 def say(text: str = "") -> None:

@@ -1,16 +1,18 @@
-"""``inkfire models``: the weights inkfire knows by name, and where they are on this machine."""
+"""``inkfire models``: the weights inkfire knows by name, where they are, and what an endpoint lacks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from inkfire.cli.common import Json, emit, say
+from inkfire.cli.common import Json, Out, emit, flat, say
 from inkfire.models import store
+from inkfire.runs.context import Access
 
-app = App(name="models", help="Weights of the embedded models: list, download, locate.")
+app = App(name="models", help="Models: list, download, locate weights; check an endpoint.")
 
 Name = Annotated[str, Parameter(help="A name of `inkfire models list`, a .gguf, or org/repo/file.gguf of the hub.")]
 
@@ -40,6 +42,50 @@ def path(name: Name, /, *, json: Json = False) -> None:
     Example: inkfire models path qwen2.5-coder-1.5b
     """
     emit(store.describe(name, store.path(name)), as_json=json, show=lambda row: say(row["path"]))
+
+
+@app.command
+def check(
+    name: Annotated[str, Parameter(help="A model of --base-url, or local/NAME.")],
+    /,
+    *,
+    access: Annotated[Access, flat] = Access(),
+    out: Out = Path("runs/any"),
+    json: Json = False,
+) -> None:
+    """Ask a model three short questions and say what it lacks, before anything is paid.
+
+    Prices are those beside the folder of --out.
+
+    Example: inkfire models check gpt-5-mini --base-url https://api.openai.com/v1
+    """
+    import dataclasses
+    import tempfile
+
+    from inkfire.llm import loop
+    from inkfire.llm.prices import read_prices
+    from inkfire.models.check import check as ask
+    from inkfire.models.open import open_model
+
+    prices = out.resolve().parent / ".inkfire" / "prices.toml"
+    unlimited = dataclasses.replace(access, budget=None)
+    with tempfile.TemporaryDirectory() as folder, unlimited.ledger(Path(folder) / "ledger.sqlite", "check") as ledger:
+        llm = open_model(name, ledger=ledger, base_url=access.base_url)
+        if prices.is_file():
+            llm.price = read_prices(prices).get(llm.model, llm.price)
+        try:
+            found = loop.run(ask(llm))
+        finally:
+            loop.run(llm.close())
+    emit(found, as_json=json, show=_found)
+
+
+def _found(found: Mapping[str, Any]) -> None:
+    for key in ("log_probabilities", "schema", "verdict", "text", "system_role", "temperature", "thinks", "price"):
+        said = found[key]
+        say(f"{key.replace('_', ' '):18} {'yes' if said is True else said or 'no'}")
+    for line in (*found["failed"], *found["advice"]):
+        say(f"- {line}")
 
 
 def _table(result: Mapping[str, Any]) -> None:

@@ -1,15 +1,17 @@
 """Every supported data format, recognised by content, read into records; errors carry file and line.
 
-A file is JSON Lines, a JSON array, Parquet or plain text (one query a line). A row is one of
+Which file holds which rows is told in containers.py, what a row's columns say in columns.py. A row is one of
 
     {query} · {query, response} · {query, response, label} · {query, chosen, rejected} · {query, response, clicks}
     alpaca       {instruction, input, output}
-    sharegpt     {conversations: [{from, value}], chosen: {from, value}, rejected: {from, value}}
-    TRL          {prompt: [{role, content}], chosen: [{role, content}], rejected: [{role, content}]}
+    sharegpt     {conversations: [{from, value}]}, with {chosen: {from, value}, rejected: {from, value}} a pair
+    chat         {messages: [{role, content}]} · {prompt, completion} · with a boolean label: KTO
+    pairs        {prompt, chosen, rejected}, of texts or messages, which may hold the prompt (hh, UltraFeedback)
+    ratings      {query, response, score} · {query, completions: [{response, score}]} · {query, response_1, score_1, …}
     verl         {prompt: [{role, content}], …}
 
-Each reader takes what its purpose needs from any row that has it; other keys are ignored. For a JSON array or
-Parquet the "line" of an error is the number of the row, from 1.
+Each reader takes what its purpose needs from any row that has it; other keys are ignored, but for those that say more
+than one query and one answer. For a JSON array or Parquet the "line" of an error is the number of the row, from 1.
 
 >>> [pair.chosen for pair in read_pairs("pairs.jsonl")]                                          # doctest: +SKIP
 ['愿您的生意如春风拂面……']
@@ -17,71 +19,137 @@ Parquet the "line" of an error is the number of the row, from 1.
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import json
+import logging
+import shlex
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from inkfire.errors import DataError
-from inkfire.files.jsonl import json_kind, numbered_lines, open_input, parse_json
-from inkfire.records import Candidate, Example, Label, Labelled, Preference, Query
+from inkfire.files.columns import Columns, Row, Scored, clicks, ranked, response, tags, text_of
+from inkfire.files.containers import rows as rows_of
+from inkfire.files.conversations import SYSTEM, Carries, Unfit
+from inkfire.files.jsonl import json_kind
+from inkfire.files.prefix import SHARE, shared_prefix
+from inkfire.files.reading import AS_IT_STANDS, COLUMNS, Reading
+from inkfire.records import Candidate, Example, Labelled, Preference, Query
 
 T = TypeVar("T")
-Row = dict[str, Any]
+Files = str | Path | Sequence[str | Path]
+"""A file or a data set's folder, or several whose rows follow each other."""
 
-_ROLES = {"human": "user", "gpt": "assistant"}  # sharegpt's names
+_log = logging.getLogger(__name__)
+_ENOUGH = 2000  # distinct queries show what all begin with
 
 
-def read_queries(path: str | Path) -> list[Query]:
+def read_queries(path: Files, reading: Reading = AS_IT_STANDS) -> list[Query]:
     """The queries of any format that has them, in file order, repeats included."""
-    return list(iter_queries(path))
+    return list(iter_queries(path, reading))
 
 
-def iter_queries(path: str | Path) -> Iterator[Query]:
+def iter_queries(path: Files, reading: Reading = AS_IT_STANDS) -> Iterator[Query]:
     """Like :func:`read_queries`, one at a time: memory stays flat except for a JSON array."""
-    return _convert(path, lambda row: [Query.of(_query(row), _tags(row))], plain_text=True)
+    columns = Columns(reading)
+    return _convert(path, columns, lambda row: [Query.of(columns.query(row), tags(row))], plain_text=True)
 
 
-def read_texts(path: str | Path) -> list[Candidate]:
-    """Responses with their queries; labels are ignored."""
-    return list(iter_texts(path))
+def read_texts(path: Files, reading: Reading = AS_IT_STANDS) -> list[Candidate]:
+    """Responses with their queries; labels and scores are ignored."""
+    return list(iter_texts(path, reading))
 
 
-def iter_texts(path: str | Path) -> Iterator[Candidate]:
+def iter_texts(path: Files, reading: Reading = AS_IT_STANDS) -> Iterator[Candidate]:
     """Like :func:`read_texts`, one at a time."""
-    return _convert(path, lambda row: [Candidate(_query(row), _response(row), _text(row, "source", ""))])
+    columns = Columns(reading)
+
+    def records(row: Row) -> list[Candidate]:
+        query, source = columns.query(row), text_of(row, "source", "")
+        return [Candidate(query, text, source) for text in columns.texts(row)]
+
+    return _convert(path, columns, records)
 
 
-def read_labelled(path: str | Path) -> list[Labelled]:
+def read_labelled(path: Files, reading: Reading = AS_IT_STANDS) -> list[Labelled]:
     """Labelled texts. A preference pair gives two: its chosen text labelled 1, then the rejected one labelled 0."""
-    return list(_convert(path, _labelled))
+    columns = Columns(reading)
+    return list(_convert(path, columns, columns.labelled))
 
 
-def read_texts_or_labelled(path: str | Path) -> list[Candidate] | list[Labelled]:
-    """Labelled texts where the first row has a label (or is a pair); then every row must. Else texts alone."""
-    first: Row = next(_convert(path, lambda row: [row]))
-    return read_labelled(path) if {"label", "chosen"} & first.keys() else read_texts(path)
+def read_texts_or_labelled(path: Files, reading: Reading = AS_IT_STANDS) -> list[Candidate] | list[Labelled]:
+    """Labelled texts where the first row has a label (or is a pair); then every row must. Else texts alone.
+
+    Raises:
+        DataError: also where of several files some begin with a label and some do not.
+    """
+    columns = Columns(reading)
+    labelled = {one: bool({"label", "chosen"} & _first(one, columns).keys()) for one in _each(path)}
+    if len(set(labelled.values())) > 1:
+        some, others = (next(one for one, has in labelled.items() if has == wanted) for wanted in (True, False))
+        raise DataError(f"has no labels, and {some} has; give one kind of them", path=others)
+    return read_labelled(path, reading) if all(labelled.values()) else read_texts(path, reading)
 
 
-def read_pairs(path: str | Path) -> list[Preference]:
-    """Preference pairs: bare, sharegpt or TRL conversational."""
-    return list(iter_pairs(path))
+def read_pairs(path: Files, reading: Reading = AS_IT_STANDS) -> list[Preference]:
+    """Preference pairs; of answers that are rated, every two of one query whose scores differ."""
+    return list(iter_pairs(path, reading))
 
 
-def iter_pairs(path: str | Path) -> Iterator[Preference]:
-    """Like :func:`read_pairs`, one at a time."""
-    return _convert(path, lambda row: [_pair(row)])
+def iter_pairs(path: Files, reading: Reading = AS_IT_STANDS) -> Iterator[Preference]:
+    """Like :func:`read_pairs`, one at a time; rows of one rated answer each become pairs at the end.
+
+    Raises:
+        DataError: also where no two answers to one query have different scores.
+    """
+    columns = Columns(reading)
+    rated: dict[str, Scored] = {}
+    found = 0
+
+    def records(row: Row) -> list[Preference]:
+        if not {"chosen", "rejected"} & row.keys():
+            if (answers := columns.answers(row)) is not None:
+                return ranked(columns.query(row), answers)
+            if (one := columns.rated(row)) is not None:
+                rated.setdefault(columns.query(row), []).append(one)
+                return []
+        return [columns.pair(row)]
+
+    for pair in _convert(path, columns, records):
+        found += 1
+        yield pair
+    for query, answers in rated.items():
+        for pair in ranked(query, answers):
+            found += 1
+            yield pair
+    if not found and _each(path):
+        raise DataError("no two answers to one query have different scores: nothing is preferred", path=_each(path)[0])
 
 
-def read_examples(path: str | Path) -> list[Example]:
+def read_examples(path: Files, reading: Reading = AS_IT_STANDS) -> list[Example]:
     """A retrieval corpus; rows without ``clicks`` count as never clicked."""
-    return list(_convert(path, lambda row: [Example(_query(row), _response(row), _clicks(row))]))
+    columns = Columns(reading)
+
+    def records(row: Row) -> list[Example]:
+        query = columns.query(row)
+        return [Example(query, text, clicks(row)) for text in columns.texts(row)]
+
+    return list(_convert(path, columns, records))
 
 
-def read_any(path: str | Path) -> list[tuple[str, tuple[str, ...]]]:
+def read_any(path: Files, reading: Reading = AS_IT_STANDS) -> list[tuple[str, tuple[str, ...]]]:
     """(query, its responses) of each row of any format: both texts of a pair, one of a text, none of a query."""
-    return list(_convert(path, lambda row: [(_query(row), _responses(row))], plain_text=True))
+    columns = Columns(reading)
+
+    def records(row: Row) -> list[tuple[str, tuple[str, ...]]]:
+        if "chosen" in row:
+            pair = columns.pair(row)
+            return [(pair.query, (pair.chosen, pair.rejected))]
+        has = response(row) is not None or columns.answers(row)
+        return [(columns.query(row), tuple(columns.texts(row) if has else ()))]
+
+    return list(_convert(path, columns, records, plain_text=True))
 
 
 def pair_row(pair: Preference, messages: Sequence[Mapping[str, Any]]) -> Row:
@@ -166,191 +234,84 @@ def _hash(seed: int, query: str) -> bytes:
     return hashlib.sha256(f"{seed}\0{query}".encode("utf-8", "surrogatepass")).digest()
 
 
-class _Unfit(Exception):
-    """A row that lacks what the purpose needs; becomes a DataError with its place."""
+def _each(path: Files) -> list[Path]:
+    return [Path(path)] if isinstance(path, (str, Path)) else [Path(one) for one in path]
 
 
-def _convert(path: str | Path, records: Callable[[Row], list[T]], *, plain_text: bool = False) -> Iterator[T]:
-    empty = True
-    for number, row in _rows(path, plain_text=plain_text):
-        if not isinstance(row, dict):
-            raise DataError(f"expected a JSON object, found {json_kind(row)}", path=path, line=number)
+def _numbered(path: Path, columns: Columns, *, plain_text: bool = False) -> Iterator[tuple[Path, int, Row]]:
+    known = {*COLUMNS, *columns.names.values()}
+    for file, number, raw in rows_of(path, known=known, split=columns.reading.split, plain_text=plain_text):
+        if not isinstance(raw, dict):
+            raise DataError(f"expected a JSON object, found {json_kind(raw)}", path=file, line=number)
+        yield file, number, columns.row(raw)
+
+
+def _first(path: Path, columns: Columns) -> Row:
+    for _, _, row in _numbered(path, columns):
+        return row
+    raise DataError("the data set is empty", path=path)
+
+
+def _convert(
+    path: Files, columns: Columns, records: Callable[[Row], list[T]], *, plain_text: bool = False
+) -> Iterator[T]:
+    queries: set[str] = set()
+    for one in _each(path):
+        rows = _numbered(one, columns, plain_text=plain_text)
+        number = 0
+        for number, (file, line, row) in enumerate(rows, 1):
+            try:
+                found = records(row)
+            except Carries as what:
+                carried, more = _carried(rows, records)
+                carried[str(what)] += 1
+                raise DataError(_refusal(carried, number + more, columns), path=file, line=line) from None
+            except Unfit as problem:
+                raise DataError(str(problem), path=file, line=line) from None
+            yield from found
+            if len(queries) < _ENOUGH and found:
+                queries.add(found[0][0] if isinstance(found[0], tuple) else getattr(found[0], "query", ""))
+        if not number:
+            raise DataError("the data set is empty", path=one)
+    if (prefix := shared_prefix(queries)) is not None:
+        _say_prefix(str(_each(path)[0]), prefix)
+
+
+def _carried(rows: Iterator[tuple[Path, int, Row]], records: Callable[[Row], list[Any]]) -> tuple[Counter[str], int]:
+    """Of the rows that are left: how many carry more than a query and a text, by what it is; and how many there are."""
+    carried: Counter[str] = Counter()
+    count = 0
+    for _, _, row in rows:
+        count += 1
         try:
-            yield from records(row)
-        except _Unfit as problem:
-            raise DataError(str(problem), path=path, line=number) from None
-        empty = False
-    if empty:
-        raise DataError("the data set is empty", path=path)
+            records(row)
+        except Carries as what:
+            carried[str(what)] += 1
+        except Unfit:
+            continue
+    return carried, count
 
 
-def _rows(path: str | Path, *, plain_text: bool) -> Iterator[tuple[int, Any]]:
-    """(line or row number, JSON value) of a file whose container is recognised by its first bytes."""
-    with open_input(path) as file:
-        head = file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
-    if head[:4] == b"PAR1":
-        yield from enumerate(_parquet_rows(path), 1)
-    elif head[:1] == b"[" and head[1:].lstrip()[:1] in (b"{", b"[", b'"', b"]", b""):
-        yield from enumerate(_array(path), 1)
-    elif head[:1] in (b"{", b""):
-        for number, line in numbered_lines(path):
-            yield number, parse_json(line, path=path, line=number)
+def _refusal(carried: Counter[str], count: int, columns: Columns) -> str:
+    said = ", ".join(f"{rows} of {count} rows have {what}" for what, rows in carried.items())
+    if carried.keys() != {SYSTEM}:
+        fix = "keep the rows of one query and one answer, or write what the answer needs into the query"
+    elif len(columns.met) == 1:
+        fix = "all rows have the same one: --system drop leaves it out"
     else:
-        for number, line in numbered_lines(path):
-            if not plain_text:
-                raise DataError(
-                    "not a JSON object; a file of plain text has queries only, here rows with texts are needed",
-                    path=path,
-                    line=number,
-                )
-            yield number, {"query": line}
+        fix = "they have not all the same one: keep the rows of one, or write it into the query"
+    return f"{said}; nothing is cut off unsaid: {fix}. This is the first of them"
 
 
-def _array(path: str | Path) -> list[Any]:
-    with open_input(path) as file:
-        raw = file.read()
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise DataError("not UTF-8; save the file as UTF-8", path=path, line=line) from None
-    rows: list[Any] = parse_json(text, path=path)
-    return rows
-
-
-def _parquet_rows(path: str | Path) -> Iterator[Any]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=1024):
-                yield from batch.to_pylist()
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise DataError(f"not readable as Parquet: {error}", path=path) from None
-
-
-def _text(row: Row, key: str, default: str | None = None) -> str:
-    value = row.get(key, default)
-    if key not in row and default is None:
-        raise _Unfit(f"no {key!r}; the row has {_keys(row)}")
-    if not isinstance(value, str):
-        raise _Unfit(f"{key} must be a string, found {json_kind(value)}")
-    return value
-
-
-def _keys(row: Row) -> str:
-    return ", ".join(map(repr, row)) if row else "no keys"
-
-
-def _query(row: Row) -> str:
-    if "query" in row:
-        query = _text(row, "query")
-    elif "instruction" in row:
-        more = _text(row, "input") if row.get("input") else ""
-        query = _text(row, "instruction") + (f"\n{more}" if more else "")
-    elif "conversations" in row:
-        query = _user_turn(row["conversations"], "conversations")
-    elif "prompt" in row:
-        prompt = row["prompt"]
-        query = prompt if isinstance(prompt, str) else _user_turn(prompt, "prompt")
+@functools.cache  # a file that is read twice says it once
+def _say_prefix(path: str, prefix: str) -> None:
+    if prefix.isprintable():
+        quoted = shlex.quote(prefix)
     else:
-        raise _Unfit(
-            f"no query: one of query, instruction, conversations or prompt is needed; the row has {_keys(row)}"
-        )
-    if not query.strip():
-        raise _Unfit("the query is empty")
-    return query
-
-
-def _user_turn(value: Any, key: str) -> str:
-    turns = [content for role, content in _messages(value, key) if role == "user"]
-    if len(turns) != 1:
-        raise _Unfit(f"{key} has {len(turns)} user turns; a query is exactly one")
-    return turns[0]
-
-
-def _messages(value: Any, key: str) -> list[tuple[str, str]]:
-    """(role, content) of a list of messages in either spelling; a single message counts as a list of one."""
-    messages = [value] if isinstance(value, dict) else value
-    if not isinstance(messages, list):
-        raise _Unfit(f"{key} must be a list of messages, found {json_kind(value)}")
-    out = []
-    for message in messages:
-        if not isinstance(message, dict):
-            raise _Unfit(f"{key}: a message must be an object, found {json_kind(message)}")
-        role = message.get("role", message.get("from"))
-        content = message.get("content", message.get("value"))
-        if not isinstance(role, str) or not isinstance(content, str):
-            raise _Unfit(f"{key}: a message needs a role and a content that are strings")
-        out.append((_ROLES.get(role, role), content))
-    return out
-
-
-def _response(row: Row) -> str:
-    if "response" in row:
-        return _text(row, "response")
-    if "output" in row:
-        return _text(row, "output")
-    raise _Unfit(f"no text: one of response or output is needed; the row has {_keys(row)}")
-
-
-def _responses(row: Row) -> tuple[str, ...]:
-    if "chosen" in row:
-        pair = _pair(row)
-        return pair.chosen, pair.rejected
-    return (_response(row),) if "response" in row or "output" in row else ()
-
-
-def _labelled(row: Row) -> list[Labelled]:
-    if "label" not in row and "chosen" in row:
-        pair = _pair(row)
-        return [Labelled(pair.query, pair.chosen, 1), Labelled(pair.query, pair.rejected, 0)]
-    return [Labelled(_query(row), _response(row), _label(row), _text(row, "annotator", ""))]
-
-
-def _label(row: Row) -> Label:
-    if "label" not in row:
-        raise _Unfit(f"no label; the row has {_keys(row)}")
-    label = row["label"]
-    if type(label) is int and label in (0, 1):
-        return 1 if label else 0
-    raise _Unfit(f"label must be 0 or 1, found {json.dumps(label, ensure_ascii=False, default=str)[:80]}")
-
-
-def _pair(row: Row) -> Preference:
-    provenance = row.get("provenance") or {}
-    if not isinstance(provenance, dict):
-        raise _Unfit(f"provenance must be an object, found {json_kind(provenance)}")
-    return Preference(
-        query=_query(row),
-        chosen=_side(row, "chosen"),
-        rejected=_side(row, "rejected"),
-        # Parquet gives every row every key of the column; those without a value are none of this row's.
-        provenance={key: str(value) for key, value in provenance.items() if value is not None},
+        escaped = prefix.replace("\\", "\\\\").replace("'", "\\'")
+        quoted = "$'" + "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in escaped) + "'"
+    _log.warning(
+        "%s: %d %% of the queries or more begin with the same words. Where these are a template's and no part of what "
+        "is asked, a judge or reward sees other queries than its texts had: --strip-prefix %s",
+        *(path, round(100 * SHARE), quoted),
     )
-
-
-def _side(row: Row, key: str) -> str:
-    if key not in row:
-        raise _Unfit(f"no {key!r}: a preference pair is needed; the row has {_keys(row)}")
-    if isinstance(row[key], str):
-        return _text(row, key)
-    messages = _messages(row[key], key)
-    if [role for role, _ in messages] != ["assistant"]:
-        raise _Unfit(f"{key} must be one text of the assistant, with the query in prompt or conversations")
-    return messages[0][1]
-
-
-def _tags(row: Row) -> tuple[str, ...]:
-    tags = row.get("tags") or []
-    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        raise _Unfit("tags must be a list of strings")
-    return tuple(tags)
-
-
-def _clicks(row: Row) -> int:
-    clicks = row.get("clicks") or 0
-    if type(clicks) is not int or clicks < 0:
-        raise _Unfit(f"clicks must be a whole number from 0, found {json.dumps(clicks, default=str)[:80]}")
-    return clicks

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from inkfire.errors import DataError, RunFolderError
+from inkfire.files.encoding import not_utf8, open_data
 
 TIMINGS, USED, PLACES, REPORT = "timings.json", "used.json", "places.json", "report.html"
 """What lies in a run folder and is no part of its result: no hash of a folder counts these, at any depth."""
@@ -38,14 +39,12 @@ def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
 
 def numbered_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     """(1-based number, text) of the lines that are not blank. Only ``\\n`` ends a line: U+2028 is text."""
-    with open_input(path) as file:
+    with open_data(path) as file:
         for number, raw in enumerate(file, 1):
             try:
                 text = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
             except UnicodeDecodeError as error:
-                raise DataError(
-                    f"not UTF-8 at byte {error.start + 1} of the line; save the file as UTF-8", path=path, line=number
-                ) from None
+                raise not_utf8(path, number, error.start + 1) from None
             if text:
                 yield number, text
 

@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
 from inkfire.errors import ModelCallError
-from inkfire.llm import stream
+from inkfire.llm import futile, stream
 from inkfire.models import engine
 from inkfire.models.open import is_local
 from inkfire.records import Candidate, Comparison, Labelled, Preference, Verdict
 
 T = TypeVar("T")
-R = TypeVar("R")
+R = TypeVar("R", Verdict, Comparison)
 
 
 class Judge(Protocol):
@@ -64,6 +64,9 @@ async def judge_many(
     Args:
         concurrency: texts judged at once.
         advance: told each verdict as soon as those before it are there.
+
+    Raises:
+        InputError, EndpointDown: four in five of the first twenty failed for one reason (``llm.futile``).
     """
     return await _each(
         lambda text: judge.judge(text.query, text.response),
@@ -105,7 +108,9 @@ async def _each(
             return failed(str(error))
 
     out = []
+    futility = futile.Futility("the judge")
     async for said in stream.ordered(one, items, limit=concurrency):
         out.append(said)
+        futility.add(said.unscored)
         advance(said)
     return out

@@ -31,7 +31,7 @@ from inkfire.judge.measure import measure_both
 from inkfire.judge.principles import Principles
 from inkfire.judge.rubric import RubricJudge
 from inkfire.judge.votes import VotingJudge
-from inkfire.llm import loop
+from inkfire.llm import futile, loop
 from inkfire.llm.base import LLM
 from inkfire.llm.ledger import Ledger
 from inkfire.records import Labelled, Verdict, to_json
@@ -163,8 +163,13 @@ class JudgeSpec:
         advance: Callable[[Verdict], None] = lambda verdict: None,
         seed: int = 0,
     ) -> tuple[list[Verdict], JudgeSpec]:
-        """The verdicts of ``texts``, calibrated; and the judge with what was measured, where they are labelled."""
+        """The verdicts of ``texts``, calibrated; and the judge with what was measured, where they are labelled.
+
+        Raises:
+            InputError, EndpointDown: none of them could be judged, mostly for one reason.
+        """
         raw = await judge_many(self.uncalibrated.build(llm, task), texts, concurrency=concurrency, advance=advance)
+        futile.check((verdict.unscored for verdict in raw), "texts")
         verdicts = [verdict if self.calibration is None else self.calibration.apply(verdict) for verdict in raw]
         labelled = [text for text in texts if isinstance(text, Labelled)]
         if not labelled:

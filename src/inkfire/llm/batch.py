@@ -28,7 +28,7 @@ from typing import Any, Self
 
 from inkfire.errors import BudgetExceeded, DataError, EndpointDown, ModelCallError
 from inkfire.files.jsonl import JsonlWriter, open_input, parse_json
-from inkfire.llm import wire
+from inkfire.llm import features, wire
 from inkfire.llm.base import Reply, Usage
 from inkfire.llm.client import Client
 from inkfire.llm.ledger import Ledger
@@ -41,7 +41,9 @@ URL = "/v1/chat/completions"
 _MOST_REQUESTS = 50_000  # of one file, as OpenAI has it
 _MOST_BYTES = 180_000_000  # of one file: 200 MB with room for what is around a body
 _WAVES = 5  # in which the same request is written, at most
-_AVOIDED = frozenset({"thinking_off", "max_tokens"})  # OpenAI refuses the one; the other has a name that all take
+_AVOIDED = frozenset(
+    {"thinking_off", "stream_off", "max_tokens"}
+)  # OpenAI refuses the one; the other has a name that all take
 _WAVE = re.compile(r"wave-(\d+)-")
 
 
@@ -214,7 +216,7 @@ def _failure(status: int | None, body: Any, error: Mapping[str, Any], where: str
     told = body.get("error", body) if isinstance(body, Mapping) else body
     message = (told.get("message") if isinstance(told, Mapping) else told) or error.get("message") or error.get("code")
     text = well_formed(" ".join(str(message).split())[:300])
-    named = wire.named_feature(text) if status in REJECTED else None
+    named = features.named_feature(text) if status in REJECTED else None
     return Failure(status, text, where, None if named in _AVOIDED else named)
 
 
@@ -231,12 +233,12 @@ class BatchClient(Client):
     """
 
     def __init__(self, name: str, *, base_url: str, ledger: Ledger, batch: Batch) -> None:
-        super().__init__(name, base_url=base_url, ledger=ledger)
+        super().__init__(name, base_url=base_url, ledger=ledger, terms=ledger.terms)
         self._book = ledger
         self._batch = batch
         self._capabilities.lacking |= _AVOIDED | batch.lacking[self.model]
 
-    async def _draw(self, question: wire.Question, key: bytes, attempt: int, shared: Shared[Reply]) -> Reply:
+    async def _draw(self, question: wire.Question, key: bytes, attempt: int, shared: Shared[Reply], room: int) -> Reply:
         prompt_tokens = estimate_tokens(question.messages)
         try:
             again = self._book.retry_unscored
@@ -246,11 +248,13 @@ class BatchClient(Client):
                 content = self._batch.find(old, again=again)
             if content is None:
                 if key not in self._batch.pending:
-                    promised = Amount.of(Usage(prompt_tokens, question.sampling.max_tokens), self.price)
+                    promised = Amount.of(Usage(prompt_tokens, room), self.price)
                     await self._book.reserve(promised)
                     self._book.purse.settle(promised, promised)
                 sent = self._capabilities.usable(wire.features(question), ())
-                self._batch.ask(key, self.model, wire.request_body(self.model, question, sent))
+                self._batch.ask(
+                    key, self.model, wire.request_body(self.model, question, sent, room=room, extra=self.terms.extra)
+                )
                 raise Waiting
             completion = wire.read_completion(content, prompt_tokens=prompt_tokens)
         except (ModelCallError, Fault) as error:

@@ -43,6 +43,7 @@ from inkfire.llm.entry import Entry
 from inkfire.llm.pace import Pace
 from inkfire.llm.prices import Amount, Budget, Price, Prices, Purse, prices_beside, prices_path
 from inkfire.llm.structured import well_formed
+from inkfire.llm.terms import Terms
 from inkfire.llm.watch import note
 
 _VERSION = 1
@@ -78,6 +79,7 @@ class Ledger:
         path: the SQLite file; it and its folder are made when they do not exist.
         budget: the spend limit of ``run``: what earlier processes spent under the same name counts.
         pace: how fast its clients of remote models may ask.
+        terms: how they ask.
         retry_unscored: ask anew where the stored reply lacks what was asked for.
         run: a name for the spending, usually that of the run folder.
         prices: by model name; otherwise ``prices.toml`` beside the ledger, where there is one.
@@ -94,6 +96,7 @@ class Ledger:
         *,
         budget: Budget | None = None,
         pace: Pace = Pace(),
+        terms: Terms = Terms(),
         retry_unscored: bool = False,
         run: str = "",
         prices: Mapping[str, Price] | Prices | None = None,
@@ -101,6 +104,7 @@ class Ledger:
     ) -> None:
         self.path = Path(path)
         self.pace = pace
+        self.terms = terms
         self.retry_unscored = retry_unscored
         self.run = well_formed(run)
         self.opened = time.time()
@@ -112,6 +116,7 @@ class Ledger:
         self._counts: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
         self._taken = Bill()  # by the replies of this process
+        self._lacking: dict[str, set[str]] = {}
         self._recalled: set[bytes] = set()
         self._taken_before = Bill()  # by those that were recalled
         self._connections: list[sqlite3.Connection] = []
@@ -214,10 +219,15 @@ class Ledger:
         self._faults[kind] += 1
         self._queue.put(_Fault(well_formed(model), well_formed(kind)))
 
+    def lack(self, model: str, features: Iterable[str]) -> None:
+        """A model was found to lack features (``llm.features``)."""
+        self._lacking.setdefault(model, set()).update(features)
+
     def stats(self) -> dict[str, Any]:
         """What this process did: ``calls`` answered, ``cached`` of them from the ledger, ``tokens`` and ``cost`` of the
         others, ``recalled`` distinct replies of earlier processes, ``total_tokens`` and ``total_cost`` of both kinds,
-        ``unparsed`` replies, ``failures`` (calls given up), ``faults`` (failed requests by kind).
+        ``unparsed`` replies, ``failures`` (calls given up), ``faults`` (failed requests by kind), ``lacking`` (the
+        features that models were found not to have).
 
         A cost is None where a call has no price; beside it stand the fields of ``Bill``, and the ``currency``.
         """
@@ -231,6 +241,7 @@ class Ledger:
             **total.fields("total_"),
             "currency": self.prices.currency,
             "faults": dict(sorted(self._faults.items())),
+            "lacking": {model: sorted(features) for model, features in sorted(self._lacking.items())},
         }
 
     def close(self) -> None:

@@ -18,9 +18,10 @@ import asyncio
 import contextlib
 import email.utils
 import random
+import re
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ from inkfire.llm.structured import well_formed
 
 RETRIED = frozenset({408, 409, 429})
 REJECTED = frozenset({400, 413, 422, 501})
+_NO_FEATURE = frozenset({401, 402, 408, 409, 413, 429})
 FIXES = {
     401: "it does not accept the API key: set OPENAI_API_KEY",
     402: "it wants to be paid: check the account's billing",
@@ -39,10 +41,13 @@ FIXES = {
 
 
 class Fault(Exception):
-    """A failed request that may be tried again; ``retry_after`` is the server's wish in seconds."""
+    """A failed request that may be tried again.
 
-    def __init__(self, kind: str, retry_after: float | None = None) -> None:
-        super().__init__(kind)
+    ``retry_after`` is the server's wish in seconds, ``words`` what it said.
+    """
+
+    def __init__(self, kind: str, retry_after: float | None = None, *, words: str = "") -> None:
+        super().__init__(f"{kind}: {words}" if words else kind)
         self.kind = kind
         self.retry_after = retry_after
 
@@ -57,42 +62,58 @@ class Rejected(Exception):
         self.content_filter = content_filter
 
 
-def diagnose(error: Exception, *, where: str) -> Exception:
+def diagnose(error: Exception, *, doubts: Callable[[str], bool] = lambda words: False) -> Exception:
     """The meaning of an exception of the openai client: Fault, Rejected or EndpointDown (anything else is returned).
 
     Args:
-        where: model and URL, for the message.
+        doubts: whether words refuse a feature that the endpoint may not have, whatever status they come with.
     """
     import httpx2
     import openai
 
     if isinstance(error.__cause__, (httpx2.ConnectError, httpx2.ConnectTimeout)):
-        return Fault("unreachable")
+        return Fault("unreachable", words=str(error.__cause__)[:200])
     if isinstance(error, (openai.APITimeoutError, TimeoutError)):
         return Fault("timeout")
     if isinstance(error, openai.APIConnectionError):
-        return Fault("connection")
+        return Fault("connection", words=str(error.__cause__ or "")[:200])
     if not isinstance(error, openai.APIStatusError):
         return error
-    status = error.status_code
-    message = _message(error)
+    status, said = error.status_code, _message(error)
     if error.code in ("insufficient_quota", "billing_hard_limit_reached"):
-        return EndpointDown(
-            f"{where}: the account has no quota left ({message}): check its billing, then run this again"
-        )
+        return EndpointDown(f"the account has no quota left ({said}): check its billing, then run this again")
+    if "content_filter" in f"{error.code} {error.type} {said}" and status in REJECTED:
+        return Rejected(status, said, content_filter=True)
+    if status not in _NO_FEATURE and doubts(said):
+        return Rejected(status, said)
+    return meaning(status, said, retry_after(error.response.headers))
+
+
+def meaning(status: int, said: str, after: float | None = None) -> Exception:
+    """What a status means that came with these words: Fault, Rejected or EndpointDown."""
     if status in FIXES:
-        return EndpointDown(f"{where}: {FIXES[status]} (HTTP {status}: {message})")
+        return EndpointDown(f"{FIXES[status]} (HTTP {status}: {said})")
     if status in REJECTED:
-        return Rejected(status, message, content_filter="content_filter" in f"{error.code} {error.type} {message}")
+        return Rejected(status, said)
     if status in RETRIED or status >= 500:
-        return Fault(str(status), retry_after(error.response.headers))
-    return EndpointDown(f"{where}: unexpected answer (HTTP {status}: {message}): check --base-url")
+        return Fault(str(status), after, words=said)
+    return EndpointDown(f"unexpected answer (HTTP {status}: {said}): check --base-url")
 
 
 def _message(error: Any) -> str:
-    body = error.body
-    message = body.get("message") if isinstance(body, Mapping) else body
-    return well_formed(" ".join(str(message or error.message).split())[:300])
+    return spoken(error.body) or "no words"
+
+
+def spoken(error: Any) -> str:
+    """What an error's body says, whatever its shape, without HTML."""
+    if isinstance(error, Mapping):
+        more = error.get("metadata")
+        raw = more.get("raw") if isinstance(more, Mapping) else None
+        error = " ".join(
+            str(said) for said in (error.get("message") or error.get("detail") or error.get("error"), raw) if said
+        )
+    plain = re.sub(r"<(script|style)\b.*?</\1>|<[^<>]{0,200}>", " ", str(error or "")[:4000], flags=re.DOTALL)
+    return well_formed(" ".join(plain.split())[:300])
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

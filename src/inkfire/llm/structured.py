@@ -7,13 +7,15 @@ Models wrap JSON in prose and fences, forget braces and commas, answer twice or 
    is taken, if nothing else in the text contradicts its decisions.
 3. Otherwise the first object is repaired (json-repair), must satisfy the schema, and may contain only what is written.
 
+Limits are ours, not the answer's: a text that is too long is cut, fields that nobody asked for are left out, a missing
+reason is empty, keys and choices may be written in any case, and a choice between 0 and 1 as ``"1"`` or ``true``.
+
 A *decision* is a number, a boolean or a member of an enumeration. In 2 and 3 every decision must be the same wherever
 the text states it: a quoted ``"judge": 1`` inside a broken string does not outvote the judge's own 0, and two labels
 are none. In 3 it must also be complete: a truncated ``{"judge":`` has no value, and ``{"score": 1`` may have been a 12.
 
-Types are those of JSON Schema, strictly: "1" and true are not 1; 1.0 is (JSON has one kind of number) and is
-returned as the integer 1. NaN and Infinity are not JSON. Lone surrogates become U+FFFD, in reasons too, so that what
-is returned can be written as UTF-8.
+1.0 is 1 (JSON has one kind of number) and is returned as the integer. NaN and Infinity are not JSON. Lone surrogates
+become U+FFFD, in reasons too, so that what is returned can be written as UTF-8.
 
 >>> schema = {"type": "object", "properties": {"judge": {"enum": [0, 1]}}, "required": ["judge"]}
 >>> parse('Sure! ```json\\n{"judge": 1,}\\n```', schema)
@@ -53,7 +55,7 @@ def parse(text: str, schema: JsonSchema) -> tuple[Any, str | None]:
     """The object in ``text`` that satisfies ``schema`` and None; or None and why there is none.
 
     Args:
-        text: a model's reply, thinking already stripped (``strip_thinking``).
+        text: a model's reply, thinking already stripped (``thinking.strip``).
         schema: the JSON Schema of an object.
     """
     parsed, why = _parse(well_formed(text).strip().lstrip("\ufeff"), schema)
@@ -73,16 +75,11 @@ def _parse(text: str, schema: JsonSchema) -> tuple[Any, str | None]:
         return None, str(error)
     except (ValueError, RecursionError):
         return _search(text, schema)
+    if isinstance(whole, list):
+        return _search(text, schema)
     if not isinstance(whole, dict):
         return None, f"the reply is a JSON {_TYPES.get(type(whole), 'null')}, not an object"
     return _accept(whole, schema)
-
-
-def strip_thinking(text: str) -> str:
-    """What a reasoning model answered after its ``<think>…</think>``; nothing when it never stopped thinking."""
-    if "</think>" in text:
-        return text.rpartition("</think>")[2].strip()
-    return "" if text.lstrip().startswith("<think>") else text
 
 
 def well_formed(text: str) -> str:
@@ -194,23 +191,27 @@ def _unescape(match: re.Match[str]) -> str:
 # ---- decisions -----------------------------------------------------------------------------------------------------
 
 
-def _decisions(schema: JsonSchema) -> list[str]:
-    """The names of the properties that decide something: enumerations, numbers and booleans, nested ones too."""
-    names: list[str] = []
+def _decisions(schema: JsonSchema) -> dict[str, JsonSchema]:
+    """The properties that decide something: enumerations, numbers and booleans, nested ones too."""
+    found: dict[str, JsonSchema] = {}
     for name, sub in schema.get("properties", {}).items():
-        if "enum" in sub or "const" in sub or sub.get("type") in ("integer", "number", "boolean"):
-            names.append(name)
-        names += _decisions(sub)
+        if _decides(sub):
+            found[name] = sub
+        found |= _decisions(sub)
     if isinstance(schema.get("items"), dict):
-        names += _decisions(schema["items"])
-    return names
+        found |= _decisions(schema["items"])
+    return found
+
+
+def _decides(schema: JsonSchema) -> bool:
+    return "enum" in schema or "const" in schema or schema.get("type") in ("integer", "number", "boolean")
 
 
 def _contradicted(value: Any, schema: JsonSchema, text: str, *, repaired: bool) -> str | None:
     """Why the text does not bear out the decisions of ``value``, or None."""
-    for name in _decisions(schema):
+    for name, sub in _decisions(schema).items():
         taken = {_token(leaf) for key, leaf in _leaves(value) if key == name}
-        written = {token for token, _ in _written(name, text)}
+        written = {_token(_read(said, sub)) for said, _ in _written(name, text)}
         if written - taken:
             return f"the reply contradicts itself on {name}"
         if repaired and taken - written:
@@ -232,24 +233,96 @@ def _pattern(name: str) -> re.Pattern[str]:
     value = rf"(?:{quote}(?P<string>[^\"'“”\\\n]{{0,80}}){quote}|(?P<number>{number})|(?P<word>\w+))"
     # Complete: closed, or followed by a comma or the next key. "0, 1", "0 or 1", "1/0" and the end of the text are not.
     tail = rf"(?P<tail>\s*(?:[}}\]]|[,，]\s*(?:$|[}}\]\"'“”\\]|\w+\s*[:：])|{quote}|\w+\s*[:：]))?"
-    return re.compile(rf"(?<!\w)(?P<quoted>{quote})?{re.escape(name)}(?:{quote})?\s*[:：]\s*(?:{value}{tail})?")
+    return re.compile(
+        rf"(?<!\w)(?P<quoted>{quote})?{re.escape(name)}(?:{quote})?\s*[:：]\s*(?:{value}{tail})?", re.IGNORECASE
+    )
 
 
-def _written(name: str, text: str) -> Iterator[tuple[str, bool]]:
+def _written(name: str, text: str) -> Iterator[tuple[Any, bool]]:
     """Every value that the text states for ``name``, and whether it is complete."""
     for match in _pattern(name).finditer(text):
         word = match["word"]
+        said: Any
         if match["number"]:
-            token = _token(float(match["number"]))
+            said = float(match["number"])
         elif match["string"] is not None:
-            token = _token(match["string"])
+            said = match["string"]
         elif word and word.lower() in ("true", "false"):
-            token = word.lower()
+            said = word.lower() == "true"
         elif match["quoted"] or text[max(0, match.start() - 20) : match.start()].rstrip().endswith(("{", ",")):
-            token = _token(word or "")
+            said = word or ""
         else:
             continue  # prose: "judge: I think …"
-        yield token, match["tail"] is not None
+        yield said, match["tail"] is not None
+
+
+# ---- what was meant ------------------------------------------------------------------------------------------------
+
+_TWIN = re.compile(r"label|verdict|judg|decision|answer|final|result|winner|prefer|choice", re.IGNORECASE)
+_YES_NO: dict[Any, int] = {"good": 1, "yes": 1, "true": 1, "bad": 0, "no": 0, "false": 0}
+
+
+def _read(value: Any, schema: JsonSchema) -> Any:
+    """A decision as its schema writes it: a number in quotes, true for 1, another letter case."""
+    members = [*schema.get("enum", ()), *([schema["const"]] if "const" in schema else [])]
+    if isinstance(value, bool):
+        return int(value) if set(map(_token, members)) == {"0", "1"} else value
+    if not isinstance(value, str):
+        return value
+    said = value.strip()
+    if schema.get("type") in ("integer", "number") or any(type(member) is int for member in members):
+        if set(map(_token, members)) == {"0", "1"} and said.lower() in ("true", "false"):
+            return int(said.lower() == "true")
+        return int(said) if re.fullmatch(r"-?\d{1,9}", said) else value
+    same = [member for member in members if isinstance(member, str) and member.casefold() == said.casefold()]
+    return same[0] if len(same) == 1 and value not in members else value
+
+
+def _meant(value: Any, schema: JsonSchema) -> Any:
+    """``value`` as its schema would have it, where that is plain.
+
+    Raises:
+        _NotJson: the same key twice, with two values; or a decision and a field beside it that says otherwise.
+    """
+    if isinstance(value, list) and isinstance(schema.get("items"), dict):
+        return [_meant(item, schema["items"]) for item in value[: schema.get("maxItems", len(value))]]
+    if isinstance(value, str) and len(value) > schema.get("maxLength", len(value)):
+        return value[: schema["maxLength"] - 1] + "…"
+    if not isinstance(value, dict) or "properties" not in schema:
+        return _read(value, schema) if _decides(schema) else value
+    properties = schema["properties"]
+    known = {name.casefold(): name for name in properties}
+    out: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    for key, child in value.items():
+        name = key if key in properties else known.get(key.strip().casefold())
+        if name is None:
+            others[key] = child
+            continue
+        child = _meant(child, properties[name])
+        if name in out and _token(out[name]) != _token(child):
+            raise _NotJson(f"the reply contradicts itself on {name}")
+        out[name] = child
+    decided = {name: properties[name] for name in out if _decides(properties[name])}
+    for name, sub in decided.items():
+        if any(_opposes(key, said, name, out[name], sub, alone=len(decided) == 1) for key, said in _leaves(others)):
+            raise _NotJson(f"the reply contradicts itself on {name}")
+    if decided:  # a reason may be missing where the decision is there
+        for name in schema.get("required", ()):
+            if properties.get(name, {}).get("type") == "string" and not _decides(properties[name]):
+                out.setdefault(name, "")
+    return out if schema.get("additionalProperties") is False else others | out
+
+
+def _opposes(key: str, said: Any, name: str, taken: Any, schema: JsonSchema, *, alone: bool) -> bool:
+    """Whether a field that nobody asked for states another decision: under the same name, or one that means it."""
+    if key.casefold() == name.casefold():
+        return _token(_read(said, schema)) != _token(taken)
+    if not alone or not _TWIN.search(key):
+        return False
+    read = _read(_YES_NO.get(said.strip().casefold(), said) if isinstance(said, str) else said, schema)
+    members = [_token(member) for member in schema.get("enum", ())]
+    return _token(read) in members and _token(read) != _token(taken)
 
 
 # ---- the schema ----------------------------------------------------------------------------------------------------
@@ -258,6 +331,7 @@ def _written(name: str, text: str) -> Iterator[tuple[str, bool]]:
 def _accept(value: Any, schema: JsonSchema) -> tuple[Any, str | None]:
     """``value`` normalised, or the first thing that the schema has against it."""
     try:
+        value = _meant(value, schema)
         error = next(_validator(json.dumps(schema)).iter_errors(value), None)
         if error is not None:
             where = ".".join(str(part) for part in error.absolute_path)

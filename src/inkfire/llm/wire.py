@@ -1,34 +1,27 @@
 """OpenAI's chat completions on the wire: a question → the request's body, a response's body → what is stored.
 
-Endpoints differ, so everything beyond messages is an optional *feature* that ``Capabilities`` may find lacking:
-
-    json_schema   the schema as ``response_format``; without it
-    json_object   ``response_format`` JSON and the schema in the prompt; without that, the prompt only
-    logprobs      alternatives at each position; without them ``Reply.logprobs`` is empty
-    seed          dropped where it is refused
-    thinking_off  ``chat_template_kwargs`` (llama.cpp, vLLM, SGLang) that turn a reasoning model's thinking off
-    max_tokens    otherwise ``max_completion_tokens``, as OpenAI's reasoning models want it
-    temperature   with ``top_p``; some reasoning models take only their default
+What of it an endpoint takes is found out by asking (``features``).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from inkfire.llm import structured
-from inkfire.llm.base import JsonSchema, Message, Reply, Sampling, TokenLogprob, Usage
+from inkfire.llm import logprobs, structured, thinking
+from inkfire.llm.base import JsonSchema, Message, Reply, Sampling, Usage
 from inkfire.llm.entry import MOST_TOKENS, Entry
 from inkfire.llm.prices import text_tokens
-from inkfire.llm.retry import Fault
+from inkfire.llm.responses import malformed, read_body
 
 _KEY_VERSION = 1
 _QUOTED = 2000  # characters of a bad reply that are shown back to the model
 _REFUSALS = ("content_filter", "refusal")
-_LEAST = -700.0  # a log-probability whose exponential is not yet 0
+_BOUNDS = ("maxLength", "minLength", "maxItems", "minItems", "maximum", "minimum", "pattern", "format")
+_TOO_LONG = 1.5  # times a text's own length, by an estimate, at which thinking's room has made it longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +55,10 @@ class Question:
         return Question([*self.messages, *told], self.schema, self.sampling)
 
 
-def attempt_key(digest: bytes, attempt: int) -> bytes:
-    return digest if attempt == 0 else hashlib.sha256(digest + str(attempt).encode()).digest()
+def attempt_key(digest: bytes, attempt: int, step: int = 0) -> bytes:
+    """The ledger's key of an attempt; of a ``step``, where thinking had used up the room of the one before."""
+    key = digest if attempt == 0 else hashlib.sha256(digest + str(attempt).encode()).digest()
+    return key if step == 0 else hashlib.sha256(key + f"room {step}".encode()).digest()
 
 
 def _demand(schema: JsonSchema | None) -> str:
@@ -78,36 +73,84 @@ def features(question: Question) -> list[str]:
     wanted = ["thinking_off"]
     wanted += ["seed"] if question.sampling.seed is not None else []
     wanted += ["logprobs"] if question.sampling.top_logprobs else []
-    wanted += ["json_schema", "json_object"] if question.schema is not None else []
-    return [*wanted, "max_tokens", "temperature"]
+    if question.schema is not None:
+        limited = _unbounded(question.schema) != question.schema
+        wanted += [*(["schema_limits"] if limited else []), "json_schema", "json_object"]
+    wanted += ["stream_off", "max_tokens", *(["top_p"] if question.sampling.top_p != 1.0 else []), "temperature"]
+    return wanted + (["system_role"] if any(message["role"] == "system" for message in question.messages) else [])
 
 
-def request_body(model: str, question: Question, usable: Collection[str]) -> bytes:
-    """The JSON body of the request, with the features that are ``usable``."""
+def request_body(
+    model: str,
+    question: Question,
+    usable: Collection[str],
+    *,
+    room: int | None = None,
+    top_logprobs: int | None = None,
+    extra: Mapping[str, Any] = {},
+) -> bytes:
+    """The JSON body of the request, with the features that are ``usable``.
+
+    Args:
+        room: tokens of the reply, where they are not what the question says.
+        top_logprobs: alternatives, at most.
+        extra: fields that stand in it in any case.
+    """
     s = question.sampling
     body: dict[str, Any] = {"model": model, "messages": question.messages}
     if question.schema is not None:
         if "json_schema" in usable:
-            named = {"name": "reply", "schema": question.schema, "strict": _is_strict(question.schema)}
+            schema = question.schema if "schema_limits" in usable else _unbounded(question.schema)
+            named = {"name": "reply", "schema": schema, "strict": _is_strict(schema)}
             body["response_format"] = {"type": "json_schema", "json_schema": named}
         else:
             body["messages"] = _with_schema(question.messages, question.schema)
             if "json_object" in usable:
                 body["response_format"] = {"type": "json_object"}
-    body["max_tokens" if "max_tokens" in usable else "max_completion_tokens"] = s.max_tokens
-    if "temperature" in usable:
-        body |= {"temperature": s.temperature, "top_p": s.top_p}
+    if "system_role" not in usable:
+        body["messages"] = _folded(body["messages"])
+    body["max_tokens" if "max_tokens" in usable else "max_completion_tokens"] = room or s.max_tokens
+    body |= {name: getattr(s, name) for name in ("temperature", "top_p") if name in usable}
     if "seed" in usable:
         body["seed"] = s.seed
     if "logprobs" in usable:
-        body |= {"logprobs": True, "top_logprobs": s.top_logprobs}
-    if "thinking_off" in usable:
-        body["chat_template_kwargs"] = {"enable_thinking": False}
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+        body |= {"logprobs": True, "top_logprobs": min(s.top_logprobs, top_logprobs or s.top_logprobs)}
+    body |= {field: value for spelling, (field, value) in _OFF.items() if spelling in usable}
+    text = json.dumps(body | dict(extra), ensure_ascii=False, separators=(",", ":"))
     try:
         return text.encode()
     except UnicodeEncodeError:  # a lone surrogate in somebody's text
         return structured.well_formed(text).encode()
+
+
+_OFF: dict[str, tuple[str, Any]] = {
+    "thinking_off": ("chat_template_kwargs", {"enable_thinking": False}),
+    "enable_thinking": ("enable_thinking", False),
+    "effort_none": ("reasoning_effort", "none"),
+    "effort_low": ("reasoning_effort", "low"),
+    "stream_off": ("stream", False),
+}
+
+
+def _folded(messages: Sequence[Message]) -> list[Message]:
+    """Without a system role: what it says stands before the first user turn."""
+    system = "\n\n".join(message["content"] for message in messages if message["role"] == "system")
+    rest: list[Message] = [message for message in messages if message["role"] != "system"]
+    if not system:
+        return rest
+    if not rest or rest[0]["role"] != "user":
+        return [{"role": "user", "content": system}, *rest]
+    return [{"role": "user", "content": f"{system}\n\n{rest[0]['content']}"}, *rest[1:]]
+
+
+def _unbounded(schema: Any) -> Any:
+    """The schema without lengths and bounds: what is longer is cut when it is read (``structured``)."""
+    if not isinstance(schema, dict):
+        return schema
+    out = {name: value for name, value in schema.items() if name not in _BOUNDS}
+    if "properties" in out:
+        out["properties"] = {name: _unbounded(child) for name, child in out["properties"].items()}
+    return out | ({"items": _unbounded(out["items"])} if "items" in out else {})
 
 
 def _with_schema(messages: Sequence[Message], schema: JsonSchema) -> list[Message]:
@@ -139,6 +182,7 @@ class Completion:
     usage: Usage
     estimated: bool
     logprobs: str | None
+    thought: bool = False
 
 
 def read_completion(content: bytes, *, prompt_tokens: int) -> Completion:
@@ -148,23 +192,40 @@ def read_completion(content: bytes, *, prompt_tokens: int) -> Completion:
         prompt_tokens: the estimate, used (and marked) where the endpoint reports no usage.
 
     Raises:
-        Fault: ``malformed``, the body is not a chat completion.
+        Fault: ``malformed``, the body is not a chat completion; or what an error in it means.
+        Rejected, EndpointDown: what an error in it means.
     """
     try:
-        body = json.loads(content.decode("utf-8-sig", "replace"))  # a character that the token limit cut in two
+        body = read_body(content)
         choice = body["choices"][0]
         message = choice["message"]
-        text, refusal = message.get("content"), message.get("refusal")
-        if not isinstance(text or "", str) or not isinstance(refusal or "", str):
+        text, refusal = _joined(message.get("content")), message.get("refusal")
+        if not isinstance(refusal or "", str):
             raise TypeError
+        reasoning = next(
+            (r for r in map(message.get, ("reasoning_content", "reasoning")) if r and isinstance(r, str)), ""
+        )
         reason = str(choice.get("finish_reason") or "stop")
         reported = read_usage(body.get("usage"))
-        logprobs = _logprobs_json(choice.get("logprobs"))
+        alternatives = logprobs.to_json(choice.get("logprobs"))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-        raise Fault("malformed") from error
+        raise malformed(content) from error
+    if not text.strip() and not refusal and reasoning:
+        text = thinking.ONLY + reasoning
     text = structured.well_formed(text or refusal or "")
     usage = reported or Usage(prompt_tokens, text_tokens(text))
-    return Completion(text, "refusal" if refusal else reason, usage, reported is None, logprobs)
+    thought = bool(reasoning) or thinking.strip(text) != text
+    return Completion(text, "refusal" if refusal else reason, usage, reported is None, alternatives, thought)
+
+
+def _joined(content: Any) -> str:
+    """A message's content, also where it comes in parts; those that are thinking are none of it."""
+    if isinstance(content, list):
+        parts = [part for part in content if part.get("type", "text") in ("text", "output_text")]
+        return "".join(part["text"] for part in parts)
+    if not isinstance(content or "", str):
+        raise TypeError
+    return content or ""
 
 
 def read_usage(reported: Any) -> Usage | None:
@@ -183,104 +244,42 @@ def _count(value: Any) -> int | None:
     return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
 
 
-def _logprobs_json(logprobs: Any) -> str | None:
-    """``[[[token, logprob], …] per position]`` as JSON, None where the endpoint gave none (or nothing readable)."""
-    content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
-    positions = [_alternatives(position) for position in content] if isinstance(content, list) else []
-    return json.dumps(positions, ensure_ascii=False, separators=(",", ":")) if any(positions) else None
-
-
-def _alternatives(position: Any) -> list[tuple[str, float]]:
-    """What can be read at one position, nothing where that is not the token that was written.
-
-    It comes first: a grammar may have chosen one that is not among the likeliest.
-    """
-    written = _alternative(position)
-    if written is None:
-        return []
-    others = position.get("top_logprobs")
-    read = map(_alternative, others if isinstance(others, list) else ())
-    return [written, *(other for other in read if other is not None and other[0] != written[0])]
-
-
-def _alternative(raw: Any) -> tuple[str, float] | None:
-    token, logprob = (raw.get("token"), raw.get("logprob")) if isinstance(raw, Mapping) else (None, None)
-    if not isinstance(token, str) or isinstance(logprob, bool) or not isinstance(logprob, (int, float)):
-        return None
-    if not -1e9 < logprob < 1e-3:  # NaN neither; a rounding error above 0 is 0
-        return None
-    return structured.well_formed(token), min(0.0, float(logprob))
-
-
 def read_reply(entry: Entry, question: Question, *, cached: bool = False) -> Reply:
     """A stored reply as callers see it: thinking stripped, parsed against the schema."""
-    answer = structured.strip_thinking(entry.text)
+    answer, reason = thinking.strip(entry.text), entry.finish_reason
+    alone = entry.text.startswith(thinking.ONLY)
+    if alone and (reason != "stop" or (question.schema is None and thinking.is_musing(answer))):
+        answer = ""
     parsed, unparsed = None, None
-    if entry.finish_reason in _REFUSALS:
+    if reason in _REFUSALS:
         unparsed = f"refused: {answer[:100]}" if answer else "refused"
     elif question.schema is not None:
         parsed, unparsed = structured.parse(answer, question.schema)
-    alternatives: list[list[tuple[str, float]]] = json.loads(entry.logprobs) if entry.logprobs else []
-    logprobs = tuple(
-        tuple(TokenLogprob(token, max(_LEAST, logprob)) for token, logprob in position) for position in alternatives
-    )
+    elif not question.sampling.top_logprobs and thinking.carries(answer):
+        unparsed = "gave a text in which its thinking cannot be told from its answer"
+    if is_cut(entry) and question.schema is not None and parsed is None:
+        unparsed = _CUT.format(entry.completion_tokens)
+    alternatives = logprobs.from_json(entry.logprobs)
+    if question.schema is not None and len(answer) < len(entry.text):
+        alternatives = logprobs.after(alternatives, answer)
     lacking = unparsed
     if lacking is None and question.schema is None:
         if question.sampling.top_logprobs:  # what the text is does not matter then: it may be the end at once
-            lacking = None if any(logprobs) else "the reply has no log-probabilities"
+            lacking = None if any(alternatives) else "the reply has no log-probabilities"
         elif not answer.strip():
-            lacking = "the reply is empty"
-    return Reply(answer, parsed, unparsed, logprobs, entry.usage, entry.finish_reason, cached, lacking)
+            lacking = _CUT.format(entry.completion_tokens) if is_cut(entry) else "the reply is empty"
+        elif (
+            entry.completion_tokens > (most := question.sampling.max_tokens) and text_tokens(answer) > _TOO_LONG * most
+        ):
+            reason = "length"
+    return Reply(answer, parsed, unparsed, alternatives, entry.usage, reason, cached, lacking)
 
 
-# ---- what an endpoint has ------------------------------------------------------------------------------------------
-
-_NAMED_AS = {  # what a refusal calls a feature
-    "thinking_off": ("chat_template_kwargs", "enable_thinking"),
-    "seed": ("seed",),
-    "logprobs": ("logprob",),
-    "json_schema": ("response_format", "json_schema", "schema", "grammar", "guided"),
-    "json_object": ("response_format", "json_object"),
-    "max_tokens": ("max_tokens", "max_completion_tokens"),
-    "temperature": ("temperature", "top_p"),
-}
+_CUT = "the reply ended after {} tokens, before an answer: raise --reply-tokens"
 
 
-def named_feature(message: str, among: Iterable[str] = tuple(_NAMED_AS)) -> str | None:
-    """The first feature that a refusal speaks of."""
-    lowered = message.lower()
-    return next((feature for feature in among if any(name in lowered for name in _NAMED_AS[feature])), None)
-
-
-_DROPPED_WHEN_NAMED = ("max_tokens", "temperature")
-
-
-class Capabilities:
-    """Which features an endpoint has, learnt from the first requests that carry them and remembered.
-
-    A refusal (400, 422) is blamed on the feature it names, else on those not yet seen to work, one after the other; a
-    feature is lacking once a request goes through without it. One that works is not blamed later (a prompt may be too
-    long), except ``json_schema``: one schema may be refused where another is not.
-    """
-
-    def __init__(self) -> None:
-        self._works: set[str] = set()
-        self.lacking: set[str] = set()
-
-    def usable(self, wanted: Sequence[str], dropped: Collection[str]) -> list[str]:
-        return [feature for feature in wanted if feature not in self.lacking and feature not in dropped]
-
-    def suspect(self, sent: Sequence[str], message: str) -> str | None:
-        """The feature to do without after a refusal; None when the refusal is about the request itself."""
-        unproven = [feature for feature in sent if feature not in self._works or feature == "json_schema"]
-        if (named := named_feature(message, unproven)) is not None:
-            return named
-        unnamed = (f for f in unproven if f not in self._works and f not in _DROPPED_WHEN_NAMED)
-        return next(unnamed, None)
-
-    def learn(self, sent: Sequence[str], dropped: Collection[str]) -> set[str]:
-        """A request with ``sent`` and without ``dropped`` went through; returns what is newly lacking."""
-        self._works.update(sent)
-        lacking = set(dropped) - self._works - self.lacking
-        self.lacking |= lacking
-        return lacking
+def is_cut(entry: Entry) -> bool:
+    """Whether a reply ended at its limit before any answer: thinking took all of it."""
+    if entry.finish_reason != "length":
+        return False
+    return entry.text.startswith(thinking.ONLY) or not thinking.strip(entry.text).strip()

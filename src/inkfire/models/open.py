@@ -17,10 +17,12 @@ from typing import TypeVar
 
 from inkfire.errors import InputError, ModelNameError
 from inkfire.llm.batch import Batch, BatchClient
-from inkfire.llm.client import LOOPBACK, Client
+from inkfire.llm.client import Client
+from inkfire.llm.connect import LOOPBACK, check_key
 from inkfire.llm.ledger import Ledger
 from inkfire.llm.pace import Pace
 from inkfire.llm.prices import FREE, is_embedded
+from inkfire.llm.terms import Terms
 from inkfire.models import engine, store
 from inkfire.models.embeddings import Embedder, EmbeddingClient, SentenceEmbedder
 
@@ -123,17 +125,20 @@ def _endpoint(name: str, base_url: str | None) -> tuple[str, str | None]:
     if not key and urllib.parse.urlsplit(url).hostname not in LOOPBACK:
         near = f"; for the embedded engine write local/{name}" if name in store.names() else ""
         raise InputError(f"{name} is asked for at {url}, which needs a key: set OPENAI_API_KEY{near}")
+    check_key(key)
     return url, key
 
 
 def _remote(kind: type[C], name: str, ledger: Ledger | None, base_url: str | None, concurrency: int | None) -> C:
     url, key = _endpoint(name, base_url)
-    pace = Pace() if ledger is None else ledger.pace
-    return kind(name, base_url=url, api_key=key, ledger=ledger, concurrency=concurrency or 16, pace=pace)
+    pace, terms = (Pace(), Terms()) if ledger is None else (ledger.pace, ledger.terms)
+    places = concurrency or 16
+    return kind(name, base_url=url, api_key=key, ledger=ledger, concurrency=places, pace=pace, terms=terms)
 
 
 def _embedded(kind: type[C], name: str, ledger: Ledger | None, concurrency: int | None) -> C:
     """A client of the embedded engine, which it holds until it is closed."""
+    terms = Terms() if ledger is None else ledger.terms
     running = engine.acquire(store.pull(name), embedding=kind is EmbeddingClient)
     try:
         return kind(
@@ -144,6 +149,7 @@ def _embedded(kind: type[C], name: str, ledger: Ledger | None, concurrency: int 
             ledger=ledger,
             concurrency=concurrency or engine.slots(),
             price=FREE,
+            terms=Terms(terms.reply_tokens, timeout=terms.timeout),
             deadline=900.0,  # a busy laptop is slow, not broken
             on_close=running.release,
         )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from inkfire.files import formats
-from inkfire.settings import settings
+from inkfire.files.reading import AS_IT_STANDS, Data, Reading
+from inkfire.settings import option, settings
 from inkfire.stats.audit import audit as look
 
 
@@ -14,21 +14,24 @@ from inkfire.stats.audit import audit as look
 class AuditInputs:
     """What is looked at."""
 
-    pairs: Path | None = None
-    """Preference pairs, in any supported format."""
-    labelled: Path | None = None
-    """Texts with a label, 1 good or 0 bad."""
-    against: tuple[Path, ...] = ()
+    pairs: Data = ()
+    """Preference pairs, in any supported format; repeatable."""
+    labelled: Data = ()
+    """Texts with a label, good or bad; repeatable."""
+    against: Data = ()
     """Another file to look for the same rows in; repeatable."""
+    reading: Annotated[Reading, option("*")] = AS_IT_STANDS
+    """How the data is read."""
 
 
 def audit(inputs: AuditInputs, *, seed: int = 0) -> dict[str, Any]:
     """The numbers and ``findings`` of :func:`inkfire.stats.audit.audit` for files."""
-    files = [path for path in (inputs.pairs, inputs.labelled) if path]
+    files, how = (*inputs.pairs, *inputs.labelled), inputs.reading
     return look(
-        pairs=formats.read_pairs(inputs.pairs) if inputs.pairs else None,
-        labelled=formats.read_labelled(inputs.labelled) if inputs.labelled else None,
-        against=[formats.read_any(path) for path in inputs.against],
-        tags={query.query: query.tags for path in files for query in formats.iter_queries(path) if query.tags},
+        pairs=formats.read_pairs(inputs.pairs, how),
+        labelled=formats.read_labelled(inputs.labelled, how),
+        against=[formats.read_any(path, how) for path in inputs.against],
+        files=[formats.read_any(path, how) for path in files] if len(files) > 1 else [],
+        tags={query.query: query.tags for query in formats.iter_queries(files, how) if query.tags},
         seed=seed,
     )

@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
+import typing
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 
+from inkfire.files.reading import Data, Reading
 from inkfire.files.run import EVERYTHING, Redo, Run, locked
 from inkfire.judge.base import at_once
 from inkfire.llm import loop
@@ -54,6 +56,12 @@ class Access:
     """Requests a minute, at most, to each remote model."""
     tpm: Annotated[int, Ge(1)] | None = None
     """Tokens a minute, at most, to each remote model."""
+    reply_tokens: Annotated[int, Ge(1)] | None = None
+    """Tokens of a reply, thinking included; by default what is asked for, and more where thinking takes that."""
+    extra_body: str | None = None
+    """Fields for every request to a remote model, as JSON: '{"top_k": 20}'."""
+    timeout: Annotated[float, Gt(0)] | None = None
+    """Seconds that a request may take; by default 120."""
 
     def at_once(self, model: str, mode: str) -> int:
         return self.concurrency or at_once(model, mode)
@@ -63,12 +71,14 @@ class Access:
         from inkfire.llm.ledger import Ledger
         from inkfire.llm.pace import Pace
         from inkfire.llm.prices import Budget
+        from inkfire.llm.terms import Terms, read_extra
 
         limited = self.budget is not None or self.budget_tokens is not None
         return Ledger(
             path,
             budget=Budget(money=self.budget, tokens=self.budget_tokens) if limited else None,
             pace=Pace(self.rpm, self.tpm),
+            terms=Terms(self.reply_tokens, read_extra(self.extra_body), self.timeout),
             retry_unscored=self.retry_unscored,
             run=run,
         )
@@ -169,7 +179,8 @@ class Context:
     def once(self, stage: str, work: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
         """The result of a stage: read back where it is done, else worked out and recorded.
 
-        Beside it stands what it took: ``calls``, ``cached`` and ``seconds``.
+        Beside it stands what it took: ``calls``, ``cached`` and ``seconds``; and what models were found ``lacking``
+        (a judge that answers at its own temperature is another judge).
         """
         done = self.run.done(stage)
         if done is not None and not self.access.retry_unscored:
@@ -179,7 +190,8 @@ class Context:
         seconds = time.monotonic() - started
         self.run.complete(stage, result, seconds=seconds)
         stats = self.ledger.stats()
-        return {**result, "calls": stats["calls"], "cached": stats["cached"], "seconds": round(seconds, 2)}
+        lacking = {"lacking": stats["lacking"]} if stats["lacking"] else {}
+        return {**result, "calls": stats["calls"], "cached": stats["cached"], "seconds": round(seconds, 2), **lacking}
 
     def below(self, name: str) -> Place:
         """The place of one of this run's stages."""
@@ -225,12 +237,27 @@ def described(*parts: Any, **more: Any) -> dict[str, Any]:
     """What of inputs and settings goes into a manifest: their fields, but for the files, which go by their hash."""
     out: dict[str, Any] = {}
     for part in parts:
-        out |= {name: value for name, value in to_json(part).items() if not _has_path(getattr(part, name))}
+        for name, value in to_json(part).items():
+            given = getattr(part, name)
+            if isinstance(given, Reading):
+                out |= read_as(given)
+            elif not _has_path(given):
+                out[name] = None if given == () and name in _files_of(type(part)) else value
     return out | more
 
 
+def read_as(reading: Reading) -> dict[str, Any]:
+    """How data was read, for a manifest; nothing where it was read as it stands."""
+    return {"reading": said} if (said := reading.to_json()) else {}
+
+
+def _files_of(model: type) -> set[str]:
+    return {name for name, hint in typing.get_type_hints(model).items() if hint == Data}
+
+
 def named_files(*parts: Any) -> dict[str, Path]:
-    """Name → file of the fields that are paths; those of a list by number. A task of the user's own is one too."""
+    """Name → file of the fields that are paths; of a list the first has the field's name, the others a number too. A
+    task of the user's own is one too."""
     out: dict[str, Path] = {}
     for part in parts:
         for one in dataclasses.fields(part):
@@ -240,7 +267,8 @@ def named_files(*parts: Any) -> dict[str, Path]:
             elif isinstance(value, Path):
                 out[one.name] = value
             elif isinstance(value, tuple) and _has_path(value):
-                out |= {f"{one.name} {number}": path for number, path in enumerate(value, 1)}
+                names = [one.name, *(f"{one.name} {number}" for number in range(2, len(value) + 1))]
+                out |= dict(zip(names, value, strict=True))
     return out
 
 

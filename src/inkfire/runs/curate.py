@@ -27,6 +27,7 @@ from inkfire.debate.writers import GivenWriter, ModelWriter, Writer
 from inkfire.errors import DataError, InputError
 from inkfire.files.formats import iter_queries, iter_texts, read_examples
 from inkfire.files.jsonl import JsonlWriter, read_jsonl
+from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.files.run import Run
 from inkfire.llm import loop
 from inkfire.llm.batch import Batch, Waiting
@@ -40,7 +41,7 @@ from inkfire.runs.card import write_card
 from inkfire.runs.context import Context, Place, described, named_files, opened
 from inkfire.runs.estimate import SAMPLE, Capacity, estimate
 from inkfire.search import Retrieval, Retriever, check_retrieval
-from inkfire.settings import settings
+from inkfire.settings import option, settings
 from inkfire.tasks.task import load_task
 
 _CONCURRENCY = 16  # calls in flight that are fed with work where --concurrency says nothing
@@ -54,12 +55,14 @@ class CurateInputs:
     """A task's name (inkfire tasks list) or its folder."""
     model: str
     """Model of the agents, and of the writers unless --writer says else."""
-    prompts: Path | None = None
+    prompts: Data = ()
     """Queries, in any format that has them."""
-    candidates_from: Path | None = None
+    candidates_from: Data = ()
     """Debate these {query, response, source}, beside what a --writer that is named writes."""
-    corpus: Path | None = None
+    corpus: Data = ()
     """Good {query, response, clicks} that agents are shown, by nearness."""
+    reading: Annotated[Reading, option("*")] = AS_IT_STANDS
+    """How the data is read."""
 
 
 @settings
@@ -143,7 +146,7 @@ def open_curation(
 
 def check(inputs: CurateInputs, settings: CurateSettings, how: CurateHow) -> None:
     """Raises InputError, before anything is written, where what is asked for does not fit together."""
-    if (inputs.prompts is None) == (inputs.candidates_from is None):
+    if bool(inputs.prompts) == bool(inputs.candidates_from):
         raise InputError("inkfire curate needs --prompts or else --candidates-from")
     if how.estimate and how.batch_dir is not None:
         raise InputError("--estimate asks a few queries now: leave --batch-dir out of it")
@@ -151,7 +154,7 @@ def check(inputs: CurateInputs, settings: CurateSettings, how: CurateHow) -> Non
         raise InputError("--engine is local (with --shard i/n for one part) or ray (with --shards N for all of them)")
     if how.engine == "ray" and (how.estimate or how.batch_dir is not None):
         raise InputError("--estimate and --batch-dir need no cluster: leave --engine ray out")
-    check_retrieval(settings.retrieval, corpus=inputs.corpus is not None, embedder=settings.embedder)
+    check_retrieval(settings.retrieval, corpus=bool(inputs.corpus), embedder=settings.embedder)
     task = load_task(inputs.task)
     for spec in _writers(inputs, settings):
         task.messages("a query", spec["prompt"])
@@ -206,16 +209,16 @@ async def _sampler(
         return context.model(name, concurrency=context.access.concurrency, batch=batch)
 
     writers: list[Writer] = []
-    if inputs.candidates_from is not None:
-        writers += GivenWriter.of(iter_texts(inputs.candidates_from), shard.owns)[0]
+    if inputs.candidates_from:
+        writers += GivenWriter.of(iter_texts(inputs.candidates_from, inputs.reading), shard.owns)[0]
     writers += [
         ModelWriter(task, model(spec["model"]), variant=spec["prompt"], temperature=spec["temperature"])
         for spec in _writers(inputs, settings)
     ]
     retriever = None
-    if inputs.corpus is not None:
+    if inputs.corpus:
         embedder = context.embedder(settings.embedder) if settings.embedder else None
-        retriever = await Retriever.of(read_examples(inputs.corpus), settings.retrieval, embedder)
+        retriever = await Retriever.of(read_examples(inputs.corpus, inputs.reading), settings.retrieval, embedder)
     agents = {agent: model(name) for agent, name in _agents(inputs, settings).items()}
     debate = Debate(
         task, model(inputs.model), retriever=retriever, agents=list(agents), per_agent=agents, seed=context.seed
@@ -302,18 +305,17 @@ def _own(queries: Iterable[Query], shard: Shard, tally: Tally) -> Iterator[tuple
 
 def _queries(inputs: CurateInputs, settings: CurateSettings) -> Iterator[Query]:
     """The run's queries, read as they are needed; those of given candidates once each."""
-    if inputs.prompts is not None:
-        queries = iter_queries(inputs.prompts)
+    if inputs.prompts:
+        queries = iter_queries(inputs.prompts, inputs.reading)
     else:
-        assert inputs.candidates_from is not None
-        queries = distinct(iter_queries(inputs.candidates_from))
+        queries = distinct(iter_queries(inputs.candidates_from, inputs.reading))
     return itertools.islice(queries, settings.limit)
 
 
 def _writers(inputs: CurateInputs, settings: CurateSettings) -> list[dict[str, Any]]:
     """The writers that are models: ``MODEL[,prompt=P][,temperature=T]`` → their parts."""
     specs: Sequence[str] = settings.writer
-    if not specs and inputs.candidates_from is None:
+    if not specs and not inputs.candidates_from:
         specs = [inputs.model, f"{inputs.model},prompt=writer_alt"]
     writers = []
     for spec in specs:

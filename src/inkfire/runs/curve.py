@@ -22,6 +22,7 @@ from annotated_types import Ge
 from inkfire.errors import InputError
 from inkfire.files.formats import read_labelled, split_by_query
 from inkfire.files.jsonl import write_jsonl
+from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.judge.base import judge_many
 from inkfire.judge.calibration import MIN_LABELS, fit_calibration, raw_score
 from inkfire.judge.principles import read_principles
@@ -30,7 +31,7 @@ from inkfire.llm import loop
 from inkfire.records import Labelled, Verdict
 from inkfire.runs.context import Context, Place, described, named_files, note, opened
 from inkfire.runs.judge import choose_examples
-from inkfire.settings import settings
+from inkfire.settings import option, settings
 from inkfire.stats.agreement import resampled_rates
 from inkfire.stats.intervals import auc, resampled_auc
 from inkfire.tasks.task import lasting, load_task
@@ -121,7 +122,7 @@ class CurveInputs:
     """A task's name (inkfire tasks list) or its folder."""
     model: str
     """local/NAME or a .gguf for the embedded engine; anything else goes to --base-url."""
-    data: Path
+    data: Data
     """Labelled texts; half of their queries are the test."""
     sizes: str = "10,20,50,100,200"
     """Numbers of labels."""
@@ -129,8 +130,10 @@ class CurveInputs:
     """Draws of labels a size."""
     principles: Path | None = None
     """A principles.toml; the task's own by default."""
-    examples_from: Path | None = None
+    examples_from: Data = ()
     """Labelled texts of other queries, for --examples."""
+    reading: Annotated[Reading, option("*")] = AS_IT_STANDS
+    """How the data is read."""
 
 
 def curve(inputs: CurveInputs, settings: JudgeSettings, place: Place) -> dict[str, Any]:
@@ -145,16 +148,16 @@ def curve(inputs: CurveInputs, settings: JudgeSettings, place: Place) -> dict[st
     sizes = _sizes(inputs.sizes)
     task = load_task(inputs.task)
     settings.check(task)
-    fit, test = split_by_query(read_labelled(inputs.data), fraction=0.5, seed=place.seed)
+    fit, test = split_by_query(read_labelled(inputs.data, inputs.reading), fraction=0.5, seed=place.seed)
     if not fit or len({row.label for row in fit}) < 2 or len({row.label for row in test}) < 2:
         raise InputError(
-            f"{inputs.data}: labelled texts of both classes and of several queries are needed; half are the test"
+            f"{inputs.data[0]}: labelled texts of both classes and of several queries are needed; half are the test"
         )
-    if settings.examples and inputs.examples_from is None:
+    if settings.examples and not inputs.examples_from:
         raise InputError("the labels of a curve are drawn anew in each row: name others, --examples-from F")
     known = {row.query for row in (*fit, *test)}
     rules = read_principles(inputs.principles) if inputs.principles else None
-    examples = choose_examples(settings, inputs.examples_from, [], known, place.seed)
+    examples = choose_examples(settings, inputs, [], known, place.seed)
     spec = JudgeSpec(lasting(inputs.task), inputs.model, settings.mode, rules, examples, settings.votes)
 
     def work(context: Context) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from inkfire.evaluation.compare import compare
 from inkfire.evaluation.signals import JudgeSignal, LengthSignal, RewardSignal, Signal
 from inkfire.files.formats import read_labelled, read_queries, read_texts
 from inkfire.files.jsonl import read_jsonl, write_json, write_jsonl
+from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.files.run import EVERYTHING, Redone
 from inkfire.judge.spec import JudgeSpec, Mode, build_judge
 from inkfire.models.card import is_policy, trained_against
@@ -24,7 +25,8 @@ from inkfire.models.open import check_name
 from inkfire.records import Identity, Query
 from inkfire.rewards.identity import judge_identity
 from inkfire.rewards.load import check_reward, identities_of
-from inkfire.runs.context import Context, Place, named_files, opened
+from inkfire.runs.context import Context, Place, named_files, opened, read_as
+from inkfire.runs.lineage import seen
 from inkfire.runs.memory import give_back
 from inkfire.settings import nearest, option, settings, to_json
 from inkfire.tasks.task import Task, load_task
@@ -39,7 +41,7 @@ class EvaluateInputs:
 
     task: str
     """A task's name (inkfire tasks list) or its folder."""
-    prompts: Path
+    prompts: Data
     """Held-out queries, in any format with queries."""
     policies: Annotated[tuple[str, ...], option("--policy")]
     """NAME=FOLDER or NAME=MODEL; repeat it for every policy to compare."""
@@ -47,10 +49,12 @@ class EvaluateInputs:
     """debate, rubric, length, rm=FOLDER or judge=FOLDER; repeat it for several."""
     model: str = "local/qwen2.5-coder-1.5b"
     """The model behind debate and rubric."""
-    train: tuple[Path, ...] = ()
+    train: Data = ()
     """Training texts, for novelty and copying; repeatable."""
-    length_from: Path | None = None
+    length_from: Data = ()
     """Labelled texts that fit the length twin; by default the task's."""
+    reading: Annotated[Reading, option("*")] = AS_IT_STANDS
+    """How the data is read."""
 
 
 @settings
@@ -74,14 +78,15 @@ def evaluate(inputs: EvaluateInputs, settings: EvaluateSettings, place: Place) -
     """
     policies, signals = _policies(inputs.policies), _signals(inputs.signals)
     task = load_task(inputs.task).limited(settings.max_tokens)
-    queries = list({query.query: query for query in read_queries(inputs.prompts)}.values())[: settings.limit]
+    asked = read_queries(inputs.prompts, inputs.reading)
+    queries = list({query.query: query for query in asked}.values())[: settings.limit]
     for source in policies.values():
         if not is_policy(source):
             check_name(source, weights=True)
     for folder in filter(None, signals.values()):
         check_reward(folder)
     about = {"task": task.name, "task_version": task.version, "signals": list(signals), "model": inputs.model}
-    about |= to_json(settings)
+    about |= to_json(settings) | read_as(inputs.reading)
     folders = {name: Path(source) for name, source in policies.items() if Path(source).is_dir()}
     about |= {f"policy {name}": f"<policy {name}>" if name in folders else at for name, at in policies.items()}
     files = named_files(inputs) | {f"policy {name}": folder for name, folder in folders.items()}
@@ -97,7 +102,7 @@ def evaluate(inputs: EvaluateInputs, settings: EvaluateSettings, place: Place) -
             queries,
             responses,
             [_signal(context, kind, folder, task, inputs) for kind, folder in signals.items()],
-            corpus=[text.response for path in inputs.train for text in read_texts(path)],
+            corpus=[text.response for text in read_texts(inputs.train, inputs.reading)],
             rewards=own_signals(
                 {kind: _identities(kind, folder, inputs) for kind, folder in signals.items()},
                 {name: trained_against(source) for name, source in policies.items()},
@@ -105,6 +110,8 @@ def evaluate(inputs: EvaluateInputs, settings: EvaluateSettings, place: Place) -
             baselines=[name for name in ("base", "sft") if name in policies] or list(policies)[:1],
             seed=place.seed,
         )
+        made = folders | {kind: Path(folder) for kind, folder in signals.items() if folder}
+        result["seen"] = seen(inputs.prompts, made)
         write_json(context.run.path("evaluation.json"), result)
         return result
 
@@ -178,7 +185,9 @@ def _signals(values: Sequence[str]) -> dict[str, str | None]:
 
 def _signal(context: Context, kind: str, folder: str | None, task: Task, inputs: EvaluateInputs) -> Signal:
     if kind == "length":
-        return LengthSignal.fit(read_labelled(inputs.length_from) if inputs.length_from else task.labelled())
+        return LengthSignal.fit(
+            read_labelled(inputs.length_from, inputs.reading) if inputs.length_from else task.labelled()
+        )
     if folder is not None:
         return RewardSignal(kind, context.reward(folder))
     concurrency = context.access.at_once(inputs.model, kind)

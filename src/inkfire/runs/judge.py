@@ -10,11 +10,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Protocol
+
+from annotated_types import Ge, Lt
 
 from inkfire.errors import DataError, InputError
-from inkfire.files.formats import read_labelled, read_pairs, read_texts_or_labelled
+from inkfire.files.formats import read_labelled, read_pairs, read_texts_or_labelled, split_by_query
 from inkfire.files.jsonl import write_jsonl
+from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.judge.base import compare_many
 from inkfire.judge.calibration import MIN_LABELS
 from inkfire.judge.examples import NO_EXAMPLES, Examples
@@ -25,7 +28,7 @@ from inkfire.judge.spec import JudgeSettings, JudgeSpec
 from inkfire.llm import loop
 from inkfire.records import Candidate, Comparison, Labelled, Preference, Verdict, to_json
 from inkfire.runs.context import Context, Place, described, named_files, note, opened
-from inkfire.settings import settings
+from inkfire.settings import option, settings
 from inkfire.tasks.task import lasting, load_task
 
 
@@ -37,14 +40,18 @@ class JudgeInputs:
     """A task's name (inkfire tasks list) or its folder."""
     model: str
     """local/NAME or a .gguf for the embedded engine; anything else goes to --base-url."""
-    data: Path
-    """Texts in any format, labels are used; for pairwise: pairs."""
+    data: Data
+    """Texts in any format, labels are used; for pairwise: pairs; repeatable."""
     principles: Path | None = None
     """A principles.toml; the task's own by default."""
-    calibration: Path | None = None
+    calibration: Data = ()
     """Labelled texts of other queries to fit on, or a saved judge's folder."""
-    examples_from: Path | None = None
+    examples_from: Data = ()
     """Labelled texts to choose examples from; by default --calibration's."""
+    calibration_fraction: Annotated[float, Ge(0), Lt(1)] = 0.3
+    """Of labelled --data without another file, the share of the queries that calibrates."""
+    reading: Annotated[Reading, option("*")] = AS_IT_STANDS
+    """How the data is read."""
 
 
 def judge(inputs: JudgeInputs, settings: JudgeSettings, place: Place) -> dict[str, Any]:
@@ -58,25 +65,30 @@ def judge(inputs: JudgeInputs, settings: JudgeSettings, place: Place) -> dict[st
     """
     task = load_task(inputs.task)
     settings.check(task)
-    texts = read_texts_or_labelled(inputs.data)
+    texts = read_texts_or_labelled(inputs.data, inputs.reading)
+    texts, apart = _set_apart(inputs, texts, place.seed)
     known = {text.query for text in texts}
-    fixed, fit = _calibration(inputs.calibration, settings, known)
+    fixed, fit = _calibration(inputs, settings, known, apart)
     if fixed is not None:
-        if settings.examples or inputs.examples_from is not None:
+        if settings.examples or inputs.examples_from:
             raise InputError("a saved judge brings its own examples; leave --examples and --examples-from out")
         examples = fixed.examples
     else:
-        examples = choose_examples(settings, inputs.examples_from, fit, known, place.seed)
+        examples = choose_examples(settings, inputs, fit, known, place.seed)
     rules = read_principles(inputs.principles) if inputs.principles else None
     calibration = fixed.calibration if fixed else None
     spec = JudgeSpec(lasting(inputs.task), inputs.model, settings.mode, rules, examples, settings.votes, calibration)
     if fixed is not None and (why := spec.foreign(fixed)):
-        raise InputError(f"{inputs.calibration}: its calibration is of another {why}; fit anew: --calibration LABELLED")
+        raise InputError(
+            f"{inputs.calibration[0]}: its calibration is of another {why}; fit anew: --calibration LABELLED"
+        )
     if (left := len(examples.unshown(fit))) < len(fit):
         note(f"the calibration is fitted on the {left} texts of other queries than the examples'")
     about = described(inputs, settings, task=task.name, task_version=task.version)
+    if not apart:  # then it decides nothing
+        del about["calibration_fraction"]
     with opened("judge", place, settings=about, files=named_files(inputs)) as context:
-        if inputs.calibration is None and context.run.done("judge") is None:
+        if not (fixed or fit) and context.run.done("judge") is None:
             note("uncalibrated: labels come from the model's own bias; fit a threshold with --calibration F")
         return context.once("judge", lambda: _judge(context, spec, settings, fit, texts))
 
@@ -98,52 +110,97 @@ def _judge(
         verdicts, judged = loop.run(work())
     write_jsonl(context.run.path("verdicts.jsonl"), map(_verdict_row, texts, verdicts))
     scored = sum(verdict.scored for verdict in verdicts)
-    result = {"n": len(texts), "scored": scored, "unscored": len(texts) - scored}
-    result |= {"calibrated": judged.calibration is not None, **(judged.measured or {})}
+    result: dict[str, Any] = {"n": len(texts), "scored": scored, "unscored": len(texts) - scored}
+    result["calibrated"] = judged.calibration is not None
+    if fit:
+        result["n_fit"] = len(fit)
+    result |= judged.measured or {}
     result["injections"] = sum(bool(verdict.injection) for verdict in verdicts)
     dataclasses.replace(judged, measured=judged.measured and result).save(context.run.out)
     return result
 
 
+def _set_apart(
+    inputs: JudgeInputs, texts: list[Candidate] | list[Labelled], seed: int
+) -> tuple[list[Candidate] | list[Labelled], list[Labelled]]:
+    """(the texts to judge, those that calibrate): of one file of labelled texts, parts that share no query."""
+    labelled = [text for text in texts if isinstance(text, Labelled)]
+    if inputs.calibration or inputs.examples_from or not inputs.calibration_fraction or not labelled:
+        return texts, []
+    try:
+        rest, fit = split_by_query(labelled, fraction=inputs.calibration_fraction, seed=seed)
+        if len(fit) < MIN_LABELS or len({row.label for row in fit}) < 2 or not rest:
+            raise DataError(
+                f"a share of {inputs.calibration_fraction:g} of the queries of {len(texts)} labelled texts has "
+                f"{len(fit)} texts; {MIN_LABELS} are needed, good and bad ones"
+            )
+    except DataError as why:
+        note(f"no texts are set apart to calibrate on: {why}")
+        return texts, []
+    note(
+        f"{len(fit)} of the {len(labelled)} labelled texts calibrate the judge, and the {len(rest)} of other queries "
+        f"measure it (--calibration-fraction {inputs.calibration_fraction:g}; 0 judges all, uncalibrated)"
+    )
+    return rest, fit
+
+
 def _calibration(
-    path: Path | None, settings: JudgeSettings, known: set[str]
+    inputs: JudgeInputs, settings: JudgeSettings, known: set[str], apart: list[Labelled]
 ) -> tuple[JudgeSpec | None, list[Labelled]]:
     """A judge that is calibrated already, or the labelled texts that fit one."""
     refitting = settings.calibration_method != "platt" or settings.cost_false_good is not None
-    if path is None and refitting:
+    if not inputs.calibration and not apart and refitting:
         raise InputError("--calibration-method and --cost-false-good fit a calibration: add --calibration LABELLED")
-    if path is None:
-        return None, []
-    if path.is_dir() or path.name == "judge.json":
+    if not inputs.calibration:
+        return None, apart
+    path = next(filter(is_judge, inputs.calibration), inputs.calibration[0])
+    if is_judge(path):
+        if len(inputs.calibration) > 1:
+            raise InputError(f"{path}: a saved judge is calibrated already; give no other --calibration beside it")
         saved = JudgeSpec.read(path)
         if saved.calibration is None:
             raise DataError("this judge was saved without a calibration", path=path)
         if refitting:
             raise InputError(f"{path}: a saved judge is calibrated already; fit anew: --calibration LABELLED")
         return saved, []
-    fit = of_other_queries(path, known, "calibration texts")
+    fit = of_other_queries(inputs.calibration, inputs.reading, known, "calibration texts")
     if len(fit) < MIN_LABELS:
         raise DataError(f"only {len(fit)} texts to fit on; {MIN_LABELS} are needed, of other queries", path=path)
     return None, fit
 
 
+def is_judge(path: Path) -> bool:
+    """Whether a path is a saved judge's, and not labelled texts."""
+    return path.name == "judge.json" or (path / "judge.json").is_file()
+
+
+class ExampleInputs(Protocol):
+    """Inputs that may name files of examples."""
+
+    @property
+    def examples_from(self) -> Data: ...
+    @property
+    def reading(self) -> Reading: ...
+
+
 def choose_examples(
-    settings: JudgeSettings, path: Path | None, fit: Sequence[Labelled], known: set[str], seed: int
+    settings: JudgeSettings, inputs: ExampleInputs, fit: Sequence[Labelled], known: set[str], seed: int
 ) -> Examples:
-    """The examples that were asked for, from the file or else from ``fit``; none of a query in ``known``."""
+    """The examples that were asked for, from their files or else from ``fit``; none of a query in ``known``."""
+    paths = inputs.examples_from
     if not settings.examples:
-        if path is not None:
+        if paths:
             raise InputError("--examples-from names a file, and no examples are asked for: add --examples 8")
         return NO_EXAMPLES
-    pool = fit if path is None else of_other_queries(path, known, "examples")
-    if path is None and not fit:
+    pool = of_other_queries(paths, inputs.reading, known, "examples") if paths else fit
+    if not paths and not fit:
         raise InputError("--examples needs labelled texts to choose from: --examples-from F or --calibration F")
     return Examples(tuple(pool), settings.examples, settings.examples_choice, seed)
 
 
-def of_other_queries(path: Path, known: set[str], what: str) -> list[Labelled]:
-    """The labelled texts of a file without those that share a query with the data."""
-    labelled = read_labelled(path)
+def of_other_queries(paths: Data, reading: Reading, known: set[str], what: str) -> list[Labelled]:
+    """The labelled texts of files without those that share a query with the data."""
+    labelled = read_labelled(paths, reading)
     apart = [row for row in labelled if row.query not in known]
     if dropped := len(labelled) - len(apart):
         note(f"{dropped} of {len(labelled)} {what} share a query with the data and are left out")
@@ -165,16 +222,17 @@ def compare(inputs: JudgeInputs, settings: JudgeSettings, place: Place) -> dict[
     Raises:
         InputError: anything about the inputs that the user must change.
     """
-    if inputs.calibration is not None or settings.cost_false_good is not None or settings.votes > 1:
+    if inputs.calibration or settings.cost_false_good is not None or settings.votes > 1:
         raise InputError("--mode pairwise has nothing to calibrate and no votes: leave these options out")
     task = load_task(inputs.task)
     task.require("pairwise")
     if settings.examples:
         task.check_examples("pairwise")
-    pairs = read_pairs(inputs.data)
+    pairs = read_pairs(inputs.data, inputs.reading)
     rules = read_principles(inputs.principles) if inputs.principles else None
-    examples = choose_examples(settings, inputs.examples_from, [], {pair.query for pair in pairs}, place.seed)
+    examples = choose_examples(settings, inputs, [], {pair.query for pair in pairs}, place.seed)
     about = described(inputs, task=task.name, task_version=task.version)
+    del about["calibration_fraction"]
     about |= {"examples": settings.examples, "examples_choice": settings.examples_choice}
 
     def work(context: Context) -> dict[str, Any]:

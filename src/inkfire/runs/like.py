@@ -7,6 +7,7 @@ and each must still be what it was by its SHA-256.
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 from inkfire.debate.debate import AGENTS
 from inkfire.errors import InputError
 from inkfire.files.jsonl import sha256_file
+from inkfire.files.reading import Data
 from inkfire.files.run import Run
 from inkfire.judge.spec import JudgeSettings
 from inkfire.refine.rounds import RefineSettings
@@ -69,16 +71,22 @@ def _as(model: type, values: Values) -> Any:
     """Settings of a class, by those of its fields that are known; a list of files by its numbered ones."""
     known = {}
     for field in dataclasses.fields(model):
-        numbered = [values[key] for key in sorted(values) if key.startswith(f"{field.name} ")]
-        if field.name in values:
+        if typing.get_type_hints(model)[field.name] == Data:
+            names = [name for name in values if re.fullmatch(rf"{field.name}( \d+)?", name) and values[name]]
+            known[field.name] = [values[name] for name in sorted(names, key=lambda name: (len(name), name))]
+        elif field.name in values:
             known[field.name] = values[field.name]
-        elif numbered and typing.get_origin(typing.get_type_hints(model)[field.name]) is tuple:
-            known[field.name] = numbered
     return from_json(known, model)
 
 
 def _two(run: Callable[[Any, Any, Place], Values], inputs: type, settings: type) -> Callable[[Values, Place], Values]:
     return lambda values, place: run(_as(inputs, values), _as(settings, values), place)
+
+
+def _judge(values: Values, place: Place) -> Values:
+    # Where the manifest says nothing of it, no texts were set apart.
+    inputs = _as(judge.JudgeInputs, {"calibration_fraction": 0.0} | values)
+    return judge.judge(inputs, _as(JudgeSettings, values), place)
 
 
 def _curve(values: Values, place: Place) -> Values:
@@ -125,7 +133,7 @@ def _recipe(values: Values, place: Place) -> Values:
 
 
 _COMMANDS: dict[str, Callable[[Values, Place], Values]] = {
-    "judge": _two(judge.judge, judge.JudgeInputs, JudgeSettings),
+    "judge": _judge,
     "judge pairwise": _two(judge.compare, judge.JudgeInputs, JudgeSettings),
     "judge curve": _curve,
     "judge attack": _stress(stress.attack, stress.AttackSettings),

@@ -16,6 +16,7 @@ from annotated_types import Ge, Gt, Lt
 
 from inkfire.errors import InkfireError, RecipeError
 from inkfire.files.jsonl import atomic
+from inkfire.files.reading import AS_IT_STANDS, Reading
 from inkfire.judge.spec import JudgeSettings
 from inkfire.models.open import check_name
 from inkfire.refine.rounds import RefineSettings
@@ -102,6 +103,7 @@ class Recipe:
     """Of a text in this run; the task's own if none."""
     models: Models
     data: Data = Data()
+    reading: Reading = AS_IT_STANDS
     sft: SftSettings = SftSettings()
     curate: CurateSettings = CurateSettings()
     reward_model: RewardModelSettings = RewardModelSettings()

@@ -17,11 +17,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from inkfire.errors import InputError
 from inkfire.files.formats import read_labelled, read_queries, split_by_query
 from inkfire.files.jsonl import write_jsonl
+from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.judge.examples import Examples
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import Principles, read_principles
@@ -31,7 +32,7 @@ from inkfire.records import Labelled
 from inkfire.refine.contribution import count_tokens
 from inkfire.refine.rounds import Refined, Refiner, RefineSettings
 from inkfire.runs.context import Context, Place, described, named_files, note, opened
-from inkfire.settings import settings
+from inkfire.settings import option, settings
 from inkfire.tasks.task import lasting, load_task
 from inkfire.tasks.uses import COMMANDS
 
@@ -60,14 +61,16 @@ class RefineInputs:
     """A task's name (inkfire tasks list) or its folder."""
     model: str
     """The judge's model: local/NAME or a .gguf for the embedded engine; anything else goes to --base-url."""
-    prompts: Path
+    prompts: Data
     """Queries for the Generator, in any format."""
-    labelled: Path
+    labelled: Data
     """Labelled texts; split here by query into training, validation and test."""
-    tested_on: Path | None = None
+    tested_on: Data = ()
     """Labelled texts of other queries that measure before and after, in place of half of --labelled."""
     principles: Path | None = None
     """Start from this principles.toml, not from the task's own."""
+    reading: Annotated[Reading, option("*")] = AS_IT_STANDS
+    """How the data is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +213,7 @@ def refine(inputs: RefineInputs, settings: RefineSettings, place: Place) -> dict
     """``inkfire refine``: the fields of its ``--json``. A run that was stopped goes on from what the ledger has."""
     task = load_task(inputs.task)
     task.require(*COMMANDS["refine"].prompts)
-    queries = [query.query for query in read_queries(inputs.prompts)]
+    queries = [query.query for query in read_queries(inputs.prompts, inputs.reading)]
     splits = _splits(inputs, settings, place.seed)
     start = read_principles(inputs.principles) if inputs.principles else None
     shown = Examples(tuple(splits.fit), settings.examples, settings.examples_choice, place.seed)
@@ -247,10 +250,10 @@ def refine(inputs: RefineInputs, settings: RefineSettings, place: Place) -> dict
 
 
 def _splits(inputs: RefineInputs, settings: RefineSettings, seed: int) -> Splits:
-    labelled = read_labelled(inputs.labelled)
-    if inputs.tested_on is None:
+    labelled = read_labelled(inputs.labelled, inputs.reading)
+    if not inputs.tested_on:
         return split_labelled(labelled, seed=seed, validation=settings.validation, test=settings.test)
-    test = read_labelled(inputs.tested_on)
+    test = read_labelled(inputs.tested_on, inputs.reading)
     if shared := {row.query for row in labelled} & {row.query for row in test}:
         raise InputError(f"--labelled and --tested-on share the query {min(shared)!r}; split them by query")
     return Splits(*training_and_validation(labelled, settings.validation, seed), test)

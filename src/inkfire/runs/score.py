@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from inkfire.errors import InputError
 from inkfire.files.formats import read_pairs, read_texts_or_labelled
 from inkfire.files.jsonl import write_jsonl
+from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.records import Candidate, Labelled, Preference
 from inkfire.rewards.base import Reward
 from inkfire.rewards.judge import JudgeReward
 from inkfire.rewards.load import check_reward, load_reward, placeholders
-from inkfire.runs.context import Access, Place, named_files, opened
-from inkfire.settings import settings
+from inkfire.runs.context import Access, Place, named_files, opened, read_as
+from inkfire.runs.lineage import seen
+from inkfire.settings import option, settings
 from inkfire.stats.agreement import binary_metrics
 from inkfire.stats.intervals import bootstrap_auc
 from inkfire.stats.twins import length_auc, pair_slices, rate
@@ -28,12 +29,14 @@ class ScoreInputs:
 
     reward: str
     """A reward's or judge's folder, share:X, or 'W*A + W*B'."""
-    pairs: Path | None = None
+    pairs: Data = ()
     """Preference pairs, in any format."""
-    data: Path | None = None
+    data: Data = ()
     """Texts, in any format; labels are used."""
     force: bool = False
     """Take a judge that is refused as a reward."""
+    reading: Annotated[Reading, option("*")] = AS_IT_STANDS
+    """How the data is read."""
 
 
 def score(inputs: ScoreInputs, place: Place | None, *, access: Access = Access(), seed: int = 0) -> dict[str, Any]:
@@ -49,20 +52,23 @@ def score(inputs: ScoreInputs, place: Place | None, *, access: Access = Access()
     Raises:
         DataError, InputError: what is wrong with the file or the reward.
     """
-    if (inputs.pairs is None) == (inputs.data is None):
+    if bool(inputs.pairs) == bool(inputs.data):
         raise InputError("give either --pairs F or --data F")
     check_reward(inputs.reward, force=inputs.force)
-    pairs = read_pairs(inputs.pairs) if inputs.pairs else []
-    texts = read_texts_or_labelled(inputs.data) if inputs.data else []
+    pairs = read_pairs(inputs.pairs, inputs.reading) if inputs.pairs else []
+    texts = read_texts_or_labelled(inputs.data, inputs.reading) if inputs.data else []
+    made = {folder.name: folder for folder in placeholders(inputs.reward)[1].values()}
+    known = seen((*inputs.pairs, *inputs.data), made)
     with _scorer(inputs.reward, access, force=inputs.force) as scorer:
         measured, rows = _pairs(scorer, pairs) if pairs else _texts(scorer, texts, seed)
-        about: dict[str, Any] = {"reward": scorer.name, "threshold": scorer.threshold}
+        about: dict[str, Any] = {"reward": scorer.name, "threshold": scorer.threshold, "seen": known}
         if isinstance(scorer, JudgeReward):
             about |= {"calibrated": scorer.cut is not None, "injections": scorer.injections.total()}
     result = about | measured
     if place is not None:
         name, folders = placeholders(inputs.reward)
-        with opened("score", place, settings={"reward": name}, files=named_files(inputs) | folders) as context:
+        about = {"reward": name} | read_as(inputs.reading)
+        with opened("score", place, settings=about, files=named_files(inputs) | folders) as context:
             write_jsonl(context.run.path("scores.jsonl"), rows)
             context.run.complete("score", result, seconds=0.0)
     return result

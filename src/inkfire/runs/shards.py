@@ -25,7 +25,7 @@ from inkfire.files.run import Run, locked
 from inkfire.llm.bill import Bill, repriced
 from inkfire.llm.prices import CURRENCY, prices_beside
 from inkfire.runs.card import write_card
-from inkfire.runs.context import Place, named_files
+from inkfire.runs.context import Place
 from inkfire.runs.curate import CurateHow, CurateInputs, CurateSettings, check, curate, open_curation
 
 OUTPUTS = ("outcomes.jsonl", "transcripts.jsonl", "pairs.jsonl")
@@ -217,9 +217,10 @@ def curate_on_ray(inputs: CurateInputs, settings: CurateSettings, place: Place, 
 
 def _absolute(inputs: CurateInputs) -> CurateInputs:
     """The inputs as every worker finds them."""
-    paths: dict[str, Any] = {name: path.absolute() for name, path in named_files(inputs).items()}
-    task = str(paths.pop("task", inputs.task))
-    return dataclasses.replace(inputs, task=task, **paths)
+    task = Path(inputs.task)
+    given = {name: value for name, value in vars(inputs).items() if name in ("prompts", "candidates_from", "corpus")}
+    paths: dict[str, Any] = {name: tuple(path.absolute() for path in value) for name, value in given.items()}
+    return dataclasses.replace(inputs, task=str(task.absolute()) if task.is_dir() else inputs.task, **paths)
 
 
 def _lend_prices(ledger: Path, folder: Path) -> None:

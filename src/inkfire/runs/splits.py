@@ -59,10 +59,10 @@ def make_splits(recipe: Recipe, task: Task, seed: int) -> Splits:
     Raises:
         InputError: too few queries to hold any out, too few labelled texts, or one class of them only.
     """
-    data = recipe.data
-    queries = formats.read_queries(data.queries) if data.queries else task.queries()
-    labelled = formats.read_labelled(data.labelled) if data.labelled else task.labelled()
-    pairs = formats.read_pairs(data.pairs) if data.pairs else task.pairs()
+    data, how = recipe.data, recipe.reading
+    queries = formats.read_queries(data.queries, how) if data.queries else task.queries()
+    labelled = formats.read_labelled(data.labelled, how) if data.labelled else task.labelled()
+    pairs = formats.read_pairs(data.pairs, how) if data.pairs else task.pairs()
     share = min(1.0, (recipe.judge.labelled or len(labelled)) / len(labelled))
     judged = formats.split_by_query(labelled, fraction=share, seed=seed, both_labels=False)[1]
     test, fit = formats.split_by_query(judged, fraction=recipe.judge.fit_fraction, seed=seed)
@@ -85,7 +85,7 @@ def make_splits(recipe: Recipe, task: Task, seed: int) -> Splits:
     kept_apart = {query.query for query in held_out}
     train = [query for query in fresh if query.query not in kept_apart]
     if data.examples:
-        examples = formats.read_examples(data.examples)
+        examples = formats.read_examples(data.examples, how)
     else:
         examples = [Example(row.query, row.response) for row in fit if row.label == 1]
     return Splits(train, held_out, fit, test, pairs, examples)

@@ -75,7 +75,7 @@ def audit_data(x: Experiment) -> dict[str, Any]:
 
 def sft(x: Experiment) -> dict[str, Any]:
     """Fine-tune the writer on the good texts."""
-    inputs = training.SftInputs(task=x.recipe.task, base=x.recipe.models.writer, data=x.file("good"))
+    inputs = training.SftInputs(task=x.recipe.task, base=x.recipe.models.writer, data=(x.file("good"),))
     return training.sft(inputs, x.recipe.sft, x.context.below("sft"))
 
 
@@ -111,8 +111,8 @@ def curate(x: Experiment) -> dict[str, Any]:
     inputs = curating.CurateInputs(
         task=x.recipe.task,
         model=agents,
-        candidates_from=x.folder("candidates") / "candidates.jsonl",
-        corpus=x.file("examples") if x.splits.examples else None,
+        candidates_from=(x.folder("candidates") / "candidates.jsonl",),
+        corpus=(x.file("examples"),) if x.splits.examples else (),
     )
     return curating.curate(inputs, table, x.context.below("curate"))
 
@@ -126,7 +126,7 @@ def reward_model(x: Experiment) -> dict[str, Any]:
     table = x.recipe.reward_model
     if table.kind == "transformer" and table.base is None:
         table = dataclasses.replace(table, base=x.recipe.models.writer)
-    inputs = training.RewardModelInputs(pairs=both, task=x.recipe.task, labelled=x.file("labelled"))
+    inputs = training.RewardModelInputs(pairs=(both,), task=x.recipe.task, labelled=(x.file("labelled"),))
     return training.reward_model(inputs, table, x.context.below("reward_model"))
 
 
@@ -135,9 +135,9 @@ def refine(x: Experiment) -> dict[str, Any]:
     inputs = refining.RefineInputs(
         task=x.recipe.task,
         model=x.recipe.models.agents,
-        prompts=x.file("train_queries"),
-        labelled=x.file("fit"),
-        tested_on=x.file("test"),
+        prompts=(x.file("train_queries"),),
+        labelled=(x.file("fit"),),
+        tested_on=(x.file("test"),),
     )
     return refining.refine(inputs, x.recipe.refine, x.context.below("refine"))
 
@@ -149,9 +149,9 @@ def judge(x: Experiment) -> dict[str, Any]:
     inputs = judging.JudgeInputs(
         task=x.recipe.task,
         model=x.recipe.models.agents,
-        data=x.file("test"),
+        data=(x.file("test"),),
         principles=x.folder("refine") / "principles.toml",
-        calibration=x.file("fit"),
+        calibration=(x.file("fit"),),
     )
     result = judging.judge(inputs, settings, x.context.below("judge"))
     return result | {"model": inputs.model, "mode": table.mode, "n_fit": len(x.splits.fit)}
@@ -166,7 +166,7 @@ def grpo(x: Experiment, policy: PolicySpec) -> dict[str, Any]:
         task=x.recipe.task,
         policy=x.policy(policy.start),
         reward=x.reward(policy.reward),
-        prompts=x.file("train_queries"),
+        prompts=(x.file("train_queries"),),
         value=x.recipe.judge.value,
     )
     about = {"reward": policy.reward, "start": policy.start}
@@ -195,12 +195,12 @@ def evaluate(x: Experiment) -> dict[str, Any]:
             signals.append(name if folder is None else f"{name}={folder}")
     inputs = evaluating.EvaluateInputs(
         task=x.recipe.task,
-        prompts=x.file("held_out_queries"),
+        prompts=(x.file("held_out_queries"),),
         policies=tuple(f"{name}={x.policy(name)}" for name in ("base", "sft", *trained)),
         signals=(*signals, "length"),
         model=x.recipe.models.agents,
         train=(x.file("good"),),
-        length_from=x.file("labelled"),
+        length_from=(x.file("labelled"),),
     )
     settings = evaluating.EvaluateSettings(
         limit=table.limit, temperature=table.temperature, max_tokens=table.max_tokens or x.task.max_tokens
@@ -217,7 +217,7 @@ def spread(queries: Sequence[Query], n: int) -> list[Query]:
 
 def basis(recipe: Recipe) -> dict[str, tuple[Any, tuple[str, ...]]]:
     """Stage → (what of the recipe decides it, the stages whose results it reads)."""
-    data = recipe.task, recipe.judge.fit_fraction, recipe.judge.labelled, recipe.evaluate.queries
+    data = recipe.task, recipe.reading, recipe.judge.fit_fraction, recipe.judge.labelled, recipe.evaluate.queries
     writer, agents, most = recipe.models.writer, recipe.models.agents, recipe.max_tokens
     judged = {key: value for key, value in to_json(recipe.judge).items() if key not in ("value", "fit_fraction")}
     stages: dict[str, tuple[Any, tuple[str, ...]]] = {

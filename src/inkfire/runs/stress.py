@@ -18,6 +18,7 @@ from annotated_types import Ge
 from inkfire.errors import InputError
 from inkfire.files.formats import read_labelled, read_texts, read_texts_or_labelled
 from inkfire.files.jsonl import write_jsonl
+from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.judge.base import compare_many, judge_many
 from inkfire.judge.calibration import MIN_LABELS
 from inkfire.judge.guard import GuardedPairwise, Suspicion, suspect
@@ -27,8 +28,8 @@ from inkfire.judge.spec import JudgeSpec, Mode, prompts_of
 from inkfire.llm import loop
 from inkfire.llm.base import LLM
 from inkfire.records import Candidate, Labelled, Preference, Verdict
-from inkfire.runs.context import Context, Place, named_files, note, opened
-from inkfire.settings import settings
+from inkfire.runs.context import Context, Place, named_files, note, opened, read_as
+from inkfire.settings import option, settings
 from inkfire.stress import biases, injections
 from inkfire.tasks.task import lasting, load_task
 
@@ -52,15 +53,17 @@ class SubjectInputs:
     """logprob: one token; verdict: a reason, then 0/1; rubric: its ratings; debate: strategy A's agents."""
     principles: Path | None = None
     """A principles.toml; the task's own by default."""
-    calibration: Path | None = None
+    calibration: Data = ()
     """Labelled texts that fit its threshold."""
+    reading: Annotated[Reading, option("*")] = AS_IT_STANDS
+    """How the data is read."""
 
 
 @settings
 class AttackSettings:
     """Injections: how many, and with which defences."""
 
-    clean: Path | None = None
+    clean: Data = ()
     """Labelled texts whose good ones must pass the defences; the task's by default."""
     defences: bool = True
     """Ask with and without them, or without them only."""
@@ -72,7 +75,7 @@ class AttackSettings:
 class ProbeSettings:
     """Changes that make a text no better."""
 
-    data: Path
+    data: Data
     """Texts to change; with source fields, also self-preference."""
     limit: Annotated[int, Ge(2)] | None = None
     """Use the first N texts."""
@@ -85,14 +88,14 @@ def _subject(inputs: SubjectInputs) -> tuple[JudgeSpec, list[Labelled]]:
         InputError: neither a saved judge nor a description, both of them, or a file that cannot be used.
     """
     if inputs.judge is not None:
-        if inputs != SubjectInputs(judge=inputs.judge, mode=inputs.mode):
+        if inputs != SubjectInputs(judge=inputs.judge, mode=inputs.mode, reading=inputs.reading):
             raise InputError("--judge brings its own task, model, principles and calibration: leave those options out")
         return JudgeSpec.read(inputs.judge), []
     if inputs.task is None or inputs.model is None:
         raise InputError("name the judge: --task and --model, or --judge FOLDER of a saved one")
     load_task(inputs.task).require(*prompts_of(inputs.mode))
     rules = read_principles(inputs.principles) if inputs.principles else None
-    fit = read_labelled(inputs.calibration) if inputs.calibration else []
+    fit = read_labelled(inputs.calibration, inputs.reading)
     if not fit:
         note("uncalibrated: labels come from the model's own bias; fit a threshold with --calibration F")
     return JudgeSpec(lasting(inputs.task), inputs.model, inputs.mode, rules), fit
@@ -156,7 +159,7 @@ def attack(inputs: SubjectInputs, settings: AttackSettings, place: Place) -> dic
     task = spec.loaded
     carriers = injections.carriers_for(task)
     fit = _apart(fit, [carrier.query for carrier in carriers])
-    labelled = read_labelled(settings.clean) if settings.clean else task.labelled()
+    labelled = read_labelled(settings.clean, inputs.reading) if settings.clean else task.labelled()
     good = [row for row in labelled if row.label == 1]
     # The only good texts that the defences can change: those that they suspect or look at twice.
     watched = [row for row in good if suspect(row.query, row.response, task) != Suspicion()]
@@ -182,7 +185,7 @@ def attack(inputs: SubjectInputs, settings: AttackSettings, place: Place) -> dic
         rows = [_trial_row(trial, i, off, on) for i, trial in enumerate(trials)]
         return found | injections.summarise(trials, off, on) | passed, rows
 
-    about = _described(spec) | {"defences": settings.defences, "limit": settings.limit}
+    about = _described(spec) | {"defences": settings.defences, "limit": settings.limit} | read_as(inputs.reading)
     with opened("judge attack", place, settings=about, files=named_files(inputs, settings)) as context:
         return context.once("attack", lambda: _try(context, (spec, fit), total, tried, "attack", "trials.jsonl"))
 
@@ -213,8 +216,8 @@ def probe(inputs: SubjectInputs, settings: ProbeSettings, place: Place) -> dict[
     Labels are used for self-preference only; the order probe takes at most half as many pairs as there are texts.
     """
     spec, fit = _subject(inputs)
-    texts = read_texts_or_labelled(settings.data)[: settings.limit]
-    sources = [text.source for text in read_texts(settings.data)][: settings.limit]
+    texts = read_texts_or_labelled(settings.data, inputs.reading)[: settings.limit]
+    sources = [text.source for text in read_texts(settings.data, inputs.reading)][: settings.limit]
     fit = _apart(fit, [text.query for text in texts])
     task, seed = spec.loaded, place.seed
     task.require("pairwise")
@@ -239,7 +242,7 @@ def probe(inputs: SubjectInputs, settings: ProbeSettings, place: Place) -> dict[
         result |= biases.measure_order(said)
         return result | biases.measure_self_preference(texts, sources, before, spec.model, seed), rows
 
-    about = _described(spec) | {"limit": settings.limit}
+    about = _described(spec) | {"limit": settings.limit} | read_as(inputs.reading)
     with opened("judge probe", place, settings=about, files=named_files(inputs, settings)) as context:
         return context.once("probe", lambda: _try(context, (spec, fit), total, tried, "probe", "probes.jsonl"))
 

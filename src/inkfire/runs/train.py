@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from inkfire.files.formats import read_labelled, read_pairs, read_queries, read_texts_or_labelled
+from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.llm.bill import FIELDS, between
 from inkfire.records import Candidate, Labelled
 from inkfire.rewards.load import check_reward, placeholders
@@ -33,20 +34,24 @@ class SftInputs:
     """A task's name (inkfire tasks list) or its folder."""
     base: Annotated[str, option("--base", "--model")]
     """The model to train: local/NAME, a .gguf, a folder or a hub id."""
-    data: Path | None = None
+    data: Data = ()
     """Texts; those labelled 0 are left out. The task's good texts if none."""
+    reading: Annotated[Reading, option("*")] = AS_IT_STANDS
+    """How the data is read."""
 
 
 @settings
 class RewardModelInputs:
     """Which pairs a reward model learns from."""
 
-    pairs: Path
+    pairs: Data
     """Preference pairs, in any format."""
     task: str | None = None
     """A task's name (inkfire tasks list) or its folder."""
-    labelled: Path | None = None
+    labelled: Data = ()
     """Texts with labels that fit the threshold for 'excellent'."""
+    reading: Annotated[Reading, option("*")] = AS_IT_STANDS
+    """How the data is read."""
 
 
 @settings
@@ -59,12 +64,14 @@ class GrpoInputs:
     """Where to start: a policy folder (say runs/sft) or a model."""
     reward: str
     """Who scores: a reward's or judge's folder, share:X, or 'W*A + W*B'."""
-    prompts: Path | None = None
+    prompts: Data = ()
     """Queries, in any format; the task's own if none."""
     value: Literal["probability", "label"] = "probability"
     """What a judge gives: P(Good), or 0 and 1."""
     force: bool = False
     """Take a judge that is refused as a reward."""
+    reading: Annotated[Reading, option("*")] = AS_IT_STANDS
+    """How the data is read."""
 
 
 def sft(inputs: SftInputs, settings: SftSettings, place: Place) -> dict[str, Any]:
@@ -73,7 +80,7 @@ def sft(inputs: SftInputs, settings: SftSettings, place: Place) -> dict[str, Any
     from inkfire.training.sft import train_sft
 
     task = load_task(inputs.task)
-    texts = task.labelled() if inputs.data is None else read_texts_or_labelled(inputs.data)
+    texts = read_texts_or_labelled(inputs.data, inputs.reading) if inputs.data else task.labelled()
     good = [Candidate(t.query, t.response) for t in texts if not isinstance(t, Labelled) or t.label == 1]
     find_model(inputs.base)
     files = named_files(inputs) | {"task": task.folder}
@@ -87,8 +94,8 @@ def sft(inputs: SftInputs, settings: SftSettings, place: Place) -> dict[str, Any
 def reward_model(inputs: RewardModelInputs, settings: RewardModelSettings, place: Place) -> dict[str, Any]:
     """Train a reward model on the pairs of a file."""
     task = None if inputs.task is None else load_task(inputs.task)
-    pairs = read_pairs(inputs.pairs)
-    labelled = None if inputs.labelled is None else read_labelled(inputs.labelled)
+    pairs = read_pairs(inputs.pairs, inputs.reading)
+    labelled = read_labelled(inputs.labelled, inputs.reading) if inputs.labelled else None
     settings.check(task=task)
     if settings.base is not None:
         from inkfire.models.policy import find_model
@@ -111,7 +118,7 @@ def grpo(inputs: GrpoInputs, settings: GrpoSettings, place: Place) -> dict[str, 
     from inkfire.training.grpo import train_grpo
 
     task = load_task(inputs.task)
-    queries = task.queries() if inputs.prompts is None else read_queries(inputs.prompts)
+    queries = read_queries(inputs.prompts, inputs.reading) if inputs.prompts else task.queries()
     find_model(inputs.policy)
     check_reward(inputs.reward, force=inputs.force)
     reward, folders = placeholders(inputs.reward)

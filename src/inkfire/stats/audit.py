@@ -10,6 +10,7 @@ with intervals, and ``findings``: the same in sentences.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence, Set
 from typing import Any
@@ -26,6 +27,8 @@ Responses = tuple[str, tuple[str, ...]]
 SLICE = 20
 """Texts that a slice must have before something is said about its balance."""
 
+_UNSEEN = re.compile(r"[\s\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]*")
+
 NEAR = 0.8
 """Jaccard similarity of character 3-grams from which two texts count as near-duplicates."""
 
@@ -35,11 +38,13 @@ def audit(
     pairs: Sequence[Preference] | None = None,
     labelled: Sequence[Labelled] | None = None,
     against: Sequence[Sequence[Responses]] = (),
+    files: Sequence[Sequence[Responses]] = (),
     tags: Mapping[str, Sequence[str]] = {},
     seed: int = 0,
 ) -> Found:
     """Audit preference pairs, labelled texts, or both; ``against`` are the rows of other files, a list each.
 
+    ``files`` are the rows of the audited files themselves, where they are several: what stands in two is counted.
     ``tags`` maps a query to its tags, by which classes are counted (``slices``).
 
     The texts of pairs count as labelled (chosen 1, rejected 0) in ``length_auc``, ``length_best_accuracy`` and
@@ -60,6 +65,7 @@ def audit(
     out |= _text_twins(pool, seed, with_accuracy=not preferences)
     out |= _overlap(preferences, rows, against)
     out |= _repeats(preferences, rows, pool)
+    out |= _across(files) | _blank(pool)
     out |= _impurities(pool)
     out["slices"] = _slices(preferences, rows, tags)
     out["findings"] = findings(out)
@@ -139,6 +145,23 @@ def _repeats(pairs: Sequence[Preference], rows: Sequence[Labelled], pool: Sequen
     }
 
 
+def _across(files: Sequence[Sequence[Responses]]) -> Found:
+    """Rows of a later file of which the query with a text stands in an earlier one; None where there is one file."""
+    seen: set[tuple[str, str]] = set()
+    count = 0
+    for file in files:
+        items = [{(query.strip(), text.strip()) for text in both} for query, both in file]
+        count += sum(bool(row & seen) for row in items)
+        seen = seen.union(*items)
+    return {"repeats_across": count if len(files) > 1 else None}
+
+
+def _blank(pool: Sequence[Labelled]) -> Found:
+    """Texts that are empty or hold nothing that can be seen, in all and among the good ones."""
+    blank = [row.label for row in pool if _UNSEEN.fullmatch(row.response)]
+    return {"blank": len(blank), "blank_good": sum(blank)}
+
+
 def _impurities(pool: Sequence[Labelled]) -> Found:
     """Texts that mix in another script, and texts that are a model's refusal, in all and among the good and the bad."""
     script = texts.main_script([row.response for row in pool])
@@ -180,6 +203,7 @@ def _rate(name: str, hits: Sequence[tuple[bool, str]]) -> Found:
 def findings(found: Found) -> list[str]:
     """The audit in plain words: a sentence or two on length, wording, overlap, repeats, languages, refusals, slices."""
     said = [_say_longer(found), _say_length(found), _say_ngrams(found), *_say_overlap(found), *_say_repeats(found)]
+    said += [_say_blank(found)]
     said += [_say_mixed(found), _say_refusals(found), *_say_slices(found)]
     return [sentence for sentence in said if sentence]
 
@@ -262,14 +286,23 @@ def _say_overlap(found: Found) -> list[str]:
 
 def _say_repeats(found: Found) -> list[str]:
     rows, near, n = found["duplicates"], found["near_duplicates"], found["n_texts"]
-    both = found["contradictions"]
+    both, across = found["contradictions"], found["repeats_across"]
     return [
         f"{both} texts are labelled good and bad for the same query." if both else "",
         f"{rows} of {found['n']} rows repeat an earlier row." if rows else "No row is repeated.",
         f"{near} of {n} texts ({_percent(near / n)}) repeat an earlier text, exactly or nearly."
         if near
         else "No text repeats another, exactly or nearly.",
+        f"{across} rows stand with their text in more than one of the audited files." if across else "",
     ]
+
+
+def _say_blank(found: Found) -> str:
+    blank, good = found["blank"], found["blank_good"]
+    if not blank:
+        return ""
+    which = f"{good} of them labelled good" if good else "none of them labelled good"
+    return f"{blank} of {found['n_texts']} texts are empty or blank, {which}."
 
 
 def _say_mixed(found: Found) -> str:

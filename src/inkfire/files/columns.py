@@ -1,0 +1,278 @@
+"""What the columns of a row say, by whichever names: its query, its texts, its label, its scores.
+
+A null is a column that is absent. A row that carries more than one query and one response is refused
+(``conversations.Carries``), for nothing of it is cut off unsaid.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from inkfire.files.conversations import HISTORY, SYSTEM, TALKS, Carries, Turns, Unfit, transcript, turns
+from inkfire.files.jsonl import json_kind
+from inkfire.files.reading import Reading
+from inkfire.records import Label, Labelled, Preference
+
+Row = dict[str, Any]
+Scored = list[tuple[str, float]]
+"""Answers to one query, with their scores."""
+
+TEXTS = ("response", "output", "completion")
+_ANSWERS = ("completions", "responses", "answers")
+_SCORES = ("score", "scores", "rating", "ratings", "overall_score", "overall_scores")
+_BY_WORD: Mapping[str, Label] = {"1": 1, "0": 0, "true": 1, "false": 0}
+_NUMBERED = re.compile(r"(response|answer|completion|output)_?(\w{1,2})")
+
+
+class Columns:
+    """The columns of the rows of one data set, as a :class:`Reading` says."""
+
+    def __init__(self, reading: Reading):
+        self.reading = reading
+        self.names = reading.names
+        self.words = {word.casefold(): label for word, label in reading.words.items()}
+        self.met: set[str] = set()  # the system turns of the rows until now, "" for none
+
+    def row(self, raw: Row) -> Row:
+        """The row with our names, without nulls."""
+        taken = {theirs: ours for ours, theirs in self.names.items() if theirs in raw}
+        kept = {key: value for key, value in raw.items() if key not in taken and key not in taken.values()}
+        kept |= {ours: raw[theirs] for theirs, ours in taken.items()}
+        return {key: value for key, value in kept.items() if value is not None}
+
+    def query(self, row: Row) -> str:
+        """What the user asks for, without the prefix that is to be stripped."""
+        query, system = _asked(row)
+        if row.get("history"):
+            raise Carries(HISTORY)
+        self._meet("\n\n".join(filter(None, (_own_system(row), system))))
+        query = query.removeprefix(self.reading.strip_prefix)
+        if not query.strip():
+            raise Unfit("the query is empty")
+        return query
+
+    def _meet(self, system: str) -> None:
+        if len(self.met) < 2:
+            self.met.add(system)
+        if self.reading.system == "refuse" and system:
+            raise Carries(SYSTEM)
+        if self.reading.system == "drop" and len(self.met) > 1:
+            raise Unfit(f"--system drop: {_short(system)} is not the system turn of the rows before")
+
+    def texts(self, row: Row) -> list[str]:
+        """The responses of a row: one, or those of several that are scored.
+
+        Raises:
+            Unfit: there is none.
+        """
+        if (text := response(row)) is not None:
+            return [text]
+        if scored := self.answers(row):
+            return [text for text, _ in scored]
+        raise Unfit(f"no text: one of response, output, completion or messages is needed; the row has {keys(row)}")
+
+    def labelled(self, row: Row) -> list[Labelled]:
+        """A labelled text; of a pair two, its chosen text labelled 1, then the rejected one labelled 0."""
+        if "label" not in row and "chosen" in row:
+            pair = self.pair(row)
+            return [Labelled(pair.query, pair.chosen, 1), Labelled(pair.query, pair.rejected, 0)]
+        query, (text, *more) = self.query(row), self.texts(row)
+        if more:
+            raise Unfit("a label is of one text, the row has several")
+        return [Labelled(query, text, self.label(row), text_of(row, "annotator", ""))]
+
+    def label(self, row: Row) -> Label:
+        if "label" not in row or row["label"] == "":
+            raise Unfit(f"no label; the row has {keys(row)}")
+        label = row["label"]
+        if isinstance(label, (bool, int, float, str)):
+            word = str(label).strip().casefold()
+            if re.fullmatch(r"[+-]?\d+\.0*", word):
+                word = word.partition(".")[0]
+            found = self.words.get(word, _BY_WORD.get(word))
+            if found is not None:
+                return found
+        raise Unfit(f"label must be 0 or 1, found {_short(label)}; for others say --label GOOD=1 BAD=0 in their words")
+
+    def pair(self, row: Row) -> Preference:
+        provenance = row.get("provenance") or {}
+        if not isinstance(provenance, dict):
+            raise Unfit(f"provenance must be an object, found {json_kind(provenance)}")
+        for key in ("chosen", "rejected"):
+            if key not in row:
+                raise Unfit(f"no {key!r}: a preference pair is needed; the row has {keys(row)}")
+        query = self.query(row)
+        asked = None if "query" in row else _asked(row)[0]
+        return Preference(
+            query=query,
+            chosen=_side(row, "chosen", asked),
+            rejected=_side(row, "rejected", asked),
+            # Parquet gives every row every key of the column; those without a value are none of this row's.
+            provenance={key: str(value) for key, value in provenance.items() if value is not None},
+        )
+
+    def answers(self, row: Row) -> Scored | None:
+        """The answers with their scores that a row holds; None where it holds no such."""
+        for key in _ANSWERS:
+            if key in row:
+                return _listed(row, key)
+        scored = []
+        for name in row:
+            if (found := _NUMBERED.fullmatch(name)) is not None:
+                ends = (f"{score}{gap}{found[2]}" for score in ("score", "rating") for gap in ("_", ""))
+                if (score := next((row[end] for end in ends if end in row), None)) is not None:
+                    scored.append((text_of(row, name), number(score, name)))
+        return scored or None
+
+    def rated(self, row: Row) -> tuple[str, float] | None:
+        """The text and the score of a row that has one of each; None where it has none."""
+        key = next((key for key in _SCORES if key in row), None)
+        text = response(row) if key is not None else None
+        return None if key is None or text is None else (text, number(row[key], key))
+
+
+def response(row: Row) -> str | None:
+    """The text that answers a row's query; None where it has none."""
+    for key in TEXTS:
+        if isinstance(row.get(key), str) and key == "completion":
+            return str(row[key])
+        if key in row:
+            return _turns(row, key).response if key == "completion" else text_of(row, key)
+    talk = next((key for key in TALKS if key in row), None)
+    if talk is not None:
+        return _turns(row, talk).response
+    if isinstance(row.get("prompt"), list) and "chosen" not in row:
+        return _turns(row, "prompt").response
+    return None
+
+
+def text_of(row: Row, key: str, default: str | None = None) -> str:
+    if key not in row and default is None:
+        raise Unfit(f"no {key!r}; the row has {keys(row)}")
+    value = row.get(key, default)
+    if not isinstance(value, str):
+        raise Unfit(f"{key} must be a string, found {json_kind(value)}")
+    return value
+
+
+def keys(row: Row) -> str:
+    return ", ".join(map(repr, row)) if row else "no keys"
+
+
+def number(value: Any, key: str) -> float:
+    try:
+        score = float(value) if isinstance(value, (int, float, str)) else math.nan
+    except (ValueError, OverflowError):
+        score = math.nan
+    if not math.isfinite(score):
+        raise Unfit(f"the score of {key} must be a number, found {_short(value)}")
+    return score
+
+
+def tags(row: Row) -> tuple[str, ...]:
+    value = row.get("tags") or []
+    if isinstance(value, str):  # of a table
+        value = [tag for part in re.split(r"[,;|]", value) if (tag := part.strip())]
+    if not isinstance(value, list) or not all(isinstance(tag, str) for tag in value):
+        raise Unfit("tags must be a list of strings")
+    return tuple(value)
+
+
+def clicks(row: Row) -> int:
+    value = row.get("clicks") or 0
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,15}", value):
+        value = int(value)
+    if type(value) is not int or value < 0:
+        raise Unfit(f"clicks must be a whole number from 0, found {_short(value)}")
+    return value
+
+
+def _asked(row: Row) -> tuple[str, str]:
+    """(the query as it stands, the system turn that is told with it)"""
+    if "query" in row:
+        return text_of(row, "query"), ""
+    if "instruction" in row:
+        more = text_of(row, "input") if row.get("input") else ""
+        return text_of(row, "instruction") + (f"\n{more}" if more else ""), ""
+    told = [key for key in (*TALKS, "prompt") if key in row]
+    if "chosen" in row and not _plain(row["chosen"]):  # which may repeat the prompt, or say it alone
+        told.append("chosen")
+    if not told:
+        raise Unfit(
+            f"no query: one of query, instruction, conversations, messages or prompt is needed; the row has {keys(row)}"
+            "; name it: --column query=THEIRS"
+        )
+    said = [_turns(row, key) for key in told]
+    query = next((one.query for one in said if one.query is not None), None)
+    if query is None:
+        raise Unfit(f"{told[0]} has 0 user turns; a query is exactly one")
+    return query, next((one.system for one in said if one.system), "")
+
+
+def _own_system(row: Row) -> str:
+    return next((text_of(row, key) for key in ("system", "system_prompt") if row.get(key)), "")
+
+
+def _turns(row: Row, key: str) -> Turns:
+    """What a row's conversation says; an answer in it that another column answers once more is a history."""
+    said = turns(row[key], key)
+    again = {"completion", "response"} & row.keys()
+    if "chosen" in row and key != "chosen" and ("prompt" not in row or key == "prompt"):
+        again |= {"chosen"} if _plain(row["chosen"]) or turns(row["chosen"], "chosen").query is None else set()
+    if None not in (said.query, said.response) and again - {key}:
+        raise Carries(HISTORY)
+    return said
+
+
+def _plain(value: Any) -> bool:
+    return isinstance(value, str) and transcript(value) is None
+
+
+def _side(row: Row, key: str, asked: str | None) -> str:
+    """A text of a pair; where it is told with its query, that is ``asked``."""
+    if _plain(row[key]):
+        return str(row[key])
+    said = turns(row[key], key)
+    if said.response is None:
+        raise Unfit(f"{key} must be one text of the assistant, with the query before it or in prompt")
+    if None not in (asked, said.query) and str(asked).strip() != str(said.query).strip():
+        raise Unfit(f"{key} answers another query than the row's: {_short(said.query)}")
+    return said.response
+
+
+def _listed(row: Row, key: str) -> Scored:
+    answers = row[key]
+    if not isinstance(answers, list):
+        raise Unfit(f"{key} must be a list of answers, found {json_kind(answers)}")
+    beside = next((row[name] for name in _SCORES if isinstance(row.get(name), list)), None)
+    if beside is not None and len(beside) != len(answers):
+        raise Unfit(f"{key} has {len(answers)} answers and {len(beside)} scores")
+    scored = []
+    for i, answer in enumerate(answers):
+        inner = answer if isinstance(answer, dict) else {}
+        text = next((inner[name] for name in (*TEXTS, "text", "content", "answer") if name in inner), answer)
+        score = beside[i] if beside is not None else next((inner[n] for n in _SCORES if inner.get(n) is not None), None)
+        if not isinstance(text, str):
+            raise Unfit(f"{key}: an answer needs a text")
+        if score is not None:  # an answer that nobody rated makes no pair
+            scored.append((text, number(score, key)))
+    return scored
+
+
+def ranked(query: str, answers: Sequence[tuple[str, float]]) -> list[Preference]:
+    """A pair of every two answers of different scores, the best first."""
+    best = sorted(answers, key=lambda one: -one[1])
+    return [
+        Preference(query, text, other)
+        for i, (text, score) in enumerate(best)
+        for other, less in best[i:]
+        if less < score
+    ]
+
+
+def _short(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)[:80]
