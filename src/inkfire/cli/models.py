@@ -72,7 +72,7 @@ def check(
     with tempfile.TemporaryDirectory() as folder, unlimited.ledger(Path(folder) / "ledger.sqlite", "check") as ledger:
         llm = open_model(name, ledger=ledger, base_url=access.base_url)
         if prices.is_file():
-            llm.price = read_prices(prices).get(llm.model, llm.price)
+            llm.price = read_prices(prices).of(llm.model) or llm.price
         try:
             found = loop.run(ask(llm))
         finally:
