@@ -5,10 +5,9 @@ import json
 import pytest
 
 from inkfire.errors import ModelCallError
-from inkfire.judge.answers import VerdictJudge
+from inkfire.judge.answers import RubricJudge, VerdictJudge
 from inkfire.judge.principles import Principles
 from inkfire.judge.ranking import PairwiseJudge
-from inkfire.judge.rubric import RubricJudge
 from inkfire.llm.scripted import ScriptedLLM
 from inkfire.tasks.task import Task
 

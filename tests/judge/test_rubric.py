@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from inkfire.judge.rubric import RubricJudge
+from inkfire.judge.answers import RubricJudge
 from inkfire.llm.scripted import ScriptedLLM
 from inkfire.tasks.rubric import Dimension
 from inkfire.tasks.task import Task, load_task

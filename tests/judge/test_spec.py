@@ -8,13 +8,12 @@ import pytest
 
 from inkfire.debate.debate import Debate
 from inkfire.errors import DataError, InputError
-from inkfire.judge.answers import VerdictJudge
+from inkfire.judge.answers import RubricJudge, VerdictJudge
 from inkfire.judge.calibration import CalibratedJudge, Calibration
 from inkfire.judge.examples import Examples
 from inkfire.judge.guard import Guarded
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import Principle, Principles
-from inkfire.judge.rubric import RubricJudge
 from inkfire.judge.spec import JudgeSpec, build_judge
 from inkfire.llm.scripted import ScriptedLLM
 from inkfire.records import Labelled

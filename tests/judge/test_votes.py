@@ -5,8 +5,7 @@ import json
 import pytest
 
 from inkfire.errors import InputError, ModelCallError
-from inkfire.judge.answers import VerdictJudge
-from inkfire.judge.rubric import RubricJudge
+from inkfire.judge.answers import RubricJudge, VerdictJudge
 from inkfire.judge.spec import build_judge
 from inkfire.judge.votes import VotingJudge
 from inkfire.llm.scripted import ScriptedLLM

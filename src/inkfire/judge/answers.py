@@ -1,4 +1,5 @@
-"""The judge that answers in JSON, ``verdict`` (a reason, then 0 or 1), and what judges of other files share with it.
+"""The judges that answer in JSON, ``verdict`` (a reason, then 0 or 1) and ``rubric`` (points on the task's own
+dimensions, in one call), and what judges of other files share with them.
 
 All of them treat a text as untrusted (the task's prompts quote it) and a failed or unparsable answer as data: the
 verdict is then ``unscored`` with the reason, never a default label.
@@ -6,7 +7,7 @@ verdict is then ``unscored`` with the reason, never a default label.
     judge = VerdictJudge(load_task("greetings-en"), llm)
     verdict = await judge.judge("a birthday wish for my aunt", "Dear aunt, …")
 
-The cheap judge, one output token a text, is in ``logprob.py``; the one that rates is in ``rubric.py``.
+The cheap judge, one output token a text, is in ``logprob.py``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from inkfire.errors import ModelCallError
 from inkfire.judge.examples import NO_EXAMPLES, Examples
 from inkfire.judge.principles import Principles
 from inkfire.llm.base import LLM, JsonSchema, Message, Sampling
-from inkfire.records import Verdict
+from inkfire.records import Rating, Verdict
 from inkfire.tasks.task import Task
 
 
@@ -35,6 +36,9 @@ def text_schema(longest: int) -> JsonSchema:
 
 REASON = text_schema(240)
 VERDICT_SCHEMA = object_schema(reason=REASON, judge={"type": "integer", "enum": [0, 1]})
+
+
+_ROUNDING = 1e-9
 
 
 class NoAnswer(Exception):
@@ -111,3 +115,31 @@ class VerdictJudge(PromptedJudge):
         except NoAnswer as failure:
             return Verdict(None, unscored=str(failure), principles=version)
         return Verdict(said["judge"], reason=said["reason"], principles=version)
+
+
+class RubricJudge(PromptedJudge):
+    """Good from the middle of the scale on (PAPER, evaluation: from 2 of 1 to 3, weighted 30, 30, 15, 15 and 10 %);
+    P(Good) is the weighted mean, from 0 to 1. The rubric stands for the principles."""
+
+    mode = "rubric"
+
+    async def judge(self, query: str, response: str) -> Verdict:
+        messages = await self.render(query, response)
+        low, high = self.task.scale
+        names = [dimension.name for dimension in self.task.rubric]
+        points = {"type": "integer", "enum": list(range(low, high + 1))}
+        tokens = max(80, sum(len(name.encode()) + 8 for name in names))
+        try:
+            said = await ask(
+                self.llm,
+                messages,
+                object_schema(**dict.fromkeys(names, points)),
+                max_tokens=tokens,
+                temperature=self.temperature,
+                seed=self.seed,
+            )
+        except NoAnswer as failure:
+            return Verdict(None, unscored=str(failure))
+        share = (self.task.weighted(Rating(said)) - low) / (high - low)
+        reason = ", ".join(f"{name} {said[name]}" for name in names)
+        return Verdict(1 if share >= 0.5 - _ROUNDING else 0, probability=share, reason=reason)

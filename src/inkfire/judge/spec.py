@@ -21,7 +21,7 @@ from annotated_types import Ge, Gt
 from inkfire.debate.debate import AGENTS, Debate
 from inkfire.errors import DataError, InputError
 from inkfire.files.jsonl import parse_json, write_json
-from inkfire.judge.answers import VerdictJudge
+from inkfire.judge.answers import RubricJudge, VerdictJudge
 from inkfire.judge.base import Judge, judge_many
 from inkfire.judge.calibration import MIN_LABELS, CalibratedJudge, Calibration, Method, fit_calibration
 from inkfire.judge.examples import NO_EXAMPLES, Choice, Examples
@@ -29,7 +29,6 @@ from inkfire.judge.guard import Guarded
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.measure import measure_both
 from inkfire.judge.principles import Principles
-from inkfire.judge.rubric import RubricJudge
 from inkfire.judge.votes import VotingJudge
 from inkfire.llm import futile, loop
 from inkfire.llm.base import LLM

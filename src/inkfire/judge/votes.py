@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from inkfire.errors import InputError
-from inkfire.judge.answers import VerdictJudge
+from inkfire.judge.answers import RubricJudge, VerdictJudge
 from inkfire.judge.base import Judge
-from inkfire.judge.rubric import RubricJudge
 from inkfire.records import Label, Verdict
 
 TEMPERATURE = 0.7
