@@ -26,7 +26,7 @@ def ledger(
     run: Runs = None,
     json: common.Json = False,
 ) -> None:
-    """Calls, tokens, cost and latency by model, and with --run by run.
+    """Calls, tokens, cost and latency by model and run; the prices.
 
     They are those of all runs in one folder, whose ledger they share. Costs are looked up in prices.toml beside it
     (inkfire ledger prices) each time: a model that has no price costs "unknown", and one that is given later counts.
