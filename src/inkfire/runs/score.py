@@ -57,8 +57,8 @@ def score(inputs: ScoreInputs, place: Place | None, *, access: Access = Access()
     check_reward(inputs.reward, force=inputs.force)
     pairs = read_pairs(inputs.pairs, inputs.reading) if inputs.pairs else []
     texts = read_texts_or_labelled(inputs.data, inputs.reading) if inputs.data else []
-    made = {folder.name: folder for folder in placeholders(inputs.reward)[1].values()}
-    known = seen((*inputs.pairs, *inputs.data), made)
+    name, folders = placeholders(inputs.reward)
+    known = seen((*inputs.pairs, *inputs.data), {folder.name: folder for folder in folders.values()})
     with _scorer(inputs.reward, access, force=inputs.force) as scorer:
         measured, rows = _pairs(scorer, pairs) if pairs else _texts(scorer, texts, seed)
         about: dict[str, Any] = {"reward": scorer.name, "threshold": scorer.threshold, "seen": known}
@@ -66,7 +66,6 @@ def score(inputs: ScoreInputs, place: Place | None, *, access: Access = Access()
             about |= {"calibrated": scorer.cut is not None, "injections": scorer.injections.total()}
     result = about | measured
     if place is not None:
-        name, folders = placeholders(inputs.reward)
         about = {"reward": name} | read_as(inputs.reading)
         with opened("score", place, settings=about, files=named_files(inputs) | folders) as context:
             write_jsonl(context.run.path("scores.jsonl"), rows)
