@@ -27,7 +27,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
@@ -337,6 +337,19 @@ class _Connection(asyncio.Protocol):
         lines += [f"{name}: {value}" for name, value in headers.items()]
         self._transport.write("\r\n".join(lines).encode() + b"\r\n\r\n" + content)
         return True
+
+
+@contextlib.contextmanager
+def served(reply: Callable[[Body], Answer] | None = None) -> Iterator[Stub]:
+    """A stub that serves from inkfire's own event loop, for tests that have none."""
+    from inkfire.llm import loop  # the server in a process of its own loads no inkfire
+
+    stub = Stub(reply=reply)
+    loop.run(stub.__aenter__())
+    try:
+        yield stub
+    finally:
+        loop.run(stub.__aexit__(None, None, None))
 
 
 async def _main(options: argparse.Namespace) -> None:

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stub_endpoint import Stub
+from stub_endpoint import served
 
 import inkfire
 from inkfire.files.jsonl import write_jsonl
 from inkfire.judge.spec import JudgeSpec
-from inkfire.llm import loop
 from inkfire.records import to_json
 from inkfire.runs.context import Place
 from inkfire.runs.train import RewardModelInputs, reward_model
@@ -84,12 +83,10 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     reward_model(RewardModelInputs(pairs=(Path("pairs.jsonl"),)), RewardModelSettings(), Place(Path("runs/rm")))
     measured = {"auc": 0.8, "auc_ci": [0.7, 0.9], "scored": 100}
     JudgeSpec(task=task.name, model="gpt-5-mini", mode="verdict", measured=measured).save(Path("runs/judge"))
-    stub = Stub()
-    loop.run(stub.__aenter__())
-    monkeypatch.setenv("OPENAI_BASE_URL", stub.url)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    yield tmp_path
-    loop.run(stub.__aexit__(None, None, None))
+    with served() as stub:
+        monkeypatch.setenv("OPENAI_BASE_URL", stub.url)
+        yield tmp_path
 
 
 @pytest.mark.usefixtures("desk")

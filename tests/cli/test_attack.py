@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stub_endpoint import Stub
+from stub_endpoint import served
 
 from inkfire.files.jsonl import read_jsonl, write_jsonl
-from inkfire.llm import loop
 
 Cli = Callable[..., tuple[int, dict[str, Any], str]]
 
@@ -24,10 +23,8 @@ def answer(body: dict[str, Any]) -> str:
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    stub = Stub(reply=answer)
-    loop.run(stub.__aenter__())
-    yield stub.url
-    loop.run(stub.__aexit__(None, None, None))
+    with served(answer) as stub:
+        yield stub.url
 
 
 @pytest.fixture

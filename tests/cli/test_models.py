@@ -8,10 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from stub_endpoint import Body, Stub
+from stub_endpoint import Body, served
 
 from inkfire.cli.app import run
-from inkfire.llm import loop
 
 
 def inkfire(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -66,14 +65,10 @@ def test_check_says_what_an_endpoint_lacks(monkeypatch, capsys) -> None:
             return '{"reason": "warm", "judge": 1}'
         return 200, {"choices": [{"message": {"content": "Good", "reasoning_content": "hm"}}]}
 
-    stub = Stub(reply=reply)  # type: ignore[arg-type]
-    loop.run(stub.__aenter__())
-    try:
+    with served(reply) as stub:  # type: ignore[arg-type]
         assert inkfire(monkeypatch, "check", "m", "--base-url", stub.url, "--json") == 0
         found = json.loads(capsys.readouterr().out)
         assert inkfire(monkeypatch, "check", "m", "--base-url", stub.url) == 0
-    finally:
-        loop.run(stub.__aexit__(None, None, None))
     assert (found["log_probabilities"], found["schema"], found["verdict"], found["text"]) == (0, True, True, True)
     assert (found["system_role"], found["thinks"], found["price"]) == (False, True, None)
     assert found["lacking"] == ["system_role"]

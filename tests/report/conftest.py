@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stub_endpoint import Stub, default_reply
+from stub_endpoint import default_reply, served
 
 from inkfire.cli.app import run
 from inkfire.files.jsonl import read_jsonl, write_jsonl
-from inkfire.llm import loop
 from inkfire.report.page import write_report
 
 Inkfire = Callable[..., Path]
@@ -42,10 +41,8 @@ def answer(body: dict[str, Any]) -> str:
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    stub = Stub(reply=answer)
-    loop.run(stub.__aenter__())
-    yield stub.url
-    loop.run(stub.__aexit__(None, None, None))
+    with served(answer) as stub:
+        yield stub.url
 
 
 @pytest.fixture
