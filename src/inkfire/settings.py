@@ -23,14 +23,16 @@ import tomllib
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar, dataclass_transform, get_args
+from typing import Any, Literal, TypeVar, dataclass_transform, get_args
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from inkfire.errors import InputError, RecipeError
 
 T = TypeVar("T")
+Preset = Literal["paper"]
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 
 
@@ -68,6 +70,12 @@ def option(*names: str, env: str | None = None, several: bool = False) -> Any:
 def _read(text: str, model: type[T]) -> T:
     """By way of JSON: there strict types still let an array be a tuple and a string a path, as TOML needs."""
     return TypeAdapter(model).validate_json(text)
+
+
+def preset(name: str, table: str) -> dict[str, Any]:
+    """The keys that a preset gives a recipe's table; none where there is no such preset or it says nothing of it."""
+    file = resources.files("inkfire.recipes") / "presets" / f"{name}.toml"
+    return tomllib.loads(file.read_text(encoding="utf-8")).get(table, {}) if file.is_file() else {}
 
 
 def to_json(value: Any) -> dict[str, Any]:
@@ -119,6 +127,9 @@ def load_toml(
     for (table, old), new in renamed.items():
         if isinstance(data.get(table), dict) and old in data[table]:
             data[table].setdefault(new, data[table].pop(old))
+    for name, table in data.items():
+        if isinstance(table, dict) and isinstance(table.get("preset"), str):
+            data[name] = preset(table["preset"], name) | table
     try:
         return _read(json.dumps(data, default=str), model)
     except ValidationError as problem:

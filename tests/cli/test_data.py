@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from inkfire.cli.app import run
-from inkfire.errors import EndpointDown
-from inkfire.models.release import RELEASES, Release, pull
+from inkfire.errors import EndpointDown, InputError
+from inkfire.models.release import RELEASES, Evaluation, Pinned, Release, pull
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -26,14 +26,19 @@ class Quiet(SimpleHTTPRequestHandler):
 def release(tmp_path: Path) -> Iterator[Release]:
     served = tmp_path / "served"
     served.mkdir()
-    contents = {"a.json": b'[{"query": "q"}]', "b.txt": "生日".encode()}
+    (served / "below").mkdir()
+    contents = {"a.json": b'[{"query": "q"}]', "below/b.txt": "生日".encode(), "below/test.txt": b"measured"}
     for name, content in contents.items():
         (served / name).write_bytes(content)
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(served))) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-        yield Release(about="a test", url=f"http://127.0.0.1:{server.server_port}", files=hashes)
+        files = {
+            Path(path).name: Pinned(path=path, sha256=hashlib.sha256(content).hexdigest())
+            for path, content in contents.items()
+        }
+        measured = Evaluation(about="half of it was trained on", files={"test.txt": files.pop("test.txt")})
+        yield Release(about="a test", url=f"http://127.0.0.1:{server.server_port}", files=files, evaluation=measured)
         server.shutdown()
         thread.join()
 
@@ -59,8 +64,24 @@ def test_pull_checks_and_keeps(
     assert pull("greetings-zh", folder)["fetched"] == 0
 
 
+def test_the_part_that_measures_comes_when_it_is_asked_for(
+    release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(RELEASES, "greetings-zh", release)
+    monkeypatch.setenv("INKFIRE_CACHE", str(tmp_path))
+    assert call(monkeypatch, "data", "pull", "greetings-zh") == 0
+    folder = tmp_path / "data" / "greetings-zh"
+    assert not (folder / "test.txt").exists()
+    assert call(monkeypatch, "data", "pull", "greetings-zh", "--evaluation") == 0
+    assert (folder / "test.txt").read_text() == "measured"
+    assert "half of it was trained on" in capsys.readouterr().out
+    with pytest.raises(InputError, match="the release x has no evaluation set"):
+        pull("x", tmp_path / "none", release.model_copy(update={"evaluation": None}), evaluation=True)
+    assert not (tmp_path / "none").exists()
+
+
 def test_other_bytes_are_refused(release: Release, tmp_path: Path) -> None:
-    other = release.model_copy(update={"files": {"a.json": "0" * 64}})
+    other = release.model_copy(update={"files": {"a.json": Pinned(path="a.json", sha256="0" * 64)}})
     with pytest.raises(EndpointDown, match="not the pinned file"):
         pull("x", tmp_path / "data", other)
     assert not (tmp_path / "data").exists()
@@ -68,7 +89,7 @@ def test_other_bytes_are_refused(release: Release, tmp_path: Path) -> None:
 
 def test_what_cannot_be_fetched_is_named(release: Release, tmp_path: Path) -> None:
     with pytest.raises(EndpointDown, match=r"cannot fetch .*/absent: answered 404"):
-        pull("x", tmp_path, release.model_copy(update={"files": {"absent": "0" * 64}}))
+        pull("x", tmp_path, release.model_copy(update={"files": {"absent": Pinned(path="absent", sha256="0" * 64)}}))
     with pytest.raises(EndpointDown, match=r"cannot fetch http://127\.0\.0\.1:9/"):
         pull("x", tmp_path, release.model_copy(update={"url": "http://127.0.0.1:9"}))
 
@@ -79,5 +100,5 @@ def test_unknown_release(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 
 def test_the_pinned_hashes_are_those_of_the_release(release_data: Path) -> None:
-    for name, sha256 in RELEASES["greetings-zh"].files.items():
-        assert hashlib.sha256((release_data / name).read_bytes()).hexdigest() == sha256
+    for name, pinned in RELEASES["greetings-zh"].files.items():
+        assert hashlib.sha256((release_data / name).read_bytes()).hexdigest() == pinned.sha256

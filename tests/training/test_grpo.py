@@ -9,11 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from inkfire.errors import BudgetExceeded, DataError
+from inkfire.errors import BudgetExceeded, DataError, InputError
 from inkfire.files.jsonl import sha256_file
 from inkfire.models.card import Card
 from inkfire.models.policy import Policy
-from inkfire.records import Candidate, Identity
+from inkfire.records import Candidate, Identity, Query
 from inkfire.tasks.task import load_task
 from inkfire.training import grpo
 from inkfire.training.grpo import GrpoSettings, train_grpo
@@ -174,3 +174,71 @@ def test_no_queries(tiny_base: str, tiny_task: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no queries"):
         train_grpo(load_task(tiny_task), [], tiny_base, Scores(capitals), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_step_of_two_updates(tiny_base: str, tiny_task: Path, tmp_path: Path) -> None:
+    """A mini-batch of half the prompts: one generation, two optimizer steps; a kill between them is no loss."""
+    config = dataclasses.replace(CONFIG, max_steps=2, batch_size=4, mini_batch_size=2)
+    result = run(tiny_base, tiny_task, tmp_path / "whole", config=config)
+    metrics = rows(tmp_path / "whole" / "metrics.jsonl")
+    assert [row["step"] for row in metrics] == [1, 2, 3, 4]
+    assert ["reward" in row for row in metrics] == [True, False, True, False]
+    assert result["completions"] == 2 * 4 * 4
+    with pytest.raises(BudgetExceeded):
+        run(tiny_base, tiny_task, tmp_path / "parts", config=config, stop_at=2)
+    run(tiny_base, tiny_task, tmp_path / "parts", config=config)
+    ours, theirs = weights(tmp_path / "parts"), weights(tmp_path / "whole")
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_unequal_parts_of_a_batch_are_refused() -> None:
+    with pytest.raises(InputError, match=r"batch_size = 4 is no multiple of mini_batch_size = 3"):
+        GrpoSettings(batch_size=4, mini_batch_size=3).updates()
+
+
+@pytest.mark.parametrize(
+    ("given", "steps"),
+    [({}, 10), ({"max_steps": 3}, 3), ({"epochs": 2.0}, 13), ({"epochs": 2.0, "max_steps": 5}, 5)],
+)
+def test_how_long(given: dict, steps: int) -> None:
+    """25 prompts, four a step: seven steps a pass and a bit."""
+    assert GrpoSettings(batch_size=4, **given).steps(25) == steps
+
+
+def test_all_weights_from_an_adapter_which_is_also_the_reference(
+    tiny_base: str, tiny_task: Path, tmp_path: Path
+) -> None:
+    task = load_task(tiny_task)
+    good = [Candidate(row.query, row.response) for row in task.labelled() if row.label == 1]
+    sft = tmp_path / "sft"
+    train_sft(task, good, tiny_base, sft, SftSettings(learning_rate=5e-2, save_steps=1))
+    config = dataclasses.replace(CONFIG, beta=0.05, max_steps=3, weights="full", learning_rate=1e-3)
+    out = tmp_path / "rl"
+    train_grpo(task, task.queries(), sft, Scores(capitals), out, config)
+    kl = [row["kl"] for row in rows(out / "metrics.jsonl")]
+    assert kl[0] == pytest.approx(0, abs=1e-4)
+    assert kl[-1] > 1e-4
+    assert not (out / "adapter_config.json").exists()
+    assert (out / "model.safetensors").is_file()
+    assert not any(path.is_dir() for path in out.iterdir())
+    card = Card.read(out)
+    assert (card.base, card.parent) == (tiny_base, "sft")
+    policy = Policy.load(out)
+    assert policy.generate(["a wish"], temperature=0, max_new_tokens=8) is not None
+    with pytest.raises(BudgetExceeded):
+        train_grpo(task, task.queries(), sft, Scores(capitals, stop_at=3), tmp_path / "parts", config)
+    train_grpo(task, task.queries(), sft, Scores(capitals), tmp_path / "parts", config)
+    assert (tmp_path / "parts" / "metrics.jsonl").read_bytes() == (out / "metrics.jsonl").read_bytes()
+
+
+def test_long_prompts_are_left_out_and_counted(tiny_base: str, tiny_task: Path, tmp_path: Path) -> None:
+    task = load_task(tiny_task)
+    queries = [Query("1", "a wish"), Query("2", "a wish " * 40)]
+    lengths = [len(ids) for ids in Policy.load(tiny_base, task=task).encode([query.query for query in queries])]
+    config = dataclasses.replace(CONFIG, max_steps=1, batch_size=1, max_prompt_length=lengths[0])
+    result = train_grpo(task, queries, tiny_base, Scores(capitals), tmp_path / "out", config)
+    assert result["prompts_too_long"] == 1
+    assert {row["query"] for row in rows(tmp_path / "out" / "completions.jsonl")} == {"a wish"}
+    short = dataclasses.replace(config, max_prompt_length=lengths[0] - 1)
+    with pytest.raises(DataError, match=f"max_prompt_length = {lengths[0] - 1}: the shortest has {lengths[0]}"):
+        train_grpo(task, queries, tiny_base, Scores(capitals), tmp_path / "none", short)

@@ -14,6 +14,7 @@ import sys
 
 from cyclopts import (
     App,
+    ArgumentCollection,
     CycloptsError,
     MissingArgumentError,
     Parameter,
@@ -21,6 +22,7 @@ from cyclopts import (
     UnusedCliTokensError,
     ValidationError,
 )
+from cyclopts.config import Dict
 
 import inkfire
 from inkfire.cli.common import exact, shown_default, visible
@@ -45,6 +47,8 @@ COMMANDS = {
     "report": ("evaluate:report", "Draw RUN/report.html from what the run's stages left."),
     "ledger": ("ledger:app", "Calls, tokens, cost and latency by model and run; the prices."),
 }
+TABLES: dict[tuple[str, ...], str] = {("train", "rm"): "reward_model", ("train", "grpo"): "grpo"}
+"""Commands that take a preset, and the recipe's table that has the same keys."""
 _HELP = ("--help", "-h")
 
 
@@ -58,6 +62,7 @@ def command_line(*, listed: bool = False) -> App:
         help_format="plaintext",
         result_action="return_value",
         suppress_keyboard_interrupt=False,
+        config=_preset,
         default_parameter=Parameter(
             negative_bool=(), negative_iterable=(), allow_repeating=True, converter=exact, show_default=shown_default
         ),
@@ -66,6 +71,16 @@ def command_line(*, listed: bool = False) -> App:
     for number, (name, (place, line)) in enumerate(COMMANDS.items()):
         root.command(f"inkfire.cli.{place}", name=name, help=line if listed else None, sort_key=number)
     return root
+
+
+def _preset(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """What ``--preset NAME`` gives the options that are not on the command line."""
+    from inkfire.settings import preset
+
+    chosen = next((a.tokens[0].value for a in arguments if a.name == "--preset" and a.tokens), None)
+    if chosen is not None:
+        values = preset(chosen, TABLES[commands])
+        Dict(values, use_commands_as_keys=False, source=f"--preset {chosen}")(app, commands, arguments)
 
 
 def run() -> int:

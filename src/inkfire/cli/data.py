@@ -12,13 +12,19 @@ app = App(name="data", help="Public data sets that belong to a task.")
 
 
 @app.command
-def pull(name: Annotated[str, Parameter(help="The release to fetch: greetings-zh.")], /, *, json: Json = False) -> None:
+def pull(
+    name: Annotated[str, Parameter(help="The release to fetch: greetings-zh.")],
+    /,
+    *,
+    evaluation: Annotated[bool, Parameter(help="Fetch the texts and pairs to test with as well.")] = False,
+    json: Json = False,
+) -> None:
     """Download a release into the cache: a pinned commit, every file checked by its SHA-256.
 
-    Example: inkfire data pull greetings-zh
+    Example: inkfire data pull greetings-zh --evaluation
     """
     from inkfire.models.release import pull as pull_release
     from inkfire.models.store import cache_dir
 
-    result = pull_release(name, cache_dir() / "data" / name)
+    result = pull_release(name, cache_dir() / "data" / name, evaluation=evaluation)
     emit(result, as_json=json, show=lambda row: say(f"{row['about']}\n{row['path']}"))

@@ -19,12 +19,27 @@ _SECONDS = 30.0
 """How long the server may be silent."""
 
 
+class Pinned(Strict):
+    """A file: where it is under the release's ``url``, and what it has to be."""
+
+    path: str
+    sha256: str
+
+
+class Evaluation(Strict):
+    """The part that measures, fetched only where it is asked for."""
+
+    about: str
+    files: dict[str, Pinned]
+
+
 class Release(Strict):
-    """``files`` maps a file under ``url`` to its SHA-256."""
+    """``files`` by the name that they get in the folder."""
 
     about: str
     url: str
-    files: dict[str, str]
+    files: dict[str, Pinned]
+    evaluation: Evaluation | None = None
 
 
 class _Table(Strict):
@@ -34,33 +49,45 @@ class _Table(Strict):
 RELEASES = load_toml(Path(__file__).with_name("releases.toml"), _Table).releases
 
 
-def pull(name: str, folder: Path, release: Release | None = None) -> dict[str, Any]:
+def pull(name: str, folder: Path, release: Release | None = None, *, evaluation: bool = False) -> dict[str, Any]:
     """Fetch a release into ``folder``; files that are there and right are kept.
 
+    Args:
+        evaluation: fetch the part that measures as well.
+
     Raises:
-        InputError: no release of that name.
+        InputError: no release of that name, or it has no such part.
         EndpointDown: a file cannot be fetched, or its bytes are not the pinned ones. What is whole stays.
     """
     if release is None:
         if name not in RELEASES:
             raise InputError(f"no data release {name!r}{nearest(name, list(RELEASES))}")
         release = RELEASES[name]
+    about, files = [release.about], dict(release.files)
+    if evaluation:
+        if release.evaluation is None:
+            raise InputError(f"the release {name} has no evaluation set")
+        about.append(release.evaluation.about)
+        files |= release.evaluation.files
     fetched = 0
-    for file, sha256 in release.files.items():
+    for file, pinned in files.items():
         target = folder / file
-        if target.is_file() and sha256_file(target) == sha256:
+        if target.is_file() and sha256_file(target) == pinned.sha256:
             continue
-        url = f"{release.url}/{file}"
-        content = _get(url, folder)
-        if (found := hashlib.sha256(content).hexdigest()) != sha256:
-            raise EndpointDown(f"{url} is not the pinned file (SHA-256 {found}, expected {sha256}); nothing was kept")
+        url = f"{release.url}/{pinned.path}"
+        content = _get(url, target)
+        if (found := hashlib.sha256(content).hexdigest()) != pinned.sha256:
+            raise EndpointDown(
+                f"{url} is not the pinned file (SHA-256 {found}, expected {pinned.sha256}); nothing was kept"
+            )
         with atomic(target) as out:
             out.write(content)
         fetched += 1
-    return {"name": name, "about": release.about, "path": str(folder), "files": release.files, "fetched": fetched}
+    hashes = {file: pinned.sha256 for file, pinned in files.items()}
+    return {"name": name, "about": ". ".join(about), "path": str(folder), "files": hashes, "fetched": fetched}
 
 
-def _get(url: str, folder: Path) -> bytes:
+def _get(url: str, target: Path) -> bytes:
     import httpx2  # it comes with openai
 
     try:
@@ -69,4 +96,4 @@ def _get(url: str, folder: Path) -> bytes:
         why = f"answered {error.response.status_code} {error.response.reason_phrase}"
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         why = str(error) or type(error).__name__
-    raise EndpointDown(f"cannot fetch {url}: {why}; try again, or put the file into {folder}")
+    raise EndpointDown(f"cannot fetch {url}: {why}; try again, or put the file at {target}")

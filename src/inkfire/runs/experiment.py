@@ -181,4 +181,5 @@ def calls(recipe: Recipe, splits: Splits, stage: str) -> int:
     policy = next((policy for policy in recipe.policies if policy.name == stage), None)
     if policy is None or "judge" not in policy.reward:
         return 0
-    return judged * recipe.grpo.max_steps * recipe.grpo.batch_size * recipe.grpo.num_generations
+    grpo = recipe.grpo
+    return judged * grpo.steps(len(splits.train)) * grpo.batch_size * grpo.num_generations

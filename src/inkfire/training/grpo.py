@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ except ImportError as error:
     raise MissingExtraError(error.name or "trl", "train") from error
 
 COMPLETIONS = "completions.jsonl"
+_REFERENCE = "start"
 
 # TRL's name of a number → ours. Reward statistics are the monitor's.
 _METRICS = {
@@ -81,7 +83,11 @@ def train_grpo(
     if not is_policy(out):
         _train(task, queries, start, reward, out, settings, seed, bars)
     trl.drop_checkpoints(out)  # also where a kill came between the card and this
-    return summary(trl.rows(out / trl.METRICS)) | {"completions": len(trl.rows(out / COMPLETIONS))}
+    found = {"completions": len(trl.rows(out / COMPLETIONS))}
+    if settings.max_prompt_length is not None:
+        kept = _short(Card.read(out), queries, policies.load_tokenizer(out), settings.max_prompt_length)
+        found["prompts_too_long"] = len(queries) - len(kept)
+    return summary(trl.rows(out / trl.METRICS)) | found
 
 
 def _train(
@@ -102,22 +108,26 @@ def _train(
     trl.rewind(out / COMPLETIONS, 0 if checkpoint is None else trl.step_of(checkpoint))
     monitor = Monitor(settings.num_generations)
     with trl.quiet(), trl.written(out):
-        model, tokenizer = policies.load_model(folder, card, trainable=True)
+        model, tokenizer = _start(folder, card, out, settings)
         adapted = hasattr(model, "peft_config")
+        if settings.max_prompt_length is not None:
+            queries = _short(card, queries, tokenizer, settings.max_prompt_length)
         trainer = GRPOTrainer(
             model=model,
             reward_funcs=_reward_function(reward, monitor, out / COMPLETIONS),
-            args=_arguments(out, settings, seed),
+            args=_arguments(out, settings, seed, len(queries)),
             train_dataset=Dataset.from_list(_examples(card, queries, settings.batch_size)),
             processing_class=tokenizer,
-            peft_config=None if adapted else trl.lora("CAUSAL_LM"),
+            peft_config=None if adapted or settings.weights == "full" else trl.lora("CAUSAL_LM"),
             rollout_func=_rollout(tokenizer, settings),
         )
         trl.run_trainer(trainer, out, label="grpo", extra=monitor.step, rename=_METRICS, bars=bars)
         trl.save(trainer, tokenizer, out)
+        shutil.rmtree(out / _REFERENCE, ignore_errors=True)
+    on_top = settings.weights == "lora" and folder is not None and not adapted
     dataclasses.replace(
         card,
-        base=str(start) if folder is not None and not adapted else card.base,
+        base=str(start) if on_top else card.base,
         parent=None if folder is None else folder.name,
         reward=reward.name,
         own_rewards=tuple(dict.fromkeys((*card.own_rewards, *reward.identities))),
@@ -126,14 +136,50 @@ def _train(
     ).write(out)
 
 
-def _arguments(out: Path, settings: GrpoSettings, seed: int) -> GRPOConfig:
-    completions = settings.batch_size * settings.num_generations
+def _start(folder: Path | None, card: Card, out: Path, settings: GrpoSettings) -> tuple[Any, Any]:
+    """The model to train, and its tokenizer.
+
+    All weights are trained in float32: 3e-7 is lost in the rounding of bfloat16. TRL loads the reference of the KL
+    term anew from where the model came from, so a start that is an adapter is written down merged while it is needed.
+    """
+    if settings.weights == "lora":
+        return policies.load_model(folder, card, trainable=True)
+    model, tokenizer = policies.load_model(folder, card, trainable=False)
+    model = model.float()
+    if hasattr(model, "peft_config"):
+        model = model.merge_and_unload()
+        if settings.beta:
+            model.save_pretrained(out / _REFERENCE)
+            model.config._name_or_path = str(out / _REFERENCE)
+    return model.requires_grad_(True).train(), tokenizer
+
+
+def _short(card: Card, queries: Sequence[Query], tokenizer: Any, limit: int) -> list[Query]:
+    """The queries whose prompts have at most ``limit`` tokens.
+
+    Raises:
+        DataError: none.
+    """
+    prompts = policies.encode(tokenizer, [card.template.messages(query.query) for query in queries])
+    kept = [query for query, prompt in zip(queries, prompts, strict=True) if len(prompt) <= limit]
+    if not kept:
+        shortest = min(map(len, prompts))
+        raise DataError(f"every prompt is longer than max_prompt_length = {limit}: the shortest has {shortest} tokens")
+    return kept
+
+
+def _arguments(out: Path, settings: GrpoSettings, seed: int, prompts: int) -> GRPOConfig:
+    updates = settings.updates()
+    completions = settings.batch_size * settings.num_generations // updates  # of an update
     micro = math.gcd(completions, settings.micro_batch_size or completions)
+    steps = settings.steps(prompts) * updates * settings.num_iterations
+    common = trl.common_arguments(out, settings, seed)
     return GRPOConfig(
-        **trl.common_arguments(out, settings, seed),
-        max_steps=settings.max_steps,
+        **common | {"save_steps": settings.save_steps * updates * settings.num_iterations},  # where a batch ends
+        max_steps=steps,
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=completions // micro,
+        steps_per_generation=completions // micro * updates,
         num_generations=settings.num_generations,
         max_completion_length=settings.max_completion_length,
         beta=settings.beta,

@@ -1,17 +1,18 @@
 """How SFT, a reward model and GRPO are trained. No torch here: the command line and recipes read these.
 
-The paper (full training of 7B on four A100): GRPO with 32 prompts a step, 4 generations, learning rate 3e-7, beta
-0.001, 512 tokens, 5 epochs. The defaults here are for LoRA, which wants rates some hundred times higher.
+The paper's numbers are the preset ``paper``; docs/paper.md has them beside the defaults here, which are for LoRA on
+small models.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Lt
 
 from inkfire.errors import InputError
-from inkfire.settings import option, settings
+from inkfire.settings import Preset, option, settings
 
 
 @settings
@@ -36,6 +37,8 @@ class SftSettings:
 class RewardModelSettings:
     """A reward model. All but the kind and the test fraction matter to the transformer only."""
 
+    preset: Preset | None = None
+    """paper: the numbers of the paper; options given beside it count."""
     kind: Literal["linear", "transformer"] = "linear"
     """linear: character n-grams, seconds on a CPU; transformer: LoRA on a model."""
     base: Annotated[str | None, option("--base", "--model")] = None
@@ -65,16 +68,26 @@ class RewardModelSettings:
 class GrpoSettings:
     """GRPO (Shao et al. 2024), by TRL."""
 
-    max_steps: Annotated[int, Ge(1)] = 10
-    """Generations of a batch."""
+    preset: Preset | None = None
+    """paper: the numbers of the paper; options given beside it count."""
+    max_steps: Annotated[int, Ge(1)] | None = None
+    """Generations of a batch at most; 10 if no epochs are given either."""
+    epochs: Annotated[float, Gt(0)] | None = None
+    """Passes over the prompts."""
     batch_size: Annotated[int, Ge(1)] = 2
     """Prompts a step."""
+    mini_batch_size: Annotated[int, Ge(1)] | None = None
+    """Prompts an update, of those of a step: half as many make two updates; all if none."""
     num_generations: Annotated[int, Ge(2)] = 4
     """Completions a prompt: the group."""
     max_completion_length: Annotated[int, Ge(1)] | None = None
     """Tokens of a completion; the task's max_tokens if none."""
+    max_prompt_length: Annotated[int, Ge(1)] | None = None
+    """Tokens of a prompt, template and all; queries with longer ones are left out, and counted."""
+    weights: Literal["lora", "full"] = "lora"
+    """What is trained: an adapter of rank 16, or all weights (float32: 16 bytes a parameter)."""
     learning_rate: Annotated[float, Gt(0)] = 1e-4
-    """Of LoRA; constant."""
+    """Constant; all weights want some hundredth of what LoRA does."""
     beta: Annotated[float, Ge(0)] = 0.0
     """Weight of the KL term against the start (k3, Schulman 2020)."""
     temperature: Annotated[float, Gt(0)] = 1.0
@@ -84,8 +97,25 @@ class GrpoSettings:
     loss_type: Literal["grpo", "dapo", "dr_grpo", "bnpo"] = "dapo"
     """How tokens are averaged."""
     num_iterations: Annotated[int, Ge(1)] = 1
-    """Updates a batch."""
+    """Passes over the completions of a step."""
     micro_batch_size: Annotated[int, Ge(1)] | None = None
     """Completions that go through the model at once (all, by default): less needs less memory."""
     save_steps: Annotated[int, Ge(1)] = 1
     """Steps between checkpoints: what a kill can lose."""
+
+    def steps(self, prompts: int) -> int:
+        """Generations of a batch in a training on so many prompts."""
+        wanted = math.inf if self.epochs is None else math.ceil(self.epochs * prompts / self.batch_size)
+        at_most = (10 if self.epochs is None else math.inf) if self.max_steps is None else self.max_steps
+        return int(min(wanted, at_most))
+
+    def updates(self) -> int:
+        """Optimizer steps a step.
+
+        Raises:
+            InputError: the parts of a batch are not equal.
+        """
+        part = self.mini_batch_size or self.batch_size
+        if self.batch_size % part:
+            raise InputError(f"batch_size = {self.batch_size} is no multiple of mini_batch_size = {part}")
+        return self.batch_size // part

@@ -131,10 +131,13 @@ def step_of(checkpoint: Path) -> int:
 
 
 def save(trainer: Any, tokenizer: Any, out: Path) -> None:
-    """The trained adapter and the tokenizer."""
-    for config in trainer.model.peft_config.values():
-        config.target_modules = sorted(config.target_modules)  # a set: every process would write another order
-    trainer.model.save_pretrained(out, selected_adapters=["default"])
+    """The trained adapter, or all weights, and the tokenizer."""
+    if hasattr(trainer.model, "peft_config"):
+        for config in trainer.model.peft_config.values():
+            config.target_modules = sorted(config.target_modules)  # a set: every process would write another order
+        trainer.model.save_pretrained(out, selected_adapters=["default"])
+    else:
+        trainer.model.to(policy.compute_dtype()).save_pretrained(out)
     tokenizer.save_pretrained(out)
 
 
