@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from inkfire.llm.thinking import carries, is_musing, strip
+from inkfire.llm.thinking import carries, is_musing, left_open, strip
 
 CHANNEL = "<|channel|>analysis<|message|>Short?<|end|><|start|>assistant<|channel|>final<|message|>"
 
@@ -57,6 +57,28 @@ def test_what_stands_behind_the_thinking_is_the_answer(said: str, answer: str) -
 def test_a_mark_that_is_left_is_seen() -> None:
     assert carries(strip("Dear <think>aunt, short?"))
     assert not carries(strip(CHANNEL + "Dear aunt"))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "mark"),
+    [
+        ("<|assistant|>\n<think>\n", "</think>"),
+        ("<seed:think>", "</seed:think>"),
+        ("[THINK]", "[/THINK]"),
+        ("◁think▷", "◁/think▷"),
+        ("<|begin_of_thought|>", "<|end_of_thought|>"),
+        ("<|start_thinking|>", "<|end_thinking|>"),
+        ("<|channel>thought\n", "<channel|>"),
+        ('<think mode="long">', "</think>"),
+        ("<think>\n\n</think>\n\n", ""),
+        ("<think></think><think>", "</think>"),
+        ("</think>", ""),
+        ("Dear aunt", ""),
+    ],
+)
+def test_the_mark_that_closes_what_a_prompt_leaves_open(prompt: str, mark: str) -> None:
+    assert left_open(prompt) == mark
+    assert left_open(prompt + mark) == ""
 
 
 def test_musing_is_told_from_an_answer() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from strange_models import write_gguf
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -72,6 +73,34 @@ def test_a_gguf_that_cannot_be_read_leaves_nothing(own: Path) -> None:
     with pytest.raises(ModelNameError, match=r"own\.gguf: cannot be made trainable"):
         convert.trainable(str(own))
     assert not [p for p in (store.cache_dir() / "trainable").iterdir() if p.is_dir()]
+
+
+@pytest.mark.parametrize(
+    ("kind", "prompt", "end"),
+    [
+        ("think", "<|im_start|>user\na wish<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n", "<|im_end|>"),
+        ("nochat", "User:\na wish\n\nAssistant:\n", "<|endoftext|>"),
+    ],
+)
+def test_a_converted_model_thinks_not_and_ends_as_its_file_says(
+    kind: str,
+    prompt: str,
+    end: str,
+    strange_model: Callable[[str], str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from inkfire.models.chat import encode
+    from inkfire.models.policy import load_tokenizer
+
+    monkeypatch.setenv("INKFIRE_CACHE", str(tmp_path / "cache"))
+    write_gguf(tmp_path / "own.gguf", strange_model(kind))
+    tokenizer = load_tokenizer(convert.trainable(str(tmp_path / "own.gguf")))
+    (ids,) = encode(tokenizer, [[{"role": "user", "content": "a wish"}]])
+    assert tokenizer.decode(ids) == prompt
+    assert ids.count(tokenizer.convert_tokens_to_ids("<think>")) == prompt.count("<think>")
+    assert tokenizer.eos_token == end
+    assert tokenizer.pad_token != end
 
 
 @pytest.fixture(params=["smollm2", "qwen_coder"])

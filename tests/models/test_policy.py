@@ -3,17 +3,19 @@
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from strange_models import TEMPLATES, THOUGHT, WISHES
 
 pytest.importorskip("trl")
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
 from inkfire.errors import DataError, InputError, ModelNameError
+from inkfire.models import chat
 from inkfire.models.card import Card, trained_against
-from inkfire.models.policy import Policy
+from inkfire.models.policy import Policy, find_model, sample
 from inkfire.records import Identity
 from inkfire.tasks.task import load_task
 
@@ -51,6 +53,33 @@ def test_padding_changes_nothing(policy: Policy) -> None:
     policy.generate(["a", "b", "c"], max_new_tokens=2, batch_size=2, advance=written.append)
     assert written == [2, 1]
     assert policy.generate([]) == []
+
+
+@pytest.mark.parametrize("kind", ["think", "think_special"])
+def test_a_policy_that_thinks_by_default_does_not(
+    kind: str, strange_model: Callable[[str], str], tiny_task: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thinker = Policy.load(strange_model(f"thinks:{kind}"), task=load_task(tiny_task))
+    wishes = [[wish] for wish in WISHES.values()]
+    short = max(len(wish) for wish in WISHES.values()) + 1  # a token is a byte
+    assert thinker.generate(list(WISHES), temperature=0, max_new_tokens=short) == wishes
+
+    monkeypatch.setattr(chat, "switches", lambda template: {})  # and where nothing switches it off
+    prompts = thinker.encode(["a wish"])
+    (ids,) = sample(thinker.model, thinker.tokenizer, prompts, temperature=0, max_new_tokens=99)
+    assert THOUGHT in thinker.tokenizer.decode(ids)
+    assert thinker.generate(list(WISHES), temperature=0, max_new_tokens=99) == wishes
+    assert thinker.generate(["a wish"], temperature=0, max_new_tokens=short) == [[""]]  # cut within the thought
+
+
+@pytest.mark.parametrize("kind", [kind for kind in TEMPLATES if kind != "hopeless"])
+def test_any_base_writes(kind: str, strange_model: Callable[[str], str], tiny_task: Path) -> None:
+    policy = Policy.load(strange_model(kind), task=load_task(tiny_task))
+    find_model(strange_model(kind))
+    assert [len(texts) for texts in policy.generate(["one", "a longer one"], n=2, max_new_tokens=6)] == [2, 2]
+    ends = policy.model.generation_config.eos_token_id
+    assert policy.tokenizer.pad_token_id not in ends
+    assert chat.turn_end(policy.tokenizer) in ends
 
 
 def test_a_whole_model_with_a_card_is_a_policy(base: str, tiny_task: Path) -> None:

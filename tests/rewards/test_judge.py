@@ -13,8 +13,11 @@ from inkfire.errors import BudgetExceeded, InputError, ModelCallError, RefusedRe
 from inkfire.judge.calibration import Calibration
 from inkfire.judge.spec import JudgeSpec
 from inkfire.records import Identity, Verdict
+from inkfire.rewards.base import why_unscored
+from inkfire.rewards.checks import Share
 from inkfire.rewards.judge import JudgeReward, load_judge_reward
 from inkfire.rewards.load import load_reward
+from inkfire.rewards.mixture import Mixture
 
 
 class Listed:
@@ -49,6 +52,14 @@ def score(reward: JudgeReward, texts: Sequence[str]) -> list[float | None]:
 
 def test_probabilities_in_order_and_missing_is_none() -> None:
     assert score(JudgeReward(Listed()), ["0.9", "none", "0.1", "fail"]) == [0.9, None, 0.1, None]
+
+
+def test_why_texts_have_no_score_is_counted_also_within_a_mixture() -> None:
+    reward = JudgeReward(Listed())
+    mixture = Mixture(((1.0, reward), (0.5, Share("!"))))
+    assert mixture.score(["q"] * 4, ["0.9", "none", "fail", "none"]) == [0.9, None, None, None]
+    assert why_unscored(reward) == why_unscored(mixture) == {"refused": 2, "timed out": 1}
+    assert why_unscored(Share("!")) == {}
 
 
 def test_the_papers_label() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from offline import Offline
 
-from inkfire.errors import InputError, RecipeError, RunFolderError, TaskError
+from inkfire.errors import InputError, ModelNameError, RecipeError, RunFolderError, TaskError
 from inkfire.files.jsonl import read_jsonl, sha256_file
 from inkfire.models.card import Card
 from inkfire.runs.context import Place
@@ -202,6 +202,28 @@ def test_too_few_labels_are_refused_before_the_first_stage(
     with pytest.raises(InputError, match=said):
         run(file, tmp_path / "run")
     assert offline.trained == []
+
+
+def test_a_writer_that_cannot_be_asked_is_refused_before_the_folder_is_begun(
+    offline: Offline, recipe: RecipeFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def find_model(source: str) -> None:
+        asked.append(source)
+        if "smollm2" in source:
+            raise ModelNameError("no tokenizer")
+
+    monkeypatch.setattr(sys.modules["inkfire.models.policy"], "find_model", find_model)
+    plan(load_recipe(str(recipe())), Place(tmp_path / "run"))
+    assert asked == []  # a plan looks into no weights
+    with pytest.raises(ModelNameError, match="no tokenizer"):
+        run(recipe(), tmp_path / "run")
+    scorer = ("[curate]", '[reward_model]\nkind = "transformer"\nbase = "local/smollm2-135m"\n[curate]')
+    with pytest.raises(ModelNameError, match="no tokenizer"):
+        run(recipe(scorer, ('writer = "local/smollm2-135m"', 'writer = "local/qwen2.5-coder-0.5b"')), tmp_path / "run")
+    assert asked == ["local/smollm2-135m", "local/qwen2.5-coder-0.5b", "local/smollm2-135m"]
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_plan_says_what_would_run_and_writes_nothing(offline: Offline, recipe: RecipeFile, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ def test_a_step_in_numbers() -> None:
     step = monitor.step()
     assert step["reward"] == pytest.approx(0.5)
     assert step["missing"] == 1
-    assert step["zero_variance"] == 0.5
+    assert (step["zero_variance"], step["missing_groups"]) == (0, 0.5)
     assert step["mean_length"] == 4
     assert monitor.step() == {}
 
@@ -26,11 +26,20 @@ def test_nothing_scored_is_no_number() -> None:
         "reward": None,
         "reward_std": None,
         "missing": 2,
-        "zero_variance": 1.0,
+        "zero_variance": None,
+        "missing_groups": 1.0,
         "mean_length": 1.0,
+        "mean_tokens": None,
         "distinct": 0,
         "length_correlation": None,
     }
+
+
+def test_missing_rewards_are_not_equal_ones() -> None:
+    monitor = Monitor(num_generations=2)
+    monitor.observe([], ["x", "y"] * 3, [None, None, 1.0, 1.0, 0.0, 1.0], [3, 5] * 3)
+    step = monitor.step()
+    assert (step["zero_variance"], step["missing_groups"], step["mean_tokens"]) == (0.5, pytest.approx(1 / 3), 4)
 
 
 def test_length_is_compared_within_groups_only() -> None:
@@ -53,7 +62,10 @@ def test_summary_says_in_words_what_is_wrong() -> None:
     flat, length, missing = bad["warnings"]
     assert "50% of the groups" in flat
     assert "longer" in length
-    assert missing.startswith("8 completions")
+    assert missing == "8 completions had no reward and were masked."
+    (missing,) = summary([row(i, zero_variance=None, missing_groups=1.0, missing=4) for i in range(1, 3)])["warnings"]
+    assert "in 100% of the groups fewer than two had one" in missing
+    assert missing.endswith("missing, not equal.")
 
 
 def test_summary_of_nothing() -> None:

@@ -26,6 +26,10 @@ _OPEN = (
     r"|<\|?channel\|?>\s*thought|<unused94>\s*thought"
 )
 _CLOSE = rf"</(?:ant)?{_NAME}\s*>|\[/{_NAME}\]|◁/{_NAME}▷|<\|(?:end_of_|end_|/){_NAME}\|>|<channel\|>|<unused95>"
+_CLOSED_BY = (
+    *(("<|channel>thought", "<channel|>"), ("<unused94>thought", "<unused95>")),
+    *(("<|begin_of_", "<|end_of_"), ("<|start_", "<|end_"), ("<|", "<|/")),
+)
 _opened = re.compile(_OPEN, re.IGNORECASE)
 _closed = re.compile(_CLOSE, re.IGNORECASE)
 _block = re.compile(rf"(?:{_OPEN})(?:(?!{_OPEN}).)*?(?:{_CLOSE})", re.IGNORECASE | re.DOTALL)
@@ -81,6 +85,22 @@ def strip(text: str) -> str:
 def carries(text: str) -> bool:
     """Whether a mark of thinking is still in it: then nobody knows what of it is the answer."""
     return any(mark.search(text) for mark in (_opened, _closed, _TOKEN, _BARE_FINAL))
+
+
+def left_open(prompt: str) -> str:
+    """The mark that would close the thinking which a prompt leaves open; empty where it leaves none open.
+
+    >>> left_open("<|assistant|><think>"), left_open("<think></think>")
+    ('</think>', '')
+    """
+    marks = [mark for mark in _opened.finditer(prompt) if not _closed.fullmatch(mark[0])]
+    if not marks or _closed.search(prompt, marks[-1].end()):
+        return ""
+    mark = re.sub(r"\s.*(?=>)", "", marks[-1][0])
+    for opening, closing in _CLOSED_BY:
+        if mark.startswith(opening):
+            return closing + mark.removeprefix(opening)
+    return f"{mark[0]}/{mark[1:]}"
 
 
 def is_musing(text: str) -> bool:

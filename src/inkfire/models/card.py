@@ -1,6 +1,7 @@
 """A policy's card, policy.json: what the policy was made from, and the template that turns a query into its messages.
 
-    base       the model under the adapter, by name (local/smollm2-135m) or folder
+    base       the model under the adapter, by name (local/smollm2-135m, a hub id) or path; a path is relative to the
+               policy's folder, so that both can be moved together
     template   the task's query → messages template, word for word: SFT, GRPO, evaluate and write all use it
     task, task_version, parent (the policy it continued), reward, trained (sft or grpo), steps
     own_rewards  every reward that it or a policy before it was trained against
@@ -10,18 +11,22 @@ It loads no torch, so that reports and rewards may read it where no policy can r
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
 from inkfire.errors import DataError
 from inkfire.files.jsonl import parse_json, write_json
+from inkfire.models import store
 from inkfire.records import Identity, Message, RewardKind
 from inkfire.tasks.prompts import parse_prompt
 from inkfire.tasks.task import Task
 
 CARD = "policy.json"
+_CACHED = re.compile(r"models--([\w.-]+?)--([\w.-]+)/snapshots/\w+")
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,8 @@ class Card:
         try:
             data = parse_json(path.read_text(encoding="utf-8"), path=path)
             data |= {"template": Template(**data["template"]), "own_rewards": _own_rewards(data)}
+            if (at := Path(os.path.normpath(folder / data["base"]))).exists():
+                data["base"] = str(at)
             return cls(**{field.name: data[field.name] for field in fields(cls) if field.name in data})
         except OSError as error:
             raise DataError(f"cannot be read: {error.strerror or error}", path=path) from None
@@ -82,7 +89,29 @@ class Card:
 
     def write(self, folder: Path) -> None:
         """Write policy.json, the last file of a policy's folder: with it the policy is complete."""
-        write_json(folder / CARD, asdict(self))
+        write_json(folder / CARD, asdict(replace(self, base=portable(self.base, folder))))
+
+
+def portable(model: str, folder: Path) -> str:
+    """A model's name as a file in ``folder`` says it: a path from there, of one in the hub's cache its id."""
+    path = Path(model.removeprefix("local/")).expanduser()
+    if not path.exists():
+        return model
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    cached = _CACHED.fullmatch(os.path.relpath(path.absolute(), HF_HUB_CACHE))
+    if cached is not None:
+        return f"{cached[1]}/{cached[2]}"
+    relative = os.path.relpath(path.absolute(), folder.absolute())
+    return relative if relative.startswith(".") else f"./{relative}"
+
+
+def hub_id(model: str) -> str:
+    """What loaders of Hugging Face find a model's weights under: its hub id, also of what local/NAME was made from; of
+    a path its way from the working folder."""
+    if model.startswith("local/") and not store.is_file_name(model):
+        return store.origin(model)
+    return portable(model, Path()).removeprefix("hf/")
 
 
 def is_policy(source: str | Path) -> bool:

@@ -114,9 +114,10 @@ def _split_digits(tokenizer: Any, file: Path) -> None:
 
 
 def _set_tokens(model: Any, tokenizer: Any) -> None:
-    """End at the chat template's end token; pad with another, so that padding never looks like an end to learn."""
+    """End at the chat template's end token, where there is one; pad with another, so that padding never looks like an
+    end to learn."""
     end = "<|im_end|>"
-    if end in tokenizer.get_vocab():
+    if tokenizer.chat_template is not None and end in tokenizer.get_vocab():
         tokenizer.eos_token = end
     if tokenizer.pad_token is None or tokenizer.pad_token == tokenizer.eos_token:
         others = [token for token in tokenizer.all_special_tokens if token != tokenizer.eos_token]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import Any, Self
 
 from inkfire.errors import InputError, MissingExtraError, ModelNameError
 from inkfire.llm.base import Message
+from inkfire.models import chat
 from inkfire.models.card import CARD, Card, is_policy
 from inkfire.tasks.task import Task
 
@@ -81,14 +82,14 @@ class Policy:
         batch_size: int = 32,
         advance: Callable[[int], None] | None = None,
     ) -> list[list[str]]:
-        """``n`` responses a query, outer blanks removed.
+        """``n`` responses a query, outer blanks removed, without what the policy thought: empty where it only thought.
 
         Args:
             temperature: 0 takes the likeliest token each time.
             batch_size: texts written at once; with another one the same seed gives other texts.
             advance: called with the number of texts that were just written.
         """
-        prompts = self.encode([query for query in queries for _ in range(n)])
+        prompts = [ids for ids in self.encode(queries) for _ in range(n)]
         texts: list[str] = []
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -102,27 +103,17 @@ class Policy:
                     top_p=top_p,
                     max_new_tokens=max_new_tokens,
                 )
-                texts += self.tokenizer.batch_decode(ids, skip_special_tokens=True)
+                texts += [chat.answer(self.tokenizer, of_text) for of_text in ids]
                 if advance is not None:
                     advance(len(batch))
-        return [[text.strip() for text in texts[i * n : (i + 1) * n]] for i in range(len(queries))]
+        return [texts[i * n : (i + 1) * n] for i in range(len(queries))]
 
     def encode(self, queries: Sequence[str]) -> list[list[int]]:
-        """Token ids of the prompts, chat template and all."""
-        return encode(self.tokenizer, [self.messages(query) for query in queries])
+        """Token ids of the prompts, chat template and all, thinking switched off."""
+        return chat.encode(self.tokenizer, [self.messages(query) for query in queries])
 
 
 load_policy = Policy.load
-
-
-def encode(tokenizer: Any, conversations: Sequence[Sequence[Mapping[str, Any]]]) -> list[list[int]]:
-    """Token ids of conversations, up to where the assistant begins to speak."""
-    if not conversations:
-        return []
-    ids: list[list[int]] = tokenizer.apply_chat_template(
-        list(conversations), add_generation_prompt=True, tokenize=True, return_dict=True
-    )["input_ids"]
-    return ids
 
 
 def sample(
@@ -162,10 +153,11 @@ def _until_end(ids: list[int], ends: Sequence[int]) -> list[int]:
 
 
 def end_tokens(model: Any, tokenizer: Any) -> list[int]:
-    """Every token that ends a text: the tokenizer's, and those the model declares."""
+    """Every token that ends a text: the tokenizer's, those the model declares, the chat template's end of a turn."""
     declared = model.generation_config.eos_token_id
     declared = [] if declared is None else [declared] if isinstance(declared, int) else list(declared)
-    return list(dict.fromkeys([tokenizer.eos_token_id, *declared]))
+    ends = (tokenizer.eos_token_id, *declared, chat.turn_end(tokenizer))
+    return list(dict.fromkeys(end for end in ends if end is not None))
 
 
 def load_model(folder: Path | None, card: Card, *, trainable: bool) -> tuple[Any, Any]:
@@ -177,30 +169,64 @@ def load_model(folder: Path | None, card: Card, *, trainable: bool) -> tuple[Any
     Raises:
         ModelNameError: weights that cannot be loaded.
     """
-    adapter = folder if folder is not None and (folder / "adapter_config.json").is_file() else None
-    whole = folder if folder is not None and adapter is None else base_source(card.base)
+    adapter, whole = _sources(folder, card.base)
     try:
         with quiet():
-            tokenizer = load_tokenizer(whole)
+            tokenizer = load_tokenizer(whole, folder)
             model = AutoModelForCausalLM.from_pretrained(whole, dtype=compute_dtype(), trust_remote_code=False)
+            model.generation_config.pad_token_id = tokenizer.pad_token_id
+            model.generation_config.eos_token_id = end_tokens(model, tokenizer)
             if adapter is not None:
                 model = PeftModel.from_pretrained(
                     model, str(adapter), is_trainable=trainable, autocast_adapter_dtype=trainable
                 )
     except (OSError, ValueError) as error:
-        raise ModelNameError(f"{folder or card.base}: the weights cannot be loaded: {error}") from error
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
+        raise ModelNameError(f"{folder or card.base}: the weights cannot be loaded: {_first_line(error)}") from error
     if torch.cuda.is_available():
         model = model.to("cuda")
     return model.train(trainable), tokenizer
 
 
-def load_tokenizer(folder: str | Path) -> Any:
-    """The tokenizer of a folder or hub id; it pads on the left, as generation needs it."""
-    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", trust_remote_code=False)
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
+def _sources(folder: Path | None, base: str) -> tuple[Path | None, str | Path]:
+    """(adapter, model under it) of a policy folder; of a model that is none, (None, the model)."""
+    if folder is not None and not (folder / "adapter_config.json").is_file():
+        return None, folder
+    path = Path(base).expanduser()
+    if not path.exists() and (base.startswith((".", "/", "~")) or _beside_folders(path)):
+        of = "no such folder" if folder is None else f"the model under {folder} (base in its {CARD}) is not there"
+        raise ModelNameError(f"{base}: {of}")
+    return folder, base_source(base)
+
+
+def _beside_folders(path: Path) -> bool:
+    """Whether a name that could be a hub id is rather a path: models/base, where there is a folder models."""
+    return path.parts[0] not in ("local", "hf") and len(path.parts) > 1 and path.parent.is_dir()
+
+
+def load_tokenizer(model: str | Path, own: str | Path | None = None) -> Any:
+    """The tokenizer of a model's folder or hub id, with what it lacks (``chat.complete``); it pads on the left, as
+    generation needs it.
+
+    Args:
+        own: a policy's folder, whose own tokenizer goes before that of the model under it.
+
+    Raises:
+        ModelNameError: no such model, or a tokenizer that cannot be read or used.
+    """
+    source = own if own is not None and (Path(own) / "tokenizer_config.json").is_file() else model
+    try:
+        config = AutoConfig.from_pretrained(model, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ModelNameError(f"{model}: no such model: {_first_line(error)}") from error
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", trust_remote_code=False)
+    except Exception as error:  # a stranger's file in a stranger's parser: anything may come out of it
+        raise ModelNameError(f"{source}: its tokenizer cannot be read: {_first_line(error)}") from error
+    return chat.complete(tokenizer, config)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]
 
 
 def base_source(name: str) -> str:
@@ -211,18 +237,16 @@ def base_source(name: str) -> str:
 
 
 def find_model(source: str) -> None:
-    """Check that a policy folder or a model is there, before anything is written.
+    """Check that a policy folder or a model is there and can be asked, before anything is written.
 
     Raises:
-        ModelNameError: no such model.
+        ModelNameError: no such model, no tokenizer, no token that ends a text, a chat template that takes no query.
         DataError: the folder's card is damaged.
     """
-    if is_policy(source):
-        source = Card.read(Path(source)).base
-    try:
-        AutoConfig.from_pretrained(base_source(source), trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise ModelNameError(f"{source}: no such model: {error}") from error
+    folder = Path(source) if is_policy(source) else None
+    _, whole = _sources(folder, source if folder is None else Card.read(folder).base)
+    asked = [{"role": "system", "content": "You write wishes."}, {"role": "user", "content": "a wish"}]
+    chat.frame(load_tokenizer(whole, folder), asked)
 
 
 def compute_dtype() -> torch.dtype:

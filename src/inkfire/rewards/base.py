@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -9,7 +10,10 @@ from inkfire.records import Identity
 
 
 class Reward(Protocol):
-    """Scores texts; higher is better. None means missing (masked in training, left out of metrics), never zero."""
+    """Scores texts; higher is better. None means missing (masked in training, left out of metrics), never zero.
+
+    One that knows why texts had no score counts the reasons in ``unscored``, a Counter; see :func:`why_unscored`.
+    """
 
     @property
     def name(self) -> str: ...
@@ -29,3 +33,8 @@ class Reward(Protocol):
     def close(self) -> None:
         """Let go of the models behind it. Who opened the reward closes it."""
         ...
+
+
+def why_unscored(reward: Reward) -> Counter[str]:
+    """Why texts had no score so far, each reason with its count; empty for a reward that does not say."""
+    return Counter(getattr(reward, "unscored", ()))

@@ -36,7 +36,8 @@ class JudgeReward:
 
     ``threshold`` is the P(Good) from which the judge says Good; None where it is not calibrated. With ``value``
     ``"label"`` the scores are 0 and 1. A text that is suspected of telling the judge what to answer scores 0, or is
-    missing, by rule of the task: a policy gains nothing by one. ``injections`` counts them by the rules that fired.
+    missing, by rule of the task: a policy gains nothing by one. ``injections`` counts them by the rules that fired,
+    ``unscored`` the texts without a score by the reason.
     """
 
     judge: Judge
@@ -45,6 +46,7 @@ class JudgeReward:
     concurrency: int = 4
     identities: tuple[Identity, ...] = (Identity("judge", "not saved"),)
     injections: Counter[str] = field(default_factory=Counter, compare=False)
+    unscored: Counter[str] = field(default_factory=Counter, compare=False)
 
     @property
     def name(self) -> str:
@@ -63,6 +65,8 @@ class JudgeReward:
         if verdict.injection:
             self.injections[verdict.injection] += 1
             _log.warning("suspected injection (%s) in a text to be rewarded: %r", verdict.injection, response)
+        if verdict.label is None:
+            self.unscored[verdict.unscored or "the judge gave no verdict"] += 1
         if verdict.label is None or self.value == "label":
             return None if verdict.label is None else float(verdict.label)
         return raw_score(verdict)

@@ -10,12 +10,13 @@ all, and is masked. The parts keep their own scales (log-odds, probabilities): c
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 from inkfire.records import Identity
-from inkfire.rewards.base import Reward
+from inkfire.rewards.base import Reward, why_unscored
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,10 @@ class Mixture:
     @property
     def identities(self) -> tuple[Identity, ...]:
         return tuple(dict.fromkeys(known for weight, part in self.parts if weight for known in part.identities))
+
+    @property
+    def unscored(self) -> Counter[str]:
+        return sum((why_unscored(part) for _, part in self.parts), Counter())
 
     def score(self, queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
         columns = [(weight, part.score(queries, responses)) for weight, part in self.parts if weight != 0]

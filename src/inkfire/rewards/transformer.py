@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from inkfire.errors import DataError, MissingExtraError
+from inkfire.errors import DataError, MissingExtraError, ModelNameError
+from inkfire.models import chat
 from inkfire.models.card import Template
 from inkfire.models.policy import compute_dtype, load_tokenizer, quiet
 from inkfire.records import Identity
@@ -65,21 +66,19 @@ class TransformerReward:
                 model = AutoModelForSequenceClassification.from_pretrained(
                     folder, dtype=compute_dtype(), trust_remote_code=False
                 )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, ModelNameError) as error:
             raise DataError(f"damaged reward model: {error}", path=folder) from error
+        tokenizer.pad_token_id = model.config.get_text_config().pad_token_id  # the score is read before the pads
         if torch.cuda.is_available():
             model = model.to("cuda")
         return cls(model.eval(), tokenizer, template, f"rm:{folder.name}", threshold)
 
     def score(self, queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
         """The texts with their queries, in batches of ``batch_size``, the long ones together."""
-        conversations = [
-            [*self.template.messages(query), {"role": "assistant", "content": response}]
+        ids = [
+            chat.encode_whole(self.tokenizer, self.template.messages(query), response)
             for query, response in zip(queries, responses, strict=True)
         ]
-        if not conversations:
-            return []
-        ids = self.tokenizer.apply_chat_template(conversations, tokenize=True, return_dict=True)["input_ids"]
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
         scores: list[float | None] = [None] * len(ids)
         for start in range(0, len(order), self.batch_size):

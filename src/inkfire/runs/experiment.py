@@ -88,10 +88,21 @@ def run_recipe(recipe: Recipe, place: Place) -> dict[str, Any]:
         }
 
 
+def _check_weights(recipe: Recipe, place: Place) -> None:
+    """Whether what is trained can be: a model may lack a tokenizer, an end of its texts, a chat template of use."""
+    scorer = recipe.reward_model.base if recipe.reward_model.kind == "transformer" else None
+    for stage, model in (("sft", recipe.models.writer), ("reward_model", scorer)):
+        if model is not None and Run(place.out, {}).done(stage) is None:
+            from inkfire.models.policy import find_model
+
+            find_model(model)
+
+
 @contextmanager
 def _experiment(recipe: Recipe, place: Place) -> Iterator[Experiment]:
     """The recipe's run folder, once everything in the recipe was found to mean something."""
     task, splits = _checked(recipe, place)
+    _check_weights(recipe, place)
     inputs = {"task": task.folder} | {name: path for name, path in vars(recipe.data).items() if path is not None}
     about = {key: value for key, value in to_json(recipe).items() if key not in ("data", "reading")}
     about |= read_as(recipe.reading)

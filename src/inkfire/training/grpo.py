@@ -2,7 +2,11 @@
 
 Shao et al. 2024 (DeepSeekMath), by TRL's GRPOTrainer. A text's advantage is its reward less the mean of its group,
 over the group's standard deviation. A text without a reward (None) is left out of both and gets advantage 0: it moves
-nothing. Who scores is behind ``Reward``: GRPO cannot tell a judge from a reward model.
+nothing, and where three steps in a row have no reward at all the training stops. Who scores is behind ``Reward``: GRPO
+cannot tell a judge from a reward model.
+
+What a policy thinks is no part of its text: the reward, the monitors and the log see what stands behind it, the empty
+text where nothing does (and ``truncated`` counts it where the limit cut the thought).
 
 The policy starts from a model or a policy folder, whose adapter is copied and stays as it is; with ``beta`` > 0 that
 start is also the reference of the KL term (k3, Schulman 2020).
@@ -16,16 +20,19 @@ from __future__ import annotations
 import dataclasses
 import math
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from inkfire.errors import DataError, MissingExtraError
+from inkfire.errors import DataError, InkfireError, InputError, MissingExtraError
+from inkfire.llm import futile
 from inkfire.llm.progress import Bars, no_bars
+from inkfire.models import chat
 from inkfire.models import policy as policies
 from inkfire.models.card import Card, is_policy
 from inkfire.records import Query
-from inkfire.rewards.base import Reward
+from inkfire.rewards.base import Reward, why_unscored
 from inkfire.tasks.task import Task
 from inkfire.training import trl
 from inkfire.training.monitors import Monitor, summary
@@ -39,6 +46,7 @@ except ImportError as error:
 
 COMPLETIONS = "completions.jsonl"
 _REFERENCE = "start"
+_BLIND = 3  # steps without any reward, after which a training stops
 
 # TRL's name of a number → ours. Reward statistics are the monitor's.
 _METRICS = {
@@ -47,7 +55,6 @@ _METRICS = {
     "learning_rate": "learning_rate",
     "kl": "kl",
     "entropy": "entropy",
-    "completions/mean_length": "mean_tokens",
     "completions/clipped_ratio": "truncated",
 }
 
@@ -77,6 +84,7 @@ def train_grpo(
         DataError: no queries.
         ModelNameError: no such model.
         BudgetExceeded, EndpointDown: from the reward; the same call goes on from the last checkpoint.
+        InputError, EndpointDown: three steps in a row had no reward; by whether a setting mends the reason.
     """
     if not queries:
         raise DataError("there are no queries to train on")
@@ -104,6 +112,8 @@ def _train(
     settings = dataclasses.replace(settings, max_completion_length=length)
     folder = Path(start) if is_policy(start) else None
     card = Card.of(str(start), task) if folder is None else Card.read(folder)
+    if settings.weights == "lora" and folder is not None and not (folder / "adapter_config.json").is_file():
+        card = dataclasses.replace(card, base=str(folder))  # a whole model
     checkpoint = trl.last_checkpoint(out)
     trl.rewind(out / COMPLETIONS, 0 if checkpoint is None else trl.step_of(checkpoint))
     monitor = Monitor(settings.num_generations)
@@ -114,7 +124,7 @@ def _train(
             queries = _short(card, queries, tokenizer, settings.max_prompt_length)
         trainer = GRPOTrainer(
             model=model,
-            reward_funcs=_reward_function(reward, monitor, out / COMPLETIONS),
+            reward_funcs=_reward_function(reward, tokenizer, monitor, out / COMPLETIONS),
             args=_arguments(out, settings, seed, len(queries)),
             train_dataset=Dataset.from_list(_examples(card, queries, settings.batch_size)),
             processing_class=tokenizer,
@@ -122,12 +132,10 @@ def _train(
             rollout_func=_rollout(tokenizer, settings),
         )
         trl.run_trainer(trainer, out, label="grpo", extra=monitor.step, rename=_METRICS, bars=bars)
-        trl.save(trainer, tokenizer, out)
+        trl.save(trainer, tokenizer, out, card.base)
         shutil.rmtree(out / _REFERENCE, ignore_errors=True)
-    on_top = settings.weights == "lora" and folder is not None and not adapted
     dataclasses.replace(
         card,
-        base=str(start) if on_top else card.base,
         parent=None if folder is None else folder.name,
         reward=reward.name,
         own_rewards=tuple(dict.fromkeys((*card.own_rewards, *reward.identities))),
@@ -197,21 +205,36 @@ def _examples(card: Card, queries: Sequence[Query], batch_size: int) -> list[dic
     return rows * math.ceil(batch_size / len(rows))
 
 
-def _reward_function(reward: Reward, monitor: Monitor, log: Path) -> Callable[..., list[float | None]]:
+def _reward_function(reward: Reward, tokenizer: Any, monitor: Monitor, log: Path) -> Callable[..., list[float | None]]:
     """The one function TRL gets: synchronous, and None for a text that has no finite score."""
+    blind = 0  # steps in a row without a reward
+    explained: Counter[str] = Counter()  # why texts had none, before those steps
 
     def score(
-        completions: Sequence[Sequence[Mapping[str, str]]], query: Sequence[str], trainer_state: Any, **_: Any
+        completion_ids: Sequence[Sequence[int]], query: Sequence[str], trainer_state: Any, **_: Any
     ) -> list[float | None]:
-        responses = [messages[0]["content"].strip() for messages in completions]
+        nonlocal blind, explained
+        responses = [chat.answer(tokenizer, ids) for ids in completion_ids]
         scores = [s if s is not None and math.isfinite(s) else None for s in reward.score(query, responses)]
-        monitor.observe(query, responses, scores)
+        monitor.observe(query, responses, scores, [chat.length(tokenizer, text) for text in responses])
         for asked, response, value in zip(query, responses, scores, strict=True):
             row = {"step": trainer_state.global_step + 1, "query": asked, "response": response, "reward": value}
             trl.append(log, row)
+        blind = blind + 1 if scores.count(None) == len(scores) else 0
+        if blind == _BLIND:
+            raise _missing(reward.name, why_unscored(reward) - explained)
+        if not blind:
+            explained = why_unscored(reward)
         return scores
 
     return score
+
+
+def _missing(name: str, reasons: Counter[str]) -> InkfireError:
+    what = f"the reward {name} is missing, not equal: no text of the last {_BLIND} steps has one"
+    if (found := futile.main_reason(reasons.elements())) is None:
+        return InputError(f"{what}; look at what it gives for the texts of {COMPLETIONS}: None and NaN are no reward")
+    return futile.failure(what, found[0])
 
 
 def _rollout(tokenizer: Any, settings: GrpoSettings) -> Callable[[Sequence[Any], Any], dict[str, Any]]:
@@ -220,7 +243,7 @@ def _rollout(tokenizer: Any, settings: GrpoSettings) -> Callable[[Sequence[Any],
 
     def write(prompts: Sequence[Any], trainer: Any) -> dict[str, Any]:
         model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
-        prompt_ids = policies.encode(tokenizer, prompts)
+        prompt_ids = chat.encode(tokenizer, prompts)
         model.eval()
         with policies.half_precision_adapter(model):
             completion_ids = policies.sample(

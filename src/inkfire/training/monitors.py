@@ -3,7 +3,8 @@
 Three things make GRPO learn nothing, or the wrong thing, without any error:
 
 - groups whose rewards are all equal have no advantage (a 0/1 reward with four completions often gives such groups);
-- rewards that are missing are masked, so that a judge that often fails leaves little to learn from;
+- rewards that are missing are masked: a group with fewer than two of them compares nothing, which is another fault than
+  equal ones, with another remedy;
 - a reward that follows length teaches length.
 
 >>> monitor = Monitor(num_generations=2)
@@ -30,38 +31,45 @@ class Monitor:
         self._group = num_generations
         self._texts: list[str] = []
         self._scores: list[float | None] = []
+        self._tokens: list[int] = []
 
-    def observe(self, queries: Sequence[str], responses: Sequence[str], scores: Sequence[float | None]) -> None:
-        """Completions of one generation, the ``num_generations`` of a prompt side by side."""
+    def observe(
+        self,
+        queries: Sequence[str],
+        responses: Sequence[str],
+        scores: Sequence[float | None],
+        tokens: Sequence[int] = (),
+    ) -> None:
+        """Completions of one generation, the ``num_generations`` of a prompt side by side; ``tokens``: their length."""
         self._texts += responses
         self._scores += scores
+        self._tokens += tokens
 
     def step(self) -> dict[str, Any]:
         """Numbers since the last call, {} when nothing was written.
 
-        reward, reward_std; missing (a count); zero_variance (share of groups that teach nothing); mean_length
-        (characters); distinct (distinct-2 over all texts); length_correlation (Pearson, within groups).
+        reward, reward_std; missing (a count); missing_groups (share of groups with fewer than two rewards);
+        zero_variance (share of the other groups whose rewards are equal); mean_length (characters) and mean_tokens;
+        distinct (distinct-2 over all texts); length_correlation (Pearson, within groups).
         """
         if not self._texts:
             return {}
         known = [score for score in self._scores if score is not None]
-        groups = [self._scores[i : i + self._group] for i in range(0, len(self._scores), self._group)]
+        every = [self._scores[i : i + self._group] for i in range(0, len(self._scores), self._group)]
+        groups = [scores for group in every if len(scores := [s for s in group if s is not None]) > 1]
         out = {
             "reward": float(np.mean(known)) if known else None,
             "reward_std": float(np.std(known)) if known else None,
             "missing": len(self._scores) - len(known),
-            "zero_variance": sum(map(_flat, groups)) / len(groups),
+            "missing_groups": 1 - len(groups) / len(every),
+            "zero_variance": _mean([float(max(group) - min(group) < 1e-8) for group in groups]),
             "mean_length": float(np.mean([len(text) for text in self._texts])),
+            "mean_tokens": _mean(self._tokens),
             "distinct": distinct(self._texts, 2),
             "length_correlation": within_groups(self._texts, self._scores, self._group),
         }
-        self._texts, self._scores = [], []
+        self._texts, self._scores, self._tokens = [], [], []
         return out
-
-
-def _flat(group: Sequence[float | None]) -> bool:
-    known = [score for score in group if score is not None]
-    return len(known) < 2 or max(known) - min(known) < 1e-8
 
 
 def within_groups(texts: Sequence[str], scores: Sequence[float | None], group: int) -> float | None:
@@ -99,6 +107,7 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "mean_length_first": _mean(lengths[:edge]),
         "mean_length_last": _mean(lengths[-edge:]),
         "zero_variance": _mean(flat),
+        "missing_groups": _mean([row["missing_groups"] for row in rows if row.get("missing_groups") is not None]),
         "length_correlation": _mean(correlations),
         "missing": sum(row.get("missing") or 0 for row in rows),
         "kl_last": rows[-1].get("kl") if rows else None,
@@ -121,7 +130,13 @@ def remarks(numbers: Mapping[str, Any]) -> list[str]:
             f"{'longer' if follows > 0 else 'shorter'} texts."
         )
     if numbers["missing"]:
-        said.append(f"{numbers['missing']} completions had no reward and were masked.")
+        line = f"{numbers['missing']} completions had no reward and were masked"
+        if numbers["missing_groups"]:
+            line += (
+                f"; in {numbers['missing_groups']:.0%} of the groups fewer than two had one, so these taught nothing: "
+                "their rewards were missing, not equal"
+            )
+        said.append(f"{line}.")
     return said
 
 

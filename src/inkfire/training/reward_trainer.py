@@ -1,7 +1,7 @@
 """The transformer reward model's training: TRL's RewardTrainer on conversational pairs, LoRA, saved merged.
 
-TRL given the bare {query, chosen, rejected} trains without the query and says nothing; it gets the task's messages as
-``prompt``, so that each text is scored as the answer to its query.
+TRL given the bare {query, chosen, rejected} trains without the query and says nothing; it gets the tokens of whole
+conversations, the task's messages and a text, encoded as they are when the reward scores.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from inkfire.errors import MissingExtraError, ModelNameError
-from inkfire.files.formats import pair_row
 from inkfire.llm.progress import Bars
-from inkfire.models.card import Template
+from inkfire.models import chat
+from inkfire.models.card import Template, portable
 from inkfire.models.policy import base_source, compute_dtype, load_tokenizer
 from inkfire.records import Preference
 from inkfire.rewards.transformer import TransformerReward
@@ -60,7 +60,7 @@ def train_transformer(
         trainer.processing_class.save_pretrained(out)
     trl.drop_checkpoints(out)
     trained = {
-        "base": base,
+        "base": portable(base, out),
         "template": dataclasses.asdict(template),
         "task_version": task.version,
         "steps": trainer.state.global_step,
@@ -72,7 +72,11 @@ def train_transformer(
 def build_trainer(
     pairs: Sequence[Preference], out: Path, settings: RewardModelSettings, template: Template, base: str, seed: int
 ) -> RewardTrainer:
-    """TRL's trainer over the pairs as conversations."""
+    """TRL's trainer over the pairs as conversations.
+
+    Raises:
+        ModelNameError: no such model, or one that cannot be asked.
+    """
     set_seed(seed)  # the head begins with random weights
     source = base_source(base)
     try:
@@ -82,11 +86,17 @@ def build_trainer(
         )
     except (OSError, ValueError) as error:
         raise ModelNameError(f"{base}: the weights cannot be loaded: {error}") from error
-    rows = [pair_row(pair, template.messages(pair.query)) for pair in pairs]
+    rows = [
+        {
+            f"{name}_ids": chat.encode_whole(tokenizer, template.messages(pair.query), text)
+            for name, text in (("chosen", pair.chosen), ("rejected", pair.rejected))
+        }
+        for pair in pairs
+    ]
     return RewardTrainer(
         model=model,
         args=RewardConfig(**trl.epoch_arguments(out, settings, seed)),
-        train_dataset=Dataset.from_list(rows).select_columns(["prompt", "chosen", "rejected"]),
+        train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
         peft_config=trl.lora("SEQ_CLS"),
     )

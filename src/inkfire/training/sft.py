@@ -16,6 +16,7 @@ from typing import Any
 
 from inkfire.errors import DataError, MissingExtraError
 from inkfire.llm.progress import Bars, no_bars
+from inkfire.models import chat
 from inkfire.models.card import Card, is_policy
 from inkfire.models.policy import load_model
 from inkfire.records import Candidate
@@ -63,21 +64,23 @@ def _train(card: Card, rows: Sequence[Candidate], out: Path, settings: SftSettin
         trainer = SFTTrainer(
             model=model,
             args=SFTConfig(**trl.epoch_arguments(out, settings, seed)),
-            train_dataset=Dataset.from_list(examples(card, rows)),
+            train_dataset=Dataset.from_list(examples(tokenizer, card, rows)),
             processing_class=tokenizer,
             peft_config=trl.lora("CAUSAL_LM"),
         )
         trl.run_trainer(trainer, out, label="sft", rename={"loss": "loss", "grad_norm": "grad_norm"}, bars=bars)
-        trl.save(trainer, tokenizer, out)
+        trl.save(trainer, tokenizer, out, card.base)
     dataclasses.replace(card, trained="sft", steps=trainer.state.global_step).write(out)
 
 
-def examples(card: Card, rows: Sequence[Candidate]) -> list[dict[str, Any]]:
-    """Rows as TRL's conversational prompt and completion; TRL takes the loss on the completion only."""
-    return [
-        {
-            "prompt": card.template.messages(row.query),
-            "completion": [{"role": "assistant", "content": row.response}],
-        }
-        for row in rows
-    ]
+def examples(tokenizer: Any, card: Card, rows: Sequence[Candidate]) -> list[dict[str, list[int]]]:
+    """Rows as ``input_ids`` and ``labels``: the loss is on the response and its end, the prompt has -100.
+
+    Both are the tokens that the policy is asked with and writes afterwards: TRL's own rendering of a whole conversation
+    begins otherwise where a template switches thinking off, and ends nowhere where it has no end.
+    """
+    out = []
+    for row in rows:
+        prompt, answer = chat.encode_answer(tokenizer, card.template.messages(row.query), row.response)
+        out.append({"input_ids": prompt + answer, "labels": [-100] * len(prompt) + answer})
+    return out

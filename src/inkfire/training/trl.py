@@ -21,6 +21,7 @@ from inkfire.errors import MissingExtraError, RunFolderError
 from inkfire.files.jsonl import dump, write_jsonl
 from inkfire.llm.progress import Bar, Bars, no_bars
 from inkfire.models import policy
+from inkfire.models.card import hub_id
 from inkfire.training.settings import GrpoSettings, RewardModelSettings, SftSettings
 
 try:
@@ -130,15 +131,19 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
 
 
-def save(trainer: Any, tokenizer: Any, out: Path) -> None:
-    """The trained adapter, or all weights, and the tokenizer."""
-    if hasattr(trainer.model, "peft_config"):
-        for config in trainer.model.peft_config.values():
-            config.target_modules = sorted(config.target_modules)  # a set: every process would write another order
-        trainer.model.save_pretrained(out, selected_adapters=["default"])
-    else:
-        trainer.model.to(policy.compute_dtype()).save_pretrained(out)
+def save(trainer: Any, tokenizer: Any, out: Path, base: str) -> None:
+    """The trained adapter, which names its ``base`` as others find it, or all weights; and the tokenizer."""
     tokenizer.save_pretrained(out)
+    if not hasattr(trainer.model, "peft_config"):
+        trainer.model.to(policy.compute_dtype()).save_pretrained(out)
+        return
+    under = trainer.model.get_base_model()
+    under.name_or_path = under.config.name_or_path = hub_id(base)
+    for config in trainer.model.peft_config.values():
+        config.target_modules = sorted(config.target_modules)  # a set: every process would write another order
+        config.base_model_name_or_path = hub_id(base)
+    # No embedding was touched, and to find that out by itself the library would ask the hub.
+    trainer.model.save_pretrained(out, selected_adapters=["default"], save_embedding_layers=False)
 
 
 def drop_checkpoints(out: Path) -> None:
