@@ -56,7 +56,7 @@ def test_weights_that_cannot_be_loaded_are_the_users_error(tmp_path: Path) -> No
     broken.write_bytes(b"GGUF" + bytes(1000))
     with pytest.raises(ModelNameError, match=r"broken\.gguf: llama\.cpp cannot load"):
         engine.acquire(broken)
-    assert (broken, False) not in engine._running
+    assert not engine._running
 
 
 @pytest.fixture
@@ -79,7 +79,13 @@ def test_an_engine_is_shared_and_ends_with_its_last_user(weights: Path) -> None:
     held = engine.acquire(weights)
     assert engine.acquire(weights) is held
     embedding = engine.acquire(weights, embedding=True)
-    assert embedding is not held
+    adapter = weights.with_name("adapter.gguf")
+    adapter.write_bytes(b"GGUF adapter")
+    adapted = engine.acquire(weights, adapter)
+    assert len({id(one) for one in (held, embedding, adapted)}) == 3
+    digests = f"{engine.store.digest(weights)}+{engine.store.digest(adapter)}"
+    assert adapted.model_key == held.model_key.replace(engine.store.digest(weights), digests)
+    adapted.release()
     held.release()
     assert held.is_alive
     held.release()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from inkfire.llm.ledger import Ledger
 from inkfire.llm.pace import Pace
 from inkfire.llm.prices import FREE, Budget
 from inkfire.models import engine, store
-from inkfire.models.open import is_local, open_embedder, open_model
+from inkfire.models.open import check_name, is_local, open_embedder, open_model
 
 VERDICT = {
     "type": "object",
@@ -46,6 +47,8 @@ def test_an_endpoint_elsewhere_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> N
         open_model("gpt-5-mini", ledger=None)
     with pytest.raises(InputError, match="write local/smollm2-135m"):
         open_model("smollm2-135m", ledger=None)
+    with pytest.raises(InputError, match=r"set OPENAI_API_KEY; there is no folder of that name$"):
+        open_model("runs/sfd", ledger=None)
 
 
 def test_an_endpoint_on_this_machine_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,8 +99,9 @@ class _Engine:
     base_url, api_key, model_key = "http://127.0.0.1:9/v1", "key", "sha:1:ctx=4096"
     users = 0
 
-    def acquire(self, weights: Path, *, embedding: bool = False) -> _Engine:
+    def acquire(self, weights: Path, adapter: Path | None = None, *, embedding: bool = False) -> _Engine:
         self.users += 1
+        self.served = weights, adapter
         return self
 
     def release(self) -> None:
@@ -119,6 +123,41 @@ async def test_a_model_on_this_machine_is_free_and_unhurried(counted: _Engine, t
             assert llm.pace == Pace()
         with pytest.raises(InputError, match="--budget needs the price of 'gpt-5-mini'"):
             open_model("gpt-5-mini", ledger=ledger, base_url="http://localhost:9/v1")
+
+
+async def test_a_policy_is_its_base_and_its_adapter(
+    tiny_policy: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counting = _Engine()
+    monkeypatch.setattr(engine, "acquire", counting.acquire)
+    folder = tiny_policy("qwen2")
+    assert is_local(str(folder))
+    check_name(str(folder))
+    async with open_model(str(folder), ledger=None) as llm:
+        assert [path and path.name for path in counting.served] == ["tiny-qwen2.gguf", "adapter.gguf"]
+        assert (llm.name, llm.price) == ("local/policy", FREE)
+    async with open_model(str(counting.served[0]), ledger=None):
+        assert counting.served[1] is None
+
+
+def test_a_policy_that_the_engine_cannot_serve_says_what_works(tiny_policy: Callable[..., Path]) -> None:
+    folder = tiny_policy("qwen2")
+    (folder / "adapter_config.json").unlink()
+    for use in (check_name, lambda name: open_model(name, ledger=None)):
+        with pytest.raises(ModelNameError, match=r"it is whole weights; run `inkfire export .* --to merged"):
+            use(str(folder))
+
+
+def test_a_folder_of_weights_is_asked_for_at_the_server_that_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    (tmp_path / "config.json").write_text("{}")
+    for use in (check_name, lambda name: open_model(name, ledger=None)):
+        with pytest.raises(ModelNameError, match=r"is a folder and no policy .*`vllm serve .*--base-url"):
+            use(str(tmp_path))
+    assert open_model(str(tmp_path), ledger=None, base_url="http://127.0.0.1:9/v1").name == str(tmp_path)
 
 
 @pytest.mark.parametrize("open_it", [open_model, open_embedder])

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from inkfire.files.jsonl import write_jsonl
+from inkfire.files.jsonl import sha256_file, write_json, write_jsonl
 from inkfire.files.run import Run
-from inkfire.runs.context import Place
+from inkfire.runs.context import Place, named_files
+from inkfire.runs.judge import JudgeInputs
 from inkfire.runs.lineage import seen
 from inkfire.runs.score import ScoreInputs, score
 from inkfire.runs.train import RewardModelInputs, reward_model
@@ -66,3 +67,18 @@ def test_what_went_before_counts_too(tmp_path: Path) -> None:
     shutil.rmtree(rm)  # what is gone is not asked
     assert seen((pairs,), {"rl": policy}) == []
     assert seen((pairs,), {"nothing": tmp_path / "absent"}) == []
+
+
+def test_a_policy_that_serves_as_the_model_is_an_input(tmp_path: Path) -> None:
+    """What it was trained on its judge has seen, and one that is trained anew is another model."""
+    texts, policy = file(tmp_path / "texts.jsonl", "texts"), tmp_path / "sft"
+    Run.open(policy, command="train sft", settings={}, inputs={"data": texts})
+    write_json(policy / "policy.json", {"steps": 1})
+    inputs = JudgeInputs(task="greetings-en", model=str(policy), data=(texts,))
+    assert named_files(inputs)["model"] == policy
+    judge = Run.open(tmp_path / "judge", command="judge", settings={}, inputs=named_files(inputs))
+    assert [row["run"] for row in seen((texts,), {"judge": judge.out})] == ["sft"]
+    before = judge.manifest["inputs"]["model"]["sha256"]
+    write_json(policy / "policy.json", {"steps": 2})
+    assert sha256_file(policy) != before
+    assert "model" not in named_files(JudgeInputs(task="greetings-en", model=str(tmp_path / "judge"), data=(texts,)))

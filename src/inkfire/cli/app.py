@@ -43,6 +43,7 @@ COMMANDS = {
     "train": ("train:app", "Train a writer or a reward model."),
     "score": ("score:score", "Apply a reward, beside what length explains."),
     "write": ("write:write", "Write texts for a query."),
+    "export": ("export:export", "Write a policy for vLLM, llama.cpp or Ollama, with a model card."),
     "evaluate": ("evaluate:evaluate", "Compare policies on held-out queries."),
     "report": ("evaluate:report", "Draw RUN/report.html from what the run's stages left."),
     "ledger": ("ledger:app", "Calls, tokens, cost and latency by model and run; the prices."),

@@ -8,6 +8,8 @@ of it, or when this process ends, however it ends (``engine_server.py``).
     engine.base_url, engine.api_key, engine.model_key
     engine.release()
 
+A policy trained on a .gguf is served as that file and its adapter (``gguf_lora.py``).
+
 A prompt's beginning that a slot has seen is not computed again (``usage.cached_tokens``), so put what all prompts share
 first. Log-probabilities are the model's own, before temperature and top-p (llama.cpp: ``post_sampling_probs`` false).
 Replies are not repeatable bit for bit: batching and the prefix cache change the order of sums.
@@ -34,7 +36,9 @@ from inkfire.models import store
 CONTEXT = 4096
 """Tokens of prompt and reply together, for each slot."""
 
-_running: dict[tuple[Path, bool], Engine] = {}
+_Served = tuple[Path, Path | None, bool]
+"""Weights, the adapter on top of them, and whether for embeddings."""
+_running: dict[_Served, Engine] = {}
 _lock = threading.Lock()
 
 
@@ -44,18 +48,16 @@ class Engine:
     Attributes:
         base_url: up to and including ``/v1``.
         api_key: the random key without which it answers nobody.
-        model_key: identifies weights, engine version and settings in the ledger.
+        model_key: identifies weights (an adapter's too), engine version and settings in the ledger.
     """
 
-    def __init__(
-        self, weights: Path, process: subprocess.Popen[str], address: str, api_key: str, embedding: bool = False
-    ):
-        self.weights = weights
-        self.embedding = embedding
+    def __init__(self, served: _Served, process: subprocess.Popen[str], address: str, api_key: str):
+        weights, adapter, embedding = self.served = served
         self.base_url = f"{address}/v1"
         self.api_key = api_key
         version = importlib.metadata.version("xllamacpp")
-        self.model_key = f"{store.digest(weights)}:{version}:ctx={CONTEXT},top_k=0,min_p=0" + ",mean" * embedding
+        digest = store.digest(weights) + ("" if adapter is None else f"+{store.digest(adapter)}")
+        self.model_key = f"{digest}:{version}:ctx={CONTEXT},top_k=0,min_p=0" + ",mean" * embedding
         self._process = process
         self._users = 0
 
@@ -71,31 +73,34 @@ class Engine:
                 _stop(self)
 
 
-def acquire(weights: Path, *, embedding: bool = False) -> Engine:
+def acquire(weights: Path, adapter: Path | None = None, *, embedding: bool = False) -> Engine:
     """The engine of a .gguf file, started when none is running for this process (one or two seconds).
 
     Args:
+        adapter: a GGUF LoRA that is added to the weights.
         embedding: serve /v1/embeddings (the mean of the last layer over a text's tokens) instead of chat.
 
     Raises:
         MissingExtraError: xllamacpp is not installed.
         ModelNameError: llama.cpp cannot load the file.
     """
-    weights = weights.resolve()
+    served = weights.resolve(), adapter and adapter.resolve(), embedding
     with _lock:
-        engine = _running.get((weights, embedding))
+        engine = _running.get(served)
         if engine is None or not engine.is_alive:
-            engine = _running[weights, embedding] = _start(weights, embedding)
+            engine = _running[served] = _start(served)
         engine._users += 1
         return engine
 
 
-def _start(weights: Path, embedding: bool) -> Engine:
+def _start(served: _Served) -> Engine:
+    weights, adapter, embedding = served
     if importlib.util.find_spec("xllamacpp") is None:
         raise MissingExtraError("xllamacpp", "local")
     api_key = secrets.token_urlsafe(24)
     asked = {
         "weights": str(weights),
+        "adapter": adapter and str(adapter),
         "api_key": api_key,
         "slots": slots(),
         "context": CONTEXT,
@@ -122,17 +127,16 @@ def _start(weights: Path, embedding: bool) -> Engine:
             if "address" not in told:
                 complaints.seek(0)
                 why = told.get("error") or complaints.read()[-500:].strip() or "it ended without a word"
-                raise ModelNameError(f"{weights}: llama.cpp cannot load these weights: {why}")
-            return Engine(weights, process, told["address"], api_key, embedding)
+                raise ModelNameError(f"{adapter or weights}: llama.cpp cannot load these weights: {why}")
+            return Engine(served, process, told["address"], api_key)
         except BaseException:
             _end(process)
             raise
 
 
 def _stop(engine: Engine) -> None:
-    place = engine.weights, engine.embedding
-    if _running.get(place) is engine:
-        del _running[place]
+    if _running.get(engine.served) is engine:
+        del _running[engine.served]
     _end(engine._process)
 
 

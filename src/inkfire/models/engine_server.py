@@ -38,6 +38,8 @@ def _start(asked: dict[str, object]) -> object:
 
     params = xllamacpp.CommonParams()
     params.model.path = asked["weights"]
+    if asked["adapter"] is not None:
+        params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(asked["adapter"], 1.0)]
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.api_keys = [asked["api_key"]]

@@ -1,7 +1,7 @@
 """A model's name → a client that speaks to it: the one place where embedded and remote models part ways.
 
-``local/NAME`` (NAME of `inkfire models list`, a hub's org/repo/file.gguf, or a path) and any path of a .gguf is the
-embedded engine; everything else is sent to the OpenAI-compatible endpoint.
+``local/NAME`` (NAME of `inkfire models list`, a hub's org/repo/file.gguf, or a path), any path of a .gguf and the
+folder of a policy trained on one mean the embedded engine; everything else is sent to the OpenAI-compatible endpoint.
 
     async with open_model("local/qwen2.5-coder-0.5b", ledger=ledger) as llm:
         reply = await llm.chat([{"role": "user", "content": "写一句生日祝福"}])
@@ -24,6 +24,7 @@ from inkfire.llm.pace import Pace
 from inkfire.llm.prices import FREE, is_embedded
 from inkfire.llm.terms import Terms
 from inkfire.models import engine, store
+from inkfire.models.card import CARD, is_policy
 from inkfire.models.embeddings import Embedder, EmbeddingClient, SentenceEmbedder
 
 C = TypeVar("C", bound=Client)
@@ -33,7 +34,7 @@ _OPENAI = "https://api.openai.com/v1"
 
 def is_local(name: str) -> bool:
     """Whether a name means the embedded engine."""
-    return is_embedded(name)
+    return is_embedded(name) or is_policy(name)
 
 
 def check_name(name: str, *, base_url: str | None = None, weights: bool = False) -> None:
@@ -46,11 +47,15 @@ def check_name(name: str, *, base_url: str | None = None, weights: bool = False)
         ModelNameError: no such name, file or folder.
         InputError: an endpoint that is not on this machine, and no key for it.
     """
-    if is_local(name):
+    if is_embedded(name):
         if store.is_file_name(name):
             store.path(name)
         elif name.count("/") < 2:
             store.known(name)
+    elif not weights and is_policy(name):
+        from inkfire.models import gguf_lora
+
+        gguf_lora.base_of(Path(name))
     elif not weights:
         _endpoint(name, base_url)
     elif Path(name).is_dir():
@@ -74,14 +79,15 @@ def open_model(
     Close it (it is an async context manager): the embedded engine stops with its last client.
 
     Args:
-        name: ``local/NAME``, a .gguf, or what the endpoint calls the model.
+        name: ``local/NAME``, a .gguf, a policy trained on one, or what the endpoint calls the model. A policy answers
+            what it is asked here, as any model: its own task's template is for writing (``load_policy``).
         ledger: where every reply is kept; None keeps nothing.
         base_url: of the endpoint; by default OPENAI_BASE_URL, then OpenAI's. The key is OPENAI_API_KEY.
         concurrency: requests in flight at once; by default 16, or the engine's slots.
         batch: where the calls of a remote model go instead of to its endpoint; needs a ledger.
 
     Raises:
-        ModelNameError: no such model, or weights that cannot be loaded.
+        ModelNameError: no such model, weights that cannot be loaded, or a folder that the engine cannot serve.
         InputError: an endpoint that is not on this machine, and no key for it.
         EndpointDown: weights that could not be downloaded.
         MissingExtraError: xllamacpp is not installed.
@@ -99,8 +105,8 @@ def open_embedder(
     """A model that makes vectors of texts. Close it.
 
     Args:
-        name: ``local/NAME`` or a .gguf (the mean of a writer's last layer: slower and rougher than a model made for
-            it), what the endpoint calls the model, or ``st/NAME`` for sentence-transformers on this machine.
+        name: ``local/NAME``, a .gguf or a policy (the mean of a writer's last layer: slower and rougher than a model
+            made for it), what the endpoint calls the model, or ``st/NAME`` for sentence-transformers on this machine.
         ledger, base_url, concurrency: as for ``open_model``.
 
     Raises:
@@ -121,9 +127,15 @@ def _default_url() -> str:
 def _endpoint(name: str, base_url: str | None) -> tuple[str, str | None]:
     """Where a remote model is, and the key for it."""
     url = base_url or _default_url()
+    if url == _OPENAI and Path(name).is_dir():
+        raise ModelNameError(
+            f"{name} is a folder and no policy (it has no {CARD}): serve it (`vllm serve {name}`) and give its address "
+            "as --base-url"
+        )
     key = os.environ.get("OPENAI_API_KEY")
     if not key and urllib.parse.urlsplit(url).hostname not in LOOPBACK:
-        near = f"; for the embedded engine write local/{name}" if name in store.names() else ""
+        near = "; there is no folder of that name" if "/" in name else ""
+        near = f"; for the embedded engine write local/{name}" if name in store.names() else near
         raise InputError(f"{name} is asked for at {url}, which needs a key: set OPENAI_API_KEY{near}")
     check_key(key)
     return url, key
@@ -139,7 +151,15 @@ def _remote(kind: type[C], name: str, ledger: Ledger | None, base_url: str | Non
 def _embedded(kind: type[C], name: str, ledger: Ledger | None, concurrency: int | None) -> C:
     """A client of the embedded engine, which it holds until it is closed."""
     terms = Terms() if ledger is None else ledger.terms
-    running = engine.acquire(store.pull(name), embedding=kind is EmbeddingClient)
+    adapter: Path | None = None
+    if is_embedded(name):
+        weights = store.pull(name)
+    else:
+        from inkfire.models import gguf_lora
+
+        weights, adapter = gguf_lora.served(Path(name))
+        name = f"local/{Path(name).resolve().name}"  # in ledgers and cards: no path of this machine, and free
+    running = engine.acquire(weights, adapter, embedding=kind is EmbeddingClient)
     try:
         return kind(
             name,

@@ -19,6 +19,7 @@ from inkfire.errors import DataError
 from inkfire.files.jsonl import sha256_file
 from inkfire.judge.principles import Principles
 from inkfire.judge.spec import JudgeSpec
+from inkfire.models.card import is_policy
 from inkfire.records import Identity
 from inkfire.tasks.task import load_task
 
@@ -44,7 +45,7 @@ def judge_identity(judge: JudgeSpec, name: str) -> Identity:
     """
     task = load_task(judge.task)
     model = judge.model
-    if model.endswith(".gguf") or Path(model).is_absolute():
+    if model.endswith(".gguf") or Path(model).is_absolute() or is_policy(model):
         model = Path(model).name
     rules = judge.principles or Principles.of(task.principles)
     ruled = judge.mode in ("verdict", "logprob")

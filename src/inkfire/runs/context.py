@@ -26,6 +26,7 @@ from inkfire.files.reading import Data, Reading
 from inkfire.files.run import EVERYTHING, Redo, Run, locked
 from inkfire.judge.base import at_once
 from inkfire.llm import loop
+from inkfire.models.card import is_policy
 from inkfire.runs.progress import Progress
 from inkfire.settings import option, settings, to_json
 
@@ -257,13 +258,15 @@ def _files_of(model: type) -> set[str]:
 
 def named_files(*parts: Any) -> dict[str, Path]:
     """Name → file of the fields that are paths; of a list the first has the field's name, the others a number too. A
-    task of the user's own is one too."""
+    task of the user's own is one too, and so is a policy that serves as the model."""
     out: dict[str, Path] = {}
     for part in parts:
         for one in dataclasses.fields(part):
             value = getattr(part, one.name)
-            if one.name == "task" and value is not None and Path(value).is_dir():
-                out["task"] = Path(value)
+            if value is None:
+                continue
+            if (one.name == "task" and Path(value).is_dir()) or (one.name == "model" and is_policy(value)):
+                out[one.name] = Path(value)
             elif isinstance(value, Path):
                 out[one.name] = value
             elif isinstance(value, tuple) and _has_path(value):

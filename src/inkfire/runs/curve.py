@@ -121,7 +121,7 @@ class CurveInputs:
     task: str
     """A task's name (inkfire tasks list) or its folder."""
     model: str
-    """local/NAME or a .gguf for the embedded engine; anything else goes to --base-url."""
+    """On this machine local/NAME, a .gguf or a policy trained on one; else a model of --base-url."""
     data: Data
     """Labelled texts; half of their queries are the test."""
     sizes: str = "10,20,50,100,200"

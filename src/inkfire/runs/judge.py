@@ -39,7 +39,7 @@ class JudgeInputs:
     task: str
     """A task's name (inkfire tasks list) or its folder."""
     model: str
-    """local/NAME or a .gguf for the embedded engine; anything else goes to --base-url."""
+    """On this machine local/NAME, a .gguf or a policy trained on one; else a model of --base-url."""
     data: Data
     """Texts in any format, labels are used; for pairwise: pairs; repeatable."""
     principles: Path | None = None

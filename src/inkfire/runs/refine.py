@@ -60,7 +60,7 @@ class RefineInputs:
     task: str
     """A task's name (inkfire tasks list) or its folder."""
     model: str
-    """The judge's model: local/NAME or a .gguf for the embedded engine; anything else goes to --base-url."""
+    """The judge's: on this machine local/NAME, a .gguf or a policy trained on one; else a model of --base-url."""
     prompts: Data
     """Queries for the Generator, in any format."""
     labelled: Data

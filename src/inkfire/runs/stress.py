@@ -48,7 +48,7 @@ class SubjectInputs:
     task: str | None = None
     """A task's name (inkfire tasks list) or its folder."""
     model: str | None = None
-    """local/NAME or a .gguf for the embedded engine; anything else goes to --base-url."""
+    """On this machine local/NAME, a .gguf or a policy trained on one; else a model of --base-url."""
     mode: Mode = "logprob"
     """logprob: one token; verdict: a reason, then 0/1; rubric: its ratings; debate: strategy A's agents."""
     principles: Path | None = None

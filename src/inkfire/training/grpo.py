@@ -168,7 +168,7 @@ def _short(card: Card, queries: Sequence[Query], tokenizer: Any, limit: int) -> 
     Raises:
         DataError: none.
     """
-    prompts = policies.encode(tokenizer, [card.template.messages(query.query) for query in queries])
+    prompts = chat.encode(tokenizer, [card.template.messages(query.query) for query in queries])
     kept = [query for query, prompt in zip(queries, prompts, strict=True) if len(prompt) <= limit]
     if not kept:
         shortest = min(map(len, prompts))
