@@ -126,6 +126,8 @@ def tiny_policy(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
             make_tiny_gguf(base, architecture)
         if not kept.exists():
             make_policy(kept, str(base), **config)
-        return Path(shutil.copytree(kept, tmp_path / "policy", dirs_exist_ok=True))
+        own = Path(shutil.copytree(kept, tmp_path / "policy", dirs_exist_ok=True))
+        edit(own / "policy.json", base=str(base))  # it is said relative to the folder, which was moved
+        return own
 
     return made

@@ -198,6 +198,15 @@ def _sources(folder: Path | None, base: str) -> tuple[Path | None, str | Path]:
     return folder, base_source(base)
 
 
+def tokenizer_of(folder: Path) -> Any:
+    """A policy folder's tokenizer alone.
+
+    Raises:
+        ModelNameError, DataError: as :meth:`Policy.load`.
+    """
+    return load_tokenizer(_sources(folder, Card.read(folder).base)[1], folder)
+
+
 def _beside_folders(path: Path) -> bool:
     """Whether a name that could be a hub id is rather a path: models/base, where there is a folder models."""
     return path.parts[0] not in ("local", "hf") and len(path.parts) > 1 and path.parent.is_dir()
@@ -284,6 +293,7 @@ def quiet() -> Iterator[None]:
             # Deprecated calls between transformers, peft and trl are theirs to mend.
             warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|peft|trl|accelerate)\b")
             warnings.filterwarnings("ignore", message=".*rollout_func.*experimental", category=UserWarning)
+            warnings.filterwarnings("ignore", message="Could not find a config file in", category=UserWarning)
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

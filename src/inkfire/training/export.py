@@ -13,7 +13,7 @@ from inkfire.errors import MissingExtraError, ModelNameError
 from inkfire.files.jsonl import ADAPTER_GGUF
 from inkfire.models.card import Card
 from inkfire.models.gguf_lora import served
-from inkfire.models.policy import Policy, base_source, load_tokenizer, quiet
+from inkfire.models.policy import Policy, base_source, load_tokenizer, quiet, tokenizer_of
 
 try:
     from peft import PeftModel
@@ -44,7 +44,7 @@ def write_merged(folder: Path, out: Path) -> None:
                 )
             if adapted:
                 model = PeftModel.from_pretrained(model, str(folder)).merge_and_unload(safe_merge=True)
-            tokenizer = load_tokenizer(folder if (folder / "tokenizer_config.json").is_file() else whole)
+            tokenizer = load_tokenizer(whole, folder)
             model.generation_config.pad_token_id = tokenizer.pad_token_id
             vars(model.config).pop("_model_name_or_path", None)  # a .gguf's own name of itself, "… AWQ" say
             model.save_pretrained(out)
@@ -72,7 +72,7 @@ def write_ollama(folder: Path, out: Path) -> None:
             it is.
     """
     base, adapter = served(folder)
-    tokenizer = load_tokenizer(folder)
+    tokenizer = tokenizer_of(folder)
     [ids] = Policy(folder.name, Card.read(folder), None, tokenizer).encode([_QUERY])
     prompt = tokenizer.decode(ids, skip_special_tokens=False)
     if _QUERY not in prompt:

@@ -93,7 +93,7 @@ def train_grpo(
     trl.drop_checkpoints(out)  # also where a kill came between the card and this
     found = {"completions": len(trl.rows(out / COMPLETIONS))}
     if settings.max_prompt_length is not None:
-        kept = _short(Card.read(out), queries, policies.load_tokenizer(out), settings.max_prompt_length)
+        kept = _short(Card.read(out), queries, policies.tokenizer_of(out), settings.max_prompt_length)
         found["prompts_too_long"] = len(queries) - len(kept)
     return summary(trl.rows(out / trl.METRICS)) | found
 
