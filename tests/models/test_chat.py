@@ -116,6 +116,8 @@ def test_a_query_that_speaks_of_thinking_opens_no_thought(kind: str, strange_mod
             {"reasoning_effort": "none"},
         ),
         ("{% if thinking_budget is defined and thinking_budget == 0 %}x{% endif %}", {"thinking_budget": 0}),
+        ("{{ 'Reasoning: ' ~ (reasoning_strength or 'high') }}", {"reasoning_strength": "low"}),
+        ("{% if m is string %}{% set thinking_text = m %}{% endif %}{{ thinking_text }}", {}),
         ("{% for m in messages %}{% set reasoning_content = m.reasoning %}{{ reasoning_content }}{% endfor %}", {}),
     ],
 )
@@ -200,6 +202,43 @@ def test_tokens_that_were_added_to_the_tokenizer_alone_are_named(strange_model: 
     tokenizer.save_pretrained(tmp_path / "m")
     with pytest.raises(ModelNameError, match=r"'<\|begin\|>', for which the model has no embedding; resize"):
         find_model(str(tmp_path / "m"))
+
+
+def test_a_template_for_images_leaves_no_query_out_unnoticed(strange_model: Models, tmp_path: Path) -> None:
+    shutil.copytree(strange_model("plain"), tmp_path / "m")
+    parts = "{% for m in messages %}{% for part in m['content'] %}{{ part['text'] }}{% endfor %}{% endfor %}"
+    (tmp_path / "m" / "chat_template.jinja").write_text(parts)
+    with pytest.raises(ModelNameError, match="its chat template leaves the query out"):
+        find_model(str(tmp_path / "m"))
+
+
+SHIPPED = {  # a template that the library ships → how a prompt ends, and the end of a turn
+    "qwen3": ("<|im_start|>assistant\n<think>\n\n</think>\n\n", "<|im_end|>\n"),
+    "qwen3_5_think": ("<|im_start|>assistant\n<think>\n\n</think>\n\n", "<|im_end|>\n"),
+    "deepseek_r1_distill": ("<｜Assistant｜><think>\n\n</think>\n\n", "<|im_end|>"),
+    "glm4moe": ("/nothink<|assistant|>\n<think></think>\n", "<|im_end|>"),
+    "nemotron_3_nano": ("<|im_start|>assistant\n<think></think>", "<|im_end|>\n"),
+    "gptoss": ("a wish<|end|><|start|>assistant<|channel|>final<|message|>", "<|return|>"),
+    "gemma": ("user\nYou write wishes.\n\na wish<end_of_turn>\n<start_of_turn>model\n", "<end_of_turn>\n"),
+    "gemma3": ("user\nYou write wishes.\n\na wish<end_of_turn>\n<start_of_turn>model\n", "<end_of_turn>\n"),
+}
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_templates_of_well_known_models(name: str, strange_model: Models) -> None:
+    import trl
+
+    tokenizer = load_tokenizer(strange_model("plain"))
+    template = Path(trl.__file__).parent / "chat_templates" / f"{name}.jinja"
+    if not template.is_file():
+        pytest.skip(f"this trl ships no {name}")
+    tokenizer.chat_template = template.read_text(encoding="utf-8")
+    tokenizer.add_special_tokens({"extra_special_tokens": ["<end_of_turn>", "<|return|>", "<|end|>"]})
+    around = chat.frame(tokenizer, ASKED)
+    prompt, end = SHIPPED[name]
+    assert around.prompt.endswith(prompt)
+    assert "You write wishes." in around.prompt
+    assert (around.lead, around.end) == ("", end)
 
 
 def test_a_path_is_not_looked_for_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,7 @@ def complete(tokenizer: Any, config: Any) -> Any:
 
     Raises:
         ModelNameError: neither names an end, the tokenizer reads nothing (as one whose files are missing), or it has
-            tokens that the model does not know.
+            tokens that the model does not know, or the template leaves out what is asked.
     """
     if not _ids(tokenizer, "a wish"):
         raise ModelNameError(f"{tokenizer.name_or_path}: no tokenizer; put its tokenizer.json beside the weights")
@@ -66,7 +66,10 @@ def complete(tokenizer: Any, config: Any) -> Any:
     pad = tokenizer.pad_token_id
     if pad is None or pad == tokenizer.eos_token_id or pad >= text.vocab_size:
         tokenizer.pad_token = _pad(tokenizer, text.vocab_size)
-    most = max(encode_whole(tokenizer, [{"role": "user", "content": "a wish"}], "Hello!"))
+    asked = [{"role": "user", "content": "a wish"}]
+    if "a wish" not in frame(tokenizer, asked).prompt:
+        raise ModelNameError(f"{tokenizer.name_or_path}: its chat template leaves the query out; it is no writer's")
+    most = max(encode_whole(tokenizer, asked, "Hello!"))
     if most >= text.vocab_size:
         raise ModelNameError(
             f"{tokenizer.name_or_path}: the tokenizer has {tokenizer.convert_ids_to_tokens(most)!r}, for which the "
@@ -216,7 +219,7 @@ def _render(tokenizer: Any, turns: Messages, *, add_generation_prompt: bool) -> 
 
 # ---- thinking ------------------------------------------------------------------------------------------------------
 
-_ABOUT_THINKING = re.compile(r"think|thought|reason", re.IGNORECASE)
+_ABOUT_THINKING = re.compile(r"(?!.*(?:content|text)).*(?:think|thought|reason)", re.IGNORECASE)
 _NEGATED = re.compile(r"no|not|non|no_?think\w*|disable\w*|skip|without|hide|suppress|omit", re.IGNORECASE)
 _OFF = ("off", "none", "no", "false", "disabled", "disable", "no_think", "nothink", "non-thinking", "minimal", "low")
 _GENERATION = re.compile(r"{%-?\s*(?:end)?generation\s*-?%}")  # transformers' own tag, which plain Jinja does not know
@@ -230,7 +233,7 @@ def switches(template: str) -> Mapping[str, Any]:
     {'enable_thinking': False}
     """
     jinja, source = Environment(extensions=["jinja2.ext.loopcontrols"]), _GENERATION.sub("", template)
-    names = sorted(filter(_ABOUT_THINKING.search, meta.find_undeclared_variables(jinja.parse(source))))
+    names = sorted(filter(_ABOUT_THINKING.match, meta.find_undeclared_variables(jinja.parse(source))))
     tree = jinja.parse(source)  # anew: to find the names has folded constants
     return {name: _off(name, tree) for name in names}
 
@@ -246,7 +249,7 @@ def _off(name: str, tree: nodes.Template) -> Any:
     }
     if off := next((word for word in _OFF if word in said), None):
         return said[off]
-    if "effort" in name:
+    if re.search("effort|strength|level", name):
         return "low"
     if "budget" in name:
         return 0
