@@ -333,8 +333,8 @@ class _Connection(asyncio.Protocol):
         """Whether somebody was still there to be answered."""
         if self._transport.is_closing():
             return False
-        lines = [f"HTTP/1.1 {status} Stub", "Content-Type: application/json", f"Content-Length: {len(content)}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(content))} | headers
+        lines = [f"HTTP/1.1 {status} Stub", *(f"{name}: {value}" for name, value in headers.items())]
         self._transport.write("\r\n".join(lines).encode() + b"\r\n\r\n" + content)
         return True
 

@@ -87,7 +87,7 @@ async def test_an_answer_that_came_as_reasoning_alone_is_read() -> None:
 async def test_thinking_alone_is_no_text() -> None:
     musing = "Okay, the user wants a note."
     async with Stub(reply=lambda body: said("", reasoning=musing)) as stub, client(stub) as llm:
-        assert (await llm.chat(ASK)).lacking == "the reply is empty"
+        assert (await llm.chat(ASK)).lacking == "the reply is thinking alone, without an answer"
 
 
 async def test_a_text_in_which_thinking_is_left_is_not_written() -> None:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from inkfire.llm.thinking import carries, is_musing, left_open, strip
+from inkfire.llm.thinking import carries, left_open, speaks_of_task, strip
 
 CHANNEL = "<|channel|>analysis<|message|>Short?<|end|><|start|>assistant<|channel|>final<|message|>"
 
@@ -82,10 +82,10 @@ def test_the_mark_that_closes_what_a_prompt_leaves_open(prompt: str, mark: str) 
 
 
 def test_musing_is_told_from_an_answer() -> None:
-    assert is_musing("Okay, the user wants a birthday note.")
-    assert is_musing("好的，用户想要一句祝福")
-    assert not is_musing("Dear aunt, happy birthday!")
-    assert not is_musing('{"reason": "x", "judge": 1}')
+    assert speaks_of_task("Okay, the user wants a birthday note.")
+    assert speaks_of_task("好的，用户想要一句祝福")
+    assert not speaks_of_task("Dear aunt, happy birthday!")
+    assert not speaks_of_task('{"reason": "x", "judge": 1}')
 
 
 @pytest.mark.parametrize(

@@ -10,21 +10,26 @@ a bound when it does not satisfy the schema. What an endpoint lacks is found out
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from inkfire.errors import ModelCallError
 from inkfire.llm import wire
 from inkfire.llm.base import JsonSchema, Message, Reply, Sampling, Usage
 from inkfire.llm.entry import Entry
+from inkfire.llm.features import WORDS
 from inkfire.llm.prices import estimate_tokens
 from inkfire.llm.retry import Rejected
 from inkfire.llm.sender import Sender
 from inkfire.llm.shared import Shared
+from inkfire.llm.terms import Terms
 
 _log = logging.getLogger(__name__)
 _STEPS = 4  # times that one reply is given more room
+_PATIENCE = 2.0  # seconds to wait for what another request finds out
 
 
 class Client(Sender):
@@ -67,7 +72,7 @@ class Client(Sender):
                 return None
             reply = wire.read_reply(entry, question, cached=True)
             answered = entry.time
-            if reply.unparsed is None:
+            if reply.unparsed is None or _is_cut(reply):
                 break
         if reply.lacking is not None and self.ledger.retry_unscored and answered < self.ledger.opened:
             return None
@@ -93,8 +98,8 @@ class Client(Sender):
                     break  # a larger room is refused: the reply of the smaller one is what there is
                 todo = self._wider(question, reply, step, room)
             assert reply is not None  # it was on file, or drawn
-            if reply.unparsed is None:
-                break
+            if reply.unparsed is None or _is_cut(reply):
+                break  # a model that thinks too long does so when it is asked to be brief
             asked = question.again(reply)
         assert reply is not None
         return self._usable(question, reply)
@@ -110,7 +115,9 @@ class Client(Sender):
             if found is None:
                 break
             entry = found
-            todo = self._wider(question, wire.read_reply(entry, question), todo[0], entry.completion_tokens)
+            least = Terms().rooms(question.sampling.max_tokens)  # not all servers count thinking as tokens
+            took = max(entry.completion_tokens, least[min(todo[0], len(least) - 1)])
+            todo = self._wider(question, wire.read_reply(entry, question), todo[0], took)
         return entry, todo
 
     def _rooms(self, question: wire.Question) -> list[int]:
@@ -123,7 +130,7 @@ class Client(Sender):
 
     def _wider(self, question: wire.Question, reply: Reply, step: int, took: int) -> tuple[int, int] | None:
         """The step and the room after a reply; None where it needs no more, or there is no more."""
-        if reply.finish_reason != "length" or reply.text.strip():
+        if not _is_cut(reply):
             if step and not reply.cached:
                 self._capabilities.room = max(self._capabilities.room, took)
             return None
@@ -151,6 +158,12 @@ class Client(Sender):
     async def _draw(self, question: wire.Question, key: bytes, attempt: int, shared: Shared[Reply], room: int) -> Reply:
         """One reply of at most ``room`` tokens; what the endpoint refuses is left out."""
         wanted = wire.features(question)
+        async with self._scouting(wanted):
+            return await self._tried(question, wanted, key, attempt, shared, room)
+
+    async def _tried(
+        self, question: wire.Question, wanted: list[str], key: bytes, attempt: int, shared: Shared[Reply], room: int
+    ) -> Reply:
         dropped: set[str] = set()
         prompt_tokens = estimate_tokens(question.messages)
         while True:
@@ -158,7 +171,9 @@ class Client(Sender):
             top = self._capabilities.top_logprobs
 
             def keep(content: bytes, latency: float, sent: Sequence[str] = sent) -> tuple[Entry, Reply]:
-                completion = wire.read_completion(content, prompt_tokens=prompt_tokens)
+                completion = wire.read_completion(
+                    content, prompt_tokens=prompt_tokens, doubts=self._capabilities.doubts
+                )
                 if completion.thought:
                     self._capabilities.thought(sent)
                 return self._read(completion, question, key, attempt, latency)
@@ -168,18 +183,37 @@ class Client(Sender):
             try:
                 reply = await self._persist("/chat/completions", body, worst, keep, shared, first=bool(dropped))
             except Rejected as rejected:
-                suspect = None if rejected.content_filter else self._capabilities.suspect(sent, rejected.message, top)
+                fit = not rejected.content_filter and rejected.status != 413  # which is about the prompt
+                suspect = self._capabilities.suspect(sent, rejected.message, top) if fit else None
                 if suspect is None:
                     self._count(failures=1)
                     raise ModelCallError(f"{self.name} refused the request ({rejected})") from rejected
                 dropped |= {suspect} - {""}
             else:
                 if lacking := self._capabilities.learn(sent, dropped):
-                    names = ", ".join(sorted(lacking))
-                    _log.warning("%s at %s has no %s: going on without", self.model, self._where, names)
+                    names = ", ".join(WORDS[feature] for feature in sorted(lacking))
+                    _log.warning("%s at %s does not take %s: going on without", self.model, self._where, names)
                     if self.ledger is not None:
                         self.ledger.lack(self.name, lacking)
                 return reply
+
+    @contextlib.asynccontextmanager
+    async def _scouting(self, wanted: Sequence[str]) -> AsyncIterator[None]:
+        """One request goes alone while what it sends is not known to work: what it finds out the others need not. They
+        wait for it, but not for long: a refusal comes at once, an answer need not."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                while self._scout is not None and self._capabilities.unproven(wanted):
+                    await self._scout.wait()
+        if self._scout is not None or not self._capabilities.unproven(wanted):
+            yield
+            return
+        self._scout = over = asyncio.Event()
+        try:
+            yield
+        finally:
+            self._scout = None
+            over.set()
 
     def _read(
         self, completion: wire.Completion, question: wire.Question, key: bytes, attempt: int, latency: float
@@ -188,3 +222,8 @@ class Client(Sender):
         entry = self._entry(completion, key, attempt, latency)
         reply = wire.read_reply(entry, question)
         return dataclasses.replace(entry, unparsed=reply.lacking), reply
+
+
+def _is_cut(reply: Reply) -> bool:
+    """Whether it ended before any answer."""
+    return reply.finish_reason == "length" and not reply.text.strip()

@@ -18,6 +18,7 @@ Endpoints differ, so everything beyond messages is an optional *feature* that ``
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Collection, Iterable, Sequence
 
@@ -25,13 +26,31 @@ TOP_LOGPROBS = (20, 5, 1)
 """The numbers of alternatives that servers allow, where they do not say it."""
 SPELLINGS = ("thinking_off", "enable_thinking", "effort_none", "effort_low")
 
-_NAMED_AS = {  # what a refusal calls a feature; the first that fits is blamed
+WORDS = {
+    "thinking_off": "chat_template_kwargs",
+    "enable_thinking": "enable_thinking",
+    "effort_none": 'reasoning_effort "none"',
+    "effort_low": 'reasoning_effort "low"',
+    "stream_off": "stream",
+    "seed": "a seed",
+    "logprobs": "log-probabilities",
+    "schema_limits": "lengths in a schema",
+    "json_schema": "a JSON schema",
+    "json_object": "response_format",
+    "max_tokens": "max_tokens (but max_completion_tokens)",
+    "top_p": "top_p",
+    "temperature": "a temperature",
+    "system_role": "a system role (its text goes to the user's turn)",
+}
+"""What a user reads of a feature that is not taken."""
+
+_NAMED_AS = {  # what a refusal calls a feature (patterns); the first that fits is blamed
     "thinking_off": ("chat_template_kwargs", "enable_thinking"),
     "enable_thinking": ("enable_thinking",),
     "effort_none": ("reasoning_effort", "reasoning effort"),
     "effort_low": ("reasoning_effort", "reasoning effort"),
-    "stream_off": ("stream",),
-    "seed": ("seed",),
+    "stream_off": (r"\bstream",),
+    "seed": (r"\bseed",),
     "logprobs": ("logprob", "log prob", "log-prob"),
     "schema_limits": ("maxlength", "minlength", "maxitems", "minitems", "'maximum'", "'minimum'", "schema"),
     "json_schema": ("response_format", "json_schema", "schema", "grammar", "guided", "structured output"),
@@ -42,6 +61,7 @@ _NAMED_AS = {  # what a refusal calls a feature; the first that fits is blamed
     "system_role": (
         *("system role", "role system", "role: system", "system message", "system prompt", "system instruction"),
         *("'system'", '"system"', "`system`", "developer instruction", "roles must alternate", "first message"),
+        *("roles are supported", "roles are allowed", "must be 'user'", "must be user", "role must be", "invalid role"),
     ),
 }
 _DROPPED_WHEN_NAMED = ("stream_off", "max_tokens", "top_p", "temperature")
@@ -54,7 +74,12 @@ _MUST_BE_OFF = re.compile(r"enable_thinking\W{1,3}(?:must|should|has to|can only
 def named_feature(message: str, among: Iterable[str] = tuple(_NAMED_AS)) -> str | None:
     """The first feature that a refusal speaks of."""
     lowered = message.lower()
-    return next((feature for feature in among if any(name in lowered for name in _NAMED_AS[feature])), None)
+    return next((feature for feature in among if _names(feature).search(lowered)), None)
+
+
+@functools.cache
+def _names(feature: str) -> re.Pattern[str]:
+    return re.compile("|".join(_NAMED_AS[feature]))
 
 
 class Capabilities:
@@ -74,6 +99,7 @@ class Capabilities:
     def __init__(self) -> None:
         self._works: set[str] = set()
         self._idle: set[str] = set()  # spellings that turned nothing off
+        self._in_vain = False  # whether all were left out, one after the other, and it did not help
         self.lacking: set[str] = set()
         self.top_logprobs = TOP_LOGPROBS[0]
         self.thinks = False
@@ -89,9 +115,15 @@ class Capabilities:
             out = [feature for feature in out if feature != "thinking_off"]
         return out
 
+    def unproven(self, wanted: Sequence[str]) -> bool:
+        """Whether something of it was neither seen to work nor found lacking."""
+        return not self._works.issuperset(self.usable(wanted, ()))
+
     def doubts(self, message: str) -> bool:
-        """Whether words that came with any status refuse a feature that was not seen to work."""
-        return named_feature(message, (one for one in _NAMED_AS if one not in self._works | self.lacking)) is not None
+        """Whether words that came with any status refuse a feature that was not seen to work. (A server that fails
+        speaks of streams, too.)"""
+        known = self._works | self.lacking | {"stream_off"}
+        return named_feature(message, (one for one in _NAMED_AS if one not in known)) is not None
 
     def suspect(self, sent: Sequence[str], message: str, top: int = 0) -> str | None:
         """The feature to do without after a refusal; None when the refusal is about the request itself.
@@ -108,8 +140,9 @@ class Capabilities:
         unproven = [f for f in sent if f not in self._works or f in ("schema_limits", "json_schema")]
         if (named := named_feature(message, unproven)) is not None:
             return "" if named == "logprobs" and self._fewer(top, message) else named
-        unnamed = (f for f in unproven if f not in self._works and f not in _DROPPED_WHEN_NAMED)
-        return next(unnamed, None)
+        left = [f for f in unproven if f not in self._works and f not in _DROPPED_WHEN_NAMED and not self._in_vain]
+        self._in_vain = not left  # a refusal without words that is about none of them is about the request
+        return next(iter(left), None)
 
     def _fewer(self, top: int, message: str) -> bool:
         """Ask for fewer alternatives than ``top`` from now on: for as many as the server allows, if it says that."""
@@ -123,6 +156,7 @@ class Capabilities:
     def learn(self, sent: Sequence[str], dropped: Collection[str]) -> set[str]:
         """A request with ``sent`` and without ``dropped`` went through; returns what is newly lacking."""
         self._works.update(sent)
+        self._in_vain = False
         lacking = set(dropped) - self._works - self.lacking
         self.lacking |= lacking
         return lacking

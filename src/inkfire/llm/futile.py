@@ -24,7 +24,10 @@ _SETTINGS = (  # a reason → the setting that mends it
     (r"--reply-tokens", "Or name a model that does not think"),
     (r"thinking cannot be told", "Name a model that does not think, or switch it off with --extra-body"),
     (r"last with timeout", "Raise --timeout, or lower --concurrency"),
-    (r"context.{0,20}(?:length|window|size)|prompt is too long", "Show fewer --examples, or name another model"),
+    (
+        r"context.{0,20}(?:length|window|size)|prompt is too long|(?:entity|payload|request) (?:is )?too large",
+        "Show fewer --examples, or name another model",
+    ),
 )
 
 
@@ -81,7 +84,7 @@ def main_reason(reasons: Iterable[str | None]) -> tuple[str, int] | None:
 
 def failure(what: str, reason: str) -> InputError | EndpointDown:
     """The error that says so, with the setting that mends it, if one does."""
-    fix = next((fix for pattern, fix in _SETTINGS if re.search(pattern, reason)), None)
+    fix = next((fix for pattern, fix in _SETTINGS if re.search(pattern, reason, re.IGNORECASE)), None)
     if fix is not None:
         return InputError(f"{what}: {reason}. {fix}")
     return EndpointDown(f"{what}: {reason}. Every reply so far is kept; --retry-unscored asks again")

@@ -116,7 +116,8 @@ class Ledger:
         self._counts: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
         self._taken = Bill()  # by the replies of this process
-        self._lacking: dict[str, set[str]] = {}
+        self._known: dict[str, set[str]] = {}  # what models were found to lack, by whichever run
+        self._lacking: set[str] = set()  # those of which this process takes replies
         self._recalled: set[bytes] = set()
         self._taken_before = Bill()  # by those that were recalled
         self._connections: list[sqlite3.Connection] = []
@@ -127,6 +128,8 @@ class Ledger:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._reader, self._writer = self._connect(), self._connect()
                 self._prepare()
+                for model, kind in self._reader.execute("SELECT model, kind FROM faults WHERE kind LIKE 'lacks %'"):
+                    self._known.setdefault(model, set()).add(kind.removeprefix("lacks "))
                 spent = self._spent() if budget else Bill()
             except (OSError, sqlite3.Error) as error:
                 raise self._explain(error) from error
@@ -154,6 +157,7 @@ class Ledger:
         priced = self._priced(entry)
         if entry.time < self.opened and key not in self._recalled:
             self._recalled.add(key)
+            self._lacking |= self._known.keys() & {entry.model}
             self._taken_before.add_entry(priced)
         note(priced)
         return entry
@@ -220,8 +224,11 @@ class Ledger:
         self._queue.put(_Fault(well_formed(model), well_formed(kind)))
 
     def lack(self, model: str, features: Iterable[str]) -> None:
-        """A model was found to lack features (``llm.features``)."""
-        self._lacking.setdefault(model, set()).update(features)
+        """A model was found to lack features (``llm.features``); whoever takes its replies later is told."""
+        self._known.setdefault(model, set()).update(features)
+        self._lacking.add(model)
+        for feature in features:
+            self._queue.put(_Fault(well_formed(model), f"lacks {feature}"))
 
     def stats(self) -> dict[str, Any]:
         """What this process did: ``calls`` answered, ``cached`` of them from the ledger, ``tokens`` and ``cost`` of the
@@ -241,7 +248,7 @@ class Ledger:
             **total.fields("total_"),
             "currency": self.prices.currency,
             "faults": dict(sorted(self._faults.items())),
-            "lacking": {model: sorted(features) for model, features in sorted(self._lacking.items())},
+            "lacking": {model: sorted(self._known[model]) for model in sorted(self._lacking)},
         }
 
     def close(self) -> None:

@@ -88,7 +88,7 @@ def _alternatives(position: Any) -> list[tuple[str, float]]:
     """
     if not isinstance(position, Mapping):
         return []
-    raw = position.get("top_logprobs")
+    raw = _listed(position.get("top_logprobs"))
     others = [one for one in map(_alternative, raw if isinstance(raw, list) else ()) if one is not None]
     written = _alternative(position)
     if written is None:

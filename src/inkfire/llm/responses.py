@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from inkfire.llm.retry import Fault, Rejected, meaning, spoken
+from inkfire.llm.retry import Fault, sort, spoken
 
 _CODES = (  # what an error without a number calls itself
     (429, ("rate_limit", "rate limit", "too many requests", "overloaded", "throttl")),
@@ -19,21 +19,31 @@ _CODES = (  # what an error without a number calls itself
 )
 
 
-def read_body(content: bytes) -> dict[str, Any]:
+_EVENTS = re.compile(r"\s*(?:(?::|event:|id:|retry:)[^\n]*\n\s*)*data:")
+_ODD = 3  # characters that are none, from which on a body is no UTF-8: one may be cut in two by the token limit
+
+
+def read_body(content: bytes, doubts: Callable[[str], bool]) -> dict[str, Any]:
     """The object of a response; events are put together.
+
+    Args:
+        doubts: whether an error's words refuse a feature that the endpoint may not have.
 
     Raises:
         Fault, Rejected, EndpointDown: it is an error.
         ValueError: it is none, a page for people perhaps.
     """
-    text = content.decode("utf-8-sig", "replace")  # a character that the token limit cut in two
-    if text.lstrip().startswith("data:"):
-        return _events(text)
-    body = json.loads(text)
-    if isinstance(body, dict) and not body.get("choices") and (body.get("error") or body.get("object") == "error"):
-        raise _error(body)
+    text = content.decode("utf-8-sig", "replace")
+    if text.count("\ufffd") - content.count("\ufffd".encode()) > _ODD:
+        raise ValueError("no UTF-8")
+    body = _events(text, doubts) if _EVENTS.match(text) else json.loads(text)
     if not isinstance(body, dict):
         raise ValueError
+    choices = body.get("choices")
+    if not choices and (body.get("error") or body.get("object") == "error"):
+        raise _error(body, doubts)
+    if isinstance(choices, list) and choices and isinstance(choices[0], dict) and choices[0].get("error"):
+        raise _error(choices[0], doubts)
     return body
 
 
@@ -42,16 +52,17 @@ def malformed(content: bytes) -> Fault:
     return Fault("malformed", words=spoken(content.decode("utf-8", "replace")))
 
 
-def _events(text: str) -> dict[str, Any]:
+def _events(text: str, doubts: Callable[[str], bool]) -> dict[str, Any]:
     """The completion that a stream's deltas make."""
-    chunks = [json.loads(line[5:]) for line in text.splitlines() if line.startswith("data:") and "[DONE]" not in line]
+    data = [line.strip()[5:] for line in text.split("\n") if line.strip().startswith("data:")]
+    chunks = [json.loads(line) for line in data if line.strip() not in ("[DONE]", "")]
     whole: dict[str, Any] = {}
     message: dict[str, str] = {}
     reason: Any = None
     positions: list[Any] = []
     for chunk in chunks:
         if chunk.get("error"):
-            raise _error(chunk)
+            raise _error(chunk, doubts)
         whole |= {name: value for name, value in chunk.items() if value is not None}
         for choice in chunk.get("choices") or ():
             delta = choice.get("delta") or choice.get("message") or {}
@@ -64,16 +75,15 @@ def _events(text: str) -> dict[str, Any]:
     return whole | {"choices": [choice] if message else []}
 
 
-def _error(body: Mapping[str, Any]) -> Exception:
+def _error(body: Mapping[str, Any], doubts: Callable[[str], bool]) -> Exception:
     """An error by its own code, or by the words that stand for one."""
     error = body.get("error") or body
     error = error if isinstance(error, Mapping) else {"message": error}
-    said = spoken(error)
+    said, named = spoken(error), f"{error.get('code')} {error.get('type')}"
     code = str(error.get("code") or error.get("status") or "")
     if not re.fullmatch(r"[45]\d\d", code):
-        told = f"{code} {error.get('type')} {said}".lower()
-        code = next((str(number) for number, named in _CODES if any(name in told for name in named)), "")
-    if not code:
+        told = f"{named} {said}".lower()
+        code = next((str(number) for number, names in _CODES if any(name in told for name in names)), "")
+    if not code and not doubts(said):
         return Fault("malformed", words=said)
-    filtered = "content_filter" in f"{error.get('code')} {error.get('type')} {said}"
-    return Rejected(int(code), said, content_filter=True) if filtered else meaning(int(code), said)
+    return sort(int(code or 400), said, named, doubts)

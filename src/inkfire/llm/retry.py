@@ -32,6 +32,8 @@ from inkfire.llm.structured import well_formed
 RETRIED = frozenset({408, 409, 429})
 REJECTED = frozenset({400, 413, 422, 501})
 _NO_FEATURE = frozenset({401, 402, 408, 409, 413, 429})
+_MOVED = frozenset({301, 302, 303, 307, 308})
+_NO_MONEY = re.compile("insufficient_(?:quota|balance|credit|funds)|billing|arrear|quota_exhausted", re.IGNORECASE)
 FIXES = {
     401: "it does not accept the API key: set OPENAI_API_KEY",
     402: "it wants to be paid: check the account's billing",
@@ -79,14 +81,21 @@ def diagnose(error: Exception, *, doubts: Callable[[str], bool] = lambda words: 
         return Fault("connection", words=str(error.__cause__ or "")[:200])
     if not isinstance(error, openai.APIStatusError):
         return error
-    status, said = error.status_code, _message(error)
-    if error.code in ("insufficient_quota", "billing_hard_limit_reached"):
+    status, said = error.status_code, spoken(error.body) or "no words"
+    if status in _MOVED and (to := error.response.headers.get("location")):
+        return EndpointDown(f"it has moved (HTTP {status}): check --base-url, it leads to {to}")
+    return sort(status, said, f"{error.code} {error.type}", doubts, retry_after(error.response.headers))
+
+
+def sort(status: int, said: str, named: str, doubts: Callable[[str], bool], after: float | None = None) -> Exception:
+    """What an error means, by its status, its words and what it is ``named`` (code and type)."""
+    if _NO_MONEY.search(named):
         return EndpointDown(f"the account has no quota left ({said}): check its billing, then run this again")
-    if "content_filter" in f"{error.code} {error.type} {said}" and status in REJECTED:
+    if "content_filter" in f"{named} {said}" and status in REJECTED:
         return Rejected(status, said, content_filter=True)
     if status not in _NO_FEATURE and doubts(said):
         return Rejected(status, said)
-    return meaning(status, said, retry_after(error.response.headers))
+    return meaning(status, said, after)
 
 
 def meaning(status: int, said: str, after: float | None = None) -> Exception:
@@ -100,12 +109,12 @@ def meaning(status: int, said: str, after: float | None = None) -> Exception:
     return EndpointDown(f"unexpected answer (HTTP {status}: {said}): check --base-url")
 
 
-def _message(error: Any) -> str:
-    return spoken(error.body) or "no words"
-
-
 def spoken(error: Any) -> str:
     """What an error's body says, whatever its shape, without HTML."""
+    if isinstance(error, list) and len(error) == 1:
+        error = error[0]
+    if isinstance(error, Mapping) and isinstance(error.get("error"), Mapping):
+        error = error["error"]
     if isinstance(error, Mapping):
         more = error.get("metadata")
         raw = more.get("raw") if isinstance(more, Mapping) else None

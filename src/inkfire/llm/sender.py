@@ -7,6 +7,7 @@ its caller has it. Deadlines start when a request starts, not while it waits.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -102,6 +103,7 @@ class Sender:
             self.price = self.ledger.price(self.model)
         self._gate = Gate(self.concurrency, self.pace.of(self.model_key))
         self._capabilities = Capabilities()
+        self._scout: asyncio.Event | None = None  # set when the request that goes ahead is over
         self._futility = Futility(self.name)
         self._in_flight: dict[bytes, Shared[Any]] = {}
         self._http: openai.AsyncOpenAI | None = None
@@ -261,7 +263,7 @@ class Sender:
             if is_last or not response.content.lstrip().startswith(b"<"):
                 self._prefixes = (prefix,)
                 break
-        return response.content, time.perf_counter() - start
+        return _utf8(response.content, response.charset_encoding), time.perf_counter() - start
 
     def _placed(self, error: Exception) -> Exception:
         return EndpointDown(f"{self.model} at {self._where}: {error}") if type(error) is EndpointDown else error
@@ -301,3 +303,13 @@ class Sender:
         if fault.kind == "429" or fault.retry_after is not None:
             self._gate.throttled(pause)
         return pause
+
+
+def _utf8(content: bytes, charset: str | None) -> bytes:
+    """A body in UTF-8, which nearly all are; else by the encoding that its header names."""
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        with contextlib.suppress(LookupError, UnicodeDecodeError):
+            return content.decode(charset or "utf-8").encode()
+    return content

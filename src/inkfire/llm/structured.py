@@ -8,7 +8,8 @@ Models wrap JSON in prose and fences, forget braces and commas, answer twice or 
 3. Otherwise the first object is repaired (json-repair), must satisfy the schema, and may contain only what is written.
 
 Limits are ours, not the answer's: a text that is too long is cut, fields that nobody asked for are left out, a missing
-reason is empty, keys and choices may be written in any case, and a choice between 0 and 1 as ``"1"`` or ``true``.
+reason is empty, an object around the object is taken off, keys and choices may be written in any case, and a choice
+between 0 and 1 as ``"1"``, ``"1.0"`` or ``true``.
 
 A *decision* is a number, a boolean or a member of an enumeration. In 2 and 3 every decision must be the same wherever
 the text states it: a quoted ``"judge": 1`` inside a broken string does not outvote the judge's own 0, and two labels
@@ -77,6 +78,8 @@ def _parse(text: str, schema: JsonSchema) -> tuple[Any, str | None]:
         return _search(text, schema)
     if isinstance(whole, list):
         return _search(text, schema)
+    if isinstance(whole, str):  # JSON that was made JSON once more
+        return _search(whole, schema)
     if not isinstance(whole, dict):
         return None, f"the reply is a JSON {_TYPES.get(type(whole), 'null')}, not an object"
     return _accept(whole, schema)
@@ -265,15 +268,16 @@ _YES_NO: dict[Any, int] = {"good": 1, "yes": 1, "true": 1, "bad": 0, "no": 0, "f
 def _read(value: Any, schema: JsonSchema) -> Any:
     """A decision as its schema writes it: a number in quotes, true for 1, another letter case."""
     members = [*schema.get("enum", ()), *([schema["const"]] if "const" in schema else [])]
+    yes_or_no = set(map(_token, members)) == {"0", "1"}
     if isinstance(value, bool):
-        return int(value) if set(map(_token, members)) == {"0", "1"} else value
+        return int(value) if yes_or_no else value
     if not isinstance(value, str):
         return value
     said = value.strip()
     if schema.get("type") in ("integer", "number") or any(type(member) is int for member in members):
-        if set(map(_token, members)) == {"0", "1"} and said.lower() in ("true", "false"):
+        if yes_or_no and said.lower() in ("true", "false"):
             return int(said.lower() == "true")
-        return int(said) if re.fullmatch(r"-?\d{1,9}", said) else value
+        return int(float(said)) if re.fullmatch(r"-?\d{1,9}(?:\.0+)?", said) else value
     same = [member for member in members if isinstance(member, str) and member.casefold() == said.casefold()]
     return same[0] if len(same) == 1 and value not in members else value
 
@@ -288,16 +292,23 @@ def _meant(value: Any, schema: JsonSchema) -> Any:
         return [_meant(item, schema["items"]) for item in value[: schema.get("maxItems", len(value))]]
     if isinstance(value, str) and len(value) > schema.get("maxLength", len(value)):
         return value[: schema["maxLength"] - 1] + "…"
+    if schema.get("type") == "string" and isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return _meant("\n".join(value), schema)
     if not isinstance(value, dict) or "properties" not in schema:
         return _read(value, schema) if _decides(schema) else value
     properties = schema["properties"]
     known = {name.casefold(): name for name in properties}
+    inner = [child for child in value.values() if isinstance(child, dict)]
+    if len(value) == len(inner) == 1 and not known.keys() & {key.strip().casefold() for key in value}:
+        return _meant(inner[0], schema)  # an object around the object
     out: dict[str, Any] = {}
     others: dict[str, Any] = {}
     for key, child in value.items():
         name = key if key in properties else known.get(key.strip().casefold())
         if name is None:
             others[key] = child
+            continue
+        if child is None and properties[name].get("type") == "string":  # it is missing
             continue
         child = _meant(child, properties[name])
         if name in out and _token(out[name]) != _token(child):

@@ -20,12 +20,18 @@ import re
 ONLY = "<reasoning_content>"
 """What the ledger puts before a reply that has come as reasoning alone, in a field of its own."""
 
+FIELDS = ("reasoning_content", "reasoning", "thinking")
+"""The fields of a message in which servers put thinking."""
+
 _NAME = r"(?:\w{1,20}[:_.-])?(?:think(?:ing)?|thoughts?|thought_process|reasoning|reflection|analysis|scratchpad)"
 _OPEN = (
-    rf"<(?:ant)?{_NAME}(?:\s[^<>]{{0,80}})?>|\[{_NAME}\]|◁{_NAME}▷|<\|(?:begin_of_|start_)?{_NAME}\|>"
+    rf"(?:<|&lt;)(?:ant)?{_NAME}(?:\s[^<>]{{0,80}})?(?:>|&gt;)|\[{_NAME}\]|◁{_NAME}▷|<\|(?:begin_of_|start_)?{_NAME}\|>"
     r"|<\|?channel\|?>\s*thought|<unused94>\s*thought"
 )
-_CLOSE = rf"</(?:ant)?{_NAME}\s*>|\[/{_NAME}\]|◁/{_NAME}▷|<\|(?:end_of_|end_|/){_NAME}\|>|<channel\|>|<unused95>"
+_CLOSE = (
+    rf"(?:<|&lt;)/(?:ant)?{_NAME}\s*(?:>|&gt;)|\[/{_NAME}\]|◁/{_NAME}▷|<\|(?:end_of_|end_|/){_NAME}\|>"
+    r"|<channel\|>|<unused95>"
+)
 _CLOSED_BY = (
     *(("<|channel>thought", "<channel|>"), ("<unused94>thought", "<unused95>")),
     *(("<|begin_of_", "<|end_of_"), ("<|start_", "<|end_"), ("<|", "<|/")),
@@ -41,6 +47,13 @@ _BARE_FINAL = re.compile(r"assistantfinal(?:\s*json(?=\s*[{\[]))?|\bassistant\s+
 _BARE_START = re.compile(r"\s*(?:analysis|commentary)(?=[^\sa-z.,;:!?'’-]|\s*\n)")
 _BARE_ONLY = re.compile(r"\s*(?:assistant)?final(?=[A-Z\u3400-\u9fff{\[\"“])")
 
+# In words: Granite's and Apriel's; and as Open WebUI folds it.
+_IN_WORDS = re.compile(
+    r"\s*here(?:'s| is) my thought process:.*?(?:here(?:'s| is) my response:|\Z)", re.IGNORECASE | re.DOTALL
+)
+_BEGINS = "[BEGIN FINAL RESPONSE]"
+_FOLDED = '<details type="reasoning"'
+
 _WRAPPED = re.compile(
     r"<(answer|response|output|final)>(.*)</\1>|<\|(?:START|begin)_(?:RESPONSE|of_solution)\|>(.*?)"
     r"(?:<\|(?:END|end)_(?:RESPONSE|of_solution)\|>)?",
@@ -55,11 +68,12 @@ _TAILS = (
     "<|end_of_text|>",
     "</s>",
     "<end_of_turn>",
+    "[END FINAL RESPONSE]",
 )
-_MUSING = re.compile(
-    r"\W*(?:we (?:need|should|have|must|are)\b|okay\b|ok,|alright|hmm|let me (?:think|see|start|write|try)|let's|"
-    r"the (?:user|task|prompt|request)\b|i (?:need|should|have|must) to\b|first,|so,? the user|"
-    r"嗯|首先|用户|我(?:们)?(?:需要|应该|要)|让我|好的?，[^。]{0,8}用户)",
+_OF_THE_TASK = re.compile(
+    r"\W*(?:we (?:need|should)\b|okay,|ok,|alright,|hmm|let me (?:think|see|start|write|try)|"
+    r"(?:so,? )?the (?:task|prompt|request)\b|i (?:need to|should)\b|嗯，|我(?:需要|应该)|让我(?!们))"
+    r"|[^\n]{0,200}(?:\bthe user\b|用户(?:想|要|需|希望|让))",
     re.IGNORECASE,
 )
 
@@ -69,15 +83,19 @@ def strip(text: str) -> str:
     text = text.removeprefix(ONLY)
     if not _suspect(text) or _is_object(text):
         return text
-    answer = _harmony(text)
+    answer = _IN_WORDS.sub("", _unfolded(_harmony(text)).rpartition(_BEGINS)[2], count=1)
     answer, behind = _block.sub("", answer), 0
     for close in _closed.finditer(answer):
         behind = close.end()
     answer = answer[behind:].strip()
     if _opened.match(answer):
         return ""
-    while answer.endswith(_TAILS):
-        answer = answer[: answer.rindex("<")].rstrip()
+    end = len(answer)
+    while tail := next((tail for tail in _TAILS if answer.endswith(tail, 0, end)), ""):
+        end -= len(tail)
+        while answer[end - 1 : end].isspace():
+            end -= 1
+    answer = answer[:end]
     wrapped = _WRAPPED.fullmatch(answer)
     return answer if wrapped is None else (wrapped[2] or wrapped[3] or "").strip()
 
@@ -103,15 +121,18 @@ def left_open(prompt: str) -> str:
     return f"{mark[0]}/{mark[1:]}"
 
 
-def is_musing(text: str) -> bool:
-    """Whether what came as reasoning alone speaks about the task. (A server that looks for the end of a model's
-    thinking takes a whole answer for thinking, where the model did not think.)"""
-    return _MUSING.match(text) is not None
+def speaks_of_task(text: str) -> bool:
+    """Whether a text is about what it is asked for, as thinking is and a text for readers is not."""
+    return _OF_THE_TASK.match(text) is not None
 
 
 def _suspect(text: str) -> bool:
+    starts = (_BARE_START, _BARE_ONLY, _IN_WORDS)
     return (
-        carries(text) or any(mark.match(text) for mark in (_BARE_START, _BARE_ONLY)) or text.rstrip().endswith(_TAILS)
+        carries(text)
+        or any(mark.match(text) for mark in starts)
+        or any(mark in text for mark in (_BEGINS, _FOLDED))
+        or text.rstrip().endswith(_TAILS)
     )
 
 
@@ -134,3 +155,10 @@ def _harmony(text: str) -> str:
     if _BARE_START.match(text):
         return ""
     return _BARE_ONLY.sub("", text, count=1) if _BARE_ONLY.match(text) else text
+
+
+def _unfolded(text: str) -> str:
+    while (start := text.find(_FOLDED)) >= 0:
+        end = text.find("</details>", start)
+        text = text[:start] + (text[end + len("</details>") :] if end >= 0 else "")
+    return text

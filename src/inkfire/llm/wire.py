@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from inkfire.llm.responses import malformed, read_body
 _KEY_VERSION = 1
 _QUOTED = 2000  # characters of a bad reply that are shown back to the model
 _REFUSALS = ("content_filter", "refusal")
+_AT_THE_LIMIT = ("length", "max_tokens", "max_output_tokens", "max_length", "model_length")  # how servers call it
 _BOUNDS = ("maxLength", "minLength", "maxItems", "minItems", "maximum", "minimum", "pattern", "format")
 _TOO_LONG = 1.5  # times a text's own length, by an estimate, at which thinking's room has made it longer
 
@@ -185,27 +186,29 @@ class Completion:
     thought: bool = False
 
 
-def read_completion(content: bytes, *, prompt_tokens: int) -> Completion:
+def read_completion(
+    content: bytes, *, prompt_tokens: int, doubts: Callable[[str], bool] = lambda words: False
+) -> Completion:
     """The response's body.
 
     Args:
         prompt_tokens: the estimate, used (and marked) where the endpoint reports no usage.
+        doubts: whether an error's words refuse a feature that the endpoint may not have.
 
     Raises:
         Fault: ``malformed``, the body is not a chat completion; or what an error in it means.
         Rejected, EndpointDown: what an error in it means.
     """
     try:
-        body = read_body(content)
+        body = read_body(content, doubts)
         choice = body["choices"][0]
         message = choice["message"]
         text, refusal = _joined(message.get("content")), message.get("refusal")
         if not isinstance(refusal or "", str):
             raise TypeError
-        reasoning = next(
-            (r for r in map(message.get, ("reasoning_content", "reasoning")) if r and isinstance(r, str)), ""
-        )
+        reasoning = next((r for r in map(message.get, thinking.FIELDS) if r and isinstance(r, str)), "")
         reason = str(choice.get("finish_reason") or "stop")
+        reason = "length" if reason.lower() in _AT_THE_LIMIT else reason
         reported = read_usage(body.get("usage"))
         alternatives = logprobs.to_json(choice.get("logprobs"))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
@@ -245,20 +248,26 @@ def _count(value: Any) -> int | None:
 
 
 def read_reply(entry: Entry, question: Question, *, cached: bool = False) -> Reply:
-    """A stored reply as callers see it: thinking stripped, parsed against the schema."""
+    """A stored reply as callers see it: thinking stripped, parsed against the schema.
+
+    What came as reasoning alone is the answer where the model stopped by itself: a server that looks for the end of a
+    model's thinking takes a whole answer for thinking, where the model did not think. It is no text, though, where it
+    speaks of the task; and where it ended at the limit it is thinking.
+    """
     answer, reason = thinking.strip(entry.text), entry.finish_reason
+    cut, is_text = is_cut(entry), question.schema is None and not question.sampling.top_logprobs
     alone = entry.text.startswith(thinking.ONLY)
-    if alone and (reason != "stop" or (question.schema is None and thinking.is_musing(answer))):
+    mused = alone and is_text and not cut and thinking.speaks_of_task(answer)
+    if mused or (alone and cut):
         answer = ""
     parsed, unparsed = None, None
     if reason in _REFUSALS:
         unparsed = f"refused: {answer[:100]}" if answer else "refused"
     elif question.schema is not None:
         parsed, unparsed = structured.parse(answer, question.schema)
-    elif not question.sampling.top_logprobs and thinking.carries(answer):
+        unparsed = _CUT.format(entry.completion_tokens) if cut else unparsed
+    elif is_text and thinking.carries(answer):
         unparsed = "gave a text in which its thinking cannot be told from its answer"
-    if is_cut(entry) and question.schema is not None and parsed is None:
-        unparsed = _CUT.format(entry.completion_tokens)
     alternatives = logprobs.from_json(entry.logprobs)
     if question.schema is not None and len(answer) < len(entry.text):
         alternatives = logprobs.after(alternatives, answer)
@@ -266,8 +275,10 @@ def read_reply(entry: Entry, question: Question, *, cached: bool = False) -> Rep
     if lacking is None and question.schema is None:
         if question.sampling.top_logprobs:  # what the text is does not matter then: it may be the end at once
             lacking = None if any(alternatives) else "the reply has no log-probabilities"
+        elif mused:
+            lacking = "the reply is thinking alone, without an answer"
         elif not answer.strip():
-            lacking = _CUT.format(entry.completion_tokens) if is_cut(entry) else "the reply is empty"
+            lacking = _CUT.format(entry.completion_tokens) if cut else "the reply is empty"
         elif (
             entry.completion_tokens > (most := question.sampling.max_tokens) and text_tokens(answer) > _TOO_LONG * most
         ):

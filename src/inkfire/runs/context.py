@@ -180,19 +180,23 @@ class Context:
     def once(self, stage: str, work: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
         """The result of a stage: read back where it is done, else worked out and recorded.
 
-        Beside it stands what it took: ``calls``, ``cached`` and ``seconds``; and what models were found ``lacking``
-        (a judge that answers at its own temperature is another judge).
+        With it stands what models were found ``lacking`` (a judge that answers at its own temperature is another
+        judge), and beside it what it took: ``calls``, ``cached`` and ``seconds``.
         """
         done = self.run.done(stage)
         if done is not None and not self.access.retry_unscored:
             return done | {"calls": 0, "cached": 0, "seconds": self.run.seconds()[stage]}
         started = time.monotonic()
-        result = dict(work())
+        result = dict(work()) | self.lacking()
         seconds = time.monotonic() - started
         self.run.complete(stage, result, seconds=seconds)
         stats = self.ledger.stats()
-        lacking = {"lacking": stats["lacking"]} if stats["lacking"] else {}
-        return {**result, "calls": stats["calls"], "cached": stats["cached"], "seconds": round(seconds, 2), **lacking}
+        return {**result, "calls": stats["calls"], "cached": stats["cached"], "seconds": round(seconds, 2)}
+
+    def lacking(self) -> dict[str, dict[str, list[str]]]:
+        """``lacking`` by model, where one was found to lack something."""
+        found = self.ledger.stats()["lacking"]
+        return {"lacking": found} if found else {}
 
     def below(self, name: str) -> Place:
         """The place of one of this run's stages."""

@@ -181,6 +181,7 @@ def _curated(
     bill = Bill.read(stats, "total_")
     result |= {"calls": stats["calls"], "total_tokens": bill.tokens}
     result |= (bill if how.shard else bill.rounded()).fields("total_") | {"currency": stats["currency"]}
+    result |= context.lacking()
     write_card(run, result)
     run.complete("curate", result, seconds=time.monotonic() - started)
     return result | used | {"waiting": 0}

@@ -116,6 +116,7 @@ def _judge(
         result["n_fit"] = len(fit)
     result |= judged.measured or {}
     result["injections"] = sum(bool(verdict.injection) for verdict in verdicts)
+    result |= context.lacking()
     dataclasses.replace(judged, measured=judged.measured and result).save(context.run.out)
     return result
 

@@ -53,6 +53,8 @@ def _merge(runs: Sequence[Run], out: Path) -> dict[str, Any]:
     total = sum((Bill.read(part, "total_") for part in results), start=Bill()).rounded()
     result |= {"calls": sum(part["calls"] for part in results), "total_tokens": total.tokens, **total.fields("total_")}
     result["currency"] = _one_currency(results)
+    if lacking := {model: found for part in results for model, found in part.get("lacking", {}).items()}:
+        result["lacking"] = lacking
     write_card(run, result)
     run.complete("curate", result, seconds=time.monotonic() - started)
     return {**result, "shards": len(runs)}

@@ -134,6 +134,7 @@ def grpo(inputs: GrpoInputs, settings: GrpoSettings, place: Place) -> dict[str, 
             task, queries, inputs.policy, scorer, context.run.out, settings, seed=place.seed, bars=context.bars
         )
         after = context.ledger.stats()
+        result |= context.lacking()
         return result | {key: after[key] - before[key] for key in ("calls", "cached")} | between(before, after)
 
     return _trained("train grpo", place, described(inputs, settings, **more), files, train)
