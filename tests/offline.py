@@ -85,6 +85,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> Offline:
     class Policy:
         def __init__(self, name: str) -> None:
             self.name = name
+            self.model = types.SimpleNamespace(dtype="torch.float32")
 
         @classmethod
         def load(cls, source: str, *, task: Task | None = None) -> Policy:
@@ -106,7 +107,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> Offline:
     sys.modules["inkfire.training.sft"].__dict__["train_sft"] = train_sft
     sys.modules["inkfire.training.grpo"].__dict__["train_grpo"] = train_grpo
     monkeypatch.setattr("inkfire.models.open.open_model", open_model)
-    for module in ("evaluate", "experiment"):  # there is no model whose memory would have to go back
+    for module in ("writers", "experiment"):  # there is no model whose memory would have to go back
         monkeypatch.setattr(f"inkfire.runs.{module}.give_back", lambda: None)
     monkeypatch.setattr("inkfire.report.page.write_report", lambda out: out / "report.html")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inkfire.evaluation.claims import claims, headline, own_signals, with_holm
+from inkfire.evaluation.claims import caveats, claims, headline, own_signals, with_holm
 from inkfire.records import Identity
 from inkfire.stats.intervals import bootstrap_mean_difference, sign_test
 
@@ -155,3 +155,16 @@ def test_a_policy_whose_reward_is_no_signal_is_in_the_headline():
     result = evaluation(row("judge"))
     result["policies"]["rl"]["own_reward"] = []
     assert "On 20 held-out queries rl wrote better than the base model" in headline(result)
+
+
+def test_missing_texts_and_several_engines_are_said():
+    def policy(by, missing=0):
+        return {"written_by": by, "missing": missing}
+
+    one = {"n": 20, "policies": {"base": policy("weights, bfloat16"), "sft": policy("weights, bfloat16")}}
+    assert caveats(one) == []
+    several = {"n": 20, "policies": one["policies"] | {"gpt": policy("the endpoint", 3)}}
+    missing, engines = caveats(several)
+    assert missing == "gpt has no text for 3 of 20 queries; they are left out."
+    assert "(base and sft: weights, bfloat16; gpt: the endpoint)" in engines
+    assert caveats({"n": 20, "policies": {"base": {}, "old": policy(None)}}) == []  # of an earlier version

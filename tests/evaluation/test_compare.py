@@ -63,6 +63,23 @@ def test_an_unscored_text_is_counted_and_left_out(task):
     assert result["differences"][0]["n"] == 5
 
 
+def test_a_text_that_is_missing_is_left_out_of_its_policys_numbers_and_of_its_pairs(task):
+    asked = queries(task, 10)
+    responses = {"base": ["plain"] * 4 + [None] * 4 + ["!"] * 2, "gpt": [None] * 2 + ["!!!!"] * 8}
+    result = compare(task, asked, responses, [Contains("!"), LengthSignal(3, longer_is_better=True)], corpus=[])
+    base, gpt = result["policies"]["base"], result["policies"]["gpt"]
+    assert [(row["n"], row["missing"], row["scored"]["contains"]) for row in (base, gpt)] == [(6, 4, 6), (8, 2, 8)]
+    assert base["unscored"] == {"contains": 0, "length": 0}
+    assert (base["excellent_rate"]["contains"], gpt["excellent_rate"]["contains"]) == (pytest.approx(2 / 6), 1.0)
+    assert (base["mean_length"], gpt["mean_length"]) == (pytest.approx(22 / 6), 4)
+    assert (base["empty"], sum(part["n"] for part in base["slices"].values())) == (0, 6)
+    contains, length = result["differences"]
+    assert (contains["n"], contains["difference"]) == (4, 0.5)  # queries 2, 3, 8 and 9: both have a text
+    assert (length["n"], length["difference"]) == (4, -0.5 + 1.0)
+    assert [result["samples"][i]["responses"]["base"]["response"] for i in (0, 4)] == ["plain", None]
+    assert result["samples"][4]["responses"]["base"]["labels"] == {"contains": None, "length": None}
+
+
 def test_nothing_scored_is_none_and_not_zero(task):
     asked = queries(task, 4)
     result = compare(task, asked, {"base": ["?"] * 4, "sft": ["?"] * 4}, [Contains("!")], corpus=[])

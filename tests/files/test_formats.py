@@ -117,6 +117,18 @@ def test_any_row_gives_its_query_and_texts(tmp_path: Path) -> None:
     assert read_any(path) == [both, both, both, ("q", ("r",)), ("q", ("r",)), ("q", ()), ("q", ())]
 
 
+def test_texts_that_nobody_rated_are_texts_and_nulls_are_none(tmp_path: Path) -> None:
+    rows = [{"query": "q", "responses": ["r", None, "s"]}, {"query": "p", "responses": [None]}]
+    write_jsonl(tmp_path / "data", rows)
+    assert read_texts(tmp_path / "data") == [Candidate("q", "r"), Candidate("q", "s")]
+    assert read_any(tmp_path / "data") == [("q", ("r", "s")), ("p", ())]
+    with pytest.raises(DataError, match="nothing is preferred"):
+        read_pairs(tmp_path / "data")
+    write_jsonl(tmp_path / "data", [rows[1] | {"label": 1}])
+    with pytest.raises(DataError, match="a label is of one text, the row has 0"):
+        read_labelled(tmp_path / "data")
+
+
 READERS = [read_any, read_queries, read_texts, read_labelled, read_pairs, read_examples]
 
 

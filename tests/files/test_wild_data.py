@@ -82,6 +82,7 @@ def hh(answer: str, ask: str = ASK) -> str:
             ]
         },
         {"prompt": ASK, "responses": [PAIR.chosen, PAIR.rejected], "scores": [0.9, 0.2]},
+        {"prompt": ASK, "responses": [PAIR.chosen, None, PAIR.rejected], "scores": [0.9, None, 0.2]},
         {"query": ASK, "response_1": PAIR.rejected, "score_1": "1", "response_2": PAIR.chosen, "score_2": "3"},
         {"query": ASK, "response_a": PAIR.rejected, "rating_a": 1, "response_b": PAIR.chosen, "rating_b": 3},
         # nulls are absent

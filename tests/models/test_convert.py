@@ -38,6 +38,7 @@ CHATS = [
 @pytest.mark.parametrize("name", ["Qwen/Qwen2.5-0.5B-Instruct", "runs/sft"])
 def test_hub_ids_and_folders_pass_through(name: str) -> None:
     assert convert.trainable(name) == name
+    assert convert.trainable(f"hf/{name}") == name
 
 
 @pytest.fixture

@@ -51,6 +51,16 @@ def test_an_endpoint_elsewhere_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> N
         open_model("runs/sfd", ledger=None)
 
 
+@pytest.mark.parametrize("name", ["hf/Qwen/Qwen2.5-0.5B", "Qwen/Qwen2.5-0.5B"])
+def test_weights_of_the_hub_are_none_of_an_endpoints_models(name: str) -> None:
+    check_name(name, weights=True)
+    if name.startswith("hf/"):
+        with pytest.raises(ModelNameError, match=r"can be trained and write as policies; .* local/NAME"):
+            open_model(name, ledger=None, base_url="http://localhost:8000/v1")
+    with pytest.raises(ModelNameError, match="no hub id"):
+        check_name(name.replace("/Qwen2.5-0.5B", ""), weights=True)
+
+
 def test_an_endpoint_on_this_machine_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     client = open_model("own", ledger=None, base_url="http://localhost:8000/v1")

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from scripted_judge import RULE, Counted, Model
+from stub_endpoint import Stub, served
 
-from inkfire.errors import InputError
-from inkfire.files.jsonl import sha256_file, write_json, write_jsonl
+from inkfire.errors import BudgetExceeded, EndpointDown, InputError
+from inkfire.files.jsonl import read_jsonl, sha256_file, write_json, write_jsonl
 from inkfire.judge.calibration import Calibration
 from inkfire.judge.principles import Principles
 from inkfire.judge.spec import JudgeSpec
 from inkfire.models.card import Card
-from inkfire.records import Identity, Query
+from inkfire.records import Identity
 from inkfire.rewards.load import identities_of
-from inkfire.runs.context import Place
+from inkfire.runs.context import Access, Place
 from inkfire.runs.evaluate import EvaluateInputs, EvaluateSettings, evaluate
+from inkfire.runs.writers import FileWriter
 from inkfire.tasks.task import load_task
 from inkfire.training.reward_model import train_reward_model
 
@@ -63,10 +66,8 @@ def compared(tiny_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """The comparison of policies that write one text whatever they are asked."""
     write_jsonl(tmp_path / "q.jsonl", [{"query": f"a wish {i}"} for i in range(4)])
 
-    def written(context: Any, name: str, source: str, task: Any, queries: list[Query], *_: Any) -> list[list[str]]:
-        return [["May it open like a window."] for _ in queries]
-
-    monkeypatch.setattr("inkfire.runs.evaluate.written", written)
+    one = FileWriter({f"a wish {i}": ["May it open like a window."] for i in range(4)})
+    monkeypatch.setattr("inkfire.runs.evaluate.open_writer", lambda *_: one)
 
     def compared(policies: dict[str, str], signals: dict[str, str | None]) -> dict[str, Any]:
         inputs = EvaluateInputs(
@@ -150,3 +151,102 @@ def test_queries_that_a_policy_was_trained_on_are_said(
     result = compared({"base": policy("base", "", ()), "mine": rl}, {"length": None})
     assert result["seen"] == [{"file": "q.jsonl", "by": "mine", "run": "rl", "as": "prompts"}]
     assert "q.jsonl is part of what mine was trained on (prompts of rl)" in capsys.readouterr().err
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Stub]:
+    """It has no text for the wish of number 2 until it is ``mended``."""
+    with served(None) as stub:
+        stub.mended = False  # type: ignore[attr-defined]
+
+        def reply(body: dict[str, Any]) -> str:
+            query = body["messages"][-1]["content"]
+            return "" if query == "a wish 2" and not stub.mended else f"To you, {query}"  # type: ignore[attr-defined]
+
+        stub.reply = reply
+        yield stub
+
+
+@pytest.fixture
+def beside(tiny_task: Path, tmp_path: Path, endpoint: Stub) -> Callable[..., dict[str, Any]]:
+    """The comparison of an endpoint's model with texts that were written elsewhere."""
+    queries = [{"query": f"a wish {i}"} for i in range(4)]
+    write_jsonl(tmp_path / "q.jsonl", queries)
+    write_jsonl(tmp_path / "hand.jsonl", [query | {"response": "By hand."} for query in queries[:3]])
+
+    def beside(*policies: str, **access: Any) -> dict[str, Any]:
+        inputs = EvaluateInputs(
+            task=str(tiny_task),
+            prompts=(tmp_path / "q.jsonl",),
+            policies=policies or ("base=gpt-4o-mini", f"hand={tmp_path / 'hand.jsonl'}"),
+            signals=("length",),
+        )
+        place = Place(tmp_path / "out", yes=True, access=Access(base_url=endpoint.url, **access))
+        return evaluate(inputs, EvaluateSettings(max_tokens=12), place)
+
+    return beside
+
+
+def test_an_endpoints_model_and_texts_from_elsewhere_are_policies(
+    beside: Callable[..., dict[str, Any]], endpoint: Stub, tmp_path: Path
+) -> None:
+    result = beside()
+    base, hand = result["policies"]["base"], result["policies"]["hand"]
+    assert [(row["n"], row["missing"], row["own_reward"]) for row in (base, hand)] == [(3, 1, []), (3, 1, [])]
+    assert (base["written_by"], hand["written_by"]) == ("the endpoint", "written elsewhere")
+    assert (result["differences"][0]["n"], result["calls"]) == (2, 4)  # a wish 0 and 1: both have a text
+    rows = list(read_jsonl(tmp_path / "out" / "responses-base.jsonl"))
+    assert [row["responses"] for row in rows][1:3] == [["To you, a wish 1"], [None]]
+    sent = [request.body for request in endpoint.log]
+    assert {(body["model"], body["max_tokens"], body["temperature"]) for body in sent} == {("gpt-4o-mini", 12, 0.7)}
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert (manifest["settings"]["policy base"], manifest["settings"]["policy hand"]) == (
+        "gpt-4o-mini",
+        "<policy hand>",
+    )
+    assert str(tmp_path) not in json.dumps(manifest)
+    again = beside()
+    assert (again["policies"], again["calls"], len(endpoint.log)) == (result["policies"], 0, 4)
+    endpoint.mended = True  # type: ignore[attr-defined]
+    mended = beside(retry_unscored=True)
+    assert (mended["policies"]["base"]["missing"], mended["differences"][0]["n"], len(endpoint.log)) == (0, 3, 5)
+
+
+def test_an_endpoint_that_writes_nothing_or_costs_too_much_ends_the_comparison_and_it_resumes(
+    beside: Callable[..., dict[str, Any]], endpoint: Stub, tmp_path: Path
+) -> None:
+    with pytest.raises(BudgetExceeded):
+        beside(budget_tokens=60, concurrency=1)
+    spent = len(endpoint.log)
+    assert 0 < spent < 4
+    assert not (tmp_path / "out" / "evaluation.json").exists()
+    assert beside()["policies"]["base"]["n"] == 3
+    assert len(endpoint.log) == 4  # nothing was asked twice
+    endpoint.reply = lambda body: ""
+    with pytest.raises(EndpointDown, match="4 of 4 texts of silent failed: the reply is empty"):
+        beside("base=gpt-4o-mini", "mute=silent")
+
+
+def test_a_file_without_the_queries_and_a_name_that_is_no_file_name_begin_no_folder(
+    beside: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    write_jsonl(tmp_path / "other.jsonl", [{"query": "else", "response": "x"}])
+    for policy, message in (("a=" + str(tmp_path / "other.jsonl"), "4 of the 4 queries"), ("a/b=gpt", "names a file")):
+        with pytest.raises(InputError, match=message):
+            beside(policy)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("offline")
+def test_another_policy_may_make_the_base_weights_and_redoes_its_texts_alone(
+    beside: Callable[..., dict[str, Any]], policy: Callable[..., str], tmp_path: Path
+) -> None:
+    first = beside("base=base", "gpt=gpt-4o-mini")
+    assert first["policies"]["base"]["written_by"] == "the endpoint"
+    at = tmp_path / "out" / "responses-gpt.jsonl"
+    before = at.stat().st_ino
+    result = beside("base=base", "gpt=gpt-4o-mini", "rl=" + policy("rl", "share:!", ()))
+    by = {name: row["written_by"] for name, row in result["policies"].items()}
+    weights = "weights in this process, float32"
+    assert by == {"base": weights, "gpt": "the endpoint", "rl": weights}
+    assert at.stat().st_ino == before  # what gpt wrote stays

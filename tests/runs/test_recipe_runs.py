@@ -16,7 +16,7 @@ from offline import Offline
 from inkfire.errors import InputError, ModelNameError, RecipeError, RunFolderError, TaskError
 from inkfire.files.jsonl import read_jsonl, sha256_file
 from inkfire.models.card import Card
-from inkfire.runs.context import Place
+from inkfire.runs.context import Context, Place
 from inkfire.runs.experiment import plan, run_recipe
 from inkfire.runs.like import repeat
 from inkfire.runs.recipe import load_recipe
@@ -52,6 +52,28 @@ def test_every_stage_runs_without_weights(offline: Offline, recipe: RecipeFile, 
     written = [row["query"] for row in read_jsonl(out / "evaluate" / "responses-sft.jsonl")]
     held_out = [row["query"] for row in read_jsonl(out / "data" / "held_out_queries.jsonl")]
     assert written == held_out
+
+
+@pytest.mark.slow
+def test_the_writer_is_weights_in_every_stage_and_never_an_endpoints_model(
+    offline: Offline, recipe: RecipeFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = ('"local/smollm2-135m"', '"org/base"')
+    asked: list[str] = []
+    model = Context.model
+    monkeypatch.setattr(Context, "model", lambda self, name, **how: asked.append(name) or model(self, name, **how))
+    run(recipe(hub), tmp_path / "run")
+    assert offline.wrote.count("base") == 1
+    evaluation = json.loads((tmp_path / "run" / "evaluate" / "evaluation.json").read_text())
+    assert {row["written_by"] for row in evaluation["policies"].values()} == {"weights in this process, float32"}
+    assert json.loads((tmp_path / "run" / "evaluate" / "manifest.json").read_text())["settings"]["policy base"] == (
+        "hf/org/base"
+    )
+    assert set(asked) == {"m"}
+    second = ("candidates = 1", 'candidates = 1\nwriter = ["org/base,prompt=writer_alt"]')
+    with pytest.raises(RecipeError, match=r"curate.writer: org/base is the writer, trained here.*leave it out"):
+        run(recipe(hub, second), tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_what_is_opened_is_closed_and_no_model_is_open_while_a_policy_without_a_judge_trains(
@@ -160,6 +182,11 @@ def test_another_endpoint_and_other_limits_are_the_same_run(
         (('writer = "local/smollm2-135m"', 'writer = "smollm2-135m"'), InputError, "local/smollm2-135m"),
         (('agents = "m"', 'agents = "local/qwen2.5-coder-9b"'), InputError, "unknown model"),
         (("candidates = 1", 'candidates = 1\nwriter = ["local/nobody"]'), InputError, "unknown model 'nobody'"),
+        (
+            ("candidates = 1", 'candidates = 1\nagent = ["judge=hf/org/any"]'),
+            InputError,
+            "hf/org/any: weights from the",
+        ),
     ],
 )
 def test_every_name_is_checked_before_the_first_stage(

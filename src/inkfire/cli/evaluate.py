@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from inkfire.cli.common import Json, Out, Seed, Yes, console, emit, flat, say
-from inkfire.evaluation.claims import claims, headline
+from inkfire.evaluation.claims import caveats, claims, headline
 from inkfire.runs.context import Access, Place
 from inkfire.runs.evaluate import EvaluateInputs, EvaluateSettings
 from inkfire.runs.evaluate import evaluate as compare
@@ -32,6 +32,7 @@ def evaluate(
 
     Example: inkfire evaluate --task greetings-zh --prompts q.jsonl \
         --policy base=local/qwen2.5-coder-0.5b --policy rl=runs/demo/rm-rl \
+        --policy gpt=gpt-5-mini \
         --signal rm=runs/demo/reward_model --signal judge=runs/demo/judge \
         --out runs/eval
     """
@@ -70,6 +71,8 @@ def show_comparison(result: Mapping[str, Any]) -> None:
     console().print(table)
     if any(policy["own_reward"] for policy in result["policies"].values()):
         say("* judged by its own reward")
+    for caveat in caveats(result):
+        say(caveat)
     if "base" in result["policies"]:
         say(headline(result))
     for claim in claims(result):

@@ -125,6 +125,20 @@ def _length_warning(row: Mapping[str, Any]) -> str:
     return f" Careful: length alone predicts {points(by_length)} of the {gain}."
 
 
+def caveats(evaluation: Mapping[str, Any]) -> list[str]:
+    """What else a difference may be due to: texts that are missing, and several engines or precisions."""
+    said, writers = [], dict[str, list[str]]()
+    for name, policy in evaluation["policies"].items():
+        if missing := policy.get("missing"):
+            said.append(f"{name} has no text for {missing} of {evaluation['n']} queries; they are left out.")
+        if by := policy.get("written_by"):
+            writers.setdefault(by, []).append(name)
+    if len(writers) > 1:
+        each = "; ".join(f"{listed(names)}: {by}" for by, names in writers.items())
+        said.append(f"Not all texts are by one engine at one precision, and differences may be due to that ({each}).")
+    return said
+
+
 def headline(evaluation: Mapping[str, Any]) -> str:
     """The first line of the report: how many trained policies beat the untrained model, and how sure that is."""
     said = [claim for claim in claims(evaluation) if claim["policy"] not in ("base", "sft")]

@@ -1,6 +1,7 @@
 """Compare policies on the same held-out queries, and say how sure the comparison is.
 
-Every policy answers every query once, so that differences are paired by query. Rates carry Wilson intervals,
+Every policy answers every query once, so that differences are paired by query; a text that did not come (None) is
+left out of its policy's numbers, and its query of that policy's differences. Rates carry Wilson intervals,
 differences a paired bootstrap and an exact sign test over queries, adjusted by Holm for several signals. Beside each
 difference stands what length alone would predict: a signal that can be explained by length has not measured writing.
 
@@ -30,7 +31,7 @@ Opinions = dict[str, dict[str, list[Opinion]]]
 def compare(
     task: Task,
     queries: Sequence[Query],
-    responses: Mapping[str, Sequence[str]],
+    responses: Mapping[str, Sequence[str | None]],
     signals: Sequence[Signal],
     *,
     corpus: Sequence[str],
@@ -41,14 +42,14 @@ def compare(
     """Score every policy's responses by every signal.
 
     Args:
-        responses: policy → its response to each of ``queries``, in their order.
+        responses: policy → its response to each of ``queries``, in their order; None where it wrote none.
         corpus: the training texts, for novelty.
         rewards: policy → the signals that were its own reward (marked, and not used for claims).
         baselines: policies that the others are compared with, where present.
 
     Returns:
-        ``policies`` (name → rates, slices, quality), ``differences`` (paired, with intervals), ``shortcut`` (what
-        length explains), ``samples`` (texts side by side) and ``n`` (queries).
+        ``policies`` (name → rates, slices, quality; of ``n`` texts, with ``missing`` others), ``differences`` (paired,
+        with intervals), ``shortcut`` (what length explains), ``samples`` (texts side by side) and ``n`` (queries).
     """
     if not queries:
         raise InputError("there are no queries to compare policies on")
@@ -57,23 +58,25 @@ def compare(
             raise InputError(f"policy {name!r} answered {len(texts)} of {len(queries)} queries")
     asked = [query.query for query in queries]
     opinions: Opinions = {
-        name: {signal.name: signal.label(asked, list(texts)) for signal in signals} for name, texts in responses.items()
+        name: {signal.name: _asked(signal, asked, texts) for signal in signals} for name, texts in responses.items()
     }
+    written = {name: [i for i, text in enumerate(texts) if text is not None] for name, texts in responses.items()}
     own = {name: list((rewards or {}).get(name, ())) for name in responses}
     groups = _slices(task, queries)
     policies = {
         name: {
-            "n": len(queries),
-            **_rates(opinions[name], asked, range(len(queries))),
+            **_rates(opinions[name], asked, written[name]),
+            "missing": len(queries) - len(written[name]),
             "own_reward": own[name],
             "slices": {
-                group: {"n": len(rows), **_rates(opinions[name], asked, rows)} for group, rows in groups.items()
+                group: _rates(opinions[name], asked, [i for i in rows if responses[name][i] is not None])
+                for group, rows in groups.items()
             },
-            **describe(texts, corpus),
+            **describe([text for text in texts if text is not None], corpus),
         }
         for name, texts in responses.items()
     }
-    lengths = {name: [len(text) for text in texts] for name, texts in responses.items()}
+    lengths = {name: [len(text or "") for text in texts] for name, texts in responses.items()}
     return {
         "n": len(queries),
         "signals": [signal.name for signal in signals],
@@ -82,6 +85,13 @@ def compare(
         "shortcut": _shortcut(opinions, lengths, asked, seed),
         "samples": _samples(queries, responses, opinions),
     }
+
+
+def _asked(signal: Signal, asked: Sequence[str], texts: Sequence[str | None]) -> list[Opinion]:
+    """The opinions of a signal; none of a text that is missing."""
+    there = [(query, text) for query, text in zip(asked, texts, strict=True) if text is not None]
+    given = iter(signal.label([query for query, _ in there], [text for _, text in there]) if there else ())
+    return [Opinion(None, unscored="no text") if text is None else next(given) for text in texts]
 
 
 def _slices(task: Task, queries: Sequence[Query]) -> dict[str, list[int]]:
@@ -93,7 +103,7 @@ def _slices(task: Task, queries: Sequence[Query]) -> dict[str, list[int]]:
 
 def _rates(opinions: Mapping[str, Sequence[Opinion]], asked: Sequence[str], rows: Sequence[int]) -> dict[str, Any]:
     names = ("excellent_rate", "excellent_rate_ci", "mean_score", "scored", "unscored")
-    out: dict[str, Any] = {name: {} for name in names}
+    out: dict[str, Any] = {"n": len(rows)} | {name: {} for name in names}
     for signal, given in opinions.items():
         labelled = [(label, asked[i]) for i in rows if (label := given[i].label) is not None]
         excellent = twins.rate("rate", [label for label, _ in labelled], [query for _, query in labelled])
@@ -136,15 +146,17 @@ def _differences(
                     interval = intervals.bootstrap_mean_difference(mine, theirs, clusters=clusters, seed=seed)
                     row |= interval.named("difference") | {"difference_clusters": interval.clusters}
                     row["difference_p"] = intervals.sign_test(mine, theirs, clusters=clusters)
-                    row["difference_by_length"] = _by_length(opinions, lengths, signal, policy, against)
+                    both = [p[3] for p in paired]
+                    row["difference_by_length"] = _by_length(opinions, lengths, signal, (policy, against), both)
                 rows.append(row)
     return with_holm(rows)
 
 
 def _by_length(
-    opinions: Opinions, lengths: Mapping[str, list[int]], signal: str, policy: str, against: str
+    opinions: Opinions, lengths: Mapping[str, list[int]], signal: str, pair: tuple[str, str], rows: Sequence[int]
 ) -> float | None:
-    """The difference a model that sees only log length predicts: a logistic fit on all policies' texts."""
+    """The difference of a pair of policies, on the queries in ``rows``, that a model predicts which sees only log
+    length: a logistic fit on all policies' texts."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -162,9 +174,9 @@ def _by_length(
     model = make_pipeline(StandardScaler(), LogisticRegression(C=100.0)).fit(features, [label for _, label in pool])
 
     def rate(name: str) -> float:
-        return float(model.predict_proba(np.log1p([[n] for n in lengths[name]]))[:, 1].mean())
+        return float(model.predict_proba(np.log1p([[lengths[name][i]] for i in rows]))[:, 1].mean())
 
-    return rate(policy) - rate(against)
+    return rate(pair[0]) - rate(pair[1])
 
 
 def _shortcut(
@@ -187,7 +199,7 @@ def _shortcut(
 
 
 def _samples(
-    queries: Sequence[Query], responses: Mapping[str, Sequence[str]], opinions: Opinions
+    queries: Sequence[Query], responses: Mapping[str, Sequence[str | None]], opinions: Opinions
 ) -> list[dict[str, Any]]:
     return [
         {

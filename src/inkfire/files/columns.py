@@ -64,13 +64,15 @@ class Columns:
             raise Unfit(f"--system drop: {_short(system)} is not the system turn of the rows before")
 
     def texts(self, row: Row) -> list[str]:
-        """The responses of a row: one, or those of several that are scored.
+        """The responses of a row: one, or those of a list, whether scored or not; nulls in it are none.
 
         Raises:
-            Unfit: there is none.
+            Unfit: it has no column of them.
         """
         if (text := response(row)) is not None:
             return [text]
+        if (key := _list_of(row)) is not None:
+            return [text for text, _ in _listed(row, key)]
         if scored := self.answers(row):
             return [text for text, _ in scored]
         raise Unfit(f"no text: one of response, output, completion or messages is needed; the row has {keys(row)}")
@@ -80,10 +82,10 @@ class Columns:
         if "label" not in row and "chosen" in row:
             pair = self.pair(row)
             return [Labelled(pair.query, pair.chosen, 1), Labelled(pair.query, pair.rejected, 0)]
-        query, (text, *more) = self.query(row), self.texts(row)
-        if more:
-            raise Unfit("a label is of one text, the row has several")
-        return [Labelled(query, text, self.label(row), text_of(row, "annotator", ""))]
+        query, texts = self.query(row), self.texts(row)
+        if len(texts) != 1:
+            raise Unfit(f"a label is of one text, the row has {len(texts)}")
+        return [Labelled(query, texts[0], self.label(row), text_of(row, "annotator", ""))]
 
     def label(self, row: Row) -> Label:
         if "label" not in row or row["label"] == "":
@@ -117,9 +119,8 @@ class Columns:
 
     def answers(self, row: Row) -> Scored | None:
         """The answers with their scores that a row holds; None where it holds no such."""
-        for key in _ANSWERS:
-            if key in row:
-                return _listed(row, key)
+        if (key := _list_of(row)) is not None:
+            return [(text, score) for text, score in _listed(row, key) if score is not None]  # unrated makes no pair
         scored = []
         for name in row:
             if (found := _NUMBERED.fullmatch(name)) is not None:
@@ -244,23 +245,28 @@ def _side(row: Row, key: str, asked: str | None) -> str:
     return said.response
 
 
-def _listed(row: Row, key: str) -> Scored:
+def _list_of(row: Row) -> str | None:
+    return next((key for key in _ANSWERS if key in row), None)
+
+
+def _listed(row: Row, key: str) -> list[tuple[str, float | None]]:
     answers = row[key]
     if not isinstance(answers, list):
         raise Unfit(f"{key} must be a list of answers, found {json_kind(answers)}")
     beside = next((row[name] for name in _SCORES if isinstance(row.get(name), list)), None)
     if beside is not None and len(beside) != len(answers):
         raise Unfit(f"{key} has {len(answers)} answers and {len(beside)} scores")
-    scored = []
+    listed = []
     for i, answer in enumerate(answers):
+        if answer is None:
+            continue
         inner = answer if isinstance(answer, dict) else {}
         text = next((inner[name] for name in (*TEXTS, "text", "content", "answer") if name in inner), answer)
         score = beside[i] if beside is not None else next((inner[n] for n in _SCORES if inner.get(n) is not None), None)
         if not isinstance(text, str):
             raise Unfit(f"{key}: an answer needs a text")
-        if score is not None:  # an answer that nobody rated makes no pair
-            scored.append((text, number(score, key)))
-    return scored
+        listed.append((text, None if score is None else number(score, key)))
+    return listed
 
 
 def ranked(query: str, answers: Sequence[tuple[str, float]]) -> list[Preference]:

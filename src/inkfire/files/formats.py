@@ -146,7 +146,7 @@ def read_any(path: Files, reading: Reading = AS_IT_STANDS) -> list[tuple[str, tu
         if "chosen" in row:
             pair = columns.pair(row)
             return [(pair.query, (pair.chosen, pair.rejected))]
-        has = response(row) is not None or columns.answers(row)
+        has = response(row) is not None or columns.answers(row) is not None
         return [(columns.query(row), tuple(columns.texts(row) if has else ()))]
 
     return list(_convert(path, columns, records, plain_text=True))

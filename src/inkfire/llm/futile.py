@@ -23,6 +23,7 @@ _SETTINGS = (  # a reason → the setting that mends it
     (r"no log-prob|likelier cannot be told|together have probability|thinks before", "Use --mode verdict"),
     (r"--reply-tokens", "Or name a model that does not think"),
     (r"thinking cannot be told", "Name a model that does not think, or switch it off with --extra-body"),
+    (r"--max-tokens", "Or name a model that does not think"),
     (r"last with timeout", "Raise --timeout, or lower --concurrency"),
     (
         r"context.{0,20}(?:length|window|size)|prompt is too long|(?:entity|payload|request) (?:is )?too large",
@@ -59,9 +60,12 @@ def check(reasons: Iterable[str | None], what: str) -> None:
     """
     every = list(reasons)
     found = main_reason(every)
-    if found is None or 2 * found[1] <= len(every):
+    if found is None or (None in every and 2 * found[1] <= len(every)):
         return
-    error = failure(f"{found[1]} of {len(every)} {what} failed", found[0])
+    said = f"{found[1]} of {len(every)} {what} failed"
+    if None not in every and found[1] < len(every):
+        said = f"all {len(every)} {what} failed, {found[1]} of them"
+    error = failure(said, found[0])
     if None not in every:
         raise error
     _log.warning("%s", error)

@@ -3,7 +3,8 @@
     base       the model under the adapter, by name (local/smollm2-135m, a hub id) or path; a path is relative to the
                policy's folder, so that both can be moved together
     template   the task's query → messages template, word for word: SFT, GRPO, evaluate and write all use it
-    task, task_version, parent (the policy it continued), reward, trained (sft or grpo), steps
+    task, task_version, max_tokens (of a text, by the task), parent (the policy it continued), reward, trained (sft or
+    grpo), steps
     own_rewards  every reward that it or a policy before it was trained against
 
 It loads no torch, so that reports and rewards may read it where no policy can run.
@@ -61,12 +62,14 @@ class Card:
     trained: str | None = None
     steps: int = 0
     own_rewards: tuple[Identity, ...] = ()
+    max_tokens: int = 200
 
     @classmethod
     def of(cls, base: str, task: Task) -> Self:
         """The card of a model that was not trained yet; one that is a policy hands down its ``own_rewards``."""
         inherited = trained_against(base)
-        return cls(base, Template.of(task), task.name, task.version, own_rewards=inherited)
+        template, length = Template.of(task), task.max_tokens
+        return cls(base, template, task.name, task.version, own_rewards=inherited, max_tokens=length)
 
     @classmethod
     def read(cls, folder: Path) -> Self:

@@ -41,14 +41,15 @@ def trainable(name: str) -> str:
     """What ``from_pretrained`` takes for a model's name.
 
     Args:
-        name: ``local/NAME`` or a path of a .gguf (converted, the first time), a Hugging Face folder, or a hub id.
+        name: ``local/NAME`` or a path of a .gguf (converted, the first time), a Hugging Face folder, or a hub id, with
+            hf/ before it or not.
 
     Raises:
         ModelNameError: an unknown name, or a GGUF that transformers cannot read.
         EndpointDown: weights that could not be downloaded.
     """
     if not (name.startswith("local/") or name.endswith(".gguf")):
-        return name
+        return name if Path(name).is_dir() else name.removeprefix("hf/")
     file = store.pull(name)
     source = {"sha256": store.digest(file), "format": _FORMAT, "transformers": transformers.__version__}
     folder = store.cache_dir() / "trainable" / f"{file.stem}-{source['sha256'][:12]}"

@@ -61,7 +61,7 @@ def check_name(name: str, *, base_url: str | None = None, weights: bool = False)
     elif Path(name).is_dir():
         if not any((Path(name) / file).is_file() for file in ("config.json", "adapter_config.json")):
             raise ModelNameError(f"{name}: no model (the folder has no config.json)")
-    elif not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+    elif not re.fullmatch(r"[\w.-]+/[\w.-]+", name.removeprefix("hf/")):
         near = f"; did you mean local/{name}?" if name in store.names() else ""
         raise ModelNameError(f"{name}: no such folder, and no hub id (ORG/NAME){near}")
 
@@ -126,6 +126,11 @@ def _default_url() -> str:
 
 def _endpoint(name: str, base_url: str | None) -> tuple[str, str | None]:
     """Where a remote model is, and the key for it."""
+    if name.startswith("hf/"):
+        raise ModelNameError(
+            f"{name}: weights from the hub can be trained and write as policies; who judges, debates or embeds is "
+            "local/NAME, a .gguf or a model of the endpoint"
+        )
     url = base_url or _default_url()
     if url == _OPENAI and Path(name).is_dir():
         raise ModelNameError(

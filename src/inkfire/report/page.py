@@ -80,6 +80,7 @@ def _comparison(run: Folder) -> dict[str, Any]:
         "evaluation": evaluation,
         "headline": _headline(evaluation, said) if evaluation else "This run has not been evaluated yet.",
         "claims": said,
+        "caveats": claims.caveats(evaluation) if evaluation else [],
         "curves": {name: made for name, made in drawn.items() if made},
         "shown": evaluation["signals"] if evaluation else [],
     }

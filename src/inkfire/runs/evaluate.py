@@ -5,7 +5,9 @@ out/responses-NAME.jsonl   what each policy wrote      out/evaluation.json   the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -16,18 +18,17 @@ from inkfire.evaluation.claims import own_signals
 from inkfire.evaluation.compare import compare
 from inkfire.evaluation.signals import JudgeSignal, LengthSignal, RewardSignal, Signal
 from inkfire.files.formats import read_labelled, read_queries, read_texts
-from inkfire.files.jsonl import read_jsonl, write_json, write_jsonl
+from inkfire.files.jsonl import write_json
 from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.files.run import EVERYTHING, Redone
 from inkfire.judge.spec import JudgeSpec, Mode, build_judge
-from inkfire.models.card import is_policy, trained_against
-from inkfire.models.open import check_name
-from inkfire.records import Identity, Query
+from inkfire.models.card import trained_against
+from inkfire.records import Identity
 from inkfire.rewards.identity import judge_identity
 from inkfire.rewards.load import check_reward, identities_of
 from inkfire.runs.context import Context, Place, named_files, opened, read_as
 from inkfire.runs.lineage import seen
-from inkfire.runs.memory import give_back
+from inkfire.runs.writers import Drawing, FileWriter, Writer, open_writer, sources_of, written
 from inkfire.settings import nearest, option, settings, to_json
 from inkfire.tasks.task import Task, load_task
 
@@ -44,7 +45,7 @@ class EvaluateInputs:
     prompts: Data
     """Held-out queries, in any format with queries."""
     policies: Annotated[tuple[str, ...], option("--policy")]
-    """NAME=FOLDER or NAME=MODEL; repeat it for every policy to compare."""
+    """NAME=FOLDER, NAME=MODEL or NAME=TEXTS.jsonl; repeat it for every policy to compare."""
     signals: Annotated[tuple[str, ...], option("--signal")]
     """debate, rubric, length, rm=FOLDER or judge=FOLDER; repeat it for several."""
     model: str = "local/qwen2.5-coder-1.5b"
@@ -75,42 +76,53 @@ def evaluate(inputs: EvaluateInputs, settings: EvaluateSettings, place: Place) -
     Raises:
         InputError: no policies, signals or queries, or a signal without what it needs.
         ModelNameError, DataError: a policy that is not there. Nothing is written then.
+        EndpointDown, BudgetExceeded: an endpoint's model wrote nothing, or costs too much; the same call resumes.
     """
     policies, signals = _policies(inputs.policies), _signals(inputs.signals)
     task = load_task(inputs.task).limited(settings.max_tokens)
-    asked = read_queries(inputs.prompts, inputs.reading)
-    queries = list({query.query: query for query in asked}.values())[: settings.limit]
-    for source in policies.values():
-        if not is_policy(source):
-            check_name(source, weights=True)
+    held_out = {query.query: query for query in read_queries(inputs.prompts, inputs.reading)}
+    queries = list(held_out.values())[: settings.limit]
+    asked = [query.query for query in queries]
+    sources = sources_of(policies)
+    for source in sources.values():
+        source.check(task, base_url=place.access.base_url)
     for folder in filter(None, signals.values()):
         check_reward(folder)
-    about = {"task": task.name, "task_version": task.version, "signals": list(signals), "model": inputs.model}
-    about |= to_json(settings) | read_as(inputs.reading)
-    folders = {name: Path(source) for name, source in policies.items() if Path(source).is_dir()}
-    about |= {f"policy {name}": f"<policy {name}>" if name in folders else at for name, at in policies.items()}
-    files = named_files(inputs) | {f"policy {name}": folder for name, folder in folders.items()}
+    about: dict[str, Any] = {"task": task.name, "task_version": task.version, "signals": list(signals)}
+    about |= {"model": inputs.model} | to_json(settings) | read_as(inputs.reading)
+    about |= {f"policy {name}": source.described(f"policy {name}") for name, source in sources.items()}
+    about |= {f"weights {name}": True for name, source in sources.items() if source.is_base}
+    files = named_files(inputs) | {f"policy {name}": at for name, source in sources.items() if (at := source.path)}
     files |= {f"signal {kind}": Path(folder) for kind, folder in signals.items() if folder}
+    how = Drawing(temperature=settings.temperature, max_tokens=task.max_tokens, seed=place.seed)
+    given = {
+        name: FileWriter.read(Path(source.name), asked, inputs.reading)
+        for name, source in sources.items()
+        if source.kind == "texts"
+    }
 
     def work(context: Context) -> dict[str, Any]:
-        responses = {
-            name: [texts[0] for texts in written(context, name, source, task, queries, settings.temperature)]
-            for name, source in policies.items()
-        }
+        def writer(name: str) -> Writer:
+            return given[name] if name in given else open_writer(context, sources[name], task)
+
+        texts = {name: written(context, name, partial(writer, name), asked, how) for name in sources}
         result = compare(
             task,
             queries,
-            responses,
+            {name: [first for first, *_ in each.texts] for name, each in texts.items()},
             [_signal(context, kind, folder, task, inputs) for kind, folder in signals.items()],
             corpus=[text.response for text in read_texts(inputs.train, inputs.reading)],
             rewards=own_signals(
                 {kind: _identities(kind, folder, inputs) for kind, folder in signals.items()},
-                {name: trained_against(source) for name, source in policies.items()},
+                {name: trained_against(at) for name, at in policies.items()},
             ),
             baselines=[name for name in ("base", "sft") if name in policies] or list(policies)[:1],
             seed=place.seed,
         )
-        made = folders | {kind: Path(folder) for kind, folder in signals.items() if folder}
+        for name, policy in result["policies"].items():
+            policy["written_by"] = texts[name].by
+        made = {name: at for name, source in sources.items() if (at := source.path)}
+        made |= {kind: Path(folder) for kind, folder in signals.items() if folder}
         result["seen"] = seen(inputs.prompts, made)
         write_json(context.run.path("evaluation.json"), result)
         return result
@@ -120,37 +132,14 @@ def evaluate(inputs: EvaluateInputs, settings: EvaluateSettings, place: Place) -
     return {key: value for key, value in result.items() if key != "seconds"}
 
 
-def written(
-    context: Context, name: str, source: str, task: Task, queries: Sequence[Query], temperature: float, n: int = 1
-) -> list[list[str]]:
-    """``n`` responses of a policy (a folder, or a model's name) to each query; written to responses-NAME.jsonl once,
-    and read back afterwards."""
-    path = context.run.path(f"responses-{name}.jsonl")
-    if not path.exists():
-        from inkfire.models.policy import Policy
-
-        with context.bars(f"{name} writes", n * len(queries)) as bar:
-            texts = Policy.load(source, task=task).generate(
-                [query.query for query in queries],
-                n=n,
-                temperature=temperature,
-                max_new_tokens=task.max_tokens,
-                seed=context.seed,
-                advance=bar.advance,
-            )
-        give_back()  # the model is gone before the next one is loaded
-        write_jsonl(path, ({"query": q.query, "responses": t} for q, t in zip(queries, texts, strict=True)))
-    return [row["responses"] for row in read_jsonl(path)]
-
-
 def _void(changed: Sequence[str]) -> Redone:
     """Signals, and what is beside the texts, change the comparison alone; another policy its own texts besides."""
     names = [key.partition(".")[2] for key in changed]
-    policies = {name.removeprefix("policy ") for name in names if name.startswith("policy ")}
-    beside = ("signals", "model", "signal ", "policy ", "train", "length_from")
+    policies = {name.partition(" ")[2] for name in names if name.startswith(("policy ", "weights "))}
+    beside = ("signals", "model", "signal ", "policy ", "weights ", "train", "length_from")
     if not all(name.startswith(beside) for name in names):
         return EVERYTHING
-    texts = tuple(f"responses-{name}.jsonl" for name in policies)
+    texts = tuple(f"responses-{name}.jsonl*" for name in policies)
     what = f"the texts of {', '.join(sorted(policies))} and " if policies else ""
     return Redone(f"{what}the comparison (other texts stay)", ("stages/evaluate.json", "evaluation.json", *texts))
 
@@ -161,6 +150,8 @@ def _policies(values: Sequence[str]) -> dict[str, str]:
         name, _, target = value.partition("=")
         if not name or not target:
             raise InputError(f"--policy {value!r}: write NAME=FOLDER, for instance --policy sft=runs/sft")
+        if not re.fullmatch(r"[\w.+-]+", name):
+            raise InputError(f"--policy {value!r}: {name!r} names a file: of letters, digits, _, ., + and - alone")
         if name in named:
             raise InputError(f"--policy names {name!r} twice")
         named[name] = target

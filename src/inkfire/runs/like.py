@@ -20,7 +20,7 @@ from inkfire.files.reading import Data
 from inkfire.files.run import Run
 from inkfire.judge.spec import JudgeSettings
 from inkfire.refine.rounds import RefineSettings
-from inkfire.runs import curate, curve, evaluate, experiment, judge, recipe, refine, score, stress, train
+from inkfire.runs import curate, curve, evaluate, experiment, judge, recipe, refine, score, stress, train, write
 from inkfire.runs.context import Place
 from inkfire.settings import from_json
 from inkfire.training.settings import GrpoSettings, RewardModelSettings, SftSettings
@@ -145,5 +145,6 @@ _COMMANDS: dict[str, Callable[[Values, Place], Values]] = {
     "curate": _curate,
     "score": _score,
     "evaluate": _evaluate,
+    "write": lambda values, place: write.write_all(_as(write.WriteInputs, values), place),
     "run": _recipe,
 }

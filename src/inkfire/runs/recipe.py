@@ -10,7 +10,7 @@ import dataclasses
 import re
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Lt
 
@@ -18,7 +18,7 @@ from inkfire.errors import InkfireError, RecipeError
 from inkfire.files.jsonl import atomic
 from inkfire.files.reading import AS_IT_STANDS, Reading
 from inkfire.judge.spec import JudgeSettings
-from inkfire.models.open import check_name
+from inkfire.models.open import check_name, is_local
 from inkfire.refine.rounds import RefineSettings
 from inkfire.rewards.load import check_reward, parts_of
 from inkfire.runs.curate import CurateSettings
@@ -38,7 +38,7 @@ class Models:
     """Who writes and who judges."""
 
     writer: str
-    """The model that is trained: local/NAME, a .gguf, a folder or a hub id."""
+    """The model that is trained, as weights in every stage: local/NAME, a .gguf, a folder or a hub id."""
     agents: str
     """The model that debates, judges and forges."""
 
@@ -188,7 +188,13 @@ def check_recipe(recipe: Recipe, *, base_url: str | None = None) -> None:
     check_name(recipe.models.agents, base_url=base_url)
     if recipe.reward_model.base is not None:
         check_name(recipe.reward_model.base, weights=True)
-    for model in filter(None, (*_curate_models(recipe.curate), recipe.refine.author_model)):
+    writers, agents = _curate_models(recipe.curate)
+    if recipe.models.writer in writers and not is_local(recipe.models.writer):
+        raise RecipeError(
+            f"curate.writer: {recipe.models.writer} is the writer, trained here and asked at no endpoint; what "
+            "it writes after SFT is among the candidates already: leave it out"
+        )
+    for model in filter(None, (*writers, *agents, recipe.refine.author_model)):
         check_name(model, base_url=base_url)
     signals = [signal for signal in SIGNALS if signal != "length"]
     for signal in recipe.evaluate.signals:
@@ -208,6 +214,7 @@ def rewards_of(policy: PolicySpec) -> list[str]:
     return [part for _, part in parts_of(policy.reward)] or [policy.reward]
 
 
-def _curate_models(curate: CurateSettings) -> list[Any]:
+def _curate_models(curate: CurateSettings) -> tuple[list[str], list[str]]:
+    """The models of the second writers and those of the agents that have their own."""
     agents = [spec.partition("=")[2] for spec in curate.agent]
-    return [*(spec.partition(",")[0] for spec in curate.writer), *(name for name in agents if name != "off")]
+    return [spec.partition(",")[0] for spec in curate.writer], [name for name in agents if name != "off"]

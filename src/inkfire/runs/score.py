@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from inkfire.errors import InputError
 from inkfire.files.formats import read_pairs, read_texts_or_labelled
@@ -21,6 +21,8 @@ from inkfire.settings import option, settings
 from inkfire.stats.agreement import binary_metrics
 from inkfire.stats.intervals import bootstrap_auc
 from inkfire.stats.twins import length_auc, pair_slices, rate
+
+T = TypeVar("T")
 
 
 @settings
@@ -77,8 +79,12 @@ def rank(reward: str, query: str, texts: Sequence[str], *, access: Access = Acce
     """Texts with their scores, the best first; those without a score come last."""
     with _scorer(reward, access) as scorer:
         scores = scorer.score([query] * len(texts), texts)
-    scored = zip(texts, scores, strict=True)
-    return sorted(scored, key=lambda one: -math.inf if one[1] is None else one[1], reverse=True)
+    return best_first(zip(texts, scores, strict=True), lambda one: one[1])
+
+
+def best_first(scored: Iterable[T], score: Callable[[T], float | None]) -> list[T]:
+    """Sorted by score; what has none comes last."""
+    return sorted(scored, key=lambda one: -math.inf if (value := score(one)) is None else value, reverse=True)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from inkfire.runs import train as training
 from inkfire.runs.context import Context, note, opened
 from inkfire.runs.recipe import OWN, PolicySpec, Recipe, rewards_of
 from inkfire.runs.splits import Splits
+from inkfire.runs.writers import Drawing, Source, as_weights, open_writer, written
 from inkfire.settings import to_json
 from inkfire.stats.audit import audit
 from inkfire.tasks.task import Task
@@ -92,12 +93,15 @@ def candidates(x: Experiment) -> dict[str, Any]:
     }
     files = {"policy": x.folder("sft"), "prompts": x.file("train_queries")}
     with opened("candidates", x.context.below("candidates"), settings=about, files=files) as context:
-        source = x.policy("sft")
-        texts = evaluating.written(context, "sft", source, task, queries, table.temperature, table.candidates)
+        sft = Source(x.policy("sft"), "weights")
+        how = Drawing(n=table.candidates, temperature=table.temperature, max_tokens=task.max_tokens, seed=context.seed)
+        asked = [query.query for query in queries]
+        texts = written(context, "sft", lambda: open_writer(context, sft, task), asked, how).texts
         rows = [
-            {"query": query.query, "response": text, "source": "sft"}
-            for query, of_query in zip(queries, texts, strict=True)
+            {"query": query, "response": text, "source": "sft"}
+            for query, of_query in zip(asked, texts, strict=True)
             for text in of_query
+            if text is not None
         ]
         write_jsonl(context.run.path("candidates.jsonl"), rows)
     return {"queries": len(queries), "candidates": len(rows)}
@@ -196,7 +200,7 @@ def evaluate(x: Experiment) -> dict[str, Any]:
     inputs = evaluating.EvaluateInputs(
         task=x.recipe.task,
         prompts=(x.file("held_out_queries"),),
-        policies=tuple(f"{name}={x.policy(name)}" for name in ("base", "sft", *trained)),
+        policies=tuple(f"{name}={as_weights(x.policy(name))}" for name in ("base", "sft", *trained)),
         signals=(*signals, "length"),
         model=x.recipe.models.agents,
         train=(x.file("good"),),
