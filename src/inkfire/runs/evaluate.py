@@ -5,12 +5,14 @@ out/responses-NAME.jsonl   what each policy wrote      out/evaluation.json   the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 from annotated_types import Ge
 
+from inkfire.debate.settings import DebateSettings
 from inkfire.errors import InputError
 from inkfire.evaluation.claims import own_signals
 from inkfire.evaluation.compare import compare
@@ -19,20 +21,22 @@ from inkfire.files.formats import read_labelled, read_queries, read_texts
 from inkfire.files.jsonl import read_jsonl, write_json, write_jsonl
 from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.files.run import EVERYTHING, Redone
-from inkfire.judge.spec import JudgeSpec, Mode, build_judge
+from inkfire.judge.spec import JudgeSpec
 from inkfire.models.card import is_policy, trained_against
 from inkfire.models.open import check_name
 from inkfire.records import Identity, Query
 from inkfire.rewards.identity import judge_identity
 from inkfire.rewards.load import check_reward, identities_of
 from inkfire.runs.context import Context, Place, named_files, opened, read_as
+from inkfire.runs.debates import as_curated, corpus_of
 from inkfire.runs.lineage import seen
 from inkfire.runs.memory import give_back
+from inkfire.search import without
 from inkfire.settings import nearest, option, settings, to_json
 from inkfire.tasks.task import Task, load_task
 
 SIGNALS = ("debate", "judge", "rm", "rubric", "length")
-_MODES: dict[str, Mode] = {mode: mode for mode in get_args(Mode) if mode in ("debate", "rubric")}
+_DEBATE = tuple(one.name for one in dataclasses.fields(DebateSettings))
 
 
 @settings
@@ -46,9 +50,11 @@ class EvaluateInputs:
     policies: Annotated[tuple[str, ...], option("--policy")]
     """NAME=FOLDER or NAME=MODEL; repeat it for every policy to compare."""
     signals: Annotated[tuple[str, ...], option("--signal")]
-    """debate, rubric, length, rm=FOLDER or judge=FOLDER; repeat it for several."""
+    """debate, debate=CURATION (as that run debates), rubric, length, rm=FOLDER or judge=FOLDER; repeat it."""
     model: str = "local/qwen2.5-coder-1.5b"
     """The model behind debate and rubric."""
+    corpus: Data = ()
+    """Good {query, response, clicks} that a debate's agents are shown; in a full one the task's, if none."""
     train: Data = ()
     """Training texts, for novelty and copying; repeatable."""
     length_from: Data = ()
@@ -58,8 +64,8 @@ class EvaluateInputs:
 
 
 @settings
-class EvaluateSettings:
-    """How policies are asked."""
+class EvaluateSettings(DebateSettings):
+    """How policies are asked, and how the debate that is a signal goes."""
 
     limit: Annotated[int, Ge(1)] | None = None
     """Use the first N queries."""
@@ -83,8 +89,10 @@ def evaluate(inputs: EvaluateInputs, settings: EvaluateSettings, place: Place) -
     for source in policies.values():
         if not is_policy(source):
             check_name(source, weights=True)
-    for folder in filter(None, signals.values()):
-        check_reward(folder)
+    for kind, folder in signals.items():
+        if folder and kind != "debate":
+            check_reward(folder)
+    settings, judges = _judges(signals, inputs, settings, task)
     about = {"task": task.name, "task_version": task.version, "signals": list(signals), "model": inputs.model}
     about |= to_json(settings) | read_as(inputs.reading)
     folders = {name: Path(source) for name, source in policies.items() if Path(source).is_dir()}
@@ -101,16 +109,21 @@ def evaluate(inputs: EvaluateInputs, settings: EvaluateSettings, place: Place) -
             task,
             queries,
             responses,
-            [_signal(context, kind, folder, task, inputs) for kind, folder in signals.items()],
+            [
+                _signal(context, kind, folder, task, inputs, _apart(judges.get(kind), responses))
+                for kind, folder in signals.items()
+            ],
             corpus=[text.response for text in read_texts(inputs.train, inputs.reading)],
             rewards=own_signals(
-                {kind: _identities(kind, folder, inputs) for kind, folder in signals.items()},
+                {kind: _identities(kind, folder, judges.get(kind)) for kind, folder in signals.items()},
                 {name: trained_against(source) for name, source in policies.items()},
             ),
             baselines=[name for name in ("base", "sft") if name in policies] or list(policies)[:1],
             seed=place.seed,
         )
         made = folders | {kind: Path(folder) for kind, folder in signals.items() if folder}
+        if "debate" in judges:
+            result["depth"] = judges["debate"].debate.depth
         result["seen"] = seen(inputs.prompts, made)
         write_json(context.run.path("evaluation.json"), result)
         return result
@@ -147,7 +160,7 @@ def _void(changed: Sequence[str]) -> Redone:
     """Signals, and what is beside the texts, change the comparison alone; another policy its own texts besides."""
     names = [key.partition(".")[2] for key in changed]
     policies = {name.removeprefix("policy ") for name in names if name.startswith("policy ")}
-    beside = ("signals", "model", "signal ", "policy ", "train", "length_from")
+    beside = ("signals", "model", "signal ", "policy ", "train", "length_from", "corpus", *_DEBATE)
     if not all(name.startswith(beside) for name in names):
         return EVERYTHING
     texts = tuple(f"responses-{name}.jsonl" for name in policies)
@@ -183,20 +196,54 @@ def _signals(values: Sequence[str]) -> dict[str, str | None]:
     return signals
 
 
-def _signal(context: Context, kind: str, folder: str | None, task: Task, inputs: EvaluateInputs) -> Signal:
+def _judges(
+    signals: Mapping[str, str | None], inputs: EvaluateInputs, settings: EvaluateSettings, task: Task
+) -> tuple[EvaluateSettings, dict[str, JudgeSpec]]:
+    """The settings with the debate's depth decided, and the judges behind the signals that are no reward.
+
+    Raises:
+        InputError: settings of a debate that is no signal, or that do not fit together.
+    """
+    judges = {"rubric": JudgeSpec(inputs.task, inputs.model, "rubric")} if "rubric" in signals else {}
+    if "debate" not in signals:
+        if given := [*settings.given(), *(["--corpus"] if inputs.corpus else [])]:
+            raise InputError(f"{given[0]} is a setting of a debate: add --signal debate, or leave it out")
+        return settings, judges
+    if folder := signals["debate"]:
+        debate, corpus = as_curated(Path(folder), task, settings, inputs.corpus, inputs.reading)
+    else:
+        settings = settings.settled(task, inputs.model)
+        debate, corpus = settings.debate, corpus_of(task, settings, inputs.corpus, inputs.reading)
+    agents = debate.agents(inputs.model)
+    model = agents.get("judge") or agents["reflect"]
+    return settings, judges | {"debate": JudgeSpec(inputs.task, model, "debate", debate=debate, corpus=tuple(corpus))}
+
+
+def _apart(judge: JudgeSpec | None, responses: Mapping[str, Sequence[str | None]]) -> JudgeSpec | None:
+    """A judge whose corpus has no text of the policies: an example that a policy wrote would be its own witness."""
+    if judge is None or not judge.corpus:
+        return judge
+    texts = [text for of_policy in responses.values() for text in of_policy if text is not None]
+    return dataclasses.replace(judge, corpus=tuple(without(judge.corpus, texts)))
+
+
+def _signal(
+    context: Context, kind: str, folder: str | None, task: Task, inputs: EvaluateInputs, judge: JudgeSpec | None
+) -> Signal:
     if kind == "length":
         return LengthSignal.fit(
             read_labelled(inputs.length_from, inputs.reading) if inputs.length_from else task.labelled()
         )
-    if folder is not None:
+    if judge is None:
+        assert folder is not None
         return RewardSignal(kind, context.reward(folder))
-    concurrency = context.access.at_once(inputs.model, kind)
-    llm = context.model(inputs.model, concurrency=concurrency)
-    return JudgeSignal(kind, build_judge(kind, task, llm), concurrency)
+    concurrency = context.access.at_once(judge.model, kind)
+    llm = context.model(judge.model, concurrency=concurrency)
+    return JudgeSignal(kind, context.besides(judge).build(llm, task), concurrency)
 
 
-def _identities(kind: str, folder: str | None, inputs: EvaluateInputs) -> tuple[Identity, ...]:
+def _identities(kind: str, folder: str | None, judge: JudgeSpec | None) -> tuple[Identity, ...]:
     """Who a signal is; nobody for the length twin, against which nothing is trained."""
-    if mode := _MODES.get(kind):
-        return (judge_identity(JudgeSpec(inputs.task, inputs.model, mode), kind),)
+    if judge is not None:
+        return (judge_identity(judge, kind),)
     return () if folder is None else identities_of(folder)

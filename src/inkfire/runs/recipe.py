@@ -10,7 +10,7 @@ import dataclasses
 import re
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Lt
 
@@ -188,12 +188,14 @@ def check_recipe(recipe: Recipe, *, base_url: str | None = None) -> None:
     check_name(recipe.models.agents, base_url=base_url)
     if recipe.reward_model.base is not None:
         check_name(recipe.reward_model.base, weights=True)
-    for model in filter(None, (*_curate_models(recipe.curate), recipe.refine.author_model)):
+    for model in filter(None, (*_debaters(recipe), recipe.refine.author_model)):
         check_name(model, base_url=base_url)
     signals = [signal for signal in SIGNALS if signal != "length"]
     for signal in recipe.evaluate.signals:
         if signal not in signals:
             raise RecipeError(f"evaluate.signals: unknown signal {signal!r}{nearest(signal, signals)}")
+    if "debate" not in recipe.evaluate.signals and (given := recipe.evaluate.given()):
+        raise RecipeError(f'evaluate: {given[0]} is a setting of a debate, and no signal is one: signals = ["debate"]')
     for policy in recipe.policies:
         for part in rewards_of(policy):
             if part not in OWN:
@@ -208,6 +210,8 @@ def rewards_of(policy: PolicySpec) -> list[str]:
     return [part for _, part in parts_of(policy.reward)] or [policy.reward]
 
 
-def _curate_models(curate: CurateSettings) -> list[Any]:
-    agents = [spec.partition("=")[2] for spec in curate.agent]
-    return [*(spec.partition(",")[0] for spec in curate.writer), *(name for name in agents if name != "off")]
+def _debaters(recipe: Recipe) -> list[str]:
+    """The writers of candidates, and the agents that have models of their own."""
+    specs = [spec for table in (recipe.curate, recipe.judge, recipe.evaluate) for spec in table.agent]
+    agents = [spec.partition("=")[2] for spec in specs]
+    return [*(spec.partition(",")[0] for spec in recipe.curate.writer), *(name for name in agents if name != "off")]
