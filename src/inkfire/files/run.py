@@ -336,7 +336,7 @@ def _compare(before: Any, now: Any, name: str) -> str | None:
 
 def _was(before: Mapping[str, Any], key: str, now: Mapping[str, Any]) -> Any:
     """A setting of a manifest; one that it does not name yet is none, or what it was then."""
-    return before[key] if key in before or now.get(key) is None else before_named(before, key)
+    return before.get(key) if now.get(key) is None else before_named(before, key)
 
 
 def before_named(settings: Mapping[str, Any], name: str) -> Any:

@@ -214,8 +214,8 @@ def _judges(
     else:
         settings = settings.settled(task, inputs.model)
         debate, corpus = settings.debate, corpus_of(task, settings, inputs.corpus, inputs.reading)
-    agents = debate.agents(inputs.model)
-    model = agents.get("judge") or agents["reflect"]
+    agents = debate.agents(inputs.model)  # where all of them have models of their own, no other is opened
+    model = inputs.model if inputs.model in agents.values() else agents.get("judge") or agents["reflect"]
     return settings, judges | {"debate": JudgeSpec(inputs.task, model, "debate", debate=debate, corpus=tuple(corpus))}
 
 
