@@ -16,7 +16,7 @@ from typing import Any
 
 import openai
 
-from inkfire.debate.debate import MAX_TOKENS, TOP_LOGPROBS, critique_schema, text_length, verdict_schema
+from inkfire.debate.debate import SHORT, TOP_LOGPROBS, critique_schema, verdict_schema
 from inkfire.llm import wire
 from inkfire.llm.base import Sampling
 from inkfire.records import Candidate
@@ -59,13 +59,14 @@ async def _ask(client: openai.AsyncOpenAI, places: asyncio.Semaphore, task: Task
 
 def _body(task: Task, agent: str, item: Item) -> dict[str, Any]:
     values = {"query": item.candidate.query, "response": item.candidate.response, "examples": []}
-    schema, top_logprobs = critique_schema(text_length(task.language)), 0
+    limits = SHORT.limits(task)
+    schema, top_logprobs = critique_schema(limits), 0
     if agent in ("judge", "reflect"):
         values |= {"positive": item.said["positive"], "negative": item.said["negative"]}
-        schema, top_logprobs = verdict_schema(text_length(task.language)), TOP_LOGPROBS
+        schema, top_logprobs = verdict_schema(limits), TOP_LOGPROBS
     if agent == "reflect":
         values["verdict"] = item.said["judge"]
-    sampling = Sampling(max_tokens=MAX_TOKENS, seed=0, top_logprobs=top_logprobs)
+    sampling = Sampling(max_tokens=limits.tokens, seed=0, top_logprobs=top_logprobs)
     question = wire.Question(task.render(agent, **values), schema, sampling)
     body: dict[str, Any] = json.loads(wire.request_body("stub", question, wire.features(question)))
     return body

@@ -54,7 +54,8 @@ def make_candidates(n: int) -> list[Candidate]:
 def curate(texts: Path, url: str, out: Path) -> tuple[dict[str, Any], float]:
     """The command's result, and the seconds that the whole process took."""
     command = [sys.executable, "-m", "inkfire", "curate", "--task", TASK, "--candidates-from", str(texts)]
-    command += ["--model", "stub", "--base-url", url, "--concurrency", str(CAPACITY), "--out", str(out), "--json"]
+    command += ["--depth", "short", "--model", "stub", "--base-url", url, "--concurrency", str(CAPACITY)]
+    command += ["--out", str(out), "--json"]
     started = time.perf_counter()
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout), time.perf_counter() - started

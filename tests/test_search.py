@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,17 +12,19 @@ from hypothesis import strategies as st
 from stub_endpoint import vector
 
 from inkfire.errors import InputError, ModelCallError
-from inkfire.models.embeddings import Vectors, unit
+from inkfire.models.embeddings import Embedder, Vectors, unit
 from inkfire.records import Example
 from inkfire.search import (
     BM25Ranker,
     DenseRanker,
+    RetrievalSettings,
     Retriever,
-    check_retrieval,
     merge_rankings,
     near_duplicate,
+    without,
 )
 
+DENSE = RetrievalSettings(retrieval="dense", embedder="pairs")
 CORPUS = [
     Example("祝外婆八十大寿", "外婆，院子里的石榴又红了，您尝第一颗。", clicks=3),
     Example("外婆生日祝福", "外婆，灯下缝补的手，今天只许切蛋糕。", clicks=9),
@@ -117,40 +120,41 @@ def embedder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pairs:
 
 
 async def test_dense_finds_the_nearest_and_clicks_decide_among_them(embedder: Pairs) -> None:
-    retriever = await Retriever.of(CORPUS, "dense", embedder)
-    retriever.k_search, retriever.k_final = 2, 2
+    retriever = Retriever.of(CORPUS, RetrievalSettings(retrieval="dense", embedder="pairs", k_search=2), embedder)
+    await retriever.ready()
+    assert embedder.embedded == len(CORPUS)
     found = await retriever.retrieve("外婆八十大寿的祝福")
     assert {example.clicks for example in found} == {9, 3}
     assert found[0].clicks == 9
     assert embedder.embedded == len(CORPUS) + 1
-    await Retriever.of(CORPUS, "dense", embedder)
+    await Retriever.of(CORPUS, DENSE, embedder).ready()
     assert embedder.embedded == len(CORPUS) + 1  # kept by the contents of the corpus
 
 
 async def test_dense_never_shows_the_text_itself_nor_a_near_duplicate(embedder: Pairs) -> None:
-    retriever = await Retriever.of(CORPUS, "dense", embedder)
+    retriever = Retriever.of(CORPUS, DENSE, embedder)
     found = await retriever.retrieve("祝外婆八十大寿", exclude="外婆，院子里的石榴又红了！您尝第一颗")
     assert CORPUS[0] not in found
     assert CORPUS[1] in found
 
 
 async def test_hybrid_merges_both_by_rank(embedder: Pairs) -> None:
-    retriever = await Retriever.of(CORPUS, "hybrid", embedder)
+    retriever = Retriever.of(CORPUS, RetrievalSettings(retrieval="hybrid", embedder="pairs"), embedder)
     assert [type(ranker) for ranker in retriever.rankers] == [BM25Ranker, DenseRanker]
     assert CORPUS[0] in await retriever.retrieve("祝外婆八十大寿")
-    assert [type(ranker) for ranker in (await Retriever.of(CORPUS, "bm25")).rankers] == [BM25Ranker]
+    assert [type(ranker) for ranker in Retriever.of(CORPUS, RetrievalSettings()).rankers] == [BM25Ranker]
 
 
 async def test_dense_ranks_as_sorting_all_cosines_does(embedder: Pairs) -> None:
     texts = [f"给第{i % 50}位{'亲友同事老师'[i % 6]}的祝福" for i in range(400)]
-    ranker = await DenseRanker.of(texts, embedder)
+    ranker = DenseRanker(texts, embedder)
     [query] = await embedder.embed(["给老师的祝福"])
     cosines = (await embedder.embed(texts)) @ query
     for k in (1, 7, 399, 400, 1000):
         ranked = await ranker.rank("给老师的祝福", k)
         assert len(ranked) == min(k, 400)
         assert np.allclose(cosines[ranked], np.sort(cosines)[::-1][:k])
-    assert await (await DenseRanker.of([], embedder)).rank("x", 3) == []
+    assert await DenseRanker([], embedder).rank("x", 3) == []
 
 
 async def test_a_large_corpus_is_searched_by_inverted_lists(embedder: Pairs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,9 +162,10 @@ async def test_a_large_corpus_is_searched_by_inverted_lists(embedder: Pairs, mon
     texts = [
         f"给{'亲友同事老师邻居'[i % 8]}的第{i}句祝福，愿{chr(0x4E00 + i)}{chr(0x5E00 + 7 * i)}常在" for i in range(1200)
     ]
-    exact = await DenseRanker.of(texts, embedder)
+    exact = DenseRanker(texts, embedder)
+    await exact.ready()
     monkeypatch.setattr("inkfire.search.LARGE", 1000)
-    lists = await DenseRanker.of(texts, embedder)
+    lists = DenseRanker(texts, embedder)
     vectors = await embedder.embed(texts)
     for query in ("给老师的祝福", "给邻居的第7句祝福"):
         best, found = await exact.rank(query, 20), await lists.rank(query, 20)
@@ -171,21 +176,37 @@ async def test_a_large_corpus_is_searched_by_inverted_lists(embedder: Pairs, mon
     assert (await lists.rank(texts[17], 1))[0] == (await exact.rank(texts[17], 1))[0]
 
 
-async def test_vectors_of_another_length_are_an_error(embedder: Pairs) -> None:
-    ranker = DenseRanker(embedder, np.ones((2, 3), np.float32))
+async def test_vectors_of_another_length_are_an_error(embedder: Pairs, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def three(embedder: Embedder, texts: Sequence[str]) -> Vectors:
+        return np.ones((len(texts), 3), np.float32)
+
+    monkeypatch.setattr("inkfire.search.cached_vectors", three)
+    ranker = DenseRanker(["a", "b"], embedder)
     with pytest.raises(ModelCallError, match="a vector of 64 numbers, where the corpus has 3"):
         await ranker.rank("x", 1)
 
 
 @pytest.mark.parametrize(
-    ("kind", "corpus", "name", "message"),
+    ("how", "searched", "message"),
     [
-        ("cosine", True, "e", "use bm25, dense, hybrid"),
-        ("dense", False, "e", "dense needs --corpus FILE and --embedder MODEL"),
-        ("hybrid", True, None, "hybrid needs --corpus FILE and --embedder MODEL"),
-        ("bm25", True, "e", "--embedder is used with"),
+        ({"retrieval": "cosine", "embedder": "e"}, True, "use bm25, dense, hybrid"),
+        ({"retrieval": "dense", "embedder": "e"}, False, "dense has nothing to search: add some"),
+        ({"retrieval": "hybrid"}, True, "hybrid needs --embedder MODEL"),
+        ({"embedder": "e"}, True, "--embedder is used with"),
+        ({"k_search": 2, "k_final": 3}, True, "--k-final 3 is more than --k-search 2"),
     ],
 )
-def test_what_cannot_work_is_refused(kind: str, corpus: bool, name: str | None, message: str) -> None:
+def test_what_cannot_work_is_refused(how: dict[str, Any], searched: bool, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        check_retrieval(kind, corpus=corpus, embedder=name)
+        RetrievalSettings(**how).check_retrieval(searched=searched, otherwise="add some")
+
+
+async def test_settings_say_how_many_are_found_and_kept() -> None:
+    found = await Retriever.of(CORPUS, RetrievalSettings(k_search=1, k_final=1)).retrieve("祝外婆八十大寿")
+    assert found == [CORPUS[0]]  # the more clicked one is not among the one that is found
+
+
+def test_a_corpus_is_rid_of_texts_that_are_known() -> None:
+    known = ["外婆，院子里的石榴又红了，您尝第一颗！", "别的话。"]
+    assert without(CORPUS, known) == CORPUS[1:]
+    assert without(CORPUS, []) == CORPUS

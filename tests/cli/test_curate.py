@@ -14,6 +14,7 @@ from stub_endpoint import Stub, default_reply
 from inkfire.cli.curate import conversation
 from inkfire.files.jsonl import read_jsonl, write_jsonl
 from inkfire.llm.bill import Bill
+from inkfire.tasks.task import load_task
 
 Cli = Callable[..., tuple[int, dict[str, Any], str]]
 
@@ -142,7 +143,7 @@ def test_agents_are_shown_what_embeddings_find(
     assert len(list((tmp_path / "cache" / "vectors").glob("*.npy"))) == 1
     code, _, err = cli(*command, "--retrieval", kind)
     assert code == 2
-    assert f"--retrieval {kind} needs --corpus FILE and --embedder MODEL" in err
+    assert f"--retrieval {kind} has nothing to search: name good texts, --corpus FILE" in err
 
 
 def test_curated_by_batch_is_curated_live(cli: Cli, command: list[object], tmp_path: Path) -> None:
@@ -315,3 +316,88 @@ def test_ray_is_named_when_it_is_missing(
     code, _, err = cli(*command, "--shards", 2)
     assert code == 2
     assert "--engine is local" in err
+
+
+# ---- depth and examples --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def full(command: list[object]) -> list[object]:
+    """The same for a task that has the prompts of a full debate."""
+    return ["greetings-en" if arg == command[2] else arg for arg in command]
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    settings: dict[str, Any] = json.loads((folder / "manifest.json").read_text())["settings"]
+    return settings
+
+
+def test_an_endpoints_models_debate_in_full_with_examples_of_the_task(
+    cli: Cli, full: list[object], tmp_path: Path
+) -> None:
+    code, result, _ = cli(*full)
+    assert (code, result["depth"]) == (0, "full")
+    about = manifest(tmp_path / "run")
+    good = [text.response for text in load_task("greetings-en").good_texts()]
+    assert (about["depth"], about["examples_of_task"], about["k_search"], about["k_final"]) == (
+        "full", len(good), 20, 2,
+    )  # fmt: skip
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "| depth of the debates | full |" in card
+    assert (
+        f"| examples shown | the 2 most clicked of the 20 nearest (bm25) of the task's {len(good)} good texts |" in card
+    )
+    rows = list(read_jsonl(tmp_path / "run" / "transcripts.jsonl"))
+    assert {example["response"] for row in rows for example in row["examples"]} <= set(good)
+    assert any(row["examples"] for row in rows)
+    code, page, _ = cli("report", tmp_path / "run", "--json")
+    assert "The debates are in full." in Path(page["report"]).read_text(encoding="utf-8")
+
+
+def test_depth_points_and_examples_are_settings(cli: Cli, full: list[object], tmp_path: Path) -> None:
+    few = [*full, "--points", 2, "--sentence", 9, "--agent-tokens", 200, "--k-final", 0, "--limit", 1]
+    assert cli(*few)[0] == 0
+    rows = list(read_jsonl(tmp_path / "run" / "transcripts.jsonl"))
+    assert all(row["examples"] == [] for row in rows)
+    assert all(len(row[side]) <= 2 for row in rows for side in ("positive", "negative"))
+    assert "at most 2 points a side" in (tmp_path / "run" / "README.md").read_text()
+    assert "examples_of_task" not in manifest(tmp_path / "run")
+    code, _, err = cli(*few, "--depth", "short")
+    assert (code, "--points is a setting of a full debate" in err) == (2, True)
+    code, _, err = cli(*few, "--corpus", tmp_path / "prompts.txt")
+    assert (code, "--k-final 0 shows no examples" in err) == (2, True)
+    short = [tmp_path / "short" if arg == tmp_path / "run" else arg for arg in full]
+    assert cli(*short, "--depth", "short", "--limit", 1)[1]["depth"] == "short"
+    assert not any(row["examples"] for row in read_jsonl(tmp_path / "short" / "transcripts.jsonl"))
+
+
+def test_a_text_that_is_debated_is_no_example(cli: Cli, full: list[object], tmp_path: Path) -> None:
+    queries = ["a wish for Easter", "a wish for a wedding"]
+    texts = [{"query": query, "response": f"{query}: bells and bread."} for query in queries]
+    write_jsonl(tmp_path / "texts.jsonl", texts)
+    write_jsonl(
+        tmp_path / "corpus.jsonl", [*texts, {"query": queries[0], "response": "Eggs in the grass.", "clicks": 3}]
+    )
+    given = [*full[:3], "--candidates-from", tmp_path / "texts.jsonl", *full[5:], "--corpus", tmp_path / "corpus.jsonl"]
+    assert cli(*given)[0] == 0
+    shown = [example for row in read_jsonl(tmp_path / "run" / "transcripts.jsonl") for example in row["examples"]]
+    assert {example["response"] for example in shown} == {"Eggs in the grass."}
+
+
+def test_a_run_of_before_depths_goes_on_and_is_repeated_in_short(
+    cli: Cli, full: list[object], tmp_path: Path, endpoint: str
+) -> None:
+    short = [*full, "--depth", "short", "--limit", 1]
+    assert cli(*short)[0] == 0
+    path = tmp_path / "run" / "manifest.json"
+    about = json.loads(path.read_text())
+    for name in ("depth", "points", "sentence", "agent_tokens", "k_search", "k_final"):
+        del about["settings"][name]
+    path.write_text(json.dumps(about))
+    code, again, _ = cli(*short)
+    assert (code, again["cached"]) == (0, again["calls"])
+    code, _, err = cli(*full, "--limit", 1)
+    assert code == 2
+    assert 'settings.depth was "short" and is "full" now' in err
+    code, like, _ = cli("run", "--like", tmp_path / "run", "--out", tmp_path / "like", "--base-url", endpoint, "--json")
+    assert (code, like["depth"], like["cached"]) == (0, "short", like["calls"])

@@ -13,6 +13,7 @@ from inkfire.files.formats import read_labelled
 from inkfire.files.jsonl import read_jsonl, write_jsonl
 from inkfire.judge.principles import Principle, Principles, read_principles
 from inkfire.judge.spec import JudgeSpec
+from inkfire.tasks.task import load_task
 
 Cli = Callable[..., tuple[int, dict[str, Any], str]]
 
@@ -432,3 +433,86 @@ def test_two_sets_of_principles_are_compared(cli: Cli, tmp_path: Path) -> None:
     code, _, err = cli("refine", "diff", tmp_path / "a.toml", tmp_path / "none.toml")
     assert code == 2
     assert "none.toml: no such file" in err
+
+
+# ---- a debate as a classifier --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def debate(judge: list[object]) -> list[object]:
+    with_task = replace(judge, task="greetings-en", mode="debate")
+    return [*with_task, "--calibration-fraction", "0"]
+
+
+def debated(body: dict[str, Any]) -> str:
+    """Good where a window is named."""
+    properties = body["response_format"]["json_schema"]["schema"]["properties"]
+    if "points" in properties:
+        return json.dumps({"points": [{"point": "Fit", "reason": "It fits."}]})
+    text = next(line for line in body["messages"][-1]["content"].splitlines() if "text under review: " in line)
+    return json.dumps({"reason": "It shows.", "judge": int("window" in text)})
+
+
+def test_a_full_debate_is_measured_beside_its_twins_and_without_what_overlaps(
+    cli: Cli, debate: list[object], files: dict[str, Path], tmp_path: Path
+) -> None:
+    write_jsonl(tmp_path / "known.jsonl", list(read_jsonl(files["data"]))[:4])
+    with served(debated) as stub:
+        command = replace(debate, overlap=tmp_path / "known.jsonl", **{"base-url": stub.url})
+        code, result, _ = cli(*command)
+        shown = cli(*[arg for arg in command if arg != "--json"])[1]["text"]
+        bodies = [request.body for request in stub.log]
+        code_like, like, _ = cli(
+            "run", "--like", tmp_path / "run", "--out", tmp_path / "like", "--base-url", stub.url, "--json"
+        )
+    assert code == 0
+    assert (result["depth"], result["n"], result["calls"]) == ("full", 17, 68)
+    assert [result[name] for name in ("accuracy", "precision", "recall", "f1")] == [1.0] * 4
+    assert {"length_accuracy", "ngram_f1", "ngram_f1_ci", "accuracy_no_overlap_ci"} <= result.keys()
+    assert (result["n_overlap"], result["n_no_overlap"], result["f1_no_overlap"]) == (4, 13, 1.0)
+    assert "without the 4 texts that overlap, on 13 texts:" in shown
+    assert any("- Taboo" in body["messages"][-1]["content"] for body in bodies)
+    assert any("For reference, not under review" in body["messages"][-1]["content"] for body in bodies)
+    spec = JudgeSpec.read(tmp_path / "run")
+    assert (spec.debate.depth, len(spec.corpus)) == ("full", len(load_task("greetings-en").good_texts()))
+    assert (code_like, like["cached"]) == (0, 68)
+    page = cli("report", tmp_path / "run", "--json")[1]["report"]
+    assert "The texts were debated in full." in Path(page).read_text(encoding="utf-8")
+    assert "texts that do not overlap" in Path(page).read_text(encoding="utf-8")
+
+
+def test_good_texts_of_the_datas_queries_are_not_shown_to_agents(
+    cli: Cli, debate: list[object], files: dict[str, Path], tmp_path: Path
+) -> None:
+    rows = list(read_jsonl(files["data"]))
+    good = [row for row in rows if row["label"] == 1]
+    write_jsonl(
+        tmp_path / "good.jsonl", [*good, {"query": "a wish for hail", "response": "Hail, and hello.", "clicks": 2}]
+    )
+    with served(debated) as stub:
+        code, _, err = cli(*replace(debate, corpus=tmp_path / "good.jsonl", **{"base-url": stub.url}))
+    assert code == 0
+    assert f"{len(good)} of {len(good) + 1} good texts share a query with the labelled ones" in err
+    assert [text.response for text in JudgeSpec.read(tmp_path / "run").corpus] == ["Hail, and hello."]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mode": "logprob", "depth": "full"}, "--depth is a setting of a debate"),
+        ({"mode": "logprob", "corpus": "DATA"}, "--corpus has good texts for the agents of a debate"),
+        ({"mode": "pairwise", "agent": "judge=m"}, "--agent is a setting of a debate"),
+        ({"mode": "pairwise", "overlap": "DATA"}, "knows neither --corpus nor --overlap"),
+        ({"mode": "debate", "depth": "full"}, "positive_full.jinja: no such prompt"),
+        ({"mode": "debate", "examples": 2, "corpus": "DATA"}, "choose one"),
+    ],
+)
+def test_a_debates_settings_without_one_exit_2(
+    cli: Cli, judge: list[object], files: dict[str, Path], tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    given = {name: files["data"] if value == "DATA" else value for name, value in options.items()}
+    extra = {"examples-from": files["labels"]} if "examples" in options else {}
+    code, _, err = cli(*replace(judge, **given, **extra))
+    assert code == 2
+    assert message in err
+    assert not (tmp_path / "run").exists()

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from inkfire.debate.debate import AGENTS, Debate, label_probability
+from inkfire.debate.debate import Debate, label_probability
+from inkfire.debate.settings import AGENTS
 from inkfire.errors import BudgetExceeded, InputError, ModelCallError
 from inkfire.llm.base import JsonSchema, Message, Reply, Sampling, TokenLogprob
 from inkfire.llm.scripted import Scripted

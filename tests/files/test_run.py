@@ -316,3 +316,27 @@ def test_a_byte_order_mark_is_no_part_of_the_data(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b'\xef\xbb\xbf{"a": 1}\n')
     assert list(read_jsonl(path)) == [{"a": 1}]
+
+
+@pytest.mark.parametrize(
+    ("now", "was"),
+    [
+        ({"depth": "short", "k_search": 20, "k_final": 2, "agent": [], "retrieval": "bm25"}, None),
+        ({"depth": None, "points": None}, None),
+        ({"depth": "full"}, 'settings.depth was "short" and is "full" now'),
+        ({"k_final": 3}, "settings.k_final was 2 and is 3 now"),
+        ({"agents": {"judge": "a", "depth": "short"}}, None),
+        ({"agents": {"judge": "a", "depth": "full"}}, 'agents.depth was "short" and is "full" now'),
+    ],
+)
+def test_a_setting_without_a_name_in_the_manifest_is_what_it_was_then(
+    tmp_path: Path, now: dict[str, Any], was: str | None
+) -> None:
+    run = open_run(tmp_path / "run")
+    run.complete("pairs", {"n": 3}, seconds=2.0)
+    settings = {"candidates": 4, "agents": {"judge": "a"}} | now
+    if was is None:
+        assert open_run(tmp_path / "run", settings=settings).done("pairs") == {"n": 3}
+    else:
+        with pytest.raises(RunFolderError, match=was):
+            open_run(tmp_path / "run", settings=settings)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from scripted_judge import Counted
 
-from inkfire.debate.debate import AGENTS, Debate
+from inkfire.debate.debate import Debate
+from inkfire.debate.settings import AGENTS
 from inkfire.errors import InputError
 from inkfire.judge.calibration import Calibration
 from inkfire.judge.examples import Examples

@@ -2,8 +2,11 @@
 
 import json
 import random
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +17,9 @@ from inkfire.judge.ranking import PairwiseJudge
 from inkfire.judge.spec import JudgeSpec, build_judge
 from inkfire.llm import loop
 from inkfire.llm.scripted import ScriptedLLM
+from inkfire.models.embeddings import Vectors, unit
 from inkfire.records import Labelled
+from inkfire.search import Retrieval
 from inkfire.tasks.task import Task, load_task, task_names
 
 _TOPICS = ("moon cakes", "wedding bells", "new job", "winter solstice", "first exam")
@@ -198,3 +203,36 @@ def test_a_task_whose_prompt_shows_none_says_what_to_add(task: Task) -> None:
     ):
         build_judge("rubric", task, ScriptedLLM([]), None, Examples(POOL, 2))
     assert build_judge("rubric", task, ScriptedLLM([]))
+
+
+class Letters:
+    """Embeds by which letters a text has."""
+
+    key = "letters"
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        return unit(np.array([[text.count(c) for c in "abcdefghijklmnopqrstuvwxyz"] for text in texts], np.float32))
+
+    async def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(("kind", "first"), [("bm25", "ab ab ba"), ("dense", "zz zzy"), ("hybrid", "zz zzy")])
+async def test_nearest_by_words_by_embeddings_or_by_both(
+    kind: Retrieval, first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INKFIRE_CACHE", str(tmp_path))
+    pool = (
+        Labelled("q1", "zz zzy", 1),
+        Labelled("q2", "ab ab ba", 0),
+        Labelled("q3", "cd", 1),
+        Labelled("q4", "ef", 0),
+    )
+    examples = Examples(pool, 1, retrieval=kind, embedder=None if kind == "bm25" else "letters")
+    if kind != "bm25":
+        with pytest.raises(ValueError, match="needs an embedder that is open"):
+            await examples.pick("q", "x")
+        assert examples.to_json()["embedder"] == "letters"
+        examples = examples.embedded(Letters())
+    # A word in common with one text, letters with another.
+    picked = await examples.pick("q", "ba zzz zyz zz" if kind == "hybrid" else "ba zzz zyz")
+    assert [row.response for row in picked] == [first]

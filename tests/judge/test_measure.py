@@ -1,12 +1,13 @@
 """Metrics of a judge, and when it must not be a reward."""
 
+import dataclasses
 import random
 from collections.abc import Callable
 from typing import Any, Literal
 
 import pytest
 
-from inkfire.judge.measure import measure, measure_twins, why_doubted, why_refused
+from inkfire.judge.measure import measure, measure_no_overlap, measure_twins, why_doubted, why_refused
 from inkfire.records import Labelled, Verdict
 
 
@@ -229,3 +230,29 @@ def test_twins_that_cannot_be_computed_are_none(labels: tuple[int, ...]) -> None
     found = measure_twins(rows(*labels), said(*[0.9] * len(labels)))
     assert found["ngram_auc"] is found["ngram_auc_length_matched"] is None
     assert found["n_length_matched"] in (0, 2)
+
+
+def test_the_twins_are_classifiers_too_cross_validated_by_query() -> None:
+    texts = [Labelled(f"q{n}", f"{'gold' if n % 2 else 'lead'} {n % 7}", 1 if n % 2 else 0) for n in range(40)]
+    found = measure_twins(texts, said(*[0.5] * 40))
+    assert [found[f"ngram_{name}"] for name in ("accuracy", "precision", "recall", "f1")] == [1.0] * 4
+    assert found["length_accuracy"] < 0.8  # lengths do not tell
+    low, high = found["length_f1_ci"]
+    assert low <= found["length_f1"] <= high
+    assert measure_twins(rows(1, 1), said(0.9, 0.9))["ngram_accuracy"] is None
+
+
+def test_what_a_judge_may_have_seen_is_left_out_beside() -> None:
+    texts = by_length(80)
+    texts = [dataclasses.replace(row, response=f"{number} {row.response}") for number, row in enumerate(texts)]
+    known = [f"  {row.response.upper()}" for row in texts[:20]]
+    # Right on the texts that are known, and wrong on all others.
+    verdicts = said(*[float(row.label if number < 20 else 1 - row.label) for number, row in enumerate(texts)])
+    found = measure_no_overlap(texts, verdicts, known)
+    assert (found["n_overlap"], found["n_no_overlap"]) == (20, 60)
+    assert measure(texts, verdicts)["accuracy"] == 0.25
+    assert (found["accuracy_no_overlap"], found["f1_no_overlap"]) == (0.0, 0.0)
+    assert found["length_auc_no_overlap"] > 0.5
+    assert {"precision_no_overlap_ci", "ngram_recall_no_overlap", "auc_no_overlap_ci"} <= found.keys()
+    everything = measure_no_overlap(texts, verdicts, [row.response for row in texts])
+    assert (everything["n_no_overlap"], everything["accuracy_no_overlap"]) == (0, None)

@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
+from inkfire.debate.settings import DebateSettings
 from inkfire.errors import DataError, InputError
 from inkfire.judge.calibration import Calibration
 from inkfire.judge.examples import Examples
 from inkfire.judge.principles import Principles
 from inkfire.judge.spec import JudgeSpec
-from inkfire.records import Identity, Labelled, Preference, to_json
+from inkfire.records import Example, Identity, Labelled, Preference, to_json
 from inkfire.rewards.identity import judge_identity
 from inkfire.rewards.load import identities_of, load_reward, read_card, write_card
 from inkfire.stats.twins import NgramPairModel
@@ -157,3 +158,17 @@ def test_reading_it_loads_no_torch(judge: JudgeSpec, tmp_path: Path) -> None:
     spec = f"0.5*{rm} + 0.5*{tmp_path / 'judge'}"
     done = subprocess.run([sys.executable, "-c", code, spec], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["2", "False"]
+
+
+def test_a_debate_is_known_by_how_it_goes(judge: JudgeSpec) -> None:
+    plain = changed(judge, mode="debate")
+    full = DebateSettings(depth="full")
+    of_before = "2ea54a5c8ae368667c4cf1d2a13026ea8e467ff24f4c6d0237600d45d84f2340"  # when debates had no depth
+    assert changed(judge, mode="debate", task="greetings-en").sha256 == of_before
+    for fields in (
+        {"debate": full},
+        {"debate": full, "corpus": (Example("q", "r"),)},
+        {"corpus": (Example("q", "r"),)},
+    ):
+        assert not changed(judge, mode="debate", **fields).same(plain)
+    assert changed(judge, debate=full).same(judge_identity(judge, "judge"))  # another mode does not read it

@@ -12,17 +12,19 @@ import pytest
 from scripted_judge import RULE, Counted, Model
 from stub_endpoint import Stub, served
 
-from inkfire.errors import BudgetExceeded, EndpointDown, InputError
+from inkfire.errors import BudgetExceeded, EndpointDown, InputError, RunFolderError
 from inkfire.files.jsonl import read_jsonl, sha256_file, write_json, write_jsonl
+from inkfire.files.run import Run
 from inkfire.judge.calibration import Calibration
 from inkfire.judge.principles import Principles
 from inkfire.judge.spec import JudgeSpec
+from inkfire.llm.base import Message
 from inkfire.models.card import Card
 from inkfire.records import Identity
 from inkfire.rewards.load import identities_of
 from inkfire.runs.context import Access, Place
 from inkfire.runs.evaluate import EvaluateInputs, EvaluateSettings, evaluate
-from inkfire.runs.writers import FileWriter
+from inkfire.runs.writers import FileWriter, Written
 from inkfire.tasks.task import load_task
 from inkfire.training.reward_model import train_reward_model
 
@@ -250,3 +252,119 @@ def test_another_policy_may_make_the_base_weights_and_redoes_its_texts_alone(
     weights = "weights in this process, float32"
     assert by == {"base": weights, "gpt": "the endpoint", "rl": weights}
     assert at.stat().st_ino == before  # what gpt wrote stays
+
+
+# ---- the debate as a signal ----------------------------------------------------------------------------------------
+
+POINTS = '{"points": [{"point": "Fit", "reason": "It fits."}]}'
+TEXT = "May it open like a window."
+
+
+class Agents:
+    """Models by name; each answers as whatever agent it is asked as, and says good."""
+
+    def __init__(self) -> None:
+        self.asked: dict[str, list[str]] = {}
+
+    def open(self, name: str, **_: Any) -> Counted:
+        texts = self.asked.setdefault(name, [])
+
+        def answer(messages: list[Message]) -> str:
+            texts.append(messages[-1]["content"])
+            return POINTS if "You speak" in messages[-1]["content"] else '{"reason": "Good.", "judge": 1}'
+
+        return Counted(answer)
+
+
+@pytest.fixture
+def agents(monkeypatch: pytest.MonkeyPatch) -> Agents:
+    agents = Agents()
+    monkeypatch.setattr("inkfire.models.open.open_model", agents.open)
+
+    def written(context: Any, name: str, writer: Any, queries: list[str], how: Any) -> Written:
+        return Written([[TEXT] for _ in queries], "a test")
+
+    monkeypatch.setattr("inkfire.runs.evaluate.written", written)
+    return agents
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Good texts; the policies wrote the most clicked one of them too."""
+    texts = [("a wish for rain", "Rain, and tea after it."), ("a wish for snow", TEXT + "!")]
+    write_jsonl(tmp_path / "good.jsonl", [{"query": q, "response": r, "clicks": n} for n, (q, r) in enumerate(texts)])
+    return tmp_path / "good.jsonl"
+
+
+def debated(tmp_path: Path, signal: str = "debate", corpus: tuple[Path, ...] = (), **settings: Any) -> Any:
+    write_jsonl(tmp_path / "q.jsonl", [{"query": "a wish for rain and snow"}])
+    inputs = EvaluateInputs(
+        task="greetings-en",
+        prompts=(tmp_path / "q.jsonl",),
+        policies=("base=local/smollm2-135m",),
+        signals=(signal,),
+        model="m",
+        corpus=corpus,
+    )
+    return evaluate(inputs, EvaluateSettings(**settings), Place(tmp_path / "out", yes=True))
+
+
+def test_a_debate_has_depth_corpus_and_a_model_an_agent(agents: Agents, corpus: Path, tmp_path: Path) -> None:
+    own = {"agent": ("judge=big", "reflect=off"), "points": 2}
+    result = debated(tmp_path, corpus=(corpus,), **own)
+    assert result["depth"] == "full"
+    assert result["policies"]["base"]["excellent_rate"]["debate"] == 1
+    assert {name: len(texts) for name, texts in agents.asked.items()} == {"m": 2, "big": 1}
+    for text in (*agents.asked["m"], *agents.asked["big"]):
+        assert "Rain, and tea" in text
+        assert "good text" in text
+        assert TEXT + "!" not in text  # a policy wrote it: it is in no corpus
+    about = Run.read(tmp_path / "out").manifest["settings"]
+    assert (about["depth"], about["points"], about["agent"]) == ("full", 2, ["judge=big", "reflect=off"])
+    assert debated(tmp_path, depth="short")["depth"] == "short"  # another debate redoes the comparison alone
+
+
+def curated(folder: Path, corpus: Path | None, **settings: Any) -> Path:
+    about = {"task": "greetings-en", "task_version": load_task("greetings-en").version, "retrieval": "bm25"}
+    Run.open(folder, command="curate", settings=about | settings, inputs={"corpus": corpus} if corpus else {})
+    return folder
+
+
+def test_a_debate_is_copied_from_a_curation_and_what_is_said_besides_counts(
+    agents: Agents, corpus: Path, tmp_path: Path
+) -> None:
+    four = {"positive": "a", "negative": "b", "judge": "c"}
+    run = curated(tmp_path / "curated", corpus, depth="full", points=3, k_final=1, k_search=5, agents=four)
+    assert debated(tmp_path, f"debate={run}")["depth"] == "full"
+    assert {name: len(texts) for name, texts in agents.asked.items()} == {"a": 1, "b": 1, "c": 1}
+    assert "At most 3 points" in agents.asked["a"][0]
+    assert "Rain, and tea" in agents.asked["a"][0]
+    agents.asked.clear()
+    debated(tmp_path, f"debate={run}", agent=("judge=d",), points=5)
+    assert {name: len(texts) for name, texts in agents.asked.items()} == {"a": 1, "b": 1, "d": 1}
+    assert "At most 5 points" in agents.asked["a"][0]
+    old = curated(tmp_path / "old", None, agents=four)  # its manifest says nothing of depth
+    assert debated(tmp_path, f"debate={old}")["depth"] == "short"
+    assert debated(tmp_path, f"debate={old}", depth="full")["depth"] == "full"
+
+
+def test_a_debate_that_cannot_be_copied_is_refused(agents: Agents, corpus: Path, tmp_path: Path) -> None:
+    four = {"judge": "c"}
+    other = curated(tmp_path / "other", None, task="greetings-zh", agents=four)
+    with pytest.raises(InputError, match="texts of the task greetings-zh, and these are of greetings-en"):
+        debated(tmp_path, f"debate={other}")
+    Run.open(tmp_path / "score", command="score", settings={})
+    with pytest.raises(InputError, match="made by inkfire score; a debate is copied from a curation"):
+        debated(tmp_path, f"debate={tmp_path / 'score'}")
+    with pytest.raises(RunFolderError, match="holds no run"):
+        debated(tmp_path, f"debate={tmp_path / 'nothing'}")
+    changed = curated(tmp_path / "changed", corpus, agents=four)
+    corpus.write_text('{"query": "q", "response": "r"}\n')
+    with pytest.raises(InputError, match=r"input corpus of .* has changed since"):
+        debated(tmp_path, f"debate={changed}")
+    with pytest.raises(InputError, match="--depth is a setting of a debate: add --signal debate"):
+        debated(tmp_path, "length", depth="full")
+    with pytest.raises(InputError, match="--corpus is a setting of a debate"):
+        debated(tmp_path, "length", corpus=(corpus,))
+    assert not (tmp_path / "out").exists()
+    assert agents.asked == {}

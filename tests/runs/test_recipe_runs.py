@@ -187,6 +187,14 @@ def test_another_endpoint_and_other_limits_are_the_same_run(
             InputError,
             "hf/org/any: weights from the",
         ),
+        (("candidates = 1", 'candidates = 1\nagent = ["judge=local/nobody"]'), InputError, "unknown model 'nobody'"),
+        (("candidates = 1", 'candidates = 1\ndepth = "full"'), TaskError, r"positive_full\.jinja: no such prompt"),
+        (("fit_fraction = 0.5", 'fit_fraction = 0.5\ndepth = "full"'), InputError, "--depth is a setting of a debate"),
+        (
+            ('"rubric", "debate"]', '"rubric"]\npoints = 3'),
+            RecipeError,
+            "--points is a setting of a debate, and no signal is one",
+        ),
     ],
 )
 def test_every_name_is_checked_before_the_first_stage(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from inkfire.debate.debate import AGENTS
+from inkfire.debate.settings import AGENTS
 from inkfire.errors import DataError, TaskError
 from inkfire.files.jsonl import write_jsonl
 from inkfire.models.card import Template
@@ -33,6 +33,9 @@ ITEM: dict[str, Any] = {
     "proposals": ["PROPOSAL"],
     "kind": "principles",
     "limit": 10,
+    "aspects": ["ASPECT"],
+    "points": 6,
+    "sentence": 20,
 }
 
 
@@ -76,7 +79,7 @@ def test_every_prompt_speaks_of_the_task_in_every_state(blank: Task, prompt: str
         {"kind": "flaws"},
         {"positive": None, "negative": None},
     ]
-    if prompt == "reflect":
+    if prompt in ("reflect", "reflect_full"):
         changes.append({"verdict": None})
     if prompt == "reflector":
         changes.append({"verdict": {"judge": 1, "reason": ""}})

@@ -128,3 +128,11 @@ def test_what_commands_need_is_what_they_ask_for() -> None:
     assert COMMANDS["refine"].data["labelled"] == 4 * MIN_LABELS  # half is tested on, half of the rest validates
     assert all(set(needs.prompts) <= set(PROMPTS) for needs in COMMANDS.values())
     assert {name for needs in COMMANDS.values() for name in needs.prompts} == set(PROMPTS)
+
+
+def test_good_texts_for_debates_are_read_too(tiny_task: Path) -> None:
+    (tiny_task / "good.jsonl").write_text('{"query": "q", "response": "r", "clicks": -1}\n')
+    [line] = found(tiny_task, "error")
+    assert "good.jsonl:1: clicks must be a whole number from 0" in line
+    state = check_task(tiny_task)["commands"]["judge --mode debate --depth full"]
+    assert state["missing"] == [f"prompts/{agent}_full.jinja" for agent in ("positive", "negative", "judge", "reflect")]

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from inkfire.cli.common import Json, Out, Seed, Yes, emit, flat, measured, say, say_measured
+from inkfire.judge.measure import CLASSIFIER
 from inkfire.judge.spec import JudgeSettings, Mode
 from inkfire.runs import stress
 from inkfire.runs.context import Access, Place
@@ -140,7 +141,12 @@ _PAIRS = (
     "longer_wins",
 )
 _MEASURED = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "kappa", "auc", "auc_within_query")
-_TWINS = {
+_CLASSIFIERS = {
+    f"{whose}{name}": f"{name} {of}".strip()
+    for whose, of in {"": "", "length_": "of length alone", "ngram_": "of n-grams"}.items()
+    for name in CLASSIFIER
+}
+_TWINS = {name: label for name, label in _CLASSIFIERS.items() if name not in CLASSIFIER} | {
     "length_auc": "auc of length alone",
     "ngram_auc": "auc of n-grams",
     "examples_auc": "auc of examples' labels",
@@ -171,6 +177,9 @@ def _show(result: Mapping[str, Any]) -> None:
     say("what the twins say of the same labels, and the judge where length says nothing:")
     say_measured(result, _TWINS, 28)
     say(f"{'length-matched texts':28} {result['n_length_matched']}")
+    if result.get("n_overlap") is not None:
+        say(f"without the {result['n_overlap']} texts that overlap, on {result['n_no_overlap']} texts:")
+        say_measured(result, {f"{name}_no_overlap": label for name, label in _CLASSIFIERS.items()}, 28)
     if result.get("doubt"):
         say(result["doubt"])
     if "uncalibrated" in result:

@@ -2,7 +2,8 @@
 
 Positive and Negative read the text and argue one side each, at the same time and without seeing each other.
 Judge weighs both and is strict; Reflect audits Judge's verdict and flips it only for a clear, sufficient reason.
-Retrieval, when there is a retriever, shows every agent the nearest good texts for the query.
+Retrieval, when there is a retriever, shows every agent the nearest good texts for the query. How much is said is the
+debate's depth (``settings.py``).
 
 Rules that keep it honest:
 
@@ -10,6 +11,8 @@ Rules that keep it honest:
   agent and the reason; the agents after it are not asked. There is no default label.
 - Agents can be switched off. Without ``positive`` or ``negative`` the others see what is left. Without ``reflect``
   the judge's verdict stands. Without ``judge`` Reflect decides from the critiques. One of the two must be there.
+- In a full debate a side may have nothing to say: no points is an answer. Where neither side has any, Judge still reads
+  the text and decides. (A short debate's schema asks each side for a point.)
 - The texts under judgement are untrusted: prompts place them quoted (tasks.task), and the reply is held to a schema.
 
     debate = Debate(load_task("greetings-zh"), llm, retriever=retriever)
@@ -26,22 +29,16 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
+from inkfire.debate.settings import AGENTS, DepthSettings, Limits, prompt_of
 from inkfire.errors import InputError, ModelCallError
 from inkfire.llm.base import LLM, JsonSchema, Reply, Sampling, object_schema
 from inkfire.records import Candidate, Critique, Example, Verdict, text_id, to_json
 from inkfire.search import ExampleSource
-from inkfire.tasks.task import Task
+from inkfire.tasks.task import Side, Task
 
-Agent = Literal["positive", "negative", "judge", "reflect"]
-AGENTS: tuple[Agent, ...] = ("positive", "negative", "judge", "reflect")
-
-MAX_POINTS = 2
-"""Points of a critique, at most: every point is written once and read by Judge and Reflect, and so paid three times."""
-
-MAX_TOKENS = 200
-"""Of one agent's reply. Prompts ask for less, and the schemas bound each text."""
+SHORT = DepthSettings(depth="short")
 
 TOP_LOGPROBS = 10
 """Alternatives asked for at each token of a verdict; two would do were it not for the variants of a tokeniser."""
@@ -50,23 +47,19 @@ _LABEL = re.compile(r'(?<!\\)"judge"\s*:\s*([01])')
 _DIGIT = re.compile("[01]")
 
 
-def critique_schema(text_length: int) -> JsonSchema:
+def critique_schema(limits: Limits) -> JsonSchema:
     """What Positive and Negative answer: ``{"points": [{"point": …, "reason": …}, …]}``."""
-    text = {"type": "string", "maxLength": text_length}
+    text = {"type": "string", "maxLength": limits.text}
+    least, most = limits.points
     point = object_schema({"point": text, "reason": text})
-    return object_schema({"points": {"type": "array", "minItems": 1, "maxItems": MAX_POINTS, "items": point}})
+    return object_schema({"points": {"type": "array", "minItems": least, "maxItems": most, "items": point}})
 
 
-def verdict_schema(text_length: int) -> JsonSchema:
+def verdict_schema(limits: Limits) -> JsonSchema:
     """What Judge and Reflect answer: ``{"reason": …, "judge": 0 or 1}``. The reason comes first, so that the label
     follows from it: with the label first a 1.5B model flipped verdicts and gave the reason against the flip."""
-    reason = {"type": "string", "maxLength": text_length}
+    reason = {"type": "string", "maxLength": limits.reason}
     return object_schema({"reason": reason, "judge": {"type": "integer", "enum": [0, 1]}})
-
-
-def text_length(language: str) -> int:
-    """Characters allowed for a point or a reason: about twice what prompts ask for. It stops a runaway."""
-    return 24 if language in ("zh", "ja", "ko") else 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +118,7 @@ class Debate:
         retriever: where the examples come from; None debates without examples.
         agents: who takes part.
         per_agent: agent → its own model.
+        depth: how much is said; short by default.
 
     Raises:
         InputError: an unknown agent, or neither judge nor reflect.
@@ -139,6 +133,7 @@ class Debate:
         agents: Sequence[str] = AGENTS,
         per_agent: Mapping[str, LLM] | None = None,
         seed: int = 0,
+        depth: DepthSettings = SHORT,
     ):
         unknown = sorted({*agents, *(per_agent or {})} - set(AGENTS))
         if unknown:
@@ -149,7 +144,8 @@ class Debate:
         self.retriever = retriever
         self.models: dict[str, LLM] = {agent: (per_agent or {}).get(agent, llm) for agent in AGENTS if agent in agents}
         self.seed = seed
-        self.text_length = text_length(task.language)
+        self.depth = depth
+        self.limits = depth.limits(task)
 
     @property
     def name(self) -> str:
@@ -194,7 +190,8 @@ class Debate:
 
     async def _critiques(self, item: Mapping[str, Any], said: dict[str, Any]) -> None:
         """Both sides at once. What one side said is kept when the other failed."""
-        stances = [stance for stance in ("positive", "negative") if stance in self.models]
+        sides: tuple[Side, ...] = ("positive", "negative")
+        stances = [stance for stance in sides if stance in self.models]
         # Both are let finish: a call that was sent is paid for, whatever becomes of the other.
         answers = await asyncio.gather(*(self._critique(stance, item) for stance in stances), return_exceptions=True)
         failures = []
@@ -208,28 +205,40 @@ class Debate:
         if failures:
             raise AgentFailed("; ".join(failures))
 
-    async def _critique(self, stance: Any, item: Mapping[str, Any]) -> Critique:
-        reply = await self._ask(stance, critique_schema(self.text_length), item)
-        return Critique(stance=stance, points={point["point"]: point["reason"] for point in reply.parsed["points"]})
+    async def _critique(self, stance: Side, item: Mapping[str, Any]) -> Critique:
+        asked = self.depth.asked(self.task, stance)
+        reply = await self._ask(stance, critique_schema(self.limits), {**item, **asked})
+        said = [(point["point"], point["reason"]) for point in reply.parsed["points"]]
+        return Critique(stance=stance, points=_every_point(said) if self.depth.depth == "full" else dict(said))
 
     async def _verdict(self, agent: str, item: Mapping[str, Any], said: Mapping[str, Any]) -> Verdict:
-        values = {**item, "positive": _points(said, "positive"), "negative": _points(said, "negative")}
+        values = {**item, **self.depth.asked(self.task, "positive")}
+        values |= {"positive": _points(said, "positive"), "negative": _points(said, "negative")}
         if agent == "reflect":
             values["verdict"] = _verdict_json(said.get("judge"))
-        reply = await self._ask(agent, verdict_schema(self.text_length), values, top_logprobs=TOP_LOGPROBS)
+        reply = await self._ask(agent, verdict_schema(self.limits), values, top_logprobs=TOP_LOGPROBS)
         probability = label_probability(reply)
         return Verdict(label=reply.parsed["judge"], probability=probability, reason=reply.parsed["reason"])
 
     async def _ask(self, agent: str, schema: JsonSchema, values: Mapping[str, Any], *, top_logprobs: int = 0) -> Reply:
         """The agent's reply; its ``parsed`` satisfies the schema."""
-        sampling = Sampling(max_tokens=MAX_TOKENS, seed=self.seed, top_logprobs=top_logprobs)
+        sampling = Sampling(max_tokens=self.limits.tokens, seed=self.seed, top_logprobs=top_logprobs)
+        messages = self.task.render(prompt_of(agent, self.depth.depth or "short"), **values)
         try:
-            reply = await self.models[agent].chat(self.task.render(agent, **values), schema=schema, sampling=sampling)
+            reply = await self.models[agent].chat(messages, schema=schema, sampling=sampling)
         except ModelCallError as error:
             raise AgentFailed(f"{agent}: {error}") from error
         if reply.parsed is None:
             raise AgentFailed(f"{agent}: {reply.unparsed}")
         return reply
+
+
+def _every_point(said: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Points by their aspects; what is said of one aspect in several points stands together."""
+    points: dict[str, str] = {}
+    for point, reason in said:
+        points[point] = f"{points[point]} {reason}" if point in points else reason
+    return points
 
 
 def label_probability(reply: Reply) -> float | None:

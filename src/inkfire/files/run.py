@@ -26,13 +26,16 @@ from pathlib import Path
 from typing import Any
 
 import inkfire
-from inkfire.errors import DataError, RunFolderError
+from inkfire.errors import DataError, InputError, RunFolderError
 from inkfire.files.jsonl import PLACES, TIMINGS, USED, dump, json_kind, parse_json, sha256_file, write_json
 
 _MANIFEST = "manifest.json"
 _VERSIONS = ("openai", "numpy", "scikit-learn", "torch", "transformers", "trl", "peft", "xllamacpp")
 _FORMAT = 2
 """Of the manifest. Folders without one were made before settings were those of the command line."""
+
+_BEFORE: Mapping[str, Any] = {"depth": "short", "agent": [], "retrieval": "bm25", "k_search": 20, "k_final": 2}
+"""What settings were before manifests named them."""
 
 Consent = Callable[[str], bool]
 """Asked with what would be redone; True where that is wanted."""
@@ -182,6 +185,23 @@ class Run:
         places = _read_object(self.out / PLACES) or {}
         return {name: Path(os.path.normpath(self.out / place)) for name, place in places.items()}
 
+    def inputs(self, prefix: str = "") -> dict[str, Path]:
+        """Where the inputs (whose names begin so) lie, each found to be what it was.
+
+        Raises:
+            InputError: one is no longer there, or has changed.
+        """
+        places, found = self.places(), {}
+        for name, about in self.manifest["inputs"].items():
+            if name.startswith(prefix):
+                path = places.get(name)
+                if path is None or not path.exists():
+                    raise InputError(f"input {name} ({about['path']}) of {self.out} is not where it was: {path}")
+                if sha256_file(path) != about["sha256"]:
+                    raise InputError(f"input {name} of {self.out} has changed since: {path}")
+                found[name] = path
+        return found
+
 
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
@@ -289,7 +309,7 @@ def _differences(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[
     """What is not the same (``command``, ``settings.KEY``, ``seed``, ``inputs.NAME``) → the difference in words."""
     old, new = present.get("settings", {}), wanted["settings"]
     values = {"command": (present.get("command"), wanted["command"])}
-    values |= {f"settings.{key}": (old.get(key), new.get(key)) for key in {**new, **old}}
+    values |= {f"settings.{key}": (_was(old, key, new), new.get(key)) for key in {**new, **old}}
     values["seed"] = (present.get("seed"), wanted["seed"])
     found = {name: words for name, (before, now) in values.items() if (words := _compare(before, now, name))}
     before, now = present.get("inputs", {}), wanted["inputs"]
@@ -306,9 +326,19 @@ def _differences(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[
 def _compare(before: Any, now: Any, name: str) -> str | None:
     if isinstance(before, dict) and isinstance(now, dict):
         for key in [*now, *(k for k in before if k not in now)]:
-            if difference := _compare(before.get(key), now.get(key), f"{name}.{key}"):
+            if difference := _compare(_was(before, key, now), now.get(key), f"{name}.{key}"):
                 return difference
         return None
     if before == now and type(before) is type(now):
         return None
     return f"{name} was {json.dumps(before, ensure_ascii=False)} and is {json.dumps(now, ensure_ascii=False)} now"
+
+
+def _was(before: Mapping[str, Any], key: str, now: Mapping[str, Any]) -> Any:
+    """A setting of a manifest; one that it does not name yet is none, or what it was then."""
+    return before.get(key) if now.get(key) is None else before_named(before, key)
+
+
+def before_named(settings: Mapping[str, Any], name: str) -> Any:
+    """A setting of a manifest, also of one that does not name it yet."""
+    return settings.get(name, _BEFORE.get(name))

@@ -6,6 +6,7 @@ Strategy B's judge, strategy A's debate and the rubric all stand behind it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from inkfire.errors import ModelCallError
@@ -31,10 +32,33 @@ class Judge(Protocol):
         ...
 
 
+class Closes(Protocol):
+    async def close(self) -> None: ...
+
+
 class Compares(Protocol):
     """A judge of two texts: ``PairwiseJudge``, or what stands before one."""
 
     async def compare(self, query: str, a: str, b: str) -> Comparison: ...
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A judge with what else was opened for it: closing it closes both."""
+
+    judged_by: Judge
+    others: tuple[Closes, ...]
+
+    @property
+    def name(self) -> str:
+        return self.judged_by.name
+
+    async def judge(self, query: str, response: str) -> Verdict:
+        return await self.judged_by.judge(query, response)
+
+    async def close(self) -> None:
+        for one in (self.judged_by, *self.others):
+            await one.close()
 
 
 REMOTE = 64

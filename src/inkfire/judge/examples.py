@@ -1,10 +1,10 @@
 """Labelled texts shown to a judge before the one it judges.
 
-Two choices. ``nearest``: the texts most like the one that is judged (BM25 of the texts' words), good or bad as they
-come, the nearest last: how many of them are good tells a small judge more than as many good as bad ones do (numbers in
-docs/judge.md). What their labels alone say stands beside such a judge as a twin (``measure.py``). ``fixed``: the same
-for every text, half of them good, drawn by the seed, so that a server's prefix cache serves all of the prompt's
-beginning.
+Two choices. ``nearest``: the texts most like the one that is judged (by words, embeddings or both: ``search.py``), good
+or bad as they come, the nearest last: how many of them are good tells a small judge more than as many good as bad ones
+do (numbers in docs/judge.md). What their labels alone say stands beside such a judge as a twin (``measure.py``).
+``fixed``: the same for every text, half of them good, drawn by the seed, so that a server's prefix cache serves all of
+the prompt's beginning.
 
 A text is never shown itself, a near-duplicate of itself or another answer to its own query. So one pool serves to fit a
 calibration and to judge new texts: each text that is fitted on is judged as if it and its query were unknown.
@@ -25,15 +25,17 @@ from functools import cached_property
 from typing import Any, Literal
 
 from inkfire.errors import InputError
+from inkfire.models.embeddings import Embedder
 from inkfire.records import Example, Labelled, to_json
-from inkfire.search import BM25Ranker, near_duplicate
+from inkfire.search import Ranker, Retrieval, merge_rankings, near_duplicate, rankers_of
 
 Choice = Literal["nearest", "fixed"]
 
 
 @dataclass(frozen=True)
 class Examples:
-    """``n`` texts of ``pool`` a prompt; without arguments there are none.
+    """``n`` texts of ``pool`` a prompt; without arguments there are none. Those with an ``embedder`` have to be
+    :meth:`embedded` first.
 
     Raises:
         InputError: ``n`` is negative, or odd for the fixed choice, or the pool is too small: it must have n/2 texts of
@@ -44,6 +46,8 @@ class Examples:
     n: int = 0
     choice: Choice = "nearest"
     seed: int = 0
+    retrieval: Retrieval = "bm25"
+    embedder: str | None = None
 
     def __post_init__(self) -> None:
         if self.n < 0 or (self.n % 2 and self.choice == "fixed"):
@@ -119,14 +123,22 @@ class Examples:
     async def _in_order(self, responses: Sequence[str]) -> list[Labelled]:
         if self.choice == "fixed":
             return self._shuffled
-        ranked = await self._ranker.rank("\n".join(responses), len(self.pool))
+        text = "\n".join(responses)
+        ranked = merge_rankings([await ranker.rank(text, len(self.pool)) for ranker in self._rankers])
         known = set(ranked)  # those without a word in common come after them, in the seed's order
         rest = [number for number in self._order if number not in known]
         return [self.pool[number] for number in (*ranked, *rest)]
 
     @cached_property
-    def _ranker(self) -> BM25Ranker:
-        return BM25Ranker([row.response for row in self.pool])
+    def _rankers(self) -> list[Ranker]:
+        return rankers_of(self.retrieval, [row.response for row in self.pool])
+
+    def embedded(self, embedder: Embedder) -> Examples:
+        """The same, found by an embedder that is open."""
+        made = dataclasses.replace(self)
+        rankers = rankers_of(self.retrieval, [row.response for row in self.pool], embedder)
+        vars(made)["_rankers"] = rankers  # in the place of what would be made
+        return made
 
     @cached_property
     def _order(self) -> list[int]:
@@ -138,7 +150,8 @@ class Examples:
 
     def to_json(self) -> dict[str, Any]:
         pool = [to_json(row) for row in self.pool]
-        return {"n": self.n, "choice": self.choice, "seed": self.seed, "pool": pool}
+        found = {} if self.embedder is None else {"retrieval": self.retrieval, "embedder": self.embedder}
+        return {"n": self.n, "choice": self.choice, "seed": self.seed, "pool": pool, **found}
 
 
 NO_EXAMPLES = Examples()

@@ -12,14 +12,18 @@ and what the judge is worth on a slice of the texts in which length says nothing
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from inkfire.judge.calibration import Calibration, brier_score, expected_calibration_error, raw_score, reliability
 from inkfire.records import Labelled, Verdict
 from inkfire.stats.agreement import binary_metrics
 from inkfire.stats.intervals import FEW, auc_difference, bootstrap_auc, within_cluster_auc
-from inkfire.stats.twins import length_auc, length_matched, ngram_cv_scores
+from inkfire.stats.texts import repeats
+from inkfire.stats.twins import length_auc, length_cv_hits, length_matched, ngram_cv_scores
+
+CLASSIFIER = ("accuracy", "precision", "recall", "f1")
+"""What a judge and its twins are worth as classifiers."""
 
 WITHIN = 30
 """Queries with texts of both labels from which on a judge as a reward is judged by its AUC within queries."""
@@ -66,8 +70,9 @@ def measure_twins(
 ) -> dict[str, Any]:
     """What is beside the judge's metrics, on the scored texts; each AUC and accuracy with ``NAME_ci``.
 
-    ``ngram_auc`` is the second twin, cross-validated by query on these labels. ``n_length_matched`` texts are the slice
-    of :func:`inkfire.stats.twins.length_matched`, on which the judge has ``accuracy_length_matched``,
+    ``ngram_auc`` is the second twin, cross-validated by query on these labels; as classifiers, cross-validated too,
+    the twins have ``length_accuracy``, ``ngram_accuracy``, … for :data:`CLASSIFIER`. ``n_length_matched`` texts are the
+    slice of :func:`inkfire.stats.twins.length_matched`, on which the judge has ``accuracy_length_matched``,
     ``balanced_accuracy_length_matched`` and ``auc_length_matched``, and the twins ``length_auc_length_matched`` (a
     check: about 0.5) and ``ngram_auc_length_matched``. With ``good_shares``, the share of good ones among the examples
     that each text is judged with, ``examples_auc`` and ``examples_auc_length_matched`` are what these labels rank
@@ -77,8 +82,16 @@ def measure_twins(
     texts, told = _scored(labelled, verdicts)
     labels, clusters = [row.label for row in texts], [row.query for row in texts]
     says, scores = [int(verdict.label == 1) for verdict in told], [raw_score(verdict) or 0.0 for verdict in told]
-    twins = {"ngram_auc": ngram_cv_scores(texts, seed=seed)}
+    ngrams, cut = ngram_cv_scores(texts, seed=seed), length_cv_hits(texts, seed=seed)
+    twins = {"ngram_auc": ngrams}
+    answers: dict[str, list[int]] = {
+        "length": [int(hit == label) for label, hit in zip(labels, cut, strict=True)] if cut else [],
+        "ngram": [int(score > 0) for score in ngrams or []],
+    }
     out: dict[str, Any] = {}
+    for name, answer in answers.items():
+        rates = binary_metrics(labels, answer, clusters, seed) if answer else {}
+        out |= {f"{name}_{rate}{end}": rates.get(rate + end) for rate in CLASSIFIER for end in ("", "_ci")}
     if good_shares is not None:
         shares = [share for share, verdict in zip(good_shares, verdicts, strict=True) if verdict.scored]
         twins["examples_auc"] = shares
@@ -96,6 +109,26 @@ def measure_twins(
         of_slice = values and [values[i] for i in kept]
         out |= _auc(f"{name}_length_matched", labels, of_slice, clusters, seed)
     return out
+
+
+def measure_no_overlap(
+    labelled: Sequence[Labelled], verdicts: Sequence[Verdict], known: Iterable[str], *, seed: int = 0
+) -> dict[str, Any]:
+    """The judge and its twins without the texts that repeat one of the ``known`` ones, exactly or nearly.
+
+    ``n_overlap`` texts repeat one, ``n_no_overlap`` are scored and do not; of these :data:`CLASSIFIER` and the AUC, of
+    judge and twins, as ``NAME_no_overlap``. What cannot be computed is None.
+    """
+    repeated = repeats(set(known), {row.response for row in labelled})
+    rest = [pair for pair in zip(labelled, verdicts, strict=True) if pair[0].response not in repeated]
+    texts, told = [row for row, _ in rest], [verdict for _, verdict in rest]
+    found = measure(texts, told, seed=seed)
+    n = found["scored"]
+    if n:
+        found |= measure_twins(texts, told, seed=seed)
+    names = [f"{whose}{name}" for whose in ("", "length_", "ngram_") for name in (*CLASSIFIER, "auc")]
+    rates = {f"{name}_no_overlap{end}": found.get(name + end) for name in names for end in ("", "_ci")}
+    return {"n_overlap": len(labelled) - len(rest), "n_no_overlap": n} | rates
 
 
 def _scored(labelled: Sequence[Labelled], verdicts: Sequence[Verdict]) -> tuple[list[Labelled], list[Verdict]]:

@@ -11,18 +11,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from annotated_types import Ge, Gt
 
-from inkfire.debate.debate import AGENTS, Debate
+from inkfire.debate.debate import Debate
+from inkfire.debate.settings import DebateSettings, prompt_of
 from inkfire.errors import DataError, InputError
 from inkfire.files.jsonl import parse_json, write_json
 from inkfire.judge.answers import RubricJudge, VerdictJudge
-from inkfire.judge.base import Judge, judge_many
+from inkfire.judge.base import Closes, Judge, Owner, judge_many
 from inkfire.judge.calibration import MIN_LABELS, CalibratedJudge, Calibration, Method, fit_calibration
 from inkfire.judge.examples import NO_EXAMPLES, Choice, Examples
 from inkfire.judge.guard import Guarded
@@ -33,7 +34,9 @@ from inkfire.judge.votes import VotingJudge
 from inkfire.llm import futile, loop
 from inkfire.llm.base import LLM
 from inkfire.llm.ledger import Ledger
-from inkfire.records import Labelled, Verdict, to_json
+from inkfire.models.embeddings import Embedder
+from inkfire.records import Example, Labelled, Verdict, to_json
+from inkfire.search import ExampleSource, Retriever
 from inkfire.settings import from_json, settings
 from inkfire.tasks.task import Task, load_task
 
@@ -42,15 +45,17 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 _PROMPTED = {judge.mode: judge for judge in (VerdictJudge, LogprobJudge, RubricJudge)}
 _FILE = "judge.json"
 
+C = TypeVar("C", bound=Closes)
+
 
 @settings
-class JudgeSettings:
+class JudgeSettings(DebateSettings):
     """How texts are judged, and how the judge is calibrated."""
 
     mode: Mode = "logprob"
     """logprob: one token; verdict: a reason, then 0/1; rubric: its ratings; debate: strategy A's agents."""
     examples: Annotated[int, Ge(0)] = 0
-    """Labelled texts shown before each text (to a debate half as many)."""
+    """Labelled texts shown before each text, found by --retrieval (to a debate half as many)."""
     examples_choice: Choice = "nearest"
     """nearest: those most like the text; fixed: the same for every text, half of them good."""
     calibration_method: Method = "platt"
@@ -60,20 +65,49 @@ class JudgeSettings:
     votes: Annotated[int, Ge(1)] = 1
     """Samples a text; the majority decides. For verdict and rubric."""
 
-    def check(self, task: Task) -> None:
-        """Whether the task and the mode allow what is asked for.
+    def check(self, task: Task, model: str) -> Self:
+        """The settings with a debate's depth decided.
 
         Raises:
-            InputError: votes of a mode that does not vary, a prompt that is missing or shows no examples.
+            InputError: votes of a mode that does not vary, settings of a debate in another mode, a retrieval without
+                what it needs, a prompt that is missing or shows no examples.
         """
         if self.votes > 1 and self.mode not in ("verdict", "rubric"):
             raise InputError(
                 f"--votes {self.votes}: {self.mode} is deterministic, every vote would be the same; use --mode verdict "
                 "or --mode rubric, or leave --votes out"
             )
-        task.require(*prompts_of(self.mode))
+        searched = self.examples > 0 and self.examples_choice == "nearest"
+        made = self
+        if self.mode == "debate":
+            made = self.settled(task, model)
+        else:
+            self.check_no_debate()
+            task.require(self.mode)
+        if searched or self.mode != "debate":
+            self.check_retrieval(searched=searched, otherwise="add --examples N")
         if self.examples:
-            task.check_examples(prompt_of(self.mode))
+            task.check_examples(prompt_of("judge", made.depth or "short") if self.mode == "debate" else self.mode)
+        return made
+
+    def check_no_debate(self) -> None:
+        """
+        Raises:
+            InputError: a setting of a debate.
+        """
+        if given := self.given("depth", "points", "sentence", "agent_tokens", "agent", "k_search", "k_final"):
+            raise InputError(f"{given[0]} is a setting of a debate: add --mode debate, or leave it out")
+
+
+SHORT = DebateSettings(depth="short")
+
+
+@dataclass(frozen=True)
+class Besides:
+    """What a judge asks besides its own model, open: other models of a debate's agents by name, and an embedder."""
+
+    models: Mapping[str, LLM] = field(default_factory=dict)
+    embedder: Embedder | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +116,11 @@ class JudgeSpec:
 
     ``task`` is a name or a folder; ``principles`` None judges by the task's own; ``examples`` come with their pool, so
     that the judge shows the same ones wherever it is used; ``calibration`` None: uncalibrated; ``measured`` are its
-    metrics on labelled texts (``measure.py``), which decide whether it may be a reward.
+    metrics on labelled texts (``measure.py``), which decide whether it may be a reward. ``debate`` says how a debate
+    goes, and ``corpus`` are the good texts that its agents are shown examples of, where there are no ``examples``.
+
+    What it asks besides its own model (an embedder, other models of a debate's agents) is open in what :meth:`opened`
+    gives; a judge that asks nothing else needs no opening.
     """
 
     task: str
@@ -93,6 +131,9 @@ class JudgeSpec:
     votes: int = 1
     calibration: Calibration | None = None
     measured: Mapping[str, Any] | None = None
+    debate: DebateSettings = SHORT
+    corpus: tuple[Example, ...] = ()
+    besides: Any = field(default=None, compare=False, repr=False)  # a Besides; any, since no part of what is saved
 
     @cached_property
     def loaded(self) -> Task:
@@ -109,20 +150,58 @@ class JudgeSpec:
 
     def build(self, llm: LLM, task: Task | None = None, *, guarded: bool = True) -> Judge:
         """The judge, on a model that is already open (and its task, where that is loaded)."""
+        task = task or self.loaded
+        debate = self._debate(llm, task) if self.mode == "debate" else None
         inner = build_judge(
-            self.mode, task or self.loaded, llm, self.principles, self.examples, self.votes, guarded=guarded
+            self.mode, task, llm, self.principles, self.examples, self.votes, guarded=guarded, debate=debate
         )
         return inner if self.calibration is None else CalibratedJudge(inner, self.calibration)
 
-    def open(self, *, ledger: Ledger | None = None, base_url: str | None = None) -> Judge:
-        """The judge on its own model. Close it."""
-        from inkfire.models.open import open_model
+    def _debate(self, llm: LLM, task: Task) -> Debate:
+        besides: Besides = self.besides or Besides()
+        agents = self.debate.agents(self.model)
+        retriever: ExampleSource | None = self.examples if self.examples else None
+        if self.corpus and not self.examples:
+            retriever = Retriever.of(self.corpus, self.debate, besides.embedder, own_query=False)
+        return Debate(
+            task,
+            llm,
+            retriever=retriever,
+            agents=list(agents),
+            per_agent={agent: llm if name == self.model else besides.models[name] for agent, name in agents.items()},
+            depth=self.debate,
+        )
 
-        llm = open_model(self.model, ledger=ledger, base_url=base_url)
+    def opened(self, model: Callable[[str], LLM], embedder: Callable[[str], Embedder]) -> Self:
+        """The same with what it asks besides its own model open; who opens it closes it."""
+        agents = self.debate.agents(self.model).values() if self.mode == "debate" else ()
+        models = {name: model(name) for name in dict.fromkeys(agents) if name != self.model}
+        name = self.examples.embedder if self.examples else self.debate.embedder if self.corpus else None
+        opened = embedder(name) if name else None
+        examples = self.examples.embedded(opened) if self.examples and opened else self.examples
+        return dataclasses.replace(self, examples=examples, besides=Besides(models, opened))
+
+    def open(self, *, ledger: Ledger | None = None, base_url: str | None = None) -> Judge:
+        """The judge on its own model, and whatever else it asks. Close it."""
+        from inkfire.models.open import open_embedder, open_model
+
+        held: list[Closes] = []
+
+        def hold(opened: C) -> C:
+            held.append(opened)
+            return opened
+
         try:
-            return self.build(llm)
+            llm = hold(open_model(self.model, ledger=ledger, base_url=base_url))
+            spec = self.opened(
+                lambda name: hold(open_model(name, ledger=ledger, base_url=base_url)),
+                lambda name: hold(open_embedder(name, ledger=ledger, base_url=base_url)),
+            )
+            judge = spec.build(llm)
+            return judge if held == [llm] else Owner(judge, tuple(held))
         except BaseException:
-            loop.run(llm.close())
+            for one in held:
+                loop.run(one.close())
             raise
 
     async def fit(
@@ -184,16 +263,21 @@ class JudgeSpec:
 
     def foreign(self, other: JudgeSpec) -> str | None:
         """What ``other`` has in another way, so that its calibration is not this judge's; None where it may be."""
-        mine, theirs = ((one.model, one.mode, one.votes, one.rules.version) for one in (self, other))
-        names = ("model", "mode", "number of votes", "principle set")
+        mine, theirs = ((one.model, one.mode, one.votes, one.rules.version, one.debate) for one in (self, other))
+        names = ("model", "mode", "number of votes", "principle set", "kind of debate")
         return next((name for name, a, b in zip(names, mine, theirs, strict=True) if a != b), None)
 
     def save(self, folder: Path) -> Path:
         """Write folder/judge.json and return its path."""
         path = folder / _FILE
-        principles = self.principles and self.principles.to_json()
-        examples = self.examples.to_json() if self.examples else None
-        write_json(path, to_json(self) | {"principles": principles, "examples": examples})
+        about = to_json(dataclasses.replace(self, besides=None)) | {
+            "principles": self.principles and self.principles.to_json(),
+            "examples": self.examples.to_json() if self.examples else None,
+        }
+        del about["besides"]
+        if self.mode != "debate":
+            del about["debate"], about["corpus"]
+        write_json(path, about)
         return path
 
     @classmethod
@@ -210,7 +294,7 @@ class JudgeSpec:
         except OSError:
             raise DataError("no such file; a judge's folder holds judge.json", path=path) from None
         try:  # what is null has its default
-            return from_json({name: value for name, value in data.items() if value is not None}, cls)
+            return from_json({k: value for k, value in data.items() if value is not None and k != "besides"}, cls)
         except (AttributeError, InputError) as error:
             raise DataError(f"not a saved judge ({error})", path=path) from None
 
@@ -238,9 +322,10 @@ def build_judge(
     votes: int = 1,
     *,
     guarded: bool = True,
+    debate: Debate | None = None,
 ) -> Judge:
     """An uncalibrated judge of one of the modes; several ``votes`` are samples at a temperature. It stands behind the
-    defences against injections unless ``guarded`` is False.
+    defences against injections unless ``guarded`` is False. ``debate`` is the one of that mode; by default a short one.
 
     Raises:
         InputError: an unknown mode, or votes of a mode that does not vary.
@@ -248,22 +333,12 @@ def build_judge(
     """
     if mode not in MODES:
         raise InputError(f"unknown mode {mode!r}; the modes are {', '.join(MODES)}")
-    task.require(*prompts_of(mode))
-    if examples:
-        task.check_examples(prompt_of(mode))
     if mode == "debate":
-        judge: Judge = Debate(task, llm, retriever=examples if examples else None)
+        judge: Judge = debate or Debate(task, llm, retriever=examples if examples else None)
     else:
+        task.require(mode)
+        if examples:
+            task.check_examples(mode)
         judge = _PROMPTED[mode](task, llm, principles, examples)
     voting = judge if votes == 1 else VotingJudge.of(judge, votes)
     return Guarded(voting, task) if guarded else voting
-
-
-def prompts_of(mode: str) -> tuple[str, ...]:
-    """The task's prompts that a mode asks with."""
-    return AGENTS if mode == "debate" else (mode,)
-
-
-def prompt_of(mode: str) -> str:
-    """The task's prompt that a mode shows its examples in."""
-    return "judge" if mode == "debate" else mode

@@ -9,7 +9,7 @@ Models wrap JSON in prose and fences, forget braces and commas, answer twice or 
 
 Limits are ours, not the answer's: a text that is too long is cut, fields that nobody asked for are left out, a missing
 reason is empty, an object around the object is taken off, keys and choices may be written in any case, and a choice
-between 0 and 1 as ``"1"``, ``"1.0"`` or ``true``.
+between 0 and 1 as ``"1"``, ``"1.0"`` or ``true``. A list of texts is read in the forms of ``listed.py``.
 
 A *decision* is a number, a boolean or a member of an enumeration. In 2 and 3 every decision must be the same wherever
 the text states it: a quoted ``"judge": 1`` inside a broken string does not outvote the judge's own 0, and two labels
@@ -37,6 +37,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from inkfire.llm.base import JsonSchema
+from inkfire.llm.listed import listed, names_of
 
 _LONGEST = 200_000  # characters looked at; a longer reply is a runaway
 _STARTS = 64  # positions at which an object is looked for
@@ -76,11 +77,11 @@ def _parse(text: str, schema: JsonSchema) -> tuple[Any, str | None]:
         return None, str(error)
     except (ValueError, RecursionError):
         return _search(text, schema)
-    if isinstance(whole, list):
+    if isinstance(whole, list) and names_of(schema) is None:
         return _search(text, schema)
     if isinstance(whole, str):  # JSON that was made JSON once more
         return _search(whole, schema)
-    if not isinstance(whole, dict):
+    if not isinstance(whole, dict | list):
         return None, f"the reply is a JSON {_TYPES.get(type(whole), 'null')}, not an object"
     return _accept(whole, schema)
 
@@ -113,10 +114,11 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant,
 
 
 def _search(text: str, schema: JsonSchema) -> tuple[Any, str | None]:
-    if "{" not in text:
+    openings = "{[" if names_of(schema) else "{"
+    if not set(openings) & set(text):
         return None, "no JSON object in the reply"
     accepted, why = None, None
-    for found in _objects(text):
+    for found in (found for opening in openings for found in _objects(text, opening)):
         accepted, problem = _accept(found, schema)
         why = why or problem
         if accepted is not None:
@@ -131,9 +133,9 @@ def _search(text: str, schema: JsonSchema) -> tuple[Any, str | None]:
     return (None, contradiction) if contradiction else (accepted, None)
 
 
-def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """The JSON objects that stand in the text."""
-    position = text.find("{")
+def _objects(text: str, opening: str) -> Iterator[Any]:
+    """The JSON objects (or the lists, by their opening bracket) that stand in the text."""
+    position = text.find(opening)
     for _ in range(_STARTS):
         if position < 0:
             return
@@ -143,7 +145,7 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
             position += 1
         else:
             yield found
-        position = text.find("{", position)
+        position = text.find(opening, position)
 
 
 def _repair(text: str, schema: JsonSchema) -> tuple[Any, str | None]:
@@ -342,7 +344,7 @@ def _opposes(key: str, said: Any, name: str, taken: Any, schema: JsonSchema, *, 
 def _accept(value: Any, schema: JsonSchema) -> tuple[Any, str | None]:
     """``value`` normalised, or the first thing that the schema has against it."""
     try:
-        value = _meant(value, schema)
+        value = _meant(listed(value, schema), schema)
         error = next(_validator(json.dumps(schema)).iter_errors(value), None)
         if error is not None:
             where = ".".join(str(part) for part in error.absolute_path)

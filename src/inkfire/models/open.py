@@ -100,7 +100,7 @@ def open_model(
 
 
 def open_embedder(
-    name: str, *, ledger: Ledger, base_url: str | None = None, concurrency: int | None = None
+    name: str, *, ledger: Ledger | None, base_url: str | None = None, concurrency: int | None = None
 ) -> Embedder:
     """A model that makes vectors of texts. Close it.
 

@@ -15,12 +15,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from inkfire import settings
 from inkfire.errors import DataError
 from inkfire.files.jsonl import sha256_file
 from inkfire.judge.principles import Principles
-from inkfire.judge.spec import JudgeSpec
+from inkfire.judge.spec import SHORT, JudgeSpec
 from inkfire.models.card import is_policy
-from inkfire.records import Identity
+from inkfire.records import Identity, to_json
 from inkfire.tasks.task import load_task
 
 
@@ -38,7 +39,7 @@ def reward_model_identity(folder: Path, card: Mapping[str, Any]) -> Identity:
 
 
 def judge_identity(judge: JudgeSpec, name: str) -> Identity:
-    """By task, model, mode and examples and, in the modes that judge by them, principles.
+    """By task, model, mode and examples; in the modes that judge by them by principles, and a debate by how it goes.
 
     Raises:
         TaskError: its task is not there.
@@ -50,7 +51,9 @@ def judge_identity(judge: JudgeSpec, name: str) -> Identity:
     rules = judge.principles or Principles.of(task.principles)
     ruled = judge.mode in ("verdict", "logprob")
     examples = judge.examples.to_json() if judge.examples else None
-    decides = [task.name, model, judge.mode, rules.texts if ruled else None, examples]
+    decides: list[Any] = [task.name, model, judge.mode, rules.texts if ruled else None, examples]
+    if judge.mode == "debate" and (judge.debate, judge.corpus) != (SHORT, ()):
+        decides += [settings.to_json(judge.debate), [to_json(example) for example in judge.corpus]]
     return Identity("judge", name, _digest(decides), model, judge.mode)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from inkfire.files.formats import iter_pairs
 from inkfire.files.jsonl import atomic, read_jsonl
-from inkfire.files.run import Run
+from inkfire.files.run import Run, before_named
 from inkfire.stats import intervals
 from inkfire.stats.audit import audit
 
@@ -38,6 +38,7 @@ def write_card(run: Run, result: Mapping[str, Any]) -> None:
     card = environment.get_template("card.md.jinja").render(
         result=result,
         settings=settings,
+        debate={name: before_named(settings, name) for name in ("depth", "k_search", "k_final")},
         version=run.manifest["inkfire"],
         seed=run.manifest["seed"],
         inputs=run.manifest["inputs"],
@@ -57,11 +58,13 @@ def _debates(path: Path) -> dict[str, Any]:
     """How Judge and Reflect agreed, and which side the verdict was with."""
     both: Counter[str] = Counter({f"{judge}-{reflect}": 0 for judge in (0, 1) for reflect in (0, 1)})
     heard: Counter[int] = Counter()
+    silent = 0
     for row in read_jsonl(path):
         if row["judge"] is not None and row["reflect"] is not None:
             both[f"{row['judge']['judge']}-{row['reflect']['judge']}"] += 1
         if row["positive"] is not None and row["negative"] is not None and row["label"] is not None:
             heard[row["label"]] += 1
+            silent += not (row["positive"] or row["negative"])
     n, same = both.total(), both["0-0"] + both["1-1"]
     spoken = heard.total()
     sides = {"n": spoken, "good": heard[1] / spoken, "good_ci": intervals.wilson(heard[1], spoken)} if spoken else None
@@ -72,6 +75,7 @@ def _debates(path: Path) -> dict[str, Any]:
         "agreement_ci": intervals.wilson(same, n) if n else None,
         "kappa": _kappa(both) if n else None,
         "sides": sides,
+        "silent": silent,
     }
 
 

@@ -31,6 +31,7 @@ from inkfire.runs.progress import Progress
 from inkfire.settings import option, settings, to_json
 
 if TYPE_CHECKING:
+    from inkfire.judge.spec import JudgeSpec
     from inkfire.llm.batch import Batch
     from inkfire.llm.client import Client
     from inkfire.llm.ledger import Ledger
@@ -149,6 +150,12 @@ class Context:
         embedder = open_embedder(name, ledger=self.ledger, base_url=access.base_url, concurrency=access.concurrency)
         self.stack.callback(lambda: loop.run(embedder.close()))
         return embedder
+
+    def besides(self, judge: JudgeSpec) -> JudgeSpec:
+        """A judge with what it asks besides its own model open."""
+        return judge.opened(
+            lambda name: self.model(name, concurrency=self.access.at_once(name, judge.mode)), self.embedder
+        )
 
     def reward(
         self, name: str, *, value: Literal["probability", "label"] = "probability", force: bool = False

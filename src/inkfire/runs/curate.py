@@ -19,13 +19,14 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
 
-from inkfire.debate.debate import AGENTS, Debate
+from inkfire.debate.debate import Debate
 from inkfire.debate.pairs import MAX_LENGTH_RATIO, PairPolicy
 from inkfire.debate.sampler import RejectionSampler, Sampled, Tally
+from inkfire.debate.settings import DebateSettings
 from inkfire.debate.shards import Shard, distinct
 from inkfire.debate.writers import GivenWriter, ModelWriter, Writer
 from inkfire.errors import DataError, InputError
-from inkfire.files.formats import iter_queries, iter_texts, read_examples
+from inkfire.files.formats import iter_queries, iter_texts
 from inkfire.files.jsonl import JsonlWriter, read_jsonl
 from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.files.run import Run
@@ -39,10 +40,11 @@ from inkfire.models.open import is_local
 from inkfire.records import Query
 from inkfire.runs.card import write_card
 from inkfire.runs.context import Context, Place, described, named_files, opened
+from inkfire.runs.debates import corpus_of
 from inkfire.runs.estimate import SAMPLE, Capacity, estimate
-from inkfire.search import Retrieval, Retriever, check_retrieval
+from inkfire.search import Retriever, without
 from inkfire.settings import option, settings
-from inkfire.tasks.task import load_task
+from inkfire.tasks.task import Task, load_task
 
 _CONCURRENCY = 16  # calls in flight that are fed with work where --concurrency says nothing
 
@@ -60,14 +62,14 @@ class CurateInputs:
     candidates_from: Data = ()
     """Debate these {query, response, source}, beside what a --writer that is named writes."""
     corpus: Data = ()
-    """Good {query, response, clicks} that agents are shown, by nearness."""
+    """Good {query, response, clicks} that agents are shown, by nearness; in a full debate the task's, if none."""
     reading: Annotated[Reading, option("*")] = AS_IT_STANDS
     """How the data is read."""
 
 
 @settings
-class CurateSettings:
-    """How candidates come about and become pairs."""
+class CurateSettings(DebateSettings):
+    """How candidates come about, are debated and become pairs."""
 
     candidates: Annotated[int, Ge(1)] = 4
     """Candidates a query and round, shared out among the writers."""
@@ -75,12 +77,6 @@ class CurateSettings:
     """MODEL[,prompt=writer|writer_alt][,temperature=T]; repeat it. Default: --model with both prompts."""
     temperature: Annotated[float, Ge(0)] = 1.0
     """Of the writers that name none."""
-    agent: tuple[str, ...] = ()
-    """AGENT=MODEL or AGENT=off, for positive, negative, judge, reflect; repeat it."""
-    retrieval: Retrieval = "bm25"
-    """bm25, dense (by --embedder), or hybrid: both, merged by rank."""
-    embedder: str | None = None
-    """An endpoint's model; on this machine local/NAME or st/NAME."""
     pairs: PairPolicy = "length-matched"
     """length-matched, best-worst or all."""
     max_length_ratio: Annotated[float, Ge(1)] = MAX_LENGTH_RATIO
@@ -117,7 +113,7 @@ def curate(
     An estimate leaves no folder behind, so that other settings can be tried under the same name; its replies are kept.
     With a folder for batches a run that waits for replies says so in ``waiting``, and what to do in ``next``.
     """
-    check(inputs, settings, how)
+    settings = check(inputs, settings, how)
     shard = Shard.parse(how.shard or "1/1")
     total = sum(map(shard.owns, distinct(_queries(inputs, settings))))  # finds bad rows before anything is paid
     if how.estimate:
@@ -139,13 +135,19 @@ def open_curation(
     """The run folder of a curation."""
     task = load_task(inputs.task)
     about = described(inputs, settings, task=task.name, task_version=task.version, language=task.language)
-    about |= {"shard": shard, "writers": _writers(inputs, settings), "agents": _agents(inputs, settings)}
+    about |= {"shard": shard, "writers": _writers(inputs, settings), "agents": settings.agents(inputs.model)}
+    if not inputs.corpus and (corpus := corpus_of(task, settings, (), inputs.reading)):
+        about["examples_of_task"] = len(corpus)
     del about["writer"], about["agent"]
     return opened("curate", place, settings=about, files=named_files(inputs))
 
 
-def check(inputs: CurateInputs, settings: CurateSettings, how: CurateHow) -> None:
-    """Raises InputError, before anything is written, where what is asked for does not fit together."""
+def check(inputs: CurateInputs, settings: CurateSettings, how: CurateHow) -> CurateSettings:
+    """The settings with the debate's depth decided.
+
+    Raises:
+        InputError: what is asked for does not fit together; before anything is written.
+    """
     if bool(inputs.prompts) == bool(inputs.candidates_from):
         raise InputError("inkfire curate needs --prompts or else --candidates-from")
     if how.estimate and how.batch_dir is not None:
@@ -154,11 +156,12 @@ def check(inputs: CurateInputs, settings: CurateSettings, how: CurateHow) -> Non
         raise InputError("--engine is local (with --shard i/n for one part) or ray (with --shards N for all of them)")
     if how.engine == "ray" and (how.estimate or how.batch_dir is not None):
         raise InputError("--estimate and --batch-dir need no cluster: leave --engine ray out")
-    check_retrieval(settings.retrieval, corpus=bool(inputs.corpus), embedder=settings.embedder)
     task = load_task(inputs.task)
     for spec in _writers(inputs, settings):
         task.messages("a query", spec["prompt"])
-    task.require(*_agents(inputs, settings))
+    settings = settings.settled(task, inputs.model)
+    corpus_of(task, settings, inputs.corpus, inputs.reading)
+    return settings
 
 
 def _curated(
@@ -179,7 +182,7 @@ def _curated(
         return result | batch.report(result["queries_waiting"]) | {"calls": stats["calls"]} | used
     # By the endpoint or the ledger: the same numbers in a run that was resumed. Money is rounded where all is summed.
     bill = Bill.read(stats, "total_")
-    result |= {"calls": stats["calls"], "total_tokens": bill.tokens}
+    result |= {"depth": settings.depth, "calls": stats["calls"], "total_tokens": bill.tokens}
     result |= (bill if how.shard else bill.rounded()).fields("total_") | {"currency": stats["currency"]}
     result |= context.lacking()
     write_card(run, result)
@@ -216,13 +219,15 @@ async def _sampler(
         ModelWriter(task, model(spec["model"]), variant=spec["prompt"], temperature=spec["temperature"])
         for spec in _writers(inputs, settings)
     ]
-    retriever = None
-    if inputs.corpus:
-        embedder = context.embedder(settings.embedder) if settings.embedder else None
-        retriever = await Retriever.of(read_examples(inputs.corpus, inputs.reading), settings.retrieval, embedder)
-    agents = {agent: model(name) for agent, name in _agents(inputs, settings).items()}
+    agents = {agent: model(name) for agent, name in settings.agents(inputs.model).items()}
     debate = Debate(
-        task, model(inputs.model), retriever=retriever, agents=list(agents), per_agent=agents, seed=context.seed
+        task,
+        model(inputs.model),
+        retriever=await _retriever(context, inputs, settings, task),
+        agents=list(agents),
+        per_agent=agents,
+        seed=context.seed,
+        depth=settings,
     )
     n, rounds = settings.candidates, settings.rounds
     if not _writers(inputs, settings):  # what is given is all there is: nobody writes more in another round
@@ -230,10 +235,22 @@ async def _sampler(
     return RejectionSampler(writers, debate, n, settings.pairs, settings.max_length_ratio, rounds, context.seed)
 
 
+async def _retriever(context: Context, inputs: CurateInputs, settings: CurateSettings, task: Task) -> Retriever | None:
+    """Where the agents' examples come from; a text that is debated is never among them, whichever query it is for."""
+    corpus = corpus_of(task, settings, inputs.corpus, inputs.reading)
+    if not corpus:
+        return None
+    if inputs.candidates_from:
+        corpus = without(corpus, (text.response for text in iter_texts(inputs.candidates_from, inputs.reading)))
+    retriever = Retriever.of(corpus, settings, context.embedder(settings.embedder) if settings.embedder else None)
+    await retriever.ready()
+    return retriever
+
+
 def _at_once(context: Context, inputs: CurateInputs, settings: CurateSettings) -> int:
     """Queries in flight. One slow debate holds its query's place; an embedded engine's slots keep the beginning that a
     debate's four calls share only as long as few debates are under way."""
-    names = [inputs.model, *_agents(inputs, settings).values()]
+    names = [inputs.model, *settings.agents(inputs.model).values()]
     names += [spec["model"] for spec in _writers(inputs, settings)]
     remote = max(4, 4 * (context.access.concurrency or _CONCURRENCY) // settings.candidates)
     return 2 if all(map(is_local, names)) else remote
@@ -330,17 +347,6 @@ def _writers(inputs: CurateInputs, settings: CurateSettings) -> list[dict[str, A
             raise InputError(f"--writer {spec!r}: temperature must be a number") from None
         writers.append({"model": name, "prompt": values.get("prompt", "writer"), "temperature": temperature})
     return writers
-
-
-def _agents(inputs: CurateInputs, settings: CurateSettings) -> dict[str, str]:
-    """Agent → its model, for the agents that take part."""
-    agents: dict[str, str] = dict.fromkeys(AGENTS, inputs.model)
-    for spec in settings.agent:
-        name, _, value = spec.partition("=")
-        if name not in AGENTS or not value:
-            raise InputError(f"--agent {spec!r}: write AGENT=MODEL or AGENT=off; the agents are {', '.join(AGENTS)}")
-        agents[name] = value
-    return {name: value for name, value in agents.items() if value != "off"}
 
 
 def find_transcript(out: Path, id: str) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from inkfire.judge.spec import JudgeSettings, JudgeSpec
 from inkfire.llm import loop
 from inkfire.records import Labelled, Verdict
 from inkfire.runs.context import Context, Place, described, named_files, note, opened
+from inkfire.runs.debates import debate_of
 from inkfire.runs.judge import choose_examples
 from inkfire.settings import option, settings
 from inkfire.stats.agreement import resampled_rates
@@ -147,7 +148,7 @@ def curve(inputs: CurveInputs, settings: JudgeSettings, place: Place) -> dict[st
     """
     sizes = _sizes(inputs.sizes)
     task = load_task(inputs.task)
-    settings.check(task)
+    settings = settings.check(task, inputs.model)
     fit, test = split_by_query(read_labelled(inputs.data, inputs.reading), fraction=0.5, seed=place.seed)
     if not fit or len({row.label for row in fit}) < 2 or len({row.label for row in test}) < 2:
         raise InputError(
@@ -158,14 +159,15 @@ def curve(inputs: CurveInputs, settings: JudgeSettings, place: Place) -> dict[st
     known = {row.query for row in (*fit, *test)}
     rules = read_principles(inputs.principles) if inputs.principles else None
     examples = choose_examples(settings, inputs, [], known, place.seed)
-    spec = JudgeSpec(lasting(inputs.task), inputs.model, settings.mode, rules, examples, settings.votes)
+    debate = debate_of(settings, task, (), inputs.reading, known)
+    spec = JudgeSpec(lasting(inputs.task), inputs.model, settings.mode, rules, examples, settings.votes, **debate)
 
     def work(context: Context) -> dict[str, Any]:
         if left_out := [size for size in sizes if size > len(fit)]:
             note(f"{len(fit)} labels are there to draw from: no row for {', '.join(map(str, left_out))}")
         both = [*fit, *test]
         with context.judging("judge", len(both), spec.model, spec.mode) as (llm, how):
-            verdicts = loop.run(judge_many(spec.build(llm), both, **how))
+            verdicts = loop.run(judge_many(context.besides(spec).build(llm), both, **how))
         fitted, tested = verdicts[: len(fit)], verdicts[len(fit) :]
         rows = learning_curve(
             fit, fitted, test, tested, sizes=sizes, draws=inputs.draws, settings=settings, seed=place.seed

@@ -5,14 +5,16 @@ out/responses-NAME.jsonl   what each policy wrote      out/evaluation.json   the
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 from annotated_types import Ge
 
+from inkfire.debate.settings import DebateSettings
 from inkfire.errors import InputError
 from inkfire.evaluation.claims import own_signals
 from inkfire.evaluation.compare import compare
@@ -21,19 +23,21 @@ from inkfire.files.formats import read_labelled, read_queries, read_texts
 from inkfire.files.jsonl import write_json
 from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.files.run import EVERYTHING, Redone
-from inkfire.judge.spec import JudgeSpec, Mode, build_judge
+from inkfire.judge.spec import JudgeSpec
 from inkfire.models.card import trained_against
 from inkfire.records import Identity
 from inkfire.rewards.identity import judge_identity
 from inkfire.rewards.load import check_reward, identities_of
 from inkfire.runs.context import Context, Place, named_files, opened, read_as
+from inkfire.runs.debates import as_curated, corpus_of
 from inkfire.runs.lineage import seen
 from inkfire.runs.writers import Drawing, FileWriter, Writer, open_writer, sources_of, written
+from inkfire.search import without
 from inkfire.settings import nearest, option, settings, to_json
 from inkfire.tasks.task import Task, load_task
 
 SIGNALS = ("debate", "judge", "rm", "rubric", "length")
-_MODES: dict[str, Mode] = {mode: mode for mode in get_args(Mode) if mode in ("debate", "rubric")}
+_DEBATE = tuple(one.name for one in dataclasses.fields(DebateSettings))
 
 
 @settings
@@ -47,9 +51,11 @@ class EvaluateInputs:
     policies: Annotated[tuple[str, ...], option("--policy")]
     """NAME=FOLDER, NAME=MODEL or NAME=TEXTS.jsonl; repeat it for every policy to compare."""
     signals: Annotated[tuple[str, ...], option("--signal")]
-    """debate, rubric, length, rm=FOLDER or judge=FOLDER; repeat it for several."""
+    """debate, debate=CURATION (as that run debates), rubric, length, rm=FOLDER or judge=FOLDER; repeat it."""
     model: str = "local/qwen2.5-coder-1.5b"
     """The model behind debate and rubric."""
+    corpus: Data = ()
+    """Good {query, response, clicks} that a debate's agents are shown; in a full one the task's, if none."""
     train: Data = ()
     """Training texts, for novelty and copying; repeatable."""
     length_from: Data = ()
@@ -59,8 +65,8 @@ class EvaluateInputs:
 
 
 @settings
-class EvaluateSettings:
-    """How policies are asked."""
+class EvaluateSettings(DebateSettings):
+    """How policies are asked, and how the debate that is a signal goes."""
 
     limit: Annotated[int, Ge(1)] | None = None
     """Use the first N queries."""
@@ -86,8 +92,10 @@ def evaluate(inputs: EvaluateInputs, settings: EvaluateSettings, place: Place) -
     sources = sources_of(policies)
     for source in sources.values():
         source.check(task, base_url=place.access.base_url)
-    for folder in filter(None, signals.values()):
-        check_reward(folder)
+    for kind, folder in signals.items():
+        if folder and kind != "debate":
+            check_reward(folder)
+    settings, judges = _judges(signals, inputs, settings, task)
     about: dict[str, Any] = {"task": task.name, "task_version": task.version, "signals": list(signals)}
     about |= {"model": inputs.model} | to_json(settings) | read_as(inputs.reading)
     about |= {f"policy {name}": source.described(f"policy {name}") for name, source in sources.items()}
@@ -106,14 +114,18 @@ def evaluate(inputs: EvaluateInputs, settings: EvaluateSettings, place: Place) -
             return given[name] if name in given else open_writer(context, sources[name], task)
 
         texts = {name: written(context, name, partial(writer, name), asked, how) for name in sources}
+        responses = {name: [first for first, *_ in each.texts] for name, each in texts.items()}
         result = compare(
             task,
             queries,
-            {name: [first for first, *_ in each.texts] for name, each in texts.items()},
-            [_signal(context, kind, folder, task, inputs) for kind, folder in signals.items()],
+            responses,
+            [
+                _signal(context, kind, folder, task, inputs, _apart(judges.get(kind), responses))
+                for kind, folder in signals.items()
+            ],
             corpus=[text.response for text in read_texts(inputs.train, inputs.reading)],
             rewards=own_signals(
-                {kind: _identities(kind, folder, inputs) for kind, folder in signals.items()},
+                {kind: _identities(kind, folder, judges.get(kind)) for kind, folder in signals.items()},
                 {name: trained_against(at) for name, at in policies.items()},
             ),
             baselines=[name for name in ("base", "sft") if name in policies] or list(policies)[:1],
@@ -123,6 +135,8 @@ def evaluate(inputs: EvaluateInputs, settings: EvaluateSettings, place: Place) -
             policy["written_by"] = texts[name].by
         made = {name: at for name, source in sources.items() if (at := source.path)}
         made |= {kind: Path(folder) for kind, folder in signals.items() if folder}
+        if "debate" in judges:
+            result["depth"] = judges["debate"].debate.depth
         result["seen"] = seen(inputs.prompts, made)
         write_json(context.run.path("evaluation.json"), result)
         return result
@@ -136,7 +150,7 @@ def _void(changed: Sequence[str]) -> Redone:
     """Signals, and what is beside the texts, change the comparison alone; another policy its own texts besides."""
     names = [key.partition(".")[2] for key in changed]
     policies = {name.partition(" ")[2] for name in names if name.startswith(("policy ", "weights "))}
-    beside = ("signals", "model", "signal ", "policy ", "weights ", "train", "length_from")
+    beside = ("signals", "model", "signal ", "policy ", "weights ", "train", "length_from", "corpus", *_DEBATE)
     if not all(name.startswith(beside) for name in names):
         return EVERYTHING
     texts = tuple(f"responses-{name}.jsonl*" for name in policies)
@@ -174,20 +188,54 @@ def _signals(values: Sequence[str]) -> dict[str, str | None]:
     return signals
 
 
-def _signal(context: Context, kind: str, folder: str | None, task: Task, inputs: EvaluateInputs) -> Signal:
+def _judges(
+    signals: Mapping[str, str | None], inputs: EvaluateInputs, settings: EvaluateSettings, task: Task
+) -> tuple[EvaluateSettings, dict[str, JudgeSpec]]:
+    """The settings with the debate's depth decided, and the judges behind the signals that are no reward.
+
+    Raises:
+        InputError: settings of a debate that is no signal, or that do not fit together.
+    """
+    judges = {"rubric": JudgeSpec(inputs.task, inputs.model, "rubric")} if "rubric" in signals else {}
+    if "debate" not in signals:
+        if given := [*settings.given(), *(["--corpus"] if inputs.corpus else [])]:
+            raise InputError(f"{given[0]} is a setting of a debate: add --signal debate, or leave it out")
+        return settings, judges
+    if folder := signals["debate"]:
+        debate, corpus = as_curated(Path(folder), task, settings, inputs.corpus, inputs.reading)
+    else:
+        settings = settings.settled(task, inputs.model)
+        debate, corpus = settings.debate, corpus_of(task, settings, inputs.corpus, inputs.reading)
+    agents = debate.agents(inputs.model)  # where all of them have models of their own, no other is opened
+    model = inputs.model if inputs.model in agents.values() else agents.get("judge") or agents["reflect"]
+    return settings, judges | {"debate": JudgeSpec(inputs.task, model, "debate", debate=debate, corpus=tuple(corpus))}
+
+
+def _apart(judge: JudgeSpec | None, responses: Mapping[str, Sequence[str | None]]) -> JudgeSpec | None:
+    """A judge whose corpus has no text of the policies: an example that a policy wrote would be its own witness."""
+    if judge is None or not judge.corpus:
+        return judge
+    texts = [text for of_policy in responses.values() for text in of_policy if text is not None]
+    return dataclasses.replace(judge, corpus=tuple(without(judge.corpus, texts)))
+
+
+def _signal(
+    context: Context, kind: str, folder: str | None, task: Task, inputs: EvaluateInputs, judge: JudgeSpec | None
+) -> Signal:
     if kind == "length":
         return LengthSignal.fit(
             read_labelled(inputs.length_from, inputs.reading) if inputs.length_from else task.labelled()
         )
-    if folder is not None:
+    if judge is None:
+        assert folder is not None
         return RewardSignal(kind, context.reward(folder))
-    concurrency = context.access.at_once(inputs.model, kind)
-    llm = context.model(inputs.model, concurrency=concurrency)
-    return JudgeSignal(kind, build_judge(kind, task, llm), concurrency)
+    concurrency = context.access.at_once(judge.model, kind)
+    llm = context.model(judge.model, concurrency=concurrency)
+    return JudgeSignal(kind, context.besides(judge).build(llm, task), concurrency)
 
 
-def _identities(kind: str, folder: str | None, inputs: EvaluateInputs) -> tuple[Identity, ...]:
+def _identities(kind: str, folder: str | None, judge: JudgeSpec | None) -> tuple[Identity, ...]:
     """Who a signal is; nobody for the length twin, against which nothing is trained."""
-    if mode := _MODES.get(kind):
-        return (judge_identity(JudgeSpec(inputs.task, inputs.model, mode), kind),)
+    if judge is not None:
+        return (judge_identity(judge, kind),)
     return () if folder is None else identities_of(folder)

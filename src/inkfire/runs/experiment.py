@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from inkfire.debate.settings import AGENTS
 from inkfire.errors import InputError
 from inkfire.files.run import EVERYTHING, Redone, Run
 from inkfire.llm.bill import FIELDS, between
@@ -112,8 +113,10 @@ def _experiment(recipe: Recipe, place: Place) -> Iterator[Experiment]:
 
 def _checked(recipe: Recipe, place: Place) -> tuple[Any, Splits]:
     task = load_task(recipe.task).limited(recipe.max_tokens)
-    task.require(*(name for name in COMMANDS["run"].prompts if f"{name}=off" not in recipe.curate.agent))
+    task.require(*(name for name in COMMANDS["run"].prompts if name not in AGENTS))
     check_recipe(recipe, base_url=place.access.base_url)
+    recipe.curate.settled(task, recipe.models.agents)
+    recipe.judge.check(task, recipe.models.agents)
     splits = make_splits(recipe, task, place.seed)
     training_and_validation(splits.fit, recipe.refine.validation, place.seed)  # found out now, not after a training
     return task, splits

@@ -15,19 +15,21 @@ from typing import Annotated, Any, Protocol
 from annotated_types import Ge, Lt
 
 from inkfire.errors import DataError, InputError
-from inkfire.files.formats import read_labelled, read_pairs, read_texts_or_labelled, split_by_query
+from inkfire.files.formats import read_any, read_labelled, read_pairs, read_texts_or_labelled, split_by_query
 from inkfire.files.jsonl import write_jsonl
 from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.judge.base import compare_many
 from inkfire.judge.calibration import MIN_LABELS
 from inkfire.judge.examples import NO_EXAMPLES, Examples
 from inkfire.judge.guard import GuardedPairwise
+from inkfire.judge.measure import measure_no_overlap
 from inkfire.judge.principles import read_principles
 from inkfire.judge.ranking import PairwiseJudge, measure_pairs
 from inkfire.judge.spec import JudgeSettings, JudgeSpec
 from inkfire.llm import loop
 from inkfire.records import Candidate, Comparison, Labelled, Preference, Verdict, to_json
 from inkfire.runs.context import Context, Place, described, named_files, note, opened
+from inkfire.runs.debates import debate_of
 from inkfire.settings import option, settings
 from inkfire.tasks.task import lasting, load_task
 
@@ -48,6 +50,10 @@ class JudgeInputs:
     """Labelled texts of other queries to fit on, or a saved judge's folder."""
     examples_from: Data = ()
     """Labelled texts to choose examples from; by default --calibration's."""
+    corpus: Data = ()
+    """Good {query, response, clicks} that a debate's agents are shown; in a full one the task's, if none."""
+    overlap: Data = ()
+    """Texts that the judge, or what it learnt from, may know: metrics also without those of --data."""
     calibration_fraction: Annotated[float, Ge(0), Lt(1)] = 0.3
     """Of labelled --data without another file, the share of the queries that calibrates."""
     reading: Annotated[Reading, option("*")] = AS_IT_STANDS
@@ -64,7 +70,7 @@ def judge(inputs: JudgeInputs, settings: JudgeSettings, place: Place) -> dict[st
         InputError: anything about the inputs that the user must change.
     """
     task = load_task(inputs.task)
-    settings.check(task)
+    settings = settings.check(task, inputs.model)
     texts = read_texts_or_labelled(inputs.data, inputs.reading)
     texts, apart = _set_apart(inputs, texts, place.seed)
     known = {text.query for text in texts}
@@ -76,8 +82,16 @@ def judge(inputs: JudgeInputs, settings: JudgeSettings, place: Place) -> dict[st
     else:
         examples = choose_examples(settings, inputs, fit, known, place.seed)
     rules = read_principles(inputs.principles) if inputs.principles else None
-    calibration = fixed.calibration if fixed else None
-    spec = JudgeSpec(lasting(inputs.task), inputs.model, settings.mode, rules, examples, settings.votes, calibration)
+    spec = JudgeSpec(
+        lasting(inputs.task),
+        inputs.model,
+        settings.mode,
+        rules,
+        examples,
+        settings.votes,
+        fixed.calibration if fixed else None,
+        **debate_of(settings, task, inputs.corpus, inputs.reading, known),
+    )
     if fixed is not None and (why := spec.foreign(fixed)):
         raise InputError(
             f"{inputs.calibration[0]}: its calibration is of another {why}; fit anew: --calibration LABELLED"
@@ -87,10 +101,11 @@ def judge(inputs: JudgeInputs, settings: JudgeSettings, place: Place) -> dict[st
     about = described(inputs, settings, task=task.name, task_version=task.version)
     if not apart:  # then it decides nothing
         del about["calibration_fraction"]
+    overlap = [text for _, texts in read_any(inputs.overlap, inputs.reading) for text in texts]
     with opened("judge", place, settings=about, files=named_files(inputs)) as context:
         if not (fixed or fit) and context.run.done("judge") is None:
             note("uncalibrated: labels come from the model's own bias; fit a threshold with --calibration F")
-        return context.once("judge", lambda: _judge(context, spec, settings, fit, texts))
+        return context.once("judge", lambda: _judge(context, spec, settings, fit, texts, overlap))
 
 
 def _judge(
@@ -99,7 +114,9 @@ def _judge(
     settings: JudgeSettings,
     fit: Sequence[Labelled],
     texts: Sequence[Candidate | Labelled],
+    overlap: Sequence[str],
 ) -> dict[str, Any]:
+    spec = context.besides(spec)
     method, cost = settings.calibration_method, settings.cost_false_good
     with context.judging("judge", len(fit) + len(texts), spec.model, spec.mode) as (llm, how):
 
@@ -112,9 +129,14 @@ def _judge(
     scored = sum(verdict.scored for verdict in verdicts)
     result: dict[str, Any] = {"n": len(texts), "scored": scored, "unscored": len(texts) - scored}
     result["calibrated"] = judged.calibration is not None
+    if spec.mode == "debate":
+        result["depth"] = spec.debate.depth
     if fit:
         result["n_fit"] = len(fit)
     result |= judged.measured or {}
+    if overlap and judged.measured:
+        labelled = [text for text in texts if isinstance(text, Labelled)]
+        result |= measure_no_overlap(labelled, verdicts, overlap, seed=context.seed)
     result["injections"] = sum(bool(verdict.injection) for verdict in verdicts)
     result |= context.lacking()
     dataclasses.replace(judged, measured=judged.measured and result).save(context.run.out)
@@ -196,7 +218,8 @@ def choose_examples(
     pool = of_other_queries(paths, inputs.reading, known, "examples") if paths else fit
     if not paths and not fit:
         raise InputError("--examples needs labelled texts to choose from: --examples-from F or --calibration F")
-    return Examples(tuple(pool), settings.examples, settings.examples_choice, seed)
+    chosen, found = settings.examples_choice, (settings.retrieval, settings.embedder)
+    return Examples(tuple(pool), settings.examples, chosen, seed, *(found if chosen == "nearest" else ()))
 
 
 def of_other_queries(paths: Data, reading: Reading, known: set[str], what: str) -> list[Labelled]:
@@ -223,6 +246,10 @@ def compare(inputs: JudgeInputs, settings: JudgeSettings, place: Place) -> dict[
     Raises:
         InputError: anything about the inputs that the user must change.
     """
+    settings.check_no_debate()
+    settings.check_retrieval(searched=settings.examples > 0, otherwise="add --examples N")
+    if inputs.corpus or inputs.overlap:
+        raise InputError("--mode pairwise knows neither --corpus nor --overlap: leave them out")
     if inputs.calibration or settings.cost_false_good is not None or settings.votes > 1:
         raise InputError("--mode pairwise has nothing to calibrate and no votes: leave these options out")
     task = load_task(inputs.task)
@@ -235,10 +262,12 @@ def compare(inputs: JudgeInputs, settings: JudgeSettings, place: Place) -> dict[
     about = described(inputs, task=task.name, task_version=task.version)
     del about["calibration_fraction"]
     about |= {"examples": settings.examples, "examples_choice": settings.examples_choice}
+    about |= {"retrieval": settings.retrieval, "embedder": settings.embedder}
 
     def work(context: Context) -> dict[str, Any]:
         with context.judging("compare", len(pairs), inputs.model, "pairwise") as (llm, how):
-            judge = GuardedPairwise(PairwiseJudge(task, llm, rules, examples))
+            shown = examples.embedded(context.embedder(examples.embedder)) if examples.embedder else examples
+            judge = GuardedPairwise(PairwiseJudge(task, llm, rules, shown))
             said = loop.run(compare_many(judge, pairs, **how))
         write_jsonl(context.run.path("comparisons.jsonl"), map(_comparison_row, pairs, said))
         return measure_pairs(pairs, said)

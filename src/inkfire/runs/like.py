@@ -13,11 +13,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from inkfire.debate.debate import AGENTS
+from inkfire.debate.settings import AGENTS
 from inkfire.errors import InputError
-from inkfire.files.jsonl import sha256_file
 from inkfire.files.reading import Data
-from inkfire.files.run import Run
+from inkfire.files.run import Run, before_named
 from inkfire.judge.spec import JudgeSettings
 from inkfire.refine.rounds import RefineSettings
 from inkfire.runs import curate, curve, evaluate, experiment, judge, recipe, refine, score, stress, train, write
@@ -39,21 +38,9 @@ def repeat(folder: Path, place: Place) -> dict[str, Any]:
     command = run.manifest["command"]
     if command not in _COMMANDS:
         raise InputError(f"{folder} was made by inkfire {command}, which cannot be repeated from its manifest")
-    places = _places(run)
+    places = run.inputs()
     values = _filled(run.manifest["settings"], places) | {name: str(path) for name, path in places.items()}
     return _COMMANDS[command](values, dataclasses.replace(place, seed=run.manifest["seed"]))
-
-
-def _places(run: Run) -> dict[str, Path]:
-    """Where the inputs lie, each found to be what it was."""
-    places = run.places()
-    for name, about in run.manifest["inputs"].items():
-        path = places.get(name)
-        if path is None or not path.exists():
-            raise InputError(f"input {name} ({about['path']}) of {run.out} is not where it was: {path}")
-        if sha256_file(path) != about["sha256"]:
-            raise InputError(f"input {name} of {run.out} has changed since: {path}")
-    return places
 
 
 def _filled(values: Mapping[str, Any], places: Mapping[str, Path]) -> Values:
@@ -86,12 +73,18 @@ def _two(run: Callable[[Any, Any, Place], Values], inputs: type, settings: type)
 def _judge(values: Values, place: Place) -> Values:
     # Where the manifest says nothing of it, no texts were set apart.
     inputs = _as(judge.JudgeInputs, {"calibration_fraction": 0.0} | values)
-    return judge.judge(inputs, _as(JudgeSettings, values), place)
+    return judge.judge(inputs, _as(JudgeSettings, _debated(values)), place)
 
 
 def _curve(values: Values, place: Place) -> Values:
     sizes = {"sizes": ",".join(map(str, values["sizes"]))}
-    return curve.curve(_as(curve.CurveInputs, values | sizes), _as(JudgeSettings, values), place)
+    return curve.curve(_as(curve.CurveInputs, values | sizes), _as(JudgeSettings, _debated(values)), place)
+
+
+def _debated(values: Values) -> Values:
+    """With the depth of a debate, also where a manifest is from before debates had one."""
+    debates = values.get("mode") == "debate" or "debate" in values.get("signals", ())
+    return values | {"depth": before_named(values, "depth")} if debates else values
 
 
 def _stress(run: Callable[[Any, Any, Place], Values], settings: type) -> Callable[[Values, Place], Values]:
@@ -108,6 +101,7 @@ def _stress(run: Callable[[Any, Any, Place], Values], settings: type) -> Callabl
 def _curate(values: Values, place: Place) -> Values:
     how = curate.CurateHow(shard=values["shard"])
     values = values | {
+        "depth": before_named(values, "depth"),
         "writer": [f"{w['model']},prompt={w['prompt']},temperature={w['temperature']:g}" for w in values["writers"]],
         "agent": [f"{agent}={values['agents'].get(agent, 'off')}" for agent in AGENTS],
     }
@@ -124,7 +118,7 @@ def _evaluate(values: Values, place: Place) -> Values:
         f"{kind}={values[f'signal {kind}']}" if f"signal {kind}" in values else kind for kind in values["signals"]
     ]
     inputs = _as(evaluate.EvaluateInputs, values | {"policies": policies, "signals": signals})
-    return evaluate.evaluate(inputs, _as(evaluate.EvaluateSettings, values), place)
+    return evaluate.evaluate(inputs, _as(evaluate.EvaluateSettings, _debated(values)), place)
 
 
 def _recipe(values: Values, place: Place) -> Values:

@@ -188,18 +188,20 @@ def check_recipe(recipe: Recipe, *, base_url: str | None = None) -> None:
     check_name(recipe.models.agents, base_url=base_url)
     if recipe.reward_model.base is not None:
         check_name(recipe.reward_model.base, weights=True)
-    writers, agents = _curate_models(recipe.curate)
+    writers = [spec.partition(",")[0] for spec in recipe.curate.writer]
     if recipe.models.writer in writers and not is_local(recipe.models.writer):
         raise RecipeError(
             f"curate.writer: {recipe.models.writer} is the writer, trained here and asked at no endpoint; what "
             "it writes after SFT is among the candidates already: leave it out"
         )
-    for model in filter(None, (*writers, *agents, recipe.refine.author_model)):
+    for model in filter(None, (*writers, *_debaters(recipe), recipe.refine.author_model)):
         check_name(model, base_url=base_url)
     signals = [signal for signal in SIGNALS if signal != "length"]
     for signal in recipe.evaluate.signals:
         if signal not in signals:
             raise RecipeError(f"evaluate.signals: unknown signal {signal!r}{nearest(signal, signals)}")
+    if "debate" not in recipe.evaluate.signals and (given := recipe.evaluate.given()):
+        raise RecipeError(f'evaluate: {given[0]} is a setting of a debate, and no signal is one: signals = ["debate"]')
     for policy in recipe.policies:
         for part in rewards_of(policy):
             if part not in OWN:
@@ -214,7 +216,7 @@ def rewards_of(policy: PolicySpec) -> list[str]:
     return [part for _, part in parts_of(policy.reward)] or [policy.reward]
 
 
-def _curate_models(curate: CurateSettings) -> tuple[list[str], list[str]]:
-    """The models of the second writers and those of the agents that have their own."""
-    agents = [spec.partition("=")[2] for spec in curate.agent]
-    return [spec.partition(",")[0] for spec in curate.writer], [name for name in agents if name != "off"]
+def _debaters(recipe: Recipe) -> list[str]:
+    """The agents that have models of their own."""
+    specs = [spec for table in (recipe.curate, recipe.judge, recipe.evaluate) for spec in table.agent]
+    return [name for spec in specs if (name := spec.partition("=")[2]) != "off"]

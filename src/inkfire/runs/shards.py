@@ -21,7 +21,7 @@ from inkfire.debate.sampler import Tally
 from inkfire.debate.shards import Shard
 from inkfire.errors import BudgetExceeded, EndpointDown, InkfireError, InputError, MissingExtraError, RunFolderError
 from inkfire.files.jsonl import atomic, open_input, parse_json
-from inkfire.files.run import Run, locked
+from inkfire.files.run import Run, before_named, locked
 from inkfire.llm.bill import Bill, repriced
 from inkfire.llm.prices import CURRENCY, prices_beside
 from inkfire.runs.card import write_card
@@ -49,7 +49,7 @@ def _merge(runs: Sequence[Run], out: Path) -> dict[str, Any]:
     merge_outputs(runs, out)
     parts = [(part, prices_beside(shard.ledger_path)) for shard in runs if (part := shard.done("curate")) is not None]
     results = [repriced(part, prices, "total_") for part, prices in parts]
-    result = Tally.of(results).result()
+    result = Tally.of(results).result() | {"depth": before_named(run.manifest["settings"], "depth")}
     total = sum((Bill.read(part, "total_") for part in results), start=Bill()).rounded()
     result |= {"calls": sum(part["calls"] for part in results), "total_tokens": total.tokens, **total.fields("total_")}
     result["currency"] = _one_currency(results)
@@ -168,7 +168,7 @@ def curate_on_ray(inputs: CurateInputs, settings: CurateSettings, place: Place, 
         MissingExtraError: Ray is not installed.
         BudgetExceeded, EndpointDown, InputError: what the first of the shards ended with; the others are let finish.
     """
-    check(inputs, settings, how)
+    settings = check(inputs, settings, how)
     try:
         import ray
     except ImportError as error:

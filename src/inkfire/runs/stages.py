@@ -190,8 +190,10 @@ def evaluate(x: Experiment) -> dict[str, Any]:
     signals, left_out = [], {}
     for name in table.signals:
         folder = x.reward(name) if name in OWN else None
+        if name == "debate":
+            folder = str(x.folder("curate"))
         try:
-            if folder is not None:
+            if folder is not None and name in OWN:
                 check_reward(folder)
         except RefusedReward as refusal:
             left_out[name] = str(refusal)
@@ -206,8 +208,9 @@ def evaluate(x: Experiment) -> dict[str, Any]:
         train=(x.file("good"),),
         length_from=(x.file("labelled"),),
     )
+    fields = dataclasses.fields(evaluating.EvaluateSettings)
     settings = evaluating.EvaluateSettings(
-        limit=table.limit, temperature=table.temperature, max_tokens=table.max_tokens or x.task.max_tokens
+        **{one.name: getattr(table, one.name) for one in fields} | {"max_tokens": table.max_tokens or x.task.max_tokens}
     )
     result = evaluating.evaluate(inputs, settings, x.context.below("evaluate"))
     return result | {"left_out": left_out, "refused": refused}

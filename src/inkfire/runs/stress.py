@@ -24,11 +24,12 @@ from inkfire.judge.calibration import MIN_LABELS
 from inkfire.judge.guard import GuardedPairwise, Suspicion, suspect
 from inkfire.judge.principles import read_principles
 from inkfire.judge.ranking import PairwiseJudge
-from inkfire.judge.spec import JudgeSpec, Mode, prompts_of
+from inkfire.judge.spec import JudgeSettings, JudgeSpec, Mode
 from inkfire.llm import loop
 from inkfire.llm.base import LLM
 from inkfire.records import Candidate, Labelled, Preference, Verdict
 from inkfire.runs.context import Context, Place, named_files, note, opened, read_as
+from inkfire.runs.debates import debate_of
 from inkfire.settings import option, settings
 from inkfire.stress import biases, injections
 from inkfire.tasks.task import lasting, load_task
@@ -93,12 +94,14 @@ def _subject(inputs: SubjectInputs) -> tuple[JudgeSpec, list[Labelled]]:
         return JudgeSpec.read(inputs.judge), []
     if inputs.task is None or inputs.model is None:
         raise InputError("name the judge: --task and --model, or --judge FOLDER of a saved one")
-    load_task(inputs.task).require(*prompts_of(inputs.mode))
+    task = load_task(inputs.task)
+    settings = JudgeSettings(mode=inputs.mode).check(task, inputs.model)
     rules = read_principles(inputs.principles) if inputs.principles else None
     fit = read_labelled(inputs.calibration, inputs.reading)
     if not fit:
         note("uncalibrated: labels come from the model's own bias; fit a threshold with --calibration F")
-    return JudgeSpec(lasting(inputs.task), inputs.model, inputs.mode, rules), fit
+    debate = debate_of(settings, task, (), inputs.reading, set())
+    return JudgeSpec(lasting(inputs.task), inputs.model, inputs.mode, rules, **debate), fit
 
 
 def _apart(fit: Sequence[Labelled], queries: Iterable[str]) -> list[Labelled]:
@@ -127,14 +130,14 @@ def _described(spec: JudgeSpec) -> dict[str, Any]:
         "principles": spec.principles and spec.principles.version,
         "examples": len(spec.examples),
         "calibration": spec.calibration and spec.calibration.to_json(),
-    }
+    } | ({"depth": spec.debate.depth} if spec.mode == "debate" else {})
 
 
 def _try(
     context: Context, subject: tuple[JudgeSpec, list[Labelled]], total: int, work: Work, name: str, file: str
 ) -> dict[str, Any]:
     """What ``work`` finds of the judge, calibrated where there are texts for it; its rows go into ``file``."""
-    spec, fit = subject
+    spec, fit = context.besides(subject[0]), subject[1]
     with context.judging(name, len(fit) + total, spec.model, spec.mode) as (llm, how):
 
         async def calibrated() -> Found:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence, Set
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from inkfire.errors import DataError, InputError
@@ -113,8 +113,8 @@ def _overlap(pairs: Sequence[Preference], rows: Sequence[Labelled], against: Seq
     queries = {query.strip() for file in against for query, _ in file}
     ours: list[Responses] = [(pair.query.strip(), (pair.chosen, pair.rejected)) for pair in pairs]
     ours += [(row.query.strip(), (row.response,)) for row in rows]
-    near_texts = _near({text for _, text in items}, {text for _, both in ours for text in both})
-    near_queries = _near(queries, {query for query, _ in ours})
+    near_texts = texts.repeats({text for _, text in items}, {text for _, both in ours for text in both}, NEAR)
+    near_queries = texts.repeats(queries, {query for query, _ in ours}, NEAR)
     counts = (
         sum(any((query, text.strip()) in items for text in both) for query, both in ours),
         sum(any(text in near_texts for text in both) for _, both in ours),
@@ -122,12 +122,6 @@ def _overlap(pairs: Sequence[Preference], rows: Sequence[Labelled], against: Seq
         sum(query in near_queries for query, _ in ours),
     )
     return dict(zip(names, counts, strict=True))
-
-
-def _near(theirs: Set[str], ours: Set[str]) -> set[str]:
-    """Those of our texts that repeat one of theirs, exactly or nearly."""
-    both = [*sorted(theirs), *sorted(ours)]  # theirs first: the earliest text that one of ours is near to is shown
-    return {both[later] for earlier, later in texts.near_duplicates(both, NEAR) if earlier < len(theirs) <= later}
 
 
 def _repeats(pairs: Sequence[Preference], rows: Sequence[Labelled], pool: Sequence[Labelled]) -> Found:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from functools import lru_cache
 from typing import Any
 
@@ -144,6 +144,13 @@ def near_duplicates(texts: Sequence[str], threshold: float = 0.8) -> list[tuple[
             nearest[kept[j]] = min(nearest[kept[j]], kept[i])
     found = ((nearest[first[text]], index) for index, text in enumerate(folded))
     return [(earlier, later) for earlier, later in found if earlier != later]
+
+
+def repeats(theirs: Set[str], ours: Set[str], threshold: float = 0.8) -> set[str]:
+    """Those of our texts that repeat one of theirs, exactly or nearly (see :func:`near_duplicates`)."""
+    both = [*sorted(theirs), *sorted(ours)]  # theirs first: the earliest text that one of ours is near to is shown
+    found = near_duplicates(both, threshold)
+    return {both[later] for earlier, later in found if earlier < len(theirs) <= later}
 
 
 def _grams(text: str) -> list[str]:

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from inkfire.errors import InputError, TaskError
-from inkfire.records import Labelled, Preference, Query
+from inkfire.records import Example, Labelled, Preference, Query
 from inkfire.settings import nearest
 from inkfire.stats.audit import audit
 from inkfire.tasks.prompts import parse_prompt, parts
-from inkfire.tasks.task import BLANK, DATA, OTHER, Task, load_task, read_task, task_names
+from inkfire.tasks.task import BLANK, DATA, GOOD, OTHER, Task, load_task, read_task, task_names
 from inkfire.tasks.uses import COMMANDS, PROMPTS
 
 ADVISED = {"queries": 100, "labelled": 80, "pairs": 80}
@@ -54,6 +54,7 @@ class _Data:
     queries: list[Query]
     labelled: list[Labelled]
     pairs: list[Preference]
+    good_texts: list[Example]
 
     def counts(self) -> dict[str, int]:
         return {
@@ -78,11 +79,11 @@ def check_task(folder: str | Path, *, seed: int = 0) -> dict[str, Any]:
         TaskError: there is no task to check, or its task.toml is wrong.
     """
     task = read_task(folder)
-    data, findings = _Data([], [], []), []
-    for name in DATA:
+    data, findings = _Data([], [], [], []), []
+    for name, kind in {**dict(zip(DATA, DATA, strict=True)), GOOD: "good_texts"}.items():
         try:
             if task.has(name):
-                setattr(data, name, getattr(task, name)())
+                setattr(data, kind, getattr(task, kind)())
         except InputError as error:
             findings.append(Finding("error", f"{name}.jsonl", str(error)))
     counts = data.counts()

@@ -1,9 +1,10 @@
 """A task is a folder of data: what to write, how it is judged, and the words every agent is prompted with.
 
-    task.toml        name, language, title, rubric, principles (S_D), flaws (S_G), slices, the judge's two answers
+    task.toml        name, language, title, rubric, principles (S_D), flaws (S_G), aspects, slices, the judge's answers
     queries.jsonl    {"query", "tags": [...]}
     labelled.jsonl   {"query", "response", "label", ...}    1 good, 0 bad: what judges are measured on
     pairs.jsonl      {"query", "chosen", "rejected", ...}
+    good.jsonl       {"query", "response", "clicks"}    examples for debates; the good labelled texts, if none
     prompts/*.jinja  one file per agent (see prompts.py; uses.py says which command uses which)
 
 Data and prompts that no command needs which the task is used with may be missing.
@@ -25,9 +26,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from inkfire.errors import DataError, TaskError
-from inkfire.files.formats import read_labelled, read_pairs, read_queries
+from inkfire.files.formats import read_examples, read_labelled, read_pairs, read_queries
 from inkfire.files.jsonl import atomic, sha256_file
-from inkfire.records import Labelled, Message, Preference, Query, Rating
+from inkfire.records import Example, Labelled, Message, Preference, Query, Rating
 from inkfire.settings import Strict, load_toml, nearest
 from inkfire.tasks.languages import language_name
 from inkfire.tasks.prompts import Prompt, parse_prompt
@@ -41,10 +42,21 @@ BLANK = _HOME / "blank"
 DATA = ("queries", "labelled", "pairs")
 """A task's files of data."""
 
+GOOD = "good"
+"""The file of good texts, with clicks or without, that agents are shown; a task may have one."""
+
 OTHER = "other"
 """The slice of the queries that have no tag of a slice."""
 
 Text = Annotated[str, Field(min_length=1)]
+Side = Literal["positive", "negative"]
+
+
+class Aspects(Strict):
+    """What each side of a full debate looks at: a few words each, the first of which name it."""
+
+    positive: Annotated[tuple[Text, ...], Field(min_length=1, max_length=20)]
+    negative: Annotated[tuple[Text, ...], Field(min_length=1, max_length=20)]
 
 
 class TaskFile(Strict):
@@ -59,6 +71,7 @@ class TaskFile(Strict):
     max_tokens: Annotated[int, Field(ge=1, le=8192)]
     principles: Annotated[tuple[Text, ...], Field(min_length=1, max_length=10)]
     flaws: Annotated[tuple[Text, ...], Field(min_length=1, max_length=10)]
+    aspects: Aspects | None = None
     slices: dict[str, Text] = Field(default_factory=dict)
     injection: Literal["bad", "unscored"] = "bad"
     scale: Scale = (1, 3)
@@ -124,8 +137,18 @@ class Task(TaskFile):
         """The task with texts of at most so many tokens; None leaves its own bound."""
         return self if max_tokens is None else self.model_copy(update={"max_tokens": max_tokens})
 
+    def aspects_of(self, side: Side) -> tuple[str, ...]:
+        """What a side of a full debate looks at: what task.toml says, or else the dimensions of the rubric."""
+        if self.aspects is not None:
+            return self.aspects.positive if side == "positive" else self.aspects.negative
+        return tuple(f"{dimension.name}: {dimension.description}" for dimension in self.rubric)
+
+    def has_prompt(self, prompt: str) -> bool:
+        return (self.folder / "prompts" / f"{prompt}.jinja").is_file()
+
     def has(self, data: str) -> bool:
-        """Whether the task has ``queries``, ``labelled`` texts or ``pairs``: what no command needs may be missing."""
+        """Whether the task has ``queries``, ``labelled`` texts, ``pairs`` or ``good`` texts: what no command needs may
+        be missing."""
         return (self.folder / f"{data}.jsonl").is_file()
 
     def queries(self) -> list[Query]:
@@ -136,6 +159,13 @@ class Task(TaskFile):
 
     def pairs(self) -> list[Preference]:
         return read_pairs(self._data("pairs"))
+
+    def good_texts(self) -> list[Example]:
+        """What agents may be shown as examples: good.jsonl, or else the good labelled texts; [] without either."""
+        if self.has(GOOD):
+            return read_examples(self._data(GOOD))
+        labelled = self.labelled() if self.has("labelled") else []
+        return [Example(row.query, row.response) for row in labelled if row.label == 1]
 
     def _data(self, name: str) -> Path:
         path = self.folder / f"{name}.jsonl"
@@ -229,7 +259,7 @@ def new_task(folder: Path, *, like: str | None = None, language: str | None = No
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise TaskError(f"{folder} is there and not empty; name a new folder")
     foreign = source is not None and language not in (None, source.language)
-    left_out = [name for name in DATA if source is not None and foreign and source.has(name)]
+    left_out = [name for name in (*DATA, GOOD) if source is not None and foreign and source.has(name)]
     shipped = source is None or source.folder.parent == _HOME
     hidden = [".*", "__pycache__", *(f"{name}.jsonl" for name in left_out), *(["prompts"] if shipped else [])]
     try:

@@ -31,6 +31,8 @@ class Use:
 
 _ITEM = "query response"
 _DEBATE = "inkfire curate, inkfire judge --mode debate"
+_FULL = "inkfire curate --depth full, inkfire judge --mode debate --depth full"
+_ASKED = "aspects points sentence"
 
 PROMPTS: Mapping[str, Use] = {
     "writer": Use("inkfire write, curate, train, evaluate", "what the writer is asked", "query"),
@@ -39,6 +41,10 @@ PROMPTS: Mapping[str, Use] = {
     "negative": Use(_DEBATE, "who speaks against it", _ITEM, "examples"),
     "judge": Use(_DEBATE, "who weighs both and decides", _ITEM, "examples positive negative"),
     "reflect": Use(_DEBATE, "who audits the decision", _ITEM, "examples positive negative verdict"),
+    "positive_full": Use(_FULL, "who says every strength of a text", _ITEM, f"examples {_ASKED}"),
+    "negative_full": Use(_FULL, "who says every weakness of it", _ITEM, f"examples {_ASKED}"),
+    "judge_full": Use(_FULL, "who weighs both and decides", _ITEM, f"examples positive negative {_ASKED}"),
+    "reflect_full": Use(_FULL, "who audits the decision", _ITEM, f"examples positive negative verdict {_ASKED}"),
     "verdict": Use("inkfire judge --mode verdict", "a reason, then 0 or 1", _ITEM, "examples principles"),
     "logprob": Use("inkfire judge, refine", "one of the task's two answers", _ITEM, "examples principles"),
     "rubric": Use("inkfire judge --mode rubric", "points for each dimension", _ITEM, "examples"),
@@ -61,6 +67,7 @@ class Needs:
 
 
 _AGENTS = ("positive", "negative", "judge", "reflect")
+_IN_FULL = tuple(f"{agent}_full" for agent in _AGENTS)
 _REFINERS = ("logprob", "generator", "detector", "reflector", "optimizer")
 _LABELLED = {"good": 1, "bad": 1}
 _REFINED = {"queries": 1, "labelled": 40, "good": 10, "bad": 10}  # a quarter is fitted on, by MIN_LABELS texts or more
@@ -68,10 +75,12 @@ _REFINED = {"queries": 1, "labelled": 40, "good": 10, "bad": 10}  # a quarter is
 COMMANDS: Mapping[str, Needs] = {
     "write": Needs(("writer",)),
     "curate": Needs(("writer", "writer_alt", *_AGENTS), {"queries": 1}),
+    "curate --depth full": Needs(("writer", "writer_alt", *_IN_FULL), {"queries": 1}),
     "judge --mode logprob": Needs(("logprob",)),
     "judge --mode verdict": Needs(("verdict",)),
     "judge --mode rubric": Needs(("rubric",)),
     "judge --mode debate": Needs(_AGENTS),
+    "judge --mode debate --depth full": Needs(_IN_FULL),
     "judge --mode pairwise": Needs(("pairwise",)),
     "judge attack": Needs(("logprob",), {"bad_queries": 3, "good": 1}),
     "judge probe": Needs(("logprob", "pairwise"), {"bad": 1}),
