@@ -19,7 +19,7 @@ from inkfire.files.jsonl import sha256_file
 from inkfire.files.reading import Data
 from inkfire.files.run import Run
 from inkfire.judge.spec import JudgeSettings
-from inkfire.refine.rounds import RefineSettings
+from inkfire.refine.settings import RefineSettings
 from inkfire.runs import curate, curve, evaluate, experiment, judge, recipe, refine, score, stress, train, write
 from inkfire.runs.context import Place
 from inkfire.settings import from_json
