@@ -19,7 +19,7 @@ from inkfire.errors import ModelCallError
 from inkfire.judge.examples import NO_EXAMPLES, Examples
 from inkfire.judge.principles import Principles
 from inkfire.llm.base import LLM, JsonSchema, Message, Sampling
-from inkfire.records import Rating, Verdict
+from inkfire.records import Label, Rating, Verdict
 from inkfire.tasks.task import Task
 
 
@@ -38,9 +38,6 @@ REASON = text_schema(240)
 _LABEL: JsonSchema = {"type": "integer", "enum": [0, 1]}
 VERDICT_SCHEMA = object_schema(reason=REASON, judge=_LABEL)
 _ADVISED_SCHEMA = object_schema(reason=REASON, judge=_LABEL, advice=REASON)
-
-
-_ROUNDING = 1e-9
 
 
 class NoAnswer(Exception):
@@ -136,8 +133,8 @@ class VerdictJudge(PromptedJudge):
 
 
 class RubricJudge(PromptedJudge):
-    """Good from the middle of the scale on (PAPER, evaluation: from 2 of 1 to 3, weighted 30, 30, 15, 15 and 10 %);
-    P(Good) is the weighted mean, from 0 to 1. The rubric stands for the principles."""
+    """Good from the task's ``excellent`` on (PAPER, evaluation: from 2 of 1 to 3, weighted 30, 30, 15, 15 and 10 %), as
+    people's ratings are; P(Good) is the weighted mean, from 0 to 1. The rubric stands for the principles."""
 
     mode = "rubric"
 
@@ -158,6 +155,7 @@ class RubricJudge(PromptedJudge):
             )
         except NoAnswer as failure:
             return Verdict(None, unscored=str(failure))
-        share = (self.task.weighted(Rating(said)) - low) / (high - low)
+        mean = self.task.weighted(Rating(said))
         reason = ", ".join(f"{name} {said[name]}" for name in names)
-        return Verdict(1 if share >= 0.5 - _ROUNDING else 0, probability=share, reason=reason)
+        label: Label = 1 if self.task.is_excellent(mean) else 0
+        return Verdict(label, probability=(mean - low) / (high - low), reason=reason)

@@ -71,7 +71,7 @@ class JudgeSettings:
                 f"--votes {self.votes}: {self.mode} is deterministic, every vote would be the same; use --mode verdict "
                 "or --mode rubric, or leave --votes out"
             )
-        task.require(*prompts_of(self.mode))
+        check_mode(self.mode, task)
         if self.examples:
             task.check_examples(prompt_of(self.mode))
 
@@ -244,11 +244,11 @@ def build_judge(
 
     Raises:
         InputError: an unknown mode, or votes of a mode that does not vary.
-        TaskError: the task lacks the mode's prompts, or examples are for a mode whose prompt shows none.
+        TaskError: as :func:`check_mode`, or examples are for a mode whose prompt shows none.
     """
     if mode not in MODES:
         raise InputError(f"unknown mode {mode!r}; the modes are {', '.join(MODES)}")
-    task.require(*prompts_of(mode))
+    check_mode(mode, task)
     if examples:
         task.check_examples(prompt_of(mode))
     if mode == "debate":
@@ -257,6 +257,17 @@ def build_judge(
         judge = _PROMPTED[mode](task, llm, principles, examples)
     voting = judge if votes == 1 else VotingJudge.of(judge, votes)
     return Guarded(voting, task) if guarded else voting
+
+
+def check_mode(mode: str, task: Task) -> None:
+    """Whether a task has what a mode asks with.
+
+    Raises:
+        TaskError: a prompt is missing, or a rubric that says what is excellent.
+    """
+    task.require(*prompts_of(mode))
+    if mode == "rubric":
+        task.check_excellent()
 
 
 def prompts_of(mode: str) -> tuple[str, ...]:

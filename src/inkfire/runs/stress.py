@@ -24,7 +24,7 @@ from inkfire.judge.calibration import MIN_LABELS
 from inkfire.judge.guard import GuardedPairwise, Suspicion, suspect
 from inkfire.judge.principles import read_principles
 from inkfire.judge.ranking import PairwiseJudge
-from inkfire.judge.spec import JudgeSpec, Mode, prompts_of
+from inkfire.judge.spec import JudgeSpec, Mode, check_mode
 from inkfire.llm import loop
 from inkfire.llm.base import LLM
 from inkfire.records import Candidate, Labelled, Preference, Verdict
@@ -93,7 +93,7 @@ def _subject(inputs: SubjectInputs) -> tuple[JudgeSpec, list[Labelled]]:
         return JudgeSpec.read(inputs.judge), []
     if inputs.task is None or inputs.model is None:
         raise InputError("name the judge: --task and --model, or --judge FOLDER of a saved one")
-    load_task(inputs.task).require(*prompts_of(inputs.mode))
+    check_mode(inputs.mode, load_task(inputs.task))
     rules = read_principles(inputs.principles) if inputs.principles else None
     fit = read_labelled(inputs.calibration, inputs.reading)
     if not fit:

@@ -183,5 +183,7 @@ def _ready(task: Task, command: str, counts: dict[str, int], wrong: set[str]) ->
     for prompt in needs.prompts:
         if prompt in wrong or not (task.folder / "prompts" / f"{prompt}.jinja").is_file():
             missing.append(f"prompts/{prompt}.jinja" + (" (see above)" if prompt in wrong else ""))
+    if command == "judge --mode rubric" and task.excellent_from is None:
+        missing.append("excellent in task.toml")
     missing += [f"{_COUNTED[what]}: {counts[what]} of {n}" for what, n in needs.data.items() if counts[what] < n]
     return {"ready": not missing, "missing": missing}

@@ -31,7 +31,16 @@ from inkfire.records import Labelled, Message, Preference, Query, Rating
 from inkfire.settings import Strict, load_toml, nearest
 from inkfire.tasks.languages import language_name
 from inkfire.tasks.prompts import Prompt, parse_prompt
-from inkfire.tasks.rubric import Dimension, Scale, check_rubric, rating_of, weighted
+from inkfire.tasks.rubric import (
+    PAPER_EXCELLENT,
+    PAPER_SCALE,
+    Dimension,
+    Scale,
+    check_rubric,
+    rating_of,
+    reaches,
+    weighted,
+)
 from inkfire.tasks.uses import PROMPTS
 
 _HOME = Path(__file__).parent
@@ -61,12 +70,13 @@ class TaskFile(Strict):
     flaws: Annotated[tuple[Text, ...], Field(min_length=1, max_length=10)]
     slices: dict[str, Text] = Field(default_factory=dict)
     injection: Literal["bad", "unscored"] = "bad"
-    scale: Scale = (1, 3)
+    scale: Scale = PAPER_SCALE
+    excellent: float | None = None
     rubric: tuple[Dimension, ...]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        check_rubric(self.rubric, self.scale)
+        check_rubric(self.rubric, self.scale, self.excellent)
         if self.good == self.bad:
             raise ValueError(f"good and bad are the same word, {self.good!r}")
         return self
@@ -150,6 +160,29 @@ class Task(TaskFile):
     def weighted(self, rating: Rating) -> float:
         """The weighted mean of a rating, on the task's scale."""
         return weighted(rating, self.rubric)
+
+    @property
+    def excellent_from(self) -> float | None:
+        """The weighted mean from which on a text is excellent; None where the task does not say."""
+        return PAPER_EXCELLENT if self.excellent is None and self.scale == PAPER_SCALE else self.excellent
+
+    def check_excellent(self) -> None:
+        """Whether the task says what is excellent.
+
+        Raises:
+            TaskError: it does not; the message says what to add.
+        """
+        if self.excellent_from is None:
+            low, high = self.scale
+            raise TaskError(
+                f"{self.folder / 'task.toml'}: nothing says which texts are excellent on a scale from {low} to {high}; "
+                f"add the weighted mean from which on they are, for instance excellent = {(low + high) / 2:g}"
+            )
+
+    def is_excellent(self, mean: float) -> bool:
+        """Whether a text with this weighted mean is."""
+        self.check_excellent()
+        return reaches(mean, self.excellent_from or 0.0)
 
     def slice_of(self, query: Query) -> str:
         """The first tag that names a slice; ``other`` without one."""
