@@ -22,7 +22,8 @@ from inkfire.records import Labelled, Preference, Query
 from inkfire.settings import nearest
 from inkfire.stats.audit import audit
 from inkfire.tasks.prompts import parse_prompt, parts
-from inkfire.tasks.task import BLANK, DATA, OTHER, Task, load_task, read_task, task_names
+from inkfire.tasks.slices import OTHER
+from inkfire.tasks.task import BLANK, DATA, Task, load_task, read_task, task_names
 from inkfire.tasks.uses import COMMANDS, PROMPTS
 
 ADVISED = {"queries": 100, "labelled": 80, "pairs": 80}
@@ -174,7 +175,7 @@ def _sizes(task: Task, data: _Data, counts: dict[str, int]) -> Iterator[Finding]
         yield Finding("warning", "queries.jsonl", f"{untold} queries have no slice{also}: they count as {OTHER}")
     for name in task.slices:
         if data.queries and not any(task.slice_of(query) == name for query in data.queries):
-            yield Finding("warning", "task.toml", f"no query has the tag of the slice {name!r}")
+            yield Finding("warning", "task.toml", f"no query is in the slice {name!r}")
 
 
 def _ready(task: Task, command: str, counts: dict[str, int], wrong: set[str]) -> dict[str, Any]:

@@ -41,6 +41,7 @@ from inkfire.tasks.rubric import (
     reaches,
     weighted,
 )
+from inkfire.tasks.slices import Slices, Text, slice_of
 from inkfire.tasks.uses import PROMPTS
 
 _HOME = Path(__file__).parent
@@ -49,11 +50,6 @@ BLANK = _HOME / "blank"
 
 DATA = ("queries", "labelled", "pairs")
 """A task's files of data."""
-
-OTHER = "other"
-"""The slice of the queries that have no tag of a slice."""
-
-Text = Annotated[str, Field(min_length=1)]
 
 
 class TaskFile(Strict):
@@ -68,7 +64,7 @@ class TaskFile(Strict):
     max_tokens: Annotated[int, Field(ge=1, le=8192)]
     principles: Annotated[tuple[Text, ...], Field(min_length=1, max_length=10)]
     flaws: Annotated[tuple[Text, ...], Field(min_length=1, max_length=10)]
-    slices: dict[str, Text] = Field(default_factory=dict)
+    slices: Slices = Field(default_factory=dict)
     injection: Literal["bad", "unscored"] = "bad"
     scale: Scale = PAPER_SCALE
     excellent: float | None = None
@@ -185,8 +181,8 @@ class Task(TaskFile):
         return reaches(mean, self.excellent_from or 0.0)
 
     def slice_of(self, query: Query) -> str:
-        """The first tag that names a slice; ``other`` without one."""
-        return next((tag for tag in query.tags if tag in self.slices), OTHER)
+        """The slice of a query, by its tags or its words; ``other`` where it is in none."""
+        return slice_of(query, self.slices)
 
 
 @lru_cache(maxsize=256)
