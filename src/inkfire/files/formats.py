@@ -127,6 +127,19 @@ def iter_pairs(path: Files, reading: Reading = AS_IT_STANDS) -> Iterator[Prefere
         raise DataError("no two answers to one query have different scores: nothing is preferred", path=_each(path)[0])
 
 
+def read_writers(path: Files, reading: Reading = AS_IT_STANDS) -> dict[tuple[str, str], str]:
+    """(query, text) → its writer, of the rows of texts that have a ``source``."""
+    columns = Columns(reading)
+
+    def records(row: Row) -> list[Candidate]:
+        source = row.get("source")
+        if not isinstance(source, str) or "chosen" in row:
+            return []
+        return [Candidate(columns.query(row), text, source) for text in columns.texts(row)]
+
+    return {(text.query, text.response): text.source for text in _convert(path, columns, records)}
+
+
 def iter_ratings(
     path: Files, rating: Callable[[Row], T], reading: Reading = AS_IT_STANDS
 ) -> Iterator[tuple[str, str, str, T]]:

@@ -116,7 +116,7 @@ class VerdictJudge(PromptedJudge):
         """A verdict and, in the same reply, how the text would hide its flaw better (PAPER, strategy B's Detector);
         empty where the reply has none."""
         messages = await self.render(query, response, "verdict_advice")
-        verdict, said = await self._asked(messages, _ADVISED_SCHEMA, max_tokens=240)
+        verdict, said = await self._asked(messages, _ADVISED_SCHEMA, max_tokens=400)
         return verdict, said.get("advice", "").strip()
 
     async def _asked(

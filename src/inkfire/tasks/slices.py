@@ -16,7 +16,8 @@ first one whose words or pattern it has.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Annotated, Any
 
@@ -65,7 +66,7 @@ class Slice(Strict):
         return [
             word
             for word, parts in self._units.items()
-            if any(has[at : at + len(parts)] == parts for at in range(len(has) - len(parts) + 1))
+            if parts[0] in has and any(has[at : at + len(parts)] == parts for at in range(len(has)))
         ]
 
     def holds(self, query: str) -> bool:
@@ -88,3 +89,28 @@ def slice_of(query: Query, slices: Mapping[str, Slice]) -> str:
     tagged = (tag for tag in query.tags if tag in slices)
     known = (name for name, one in slices.items() if one.holds(query.query))
     return next(tagged, None) or next(known, OTHER)
+
+
+def coverage(queries: Iterable[Query], slices: Mapping[str, Slice]) -> dict[str, Any]:
+    """Which occasions distinct queries are about: ``n`` queries, of each of the ``slices``, and of each of the slices'
+    ``words`` that they have, the most frequent first; ``missing`` are the words that none has."""
+    distinct = {query.query: query for query in queries}.values()
+    words = Counter(word for query in distinct for one in slices.values() for word in one.found(query.query))
+    listed = dict.fromkeys(word for one in slices.values() for word in one.words)
+    return {
+        "n": len(distinct),
+        "slices": dict(Counter(slice_of(query, slices) for query in distinct).most_common()),
+        "words": dict(words.most_common()),
+        "missing": [word for word in listed if word not in words],
+    }
+
+
+def say_coverage(found: Mapping[str, Any]) -> str:
+    """:func:`coverage` in a sentence or two."""
+    of = ", ".join(f"{name} {n}" for name, n in found["slices"].items())
+    said = f"The {found['n']} queries are of these slices: {of}."
+    words, missing = found["words"], found["missing"]
+    if not words and not missing:
+        return said
+    most = f" (most often {', '.join(f'{word} {n}' for word, n in list(words.items())[:5])})" if words else ""
+    return f"{said} Of {len(words) + len(missing)} occasions that the task lists they name {len(words)}{most}."
