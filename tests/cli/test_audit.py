@@ -78,7 +78,7 @@ def test_who_wrote_what_and_which_occasions(
         "n": 4, "slices": {"festival": 3, "other": 1}, "words": {"Easter": 2, "Diwali": 1}, "missing": ["Holi"],
     }  # fmt: skip
     assert {name: row["n_labelled"] for name, row in found["slices"].items()} == {"festival": 3, "other": 1}
-    assert "Of 3 occasions that the task lists they name 2 (most often Easter 2, Diwali 1)." in found["findings"][-1]
+    assert "Of 3 occasions that the task lists 2 are named (most often Easter 2, Diwali 1)." in found["findings"][-1]
     assert found["writers"]["big"]["good_share"] == 1.0
     assert call(monkeypatch, "audit", "--labelled", tmp_path / "rows.jsonl") == 0
     assert "writer big: n 2, good_share 1.000 [" in capsys.readouterr().out

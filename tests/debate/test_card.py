@@ -80,7 +80,7 @@ def test_writers_and_occasions_are_told(make: Make, tmp_path: Path) -> None:
     card = make([], [("one good text", "one bad text")] * 3, {**SETTINGS, "slices": words})
     assert "No pair says who wrote its texts." in card
     assert "The 3 queries are of these slices: festival 2, other 1." in card
-    assert "they name 2 (most often q1 1, q2 1). None is about: q99." in card
+    assert "2 are named (most often q1 1, q2 1). None is about: q99." in card
     run = Run.read(tmp_path / "run-0")
     who = [("big|one", "small")] * 2 + [("small", "big|one")]
     rows = [

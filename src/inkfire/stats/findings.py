@@ -89,7 +89,7 @@ def _say_writers(found: Found) -> str:
     writers, n = found["writers"], found["n_written"]
     if not writers:
         return ""
-    good = "chosen" if found["n_pairs"] and not found["n_labelled"] else "good"
+    good, _ = _sides(found)
     told = [f"{name} {row['n']} ({_percent(row['good_share'])} {good})" for name, row in writers.items()]
     who = ", ".join(told[:WRITERS]) + (f" and {len(told) - WRITERS} more" if len(told) > WRITERS else "")
     if found["writer_auc"] is None:
@@ -102,11 +102,16 @@ def _say_writers(found: Found) -> str:
     return f"The writer's name alone {tells} good texts from bad ones ({numbers}). Texts by writer: {who}."
 
 
+def _sides(found: Found) -> tuple[str, str]:
+    """What good and bad texts are called: of pairs alone, the chosen and the rejected ones."""
+    return ("chosen", "rejected") if found["n_pairs"] and not found["n_labelled"] else ("good", "bad")
+
+
 def _say_diversity(found: Found) -> str:
     said = [
-        f"the {name} ones have distinct-1 {found[f'distinct_1_{name}']:.3f} and distinct-2 "
+        f"the {side} ones have distinct-1 {found[f'distinct_1_{name}']:.3f} and distinct-2 "
         f"{found[f'distinct_2_{name}']:.3f}"
-        for name in ("good", "bad")
+        for name, side in zip(("good", "bad"), _sides(found), strict=True)
         if found[f"distinct_1_{name}"] is not None
     ]
     return f"The texts answer {found['n_queries']} queries; {', '.join(said)}."

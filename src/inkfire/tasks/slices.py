@@ -113,4 +113,4 @@ def say_coverage(found: Mapping[str, Any]) -> str:
     if not words and not missing:
         return said
     most = f" (most often {', '.join(f'{word} {n}' for word, n in list(words.items())[:5])})" if words else ""
-    return f"{said} Of {len(words) + len(missing)} occasions that the task lists they name {len(words)}{most}."
+    return f"{said} Of {len(words) + len(missing)} occasions that the task lists {len(words)} are named{most}."
