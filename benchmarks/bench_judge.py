@@ -53,7 +53,8 @@ from inkfire.models import engine, store
 from inkfire.models.open import is_local, open_model
 from inkfire.records import Labelled, Preference, Verdict
 from inkfire.refine.acceptance import Decision
-from inkfire.refine.rounds import Refiner, RefineSettings
+from inkfire.refine.rounds import Refiner
+from inkfire.refine.settings import RefineSettings
 from inkfire.stats.intervals import auc_difference, bootstrap_auc
 from inkfire.stats.twins import NgramPairModel
 from inkfire.tasks.task import Task, load_task

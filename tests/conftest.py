@@ -78,6 +78,7 @@ PROMPTS = {
     "judge": "[system]\nJudge.\n[user]\n" + _EXAMPLES + _ITEM + "For: {{ positive }}\nAgainst: {{ negative }}\n",
     "reflect": "[system]\nAudit.\n[user]\n" + _ITEM + "{{ verdict.judge }} {{ positive }} {{ negative }}\n",
     "verdict": "[system]\n" + _RULES + "[user]\n" + _EXAMPLES + _ITEM,
+    "verdict_advice": "[system]\nJudge, and advise who hid a flaw.\n" + _RULES + "[user]\n" + _EXAMPLES + _ITEM,
     "logprob": "[system]\n"
     + _RULES
     + "Say {{ task.good }} or {{ task.bad }}.\n"
@@ -88,7 +89,11 @@ PROMPTS = {
     "pairwise": "[system]\n" + _RULES + "[user]\n{{ query | quote }}\nA: {{ a | quote }}\nB: {{ b | quote }}\n",
     "generator": "[system]\nWrite a flawed text.\n[user]\n{{ query | quote }} {{ flaws }}\n",
     "detector": "[system]\n" + _RULES + "[user]\n" + _ITEM,
-    "reflector": "[system]\n" + _RULES + "[user]\n" + _ITEM + "Is {{ label }}, was {{ verdict.judge }}\n",
+    "reflector": "[system]\n"
+    + _RULES
+    + "[user]\n"
+    + _ITEM
+    + "Is {{ label }}, was {{ verdict.judge }} {{ verdict.reason }}\n",
     "optimizer": "[system]\nMerge into {{ limit }} {{ kind }}.\n[user]\n{{ current }} {{ proposals }}\n",
 }
 

@@ -30,7 +30,7 @@ class Message(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What a user asks for. ``tags`` carry the slice (for instance ``festival``, ``spring``)."""
+    """What a user asks for. ``tags`` carry the slice (for instance ``high-frequency``, ``spring``)."""
 
     id: str
     query: str

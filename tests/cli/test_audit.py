@@ -55,3 +55,30 @@ def test_wrong_input_exits_2(
     assert "bad.jsonl:2: no text" in capsys.readouterr().err
     assert call(monkeypatch, "audit", "--pairs", tmp_path / "absent.jsonl") == 2
     assert "absent.jsonl: no such file" in capsys.readouterr().err
+
+
+def test_who_wrote_what_and_which_occasions(
+    tiny_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toml = (tiny_task / "task.toml").read_text(encoding="utf-8")
+    words = '[slices.festival]\ndescription = "F"\nwords = ["Diwali", "Easter", "Holi"]\n'
+    toml = toml.replace('[slices]\nfestival = "Festivals of the year"', f"{words}\n[slices]")
+    (tiny_task / "task.toml").write_text(toml, encoding="utf-8")
+    rows = [
+        ("a wish for Easter", "big", 1),
+        ("a DIWALI card", "small", 0),
+        ("for Easter, too", "big", 1),
+        ("a car", "", 0),
+    ]
+    texts = ({"query": q, "response": f"A text {q}", "source": who, "label": label} for q, who, label in rows)
+    write_jsonl(tmp_path / "rows.jsonl", texts)
+    assert call(monkeypatch, "audit", "--labelled", tmp_path / "rows.jsonl", "--task", tiny_task, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["occasions"] == {
+        "n": 4, "slices": {"festival": 3, "other": 1}, "words": {"Easter": 2, "Diwali": 1}, "missing": ["Holi"],
+    }  # fmt: skip
+    assert {name: row["n_labelled"] for name, row in found["slices"].items()} == {"festival": 3, "other": 1}
+    assert "Of 3 occasions that the task lists 2 are named (most often Easter 2, Diwali 1)." in found["findings"][-1]
+    assert found["writers"]["big"]["good_share"] == 1.0
+    assert call(monkeypatch, "audit", "--labelled", tmp_path / "rows.jsonl") == 0
+    assert "writer big: n 2, good_share 1.000 [" in capsys.readouterr().out

@@ -75,6 +75,25 @@ def test_what_is_not_there_is_not_claimed(make: Make) -> None:
     assert "cost unknown: 0.50 EUR and 3 calls without a price (gpt)" in card
 
 
+def test_writers_and_occasions_are_told(make: Make, tmp_path: Path) -> None:
+    words = {"festival": {"description": "F", "words": ["q1", "q2", "q99"], "pattern": None}}
+    card = make([], [("one good text", "one bad text")] * 3, {**SETTINGS, "slices": words})
+    assert "No pair says who wrote its texts." in card
+    assert "The 3 queries are of these slices: festival 2, other 1." in card
+    assert "2 are named (most often q1 1, q2 1). None is about: q99." in card
+    run = Run.read(tmp_path / "run-0")
+    who = [("big|one", "small")] * 2 + [("small", "big|one")]
+    rows = [
+        Preference(f"q{i}", "good", "bad", {"chosen_source": one, "rejected_source": other})
+        for i, (one, other) in enumerate(who)
+    ]
+    write_jsonl(run.path("pairs.jsonl"), (pair_row(row, []) | {"prompt": row.query} for row in rows))
+    write_card(run, EMPTY | {"pairs": 3})
+    card = (run.out / CARD).read_text(encoding="utf-8")
+    assert "| `big\\|one` | 2 | 1 |\n| `small` | 1 | 2 |\n" in card
+    assert "The writer's name alone" in card
+
+
 def test_the_reasons_are_listed(make: Make) -> None:
     card = make([], [], no_pair={"all_bad": 3, "lengths_apart": 1}, unscored_by={"judge": 2})
     assert "| queries without a pair: all bad | 3 |\n| queries without a pair: lengths apart | 1 |" in card

@@ -20,8 +20,10 @@ from inkfire.llm.scripted import ScriptedLLM
 from inkfire.records import Labelled, Verdict, text_id
 from inkfire.refine.contribution import count_tokens
 from inkfire.refine.forgeries import Forgery, best
-from inkfire.refine.proposals import worst_errors
-from inkfire.refine.rounds import Refined, Refiner, RefineSettings
+from inkfire.refine.history import Refined
+from inkfire.refine.proposals import errors_of
+from inkfire.refine.rounds import Refiner
+from inkfire.refine.settings import RefineSettings
 from inkfire.runs.refine import Refinement, Splits, refine_and_measure, split_labelled
 from inkfire.tasks.task import Task
 
@@ -148,7 +150,7 @@ def test_the_surest_errors_of_both_kinds_come_first() -> None:
     texts = [Labelled(f"q{number}", "r", 1 if number % 2 else 0) for number in range(6)]
     verdicts = [Verdict(1, probability=p) for p in (0.6, 0.9, 0.99)] + [Verdict(0, probability=0.1)]
     verdicts += [Verdict(None, unscored="x"), Verdict(0, probability=0.4)]
-    found = worst_errors(texts, verdicts, 3)
+    found = errors_of(texts, verdicts, 3)
     assert [text.query for text, _ in found] == ["q2", "q3", "q0"]
 
 

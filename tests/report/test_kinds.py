@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stub_endpoint import default_reply, served
 
 from inkfire.errors import RunFolderError
-from inkfire.files.jsonl import write_json, write_jsonl
+from inkfire.files.jsonl import read_jsonl, write_json, write_jsonl
 from inkfire.files.run import Run
+from inkfire.judge.spec import JudgeSpec
 from inkfire.llm.bill import Bill
 from inkfire.report.page import write_report
 from inkfire.training.monitors import summary
@@ -183,6 +185,32 @@ def test_refine(inkfire: Inkfire, page: Pages, model: list[object], data: Data, 
     assert "Rounds that changed the principles: 0 of 1" in text
     assert "A window that hides the occasion." in text  # an attack that fooled it
     assert "It fits the occasion." in text  # a principle
+
+
+def test_refine_as_the_paper_runs_it_on_an_endpoint_without_log_probabilities(
+    inkfire: Inkfire, page: Pages, tiny_task: Path, data: Data, tmp_path: Path
+) -> None:
+    def reply(body: dict[str, Any]) -> str | tuple[int, dict[str, Any]]:
+        if body.get("logprobs"):
+            return 400, {"error": {"message": "logprobs are not supported"}}
+        return default_reply(body)
+
+    (tmp_path / "prompts.txt").write_text("a wish for Easter\na wish for a wedding\n")
+    paper = ["--detector", "verdict", "--rounds", 3, "--patience", 3, "--accept", "all", "--merge", "proposal"]
+    with served(reply) as stub:
+        out = inkfire(
+            *("refine", "--task", tiny_task, "--model", "stub", "--base-url", stub.url, *paper, "--errors", 4),
+            *("--errors-choice", "random", "--prompts", tmp_path / "prompts.txt", "--labelled", data["many"]),
+        )
+        assert not any("logprobs" in request.body for request in stub.log)
+    history = list(read_jsonl(out / "history.jsonl"))
+    assert [row["round"] for row in history] == [1, 2, 3]
+    assert all(row["validation"]["n"] == 20 and row["frozen"]["n"] == 2 for row in history)
+    assert JudgeSpec.read(out).mode == "verdict"
+    text = page(out)
+    assert "Every candidate was taken, untested; the test texts decide nothing." in text
+    assert "the balanced accuracy" in text
+    assert f"{history[0]['frozen']['caught']} of 2 caught" in text
 
 
 def test_refine_that_made_the_judge_better(page: Pages, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A judge as a reward."""
 
 import asyncio
+import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -125,6 +126,12 @@ def test_a_good_judge_and_a_forced_one_are_loaded(tmp_path: Path) -> None:
         reward = load_judge_reward(folder, base_url="http://127.0.0.1:9/v1", force=force)
         assert reward.threshold == 0.4
         assert not math.isnan(reward.threshold or 0)
+
+
+def test_a_written_verdict_needs_no_threshold(tmp_path: Path) -> None:
+    for mode, threshold in (("verdict", 0.5), ("logprob", None)):
+        dataclasses.replace(saved(0.7, 0.6), mode=mode, calibration=None).save(tmp_path)
+        assert load_judge_reward(tmp_path, base_url="http://127.0.0.1:9/v1").threshold == threshold
 
 
 def test_a_mixture_that_cannot_be_loaded_leaves_no_judge_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from inkfire.judge.spec import JudgeSpec
 from inkfire.llm.base import Message
 from inkfire.models.card import Card
 from inkfire.records import Identity
+from inkfire.report.page import write_report
 from inkfire.rewards.load import identities_of
 from inkfire.runs.context import Access, Place
 from inkfire.runs.evaluate import EvaluateInputs, EvaluateSettings, evaluate
@@ -131,6 +132,51 @@ def test_a_mode_asked_for_by_name_is_the_judge_that_was_the_reward(
     result = compared(policies={"rl": policy("rl", "judge:rubric:m", rubric)}, signals={"rubric": None, "debate": None})
     assert result["policies"]["rl"]["own_reward"] == ["rubric"]
     assert llm.closes == 1  # both ask the model that was opened once
+
+
+def test_people_are_a_signal_that_others_are_compared_with(
+    compared: Callable[..., dict[str, Any]], judge: Callable[..., Path], llm: Counted, tiny_task: Path, tmp_path: Path
+) -> None:
+    """Two of the four texts are rated, one of them by two raters who are of two minds."""
+    names = [dimension.name for dimension in load_task(tiny_task).rubric]
+    given = [("a wish 0", "ann", 3), ("a wish 0", "ben", 1), ("a wish 1", "ann", 1), ("a text of nobody", "ann", 3)]
+    write_jsonl(
+        tmp_path / "ratings.jsonl",
+        (
+            {"query": query, "response": "May it open like a window.", "annotator": who} | dict.fromkeys(names, points)
+            for query, who, points in given
+        ),
+    )
+    signals = {
+        "judge": str(judge("judge", principles=Principles.of([RULE]))),
+        "people": str(tmp_path / "ratings.jsonl"),
+    }
+    result = compared(policies={"base": "local/smollm2-135m"}, signals=signals)
+    rates = result["policies"]["base"]
+    assert (rates["excellent_rate"]["people"], rates["scored"]["people"], rates["unscored"]["people"]) == (0.5, 2, 2)
+    agreement = result["agreement"]["judge"]
+    assert (agreement["n"], agreement["agreement"]) == (2, 0.5)
+    assert agreement["agreement_ci"][0] < 0.5 < agreement["agreement_ci"][1]
+    people = result["people"]["base"]
+    assert (people["n"], people["ties"], people["raters"]) == (2, 1, {"1": 1, "2": 1})
+    assert people["dimensions"]["language"] == 1.5
+    assert "1 (1 texts), 2 (1 texts)" in write_report(tmp_path / "out").read_text(encoding="utf-8")
+    assert (
+        compared(policies={"base": "local/smollm2-135m"}, signals={"length": None})
+        .keys()
+        .isdisjoint({"people", "agreement"})
+    )
+
+
+def test_ratings_that_cannot_be_used_stop_before_anything_is_written(
+    compared: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    write_jsonl(tmp_path / "ratings.jsonl", [{"query": "a wish 0", "response": "May it.", "language": 9}])
+    with pytest.raises(InputError, match=r"ratings.jsonl:1: .*language must be a whole number from 1 to 3"):
+        compared(policies={"base": "local/smollm2-135m"}, signals={"people": str(tmp_path / "ratings.jsonl")})
+    with pytest.raises(InputError, match="--signal people needs its ratings: --signal people=FILE"):
+        compared(policies={"base": "local/smollm2-135m"}, signals={"people": None})
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_error_closes_what_is_open(

@@ -8,7 +8,7 @@ import pytest
 
 from inkfire.errors import RecipeError
 from inkfire.judge.spec import JudgeSettings
-from inkfire.refine.rounds import RefineSettings
+from inkfire.refine.settings import RefineSettings
 from inkfire.runs.curate import CurateSettings
 from inkfire.runs.evaluate import EvaluateSettings
 from inkfire.runs.experiment import stages_of

@@ -26,7 +26,7 @@ def test_no_query_is_on_two_sides(name, seed):
     assert not held_out & {query for query, _ in splits.good_texts}
     assert not {row.query for row in splits.fit} & {row.query for row in splits.test}
     slices = [task.slice_of(query) for query in splits.held_out]
-    assert abs(slices.count("festival") - slices.count("general")) <= 1
+    assert abs(slices.count("high-frequency") - slices.count("general")) <= 1
 
 
 def test_a_bound_on_the_judged_texts_keeps_whole_queries():

@@ -211,3 +211,49 @@ def test_the_length_cut_is_cross_validated() -> None:
     flat = audit(labelled=noise)
     assert flat["length_cv_accuracy"] < flat["length_best_accuracy"]  # what is fitted on the same texts flatters
     assert audit(labelled=[Labelled("a", "x", 1)])["length_cv_accuracy"] is None
+
+
+def by(chosen: str, rejected: str, n: int, start: int = 0) -> list[Preference]:
+    who = {"chosen_source": chosen, "rejected_source": rejected}
+    return [Preference(f"q{i}", f"good words {i}", f"bad words {i}", who) for i in range(start, start + n)]
+
+
+def test_the_writers_name_may_give_the_side_away() -> None:
+    found = audit(pairs=[*by("big", "small", 36), *by("small", "big", 4, 36)])
+    assert found["n_written"] == 80
+    assert found["writers"]["big"]["n"] == 40
+    assert found["writers"]["big"]["good_share"] == 0.9
+    assert found["writer_accuracy"] == 0.9
+    assert found["writer_auc"] == pytest.approx(0.9)
+    assert found["writer_auc_ci"][0] > 0.5
+    said = say(found, "writer's name")
+    assert said.startswith("The writer's name alone tells good texts from bad ones (cross-validated AUC 0.900, ")
+    assert "90.0 % of the pairs right" in said
+    assert "big 40 (90.0 % chosen), small 40 (10.0 % chosen)" in said
+
+
+def test_a_name_that_tells_nothing_is_said_to() -> None:
+    """Half of the pairs one way, half the other, and some by one writer: out of fold, no more than chance."""
+    found = audit(pairs=[*by("a", "b", 20), *by("b", "a", 20, 20), *by("a", "a", 10, 40)])
+    assert found["writer_accuracy"] < 0.6
+    assert found["writer_auc_ci"][0] < 0.5
+    assert "alone does not tell good texts" in say(found, "writer's name")
+    same = audit(pairs=by("a", "a", 10))
+    assert (same["writer_auc"], same["writer_accuracy"], same["writers"]["a"]["n"]) == (None, None, 20)
+    assert "Of 20 texts the writer is known: a 20 (50.0 % chosen)" in say(same, "writer")
+    unknown = audit(pairs=LONGER)
+    assert (unknown["n_written"], unknown["writers"], unknown["writer_auc"]) == (0, {}, None)
+    assert not any("writer" in sentence for sentence in unknown["findings"])
+
+
+def test_writers_of_labelled_texts_and_variety() -> None:
+    rows = [Labelled(f"q{i}", f"one two {i}", i % 2) for i in range(40)]  # type: ignore[arg-type]
+    known = {(row.query, row.response): "ab"[row.label] for row in rows[:30]}
+    found = audit(labelled=rows, writers=known)
+    assert (found["n_written"], found["writer_accuracy"], found["writer_auc"]) == (30, None, 1.0)
+    assert (found["n_queries"], found["distinct_1_good"]) == (40, pytest.approx(22 / 60))
+    assert found["distinct_2_bad"] == pytest.approx(21 / 40)
+    assert "The texts answer 40 queries; the good ones have distinct-1 0.367 and distinct-2 0.525" in say(
+        found, "answer"
+    )
+    assert audit(labelled=rows[1:2])["distinct_1_bad"] is None

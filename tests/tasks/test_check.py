@@ -89,7 +89,7 @@ def test_queries_without_a_tag_are_other(tiny_task: Path) -> None:
     assert check_task(tiny_task)["slices"] == {"other": 2, "festival": 1}
     assert found(tiny_task, "warning") == [
         "queries.jsonl: 2 queries have no slice (their tags: odd): they count as other",
-        "task.toml: no query has the tag of the slice 'general'",
+        "task.toml: no query is in the slice 'general'",
     ]
 
 

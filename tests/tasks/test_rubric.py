@@ -45,7 +45,18 @@ def test_two_to_ten_dimensions(tiny_task: Path, n: int) -> None:
 def test_the_shipped_tasks_have_the_papers_five(name: str) -> None:
     task = load_task(name)
     assert {dimension.name: dimension.weight for dimension in task.rubric} == PAPER
-    assert task.scale == (1, 3)
+    assert (task.scale, task.excellent) == ((1, 3), 2.0)
+
+
+def test_excellent_lies_on_the_scale(tiny_task: Path) -> None:
+    task = with_rubric(tiny_task, {"rhyme": 0.5, "metre": 0.5}, "scale = [1, 5]\nexcellent = 4")
+    assert (task.excellent_from, task.is_excellent(4.0), task.is_excellent(3.9)) == (4.0, True, False)
+    file = tiny_task / "task.toml"
+    written = file.read_text(encoding="utf-8")
+    for excellent in ("1", "5.5"):
+        file.write_text(written.replace("excellent = 4", f"excellent = {excellent}"), encoding="utf-8")
+        with pytest.raises(TaskError, match="must be above 1, and at most 5"):
+            load_task(tiny_task)
 
 
 def test_a_rating_of_an_earlier_version_loads() -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from inkfire.cli.common import Json, Out, Seed, Yes, console, emit, flat, say
+from inkfire.cli.common import Json, Out, Seed, Yes, console, emit, flat, measured, say
 from inkfire.evaluation.claims import caveats, claims, headline
 from inkfire.runs.context import Access, Place
 from inkfire.runs.evaluate import EvaluateInputs, EvaluateSettings
@@ -73,6 +73,14 @@ def show_comparison(result: Mapping[str, Any]) -> None:
         say("* judged by its own reward")
     for caveat in caveats(result):
         say(caveat)
+    for name, row in result.get("people", {}).items():
+        points = ", ".join(f"{dimension} {mean:.2f}" for dimension, mean in row["dimensions"].items())
+        raters = ", ".join(f"{n} texts by {raters}" for raters, n in row["raters"].items())
+        say(f"people on {name}: {points or 'nothing rated'} ({raters or 'no raters'}; {row['ties']} ties)")
+    for signal, row in result.get("agreement", {}).items():
+        say(
+            f"{signal} agrees with people: {measured(row, 'agreement')}, kappa {measured(row, 'kappa')}, n = {row['n']}"
+        )
     if "base" in result["policies"]:
         say(headline(result))
     for claim in claims(result):

@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 from inkfire.cli.common import Json, Out, Seed, Yes, emit, flat, measured, say
 from inkfire.refine.diff import RuleSet
 from inkfire.refine.diff import diff as compare
-from inkfire.refine.rounds import RefineSettings
+from inkfire.refine.settings import RefineSettings
 from inkfire.runs.context import Access, Place
 from inkfire.runs.refine import RefineInputs
 from inkfire.runs.refine import refine as run_rounds
@@ -33,7 +33,7 @@ def refine(
     r"""Evolve principles and flaw strategies against each other.
 
     They and how they came about: OUT/principles.toml, history.jsonl,
-    attacks.jsonl.
+    attacks.jsonl. --detector verdict takes a model without log-probabilities.
 
     Example: inkfire refine --task greetings-zh --prompts queries.jsonl \
         --labelled labelled.jsonl --model local/qwen2.5-coder-1.5b --rounds 2 \
@@ -63,9 +63,11 @@ def _show(result: Mapping[str, Any]) -> None:
     say(f"{result['accepted']} candidates accepted, {result['rejected']} rejected, {result['calls']} calls")
     for when in ("before", "after"):
         row = result[when]
-        say(f"{when:7} AUC {measured(row, 'auc')}, accuracy {row['accuracy']:.3f} on {row['n']} test texts")
+        say(f"{when:7} AUC {measured(row, 'auc')}, accuracy {measured(row, 'accuracy')} on {row['n']} test texts")
     if result["stopped"]:
         say(f"stopped early: {result['stopped']}")
+    for line in result["warnings"]:
+        say(f"! {line}")
     if not result["accepted"]:
         say("no proposal proved better on the validation texts: the principles are unchanged")
 

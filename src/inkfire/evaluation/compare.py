@@ -22,6 +22,7 @@ from inkfire.evaluation.quality import describe
 from inkfire.evaluation.signals import Opinion, Signal
 from inkfire.records import Query
 from inkfire.stats import intervals, twins
+from inkfire.stats.agreement import binary_metrics
 from inkfire.tasks.task import Task
 
 Opinions = dict[str, dict[str, list[Opinion]]]
@@ -50,6 +51,7 @@ def compare(
     Returns:
         ``policies`` (name → rates, slices, quality; of ``n`` texts, with ``missing`` others), ``differences`` (paired,
         with intervals), ``shortcut`` (what length explains), ``samples`` (texts side by side) and ``n`` (queries).
+        Where people are a signal, ``agreement`` of each other one with them.
     """
     if not queries:
         raise InputError("there are no queries to compare policies on")
@@ -84,7 +86,7 @@ def compare(
         "differences": _differences(opinions, lengths, asked, own, baselines, seed),
         "shortcut": _shortcut(opinions, lengths, asked, seed),
         "samples": _samples(queries, responses, opinions),
-    }
+    } | ({"agreement": _agreement(opinions, asked, seed)} if "people" in next(iter(opinions.values())) else {})
 
 
 def _asked(signal: Signal, asked: Sequence[str], texts: Sequence[str | None]) -> list[Opinion]:
@@ -195,6 +197,23 @@ def _shortcut(
         if len({label for label, _, _ in rows}) == 2:
             labels, scores, clusters = (list(column) for column in zip(*rows, strict=True))
             out[signal] |= intervals.bootstrap_auc(labels, scores, clusters, seed=seed).named("length_auc")
+    return out
+
+
+def _agreement(opinions: Opinions, asked: Sequence[str], seed: int) -> dict[str, dict[str, Any]]:
+    """Of all policies' texts that a signal and people both labelled: how often they say the same, and kappa."""
+    out = {}
+    for signal in next(iter(opinions.values())):
+        both = [
+            (theirs.label, ours.label, query)
+            for given in opinions.values()
+            for theirs, ours, query in zip(given["people"], given[signal], asked, strict=True)
+            if theirs.label is not None and ours.label is not None
+        ]
+        found = binary_metrics([row[0] for row in both], [row[1] for row in both], [row[2] for row in both], seed)
+        kept = ("n", "accuracy", "accuracy_ci", "kappa", "kappa_ci")
+        out[signal] = {name.replace("accuracy", "agreement"): found[name] for name in kept}
+    del out["people"]
     return out
 
 

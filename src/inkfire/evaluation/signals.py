@@ -19,6 +19,7 @@ from inkfire.judge.base import Judge, judge_many
 from inkfire.llm import loop
 from inkfire.records import Candidate, Label, Labelled, Verdict
 from inkfire.rewards.base import Reward
+from inkfire.tasks.people import People, Rated
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,25 @@ class JudgeSignal:
         texts = [Candidate(query, response) for query, response in zip(queries, responses, strict=True)]
         verdicts = loop.run(judge_many(self.judge, texts, concurrency=self.concurrency, advance=self.advance))
         return [Opinion(verdict.label, verdict.probability, verdict.unscored) for verdict in verdicts]
+
+
+@dataclass(frozen=True)
+class PeopleSignal:
+    """People who rated texts by the task's rubric; a text that nobody rated has no opinion."""
+
+    rated: People
+    name: str = "people"
+
+    def label(self, queries: Sequence[str], responses: Sequence[str]) -> list[Opinion]:
+        return [
+            Opinion(None, unscored="nobody rated it") if one is None else Opinion(one.label, one.mean)
+            for one in self.of(queries, responses)
+        ]
+
+    def of(self, queries: Sequence[str], responses: Sequence[str]) -> list[Rated | None]:
+        """What was said of each text."""
+        texts = zip(queries, responses, strict=True)
+        return [self.rated.get((query.strip(), response.strip())) for query, response in texts]
 
 
 @dataclass(frozen=True)

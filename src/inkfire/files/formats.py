@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from inkfire.errors import DataError
+from inkfire.errors import DataError, InputError
 from inkfire.files.columns import Columns, Row, Scored, clicks, ranked, response, tags, text_of
 from inkfire.files.containers import rows as rows_of
 from inkfire.files.conversations import SYSTEM, Carries, Unfit
@@ -125,6 +125,41 @@ def iter_pairs(path: Files, reading: Reading = AS_IT_STANDS) -> Iterator[Prefere
             yield pair
     if not found and _each(path):
         raise DataError("no two answers to one query have different scores: nothing is preferred", path=_each(path)[0])
+
+
+def read_writers(path: Files, reading: Reading = AS_IT_STANDS) -> dict[tuple[str, str], str]:
+    """(query, text) → its writer, of the rows of texts that have a ``source``."""
+    columns = Columns(reading)
+
+    def records(row: Row) -> list[Candidate]:
+        source = row.get("source")
+        if not isinstance(source, str) or "chosen" in row:
+            return []
+        return [Candidate(columns.query(row), text, source) for text in columns.texts(row)]
+
+    return {(text.query, text.response): text.source for text in _convert(path, columns, records)}
+
+
+def iter_ratings(
+    path: Files, rating: Callable[[Row], T], reading: Reading = AS_IT_STANDS
+) -> Iterator[tuple[str, str, str, T]]:
+    """(query, response, annotator, ``rating`` of the row) of rows that each hold what one person gave one text.
+
+    Raises:
+        DataError: also where ``rating`` refuses a row (an InputError).
+    """
+    columns = Columns(reading)
+
+    def records(row: Row) -> list[tuple[str, str, str, T]]:
+        (text, *more) = columns.texts(row)
+        if more:
+            raise Unfit("a rating is of one text, the row has several")
+        try:
+            return [(columns.query(row), text, text_of(row, "annotator", ""), rating(row))]
+        except InputError as problem:
+            raise Unfit(str(problem)) from None
+
+    return _convert(path, columns, records)
 
 
 def read_examples(path: Files, reading: Reading = AS_IT_STANDS) -> list[Example]:

@@ -19,7 +19,7 @@ from inkfire.errors import ModelCallError
 from inkfire.judge.examples import NO_EXAMPLES, Examples
 from inkfire.judge.principles import Principles
 from inkfire.llm.base import LLM, JsonSchema, Message, Sampling
-from inkfire.records import Rating, Verdict
+from inkfire.records import Label, Rating, Verdict
 from inkfire.tasks.task import Task
 
 
@@ -35,10 +35,9 @@ def text_schema(longest: int) -> JsonSchema:
 
 
 REASON = text_schema(240)
-VERDICT_SCHEMA = object_schema(reason=REASON, judge={"type": "integer", "enum": [0, 1]})
-
-
-_ROUNDING = 1e-9
+_LABEL: JsonSchema = {"type": "integer", "enum": [0, 1]}
+VERDICT_SCHEMA = object_schema(reason=REASON, judge=_LABEL)
+_ADVISED_SCHEMA = object_schema(reason=REASON, judge=_LABEL, advice=REASON)
 
 
 class NoAnswer(Exception):
@@ -93,10 +92,13 @@ class PromptedJudge:
     def rules(self) -> Principles:
         return self.principles or Principles.of(self.task.principles)
 
-    async def render(self, query: str, response: str) -> list[Message]:
+    async def render(self, query: str, response: str, prompt: str = "") -> list[Message]:
+        """What is asked of a text, with the prompt of the mode or another one that is given the same."""
         examples = await self.examples.shown(query, response)
         rules = self.rules.texts
-        return self.task.render(self.mode, query=query, response=response, principles=rules, examples=examples)
+        return self.task.render(
+            prompt or self.mode, query=query, response=response, principles=rules, examples=examples
+        )
 
     async def close(self) -> None:
         await self.llm.close()
@@ -108,18 +110,31 @@ class VerdictJudge(PromptedJudge):
     mode = "verdict"
 
     async def judge(self, query: str, response: str) -> Verdict:
+        return (await self._asked(await self.render(query, response), VERDICT_SCHEMA))[0]
+
+    async def advised(self, query: str, response: str) -> tuple[Verdict, str]:
+        """A verdict and, in the same reply, how the text would hide its flaw better (PAPER, strategy B's Detector);
+        empty where the reply has none."""
+        messages = await self.render(query, response, "verdict_advice")
+        verdict, said = await self._asked(messages, _ADVISED_SCHEMA, max_tokens=400)
+        return verdict, said.get("advice", "").strip()
+
+    async def _asked(
+        self, messages: list[Message], schema: JsonSchema, max_tokens: int = 160
+    ) -> tuple[Verdict, dict[str, Any]]:
         version = self.rules.version
-        messages = await self.render(query, response)
         try:
-            said = await ask(self.llm, messages, VERDICT_SCHEMA, temperature=self.temperature, seed=self.seed)
+            said = await ask(
+                self.llm, messages, schema, max_tokens=max_tokens, temperature=self.temperature, seed=self.seed
+            )
         except NoAnswer as failure:
-            return Verdict(None, unscored=str(failure), principles=version)
-        return Verdict(said["judge"], reason=said["reason"], principles=version)
+            return Verdict(None, unscored=str(failure), principles=version), {}
+        return Verdict(said["judge"], reason=said["reason"], principles=version), said
 
 
 class RubricJudge(PromptedJudge):
-    """Good from the middle of the scale on (PAPER, evaluation: from 2 of 1 to 3, weighted 30, 30, 15, 15 and 10 %);
-    P(Good) is the weighted mean, from 0 to 1. The rubric stands for the principles."""
+    """Good from the task's ``excellent`` on (PAPER, evaluation: from 2 of 1 to 3, weighted 30, 30, 15, 15 and 10 %), as
+    people's ratings are; P(Good) is the weighted mean, from 0 to 1. The rubric stands for the principles."""
 
     mode = "rubric"
 
@@ -140,6 +155,7 @@ class RubricJudge(PromptedJudge):
             )
         except NoAnswer as failure:
             return Verdict(None, unscored=str(failure))
-        share = (self.task.weighted(Rating(said)) - low) / (high - low)
+        mean = self.task.weighted(Rating(said))
         reason = ", ".join(f"{name} {said[name]}" for name in names)
-        return Verdict(1 if share >= 0.5 - _ROUNDING else 0, probability=share, reason=reason)
+        label: Label = 1 if self.task.is_excellent(mean) else 0
+        return Verdict(label, probability=(mean - low) / (high - low), reason=reason)

@@ -83,7 +83,7 @@ class JudgeSettings(DebateSettings):
             made = self.settled(task, model)
         else:
             self.check_no_debate()
-            task.require(self.mode)
+            check_mode(self.mode, task)
         if searched or self.mode != "debate":
             self.check_retrieval(searched=searched, otherwise="add --examples N")
         if self.examples:
@@ -329,16 +329,27 @@ def build_judge(
 
     Raises:
         InputError: an unknown mode, or votes of a mode that does not vary.
-        TaskError: the task lacks the mode's prompts, or examples are for a mode whose prompt shows none.
+        TaskError: as :func:`check_mode`, or examples are for a mode whose prompt shows none.
     """
     if mode not in MODES:
         raise InputError(f"unknown mode {mode!r}; the modes are {', '.join(MODES)}")
     if mode == "debate":
         judge: Judge = debate or Debate(task, llm, retriever=examples if examples else None)
     else:
-        task.require(mode)
+        check_mode(mode, task)
         if examples:
             task.check_examples(mode)
         judge = _PROMPTED[mode](task, llm, principles, examples)
     voting = judge if votes == 1 else VotingJudge.of(judge, votes)
     return Guarded(voting, task) if guarded else voting
+
+
+def check_mode(mode: str, task: Task) -> None:
+    """Whether a task has what a mode, but for a debate, asks with.
+
+    Raises:
+        TaskError: its prompt is missing, or a rubric that says what is excellent.
+    """
+    task.require(mode)
+    if mode == "rubric":
+        task.check_excellent()

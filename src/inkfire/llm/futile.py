@@ -20,7 +20,10 @@ _log = logging.getLogger(__name__)
 FIRST = 20
 SHARE = 0.8
 _SETTINGS = (  # a reason → the setting that mends it
-    (r"no log-prob|likelier cannot be told|together have probability|thinks before", "Use --mode verdict"),
+    (
+        r"no log-prob|likelier cannot be told|together have probability|thinks before",
+        "Use --mode verdict (refine has --detector verdict)",
+    ),
     (r"--reply-tokens", "Or name a model that does not think"),
     (r"thinking cannot be told", "Name a model that does not think, or switch it off with --extra-body"),
     (r"--max-tokens", "Or name a model that does not think"),

@@ -12,9 +12,11 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 
 from inkfire.errors import ModelCallError
+from inkfire.judge.answers import VerdictJudge
 from inkfire.judge.calibration import raw_score
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import Principle, Principles
+from inkfire.llm.base import Sampling
 from inkfire.records import Labelled, Verdict
 from inkfire.refine.acceptance import Decision
 from inkfire.stats.intervals import Interval, auc_difference
@@ -55,19 +57,21 @@ def with_effect(candidate: Principles, before: Principles, decision: Decision) -
     return dataclasses.replace(candidate, items=tuple(items))
 
 
-async def count_tokens(judge: LogprobJudge, text: Labelled) -> Principles:
+async def count_tokens(judge: LogprobJudge | VerdictJudge, text: Labelled) -> Principles:
     """The judge's rules with their ``tokens``: what the model's own tokeniser counts of a prompt with and without each.
 
-    One call a rule and one more; after :func:`leave_one_out` on the same text the ledger has them. An endpoint that
-    reports no usage leaves them unmeasured.
+    One call a rule and one more, of a token each; after :func:`leave_one_out` on the same text by ``logprob`` the
+    ledger has them. An endpoint that reports no usage leaves them unmeasured.
     """
     principles = judge.rules
     if len(principles.items) < 2:
         return principles
 
+    sampling = judge.sampling if isinstance(judge, LogprobJudge) else Sampling(max_tokens=1, seed=judge.seed)
+
     async def prompt_tokens(rules: Principles) -> int:
         messages = await dataclasses.replace(judge, principles=rules).render(text.query, text.response)
-        return (await judge.llm.chat(messages, sampling=judge.sampling)).usage.prompt_tokens
+        return (await judge.llm.chat(messages, sampling=sampling)).usage.prompt_tokens
 
     try:
         whole = await prompt_tokens(principles)

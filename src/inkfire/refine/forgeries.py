@@ -3,7 +3,8 @@
 For each query the Generator writes a text that looks fine and is subtly bad, by one of the flaw strategies S_G, and
 says what the flaw is. The judge under refinement (the Detector) reads it without that hint:
 
-- it calls the text bad → *caught*: the Detector says what gave it away and advises a better disguise, for S_G;
+- it calls the text bad → *caught*: the Detector says what gave it away and advises a better disguise, for S_G
+  (``detector.py``);
 - it calls the text good → *fooled*: the Generator's explanation becomes a proposal for S_D.
 
 A small Generator sometimes writes a fine text, or none. A text that is empty, far too long, in another script than the
@@ -22,16 +23,15 @@ from typing import Any
 
 from inkfire.errors import ModelCallError
 from inkfire.judge.answers import NoAnswer, ask, object_schema, text_schema
-from inkfire.judge.base import Judge
 from inkfire.judge.principles import Principles
 from inkfire.llm.base import LLM
 from inkfire.records import Labelled, Verdict, text_id, to_json
+from inkfire.refine.detector import Detector
 from inkfire.refine.proposals import LONGEST, SHORTEST_FORGERY, Proposal, unusable
 from inkfire.search import near_duplicate
 from inkfire.tasks.task import Task
 
 _GENERATOR = object_schema(flaw=text_schema(LONGEST), text=text_schema(600))
-_DETECTOR = object_schema(reason=text_schema(LONGEST), advice=text_schema(LONGEST))
 
 HARD = 50
 """Hard negatives that are kept."""
@@ -99,9 +99,7 @@ def best(fooled: Sequence[Forgery], limit: int = HARD) -> list[Forgery]:
     return kept
 
 
-async def forge(
-    task: Task, llm: LLM, judge: Judge, query: str, *, principles: Principles, flaws: Principles, seed: int
-) -> Forgery:
+async def forge(task: Task, llm: LLM, detector: Detector, query: str, *, flaws: Principles, seed: int) -> Forgery:
     """Generate one flawed text for ``query`` and have it judged; a failed call makes a dropped attempt."""
     try:
         messages = task.render("generator", query=query, flaws=flaws.texts)
@@ -112,14 +110,7 @@ async def forge(
     if why := unusable(text, task, [query], shortest=SHORTEST_FORGERY, longest=4 * task.max_tokens):
         return Forgery(query, text, flaw, dropped=f"text: {why}")
     try:
-        verdict = await judge.judge(query, text)
+        found = await detector.detect(query, text)
     except ModelCallError as error:
         return Forgery(query, text, flaw, dropped=f"judge: {error}")
-    if verdict.label != 0:
-        return Forgery(query, text, flaw, verdict)
-    try:
-        messages = task.render("detector", query=query, response=text, principles=principles.texts)
-        said = await ask(llm, messages, _DETECTOR, seed=seed)
-    except NoAnswer:
-        return Forgery(query, text, flaw, verdict)
-    return Forgery(query, text, flaw, verdict, advice=said["advice"].strip(), gave_away=said["reason"].strip())
+    return Forgery(query, text, flaw, found.verdict, advice=found.advice, gave_away=found.gave_away)

@@ -9,6 +9,7 @@ to the set instead.
 
 from __future__ import annotations
 
+import random
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -21,9 +22,11 @@ from inkfire.judge.principles import LIMIT, Origin, Principle, Principles
 from inkfire.llm.base import LLM
 from inkfire.records import Labelled, Verdict, text_id, to_json
 from inkfire.search import near_duplicate
+from inkfire.tasks.prompts import quote
 from inkfire.tasks.task import Task
 
 Kind = Literal["principles", "flaws"]
+ErrorChoice = Literal["worst", "random"]
 
 _ALIKE = 0.3
 
@@ -62,8 +65,11 @@ class Proposal:
         return {name: value for name, value in to_json(self).items() if name != "material"}
 
 
-def worst_errors(texts: Sequence[Labelled], verdicts: Sequence[Verdict], count: int) -> list[tuple[Labelled, Verdict]]:
-    """The ``count`` errors that the judge was surest of, bad texts called good and good ones called bad in turn."""
+def errors_of(
+    texts: Sequence[Labelled], verdicts: Sequence[Verdict], count: int, *, choice: ErrorChoice = "worst", seed: int = 0
+) -> list[tuple[Labelled, Verdict]]:
+    """``count`` errors of the judge: those that it was surest of, bad texts called good and good ones called bad in
+    turn; or any, drawn by the seed."""
     wrong = [
         (abs(score - text.label), text, verdict)
         for text, verdict in zip(texts, verdicts, strict=True)
@@ -72,6 +78,8 @@ def worst_errors(texts: Sequence[Labelled], verdicts: Sequence[Verdict], count: 
     wrong.sort(key=lambda error: (-error[0], error[1].query, error[1].response))
     kinds = [[error for error in wrong if error[1].label == label] for label in (0, 1)]
     taken = [error for rank in range(len(wrong)) for kind in kinds for error in kind[rank : rank + 1]]
+    if choice == "random":
+        random.Random(seed).shuffle(taken)
     return [(text, verdict) for _, text, verdict in taken[:count]]
 
 
@@ -92,7 +100,9 @@ async def reflect(
     except NoAnswer as failure:
         return f"reflector: {failure}"
     why = said["why"].strip()
-    text, because, material = said["proposal"].strip(), (text_id(row.response),), messages[-1]["content"]
+    text, because = said["proposal"].strip(), (text_id(row.response),)
+    # What the judge said of the text is there to be learnt from; a rule may have its words.
+    material = messages[-1]["content"].replace(quote(verdict.reason), "")
     return Proposal(text, "principles", "reflection", because, why, material)
 
 
@@ -106,18 +116,18 @@ class Merged:
 
 
 async def merge(
-    task: Task, llm: LLM, current: Principles, proposals: Sequence[str], *, kind: Kind, seed: int
+    task: Task, llm: LLM, current: Principles, proposals: Sequence[str], *, kind: Kind, seed: int, limit: int = LIMIT
 ) -> Merged:
-    """The current rules with the proposals worked in, at most ``LIMIT``.
+    """The current rules with the proposals worked in, at most ``limit``.
 
     The Optimizer says which rules go, by number, and what is added: a rule that stays is not written again, so a small
     model cannot garble it.
     """
-    messages = task.render("optimizer", current=current.texts, proposals=list(proposals), kind=kind, limit=LIMIT)
+    messages = task.render("optimizer", current=current.texts, proposals=list(proposals), kind=kind, limit=limit)
     try:
         said = await ask(llm, messages, _OPTIMIZER, max_tokens=600, seed=seed)
     except NoAnswer as failure:
-        return _appended(current, proposals, f"optimizer: {failure}")
+        return _appended(current, proposals, limit, f"optimizer: {failure}")
     restated = {_bare(text) for text in said["add"]}
     kept = [
         text for number, text in enumerate(current.texts, 1) if number not in said["drop"] or _bare(text) in restated
@@ -127,17 +137,18 @@ async def merge(
         if refused_rule(text, task, [*kept, *added]) is None:
             added.append(text)
     if not added and len(kept) == len(current.items):
-        return _appended(current, proposals, f"optimizer: none of its {len(said['add'])} new rules was usable")
+        return _appended(current, proposals, limit, f"optimizer: none of its {len(said['add'])} new rules was usable")
     if len(kept) < len(current.items) / 2:
-        return _appended(current, proposals, f"optimizer: it dropped {len(current.items) - len(kept)} rules")
-    return Merged((*kept[: LIMIT - len(added)], *added), "optimizer")
+        return _appended(current, proposals, limit, f"optimizer: it dropped {len(current.items) - len(kept)} rules")
+    added = added[:limit]
+    return Merged((*kept[: limit - len(added)], *added), "optimizer")
 
 
-def _appended(current: Principles, proposals: Sequence[str], why: str) -> Merged:
+def _appended(current: Principles, proposals: Sequence[str], limit: int, why: str) -> Merged:
     """The set with the proposals at its end; where there is no room, its last rules go, and then the last proposals,
     for at least half of a full set stays."""
-    room = max(LIMIT - len(proposals), LIMIT // 2)
-    return Merged((*current.texts[:room], *proposals)[:LIMIT], "appended", why)
+    room = max(limit - len(proposals), limit // 2)
+    return Merged((*current.texts[:room], *proposals)[:limit], "appended", why)
 
 
 def revise(current: Principles, texts: Sequence[str], proposals: Sequence[Proposal], round_number: int) -> Principles:

@@ -6,15 +6,16 @@ Two sets of rules evolve: S_D, the principles of the judge, and S_G, the flaw st
    a proposal for S_D. The texts that fooled the judge are kept as hard negatives.
 2. *Reflection phase* (``proposals.py``): the judge's worst errors on the training texts, and hard negatives of earlier
    rounds that still fool it → the Reflector's proposals.
-3. The Optimizer merges the proposals of both phases, in one batch, into a candidate S_D.
+3. The Optimizer merges the proposals of both phases, in one batch, into a candidate S_D; or each by itself, those of
+   the forgeries before the reflection phase, which then judges by what they made.
 4. The candidate is judged against the current S_D on the validation texts and taken only if it is better
-   (``acceptance.py``); S_G has no such test. ``screen`` rejects a candidate that gains nothing on so many of them
-   without the rest: it never accepts, so the error rate of accepting stays what it was.
+   (``acceptance.py``), or it is taken untested; S_G has no such test. ``screen`` rejects a candidate that gains nothing
+   on so many of them without the rest: it never accepts, so the error rate of accepting stays what it was.
 
 The run ends after its rounds, or after ``patience`` rounds in a row without a gain. The Detector is the very judge that
-is being refined: one token a text, its threshold fitted on the training texts, which share no query with those of
-validation. Every proposal and candidate goes into the history with its effect; one that was rejected, or is worded
-nearly like it, is not tried again. All is seeded and goes through the ledger: what was stopped repeats without a call.
+is being refined (``detector.py``). Every proposal and candidate goes into the history with its effect, and beside it
+what tells progress from going round in circles (``history.py``); a candidate that was rejected, or is worded nearly
+like one, is not tried again. All is seeded and goes through the ledger: what was stopped repeats without a call.
 
     refined = await Refiner(task, llm, queries, training, validation, RefineSettings(rounds=1)).run()
 """
@@ -25,15 +26,14 @@ import dataclasses
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
-
-from annotated_types import Ge, Le
+from typing import Any, TypeVar
 
 from inkfire.errors import InputError
 from inkfire.files.formats import split_by_query
-from inkfire.judge.base import Judge, at_once, judge_many
-from inkfire.judge.calibration import MIN_LABELS, CalibratedJudge, fit_calibration, raw_score
-from inkfire.judge.examples import NO_EXAMPLES, Choice, Examples
+from inkfire.judge.answers import VerdictJudge
+from inkfire.judge.base import at_once, judge_many
+from inkfire.judge.calibration import MIN_LABELS, fit_calibration, raw_score
+from inkfire.judge.examples import NO_EXAMPLES, Examples
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import LIMIT, Principles
 from inkfire.llm import stream
@@ -42,9 +42,11 @@ from inkfire.llm.progress import Bars, no_bars, no_notes
 from inkfire.records import Labelled, Verdict, text_id, to_json
 from inkfire.refine.acceptance import Acceptance, Decision, RankingTest
 from inkfire.refine.contribution import leave_one_out, with_effect
+from inkfire.refine.detector import Detector, ScoringDetector, WritingDetector
 from inkfire.refine.forgeries import Forgery, best, forge
-from inkfire.refine.proposals import Proposal, merge, reflect, refusals, revise, worst_errors
-from inkfire.settings import settings
+from inkfire.refine.history import SETS, Refined, changes, counted, unsteady, validated
+from inkfire.refine.proposals import Merged, Proposal, errors_of, merge, reflect, refusals, revise
+from inkfire.refine.settings import RefineSettings
 from inkfire.tasks.task import Task
 
 T = TypeVar("T")
@@ -52,61 +54,6 @@ R = TypeVar("R")
 
 SHORTENING_MARGIN = 0.02
 """AUC that a shorter set may lose."""
-
-
-@settings
-class RefineSettings:
-    """How principles are refined."""
-
-    rounds: Annotated[int, Ge(0)] = 1
-    """Rounds of forgery, reflection and test."""
-    attacks: Annotated[int, Ge(1)] = 4
-    """Forgeries (flawed texts) a round."""
-    errors: Annotated[int, Ge(1)] = 6
-    """The judge's errors reflected on a round."""
-    validation: Annotated[int, Ge(4)] | None = None
-    """At most so many texts test a candidate."""
-    test: Annotated[int, Ge(4)] | None = None
-    """At most so many texts, and half, measure the judge before and after."""
-    alpha: Annotated[float, Ge(0.001), Le(0.5)] = 0.05
-    """Chance, over the run, of accepting what is no better."""
-    screen: Annotated[int, Ge(0)] = 0
-    """Reject a candidate that gains nothing on so many validation texts (0: all of them decide)."""
-    patience: Annotated[int, Ge(1)] = 2
-    """Stop after so many rounds in a row without a gain."""
-    leave_one_out: bool = False
-    """Measure each rule in the end: one judging of the validation texts each."""
-    shorten: bool = False
-    """Measure each rule, and drop those that add nothing if that is no worse."""
-    author_model: str | None = None
-    """Model that writes forgeries, reflections and rules; by default --model."""
-    examples: Annotated[int, Ge(0)] = 0
-    """Labelled texts shown to the judge before each text."""
-    examples_choice: Choice = "nearest"
-    """nearest: those most like the text; fixed: the same for every text, half of them good."""
-
-
-@dataclass(frozen=True)
-class Refined:
-    """The sets in the end, and the way there: one ``history`` row a round, the ``attacks`` that fooled the judge, the
-    best of them as ``hard_negatives``, and every counter-example that a rule or proposal names. ``stopped`` says why
-    the run ended before its last round, empty where it did not."""
-
-    principles: Principles
-    flaws: Principles
-    history: tuple[dict[str, Any], ...]
-    attacks: tuple[dict[str, Any], ...]
-    hard_negatives: tuple[dict[str, Any], ...] = ()
-    counterexamples: tuple[dict[str, Any], ...] = ()
-    stopped: str = ""
-
-    @property
-    def accepted(self) -> int:
-        return sum(bool(row["accepted"]) for row in self.history)
-
-    @property
-    def rejected(self) -> int:
-        return len(self.history) - self.accepted
 
 
 @dataclass
@@ -145,6 +92,8 @@ class Refiner:
         self._rules = self.principles or Principles.of(self.task.principles)
         self._flaws = Principles.of(self.task.flaws)
         self._history: list[dict[str, Any]] = []
+        self._first: list[Labelled] = []  # the forgeries of the first round
+        self._verdicts: dict[tuple[str, Labelled], Verdict] = {}  # by the version of the set
         self._fooled: list[Forgery] = []
         self._counterexamples: dict[str, dict[str, Any]] = {}
         self._rejected: set[str] = set()  # versions of candidates
@@ -189,7 +138,7 @@ class Refiner:
     @property
     def judged_at_once(self) -> int:
         """Texts that the judge has before it at a time."""
-        return min(self.concurrency, at_once(self.llm.name, "logprob"))
+        return min(self.concurrency, at_once(self.llm.name, self.settings.detector))
 
     def _check(self) -> None:
         training = self.training
@@ -204,50 +153,78 @@ class Refiner:
             raise InputError(f"training and validation share the query {min(shared)!r}; split them by query")
 
     async def _round(self, number: int) -> None:
-        seed = self.seed * 1000 + number
-        verdicts = await self._judged(self._rules, self.training, f"round {number}: training texts")
-        calibration = fit_calibration(verdicts, [row.label for row in self.training])
-        detector = CalibratedJudge(self._judge_by(self._rules), calibration)
-
+        seed, before = self.seed * 1000 + number, (self._rules, self._flaws)
         known = best(self._fooled)
+        detector = await self._detector(self._rules, number)
         still = await self._still_fooled(detector, [one.labelled for one in known])
         attempts = await self._forge(detector, number, seed)
-        fooled = [attempt for attempt in attempts if attempt.fooled]
-        self._fooled += fooled
-        caught = sum(attempt.caught for attempt in attempts)
-        self.note(f"round {number}: {len(attempts)} attacks, {caught} caught, {len(fooled)} fooled the judge")
+        if number == 1:
+            self._first = [attempt.labelled for attempt in attempts if not attempt.dropped]
+        self._fooled += [attempt for attempt in attempts if attempt.fooled]
+        row = {"round": number} | counted(attempts) | {"hard_negatives": {"n": len(known), "still_fool": len(still)}}
+        self.note(f"round {number}: {row['attacks']} attacks, {row['caught']} caught, {row['fooled']} fooled the judge")
 
-        most = self.settings.errors
-        errors = worst_errors(self.training, [calibration.apply(verdict) for verdict in verdicts], most)
-        errors += still[: max(1, most // 3)]
-        reflections = await self._reflect(errors, number, seed)
+        taught = self._usable([one for attempt in attempts if (one := attempt.proposal()) is not None], [])
+        flaws, rules = (
+            [one for one, why in taught if not why and one.kind == kind] for kind in ("flaws", "principles")
+        )
+        first, later = (rules, []) if self.settings.merge == "proposal" else ([], rules)
+        candidate, merged = await self._merged(self._rules, first, number, seed)
+        errors = await self._errors(candidate, number, seed) + still[: max(1, self.settings.errors // 3)]
+        reflections = await self._reflect(errors, candidate, number, seed)
         self._remember(errors, attempts, number)
-        proposals = [proposal for attempt in attempts if (proposal := attempt.proposal()) is not None]
-        proposals += [one for one in reflections if isinstance(one, Proposal)]
-        refused = [*refusals(proposals, self.task, [*self._rules.texts, *self._flaws.texts], self._tried)]
-        usable = [one for one, why in zip(proposals, refused, strict=True) if not why]
-        row: dict[str, Any] = {
-            "round": number,
-            "attacks": len(attempts),
-            "caught": caught,
-            "fooled": len(fooled),
-            "dropped": [attempt.dropped for attempt in attempts if attempt.dropped],
-            "hard_negatives": {"n": len(known), "still_fool": len(still)},
+        learnt = self._usable([one for one in reflections if isinstance(one, Proposal)], taught)
+        row |= {
             "errors": len(errors),
-            "proposals": [one.to_json() | {"refused": why} for one, why in zip(proposals, refused, strict=True)],
+            "proposals": [one.to_json() | {"refused": why} for one, why in (*taught, *learnt)],
             "failed": [one for one in reflections if isinstance(one, str)],
             "from": self._rules.version,
         }
-        if flaws := [one for one in usable if one.kind == "flaws"]:
-            texts = [proposal.text for proposal in flaws]
-            merged = await merge(self.task, self._author, self._flaws, texts, kind="flaws", seed=seed)
-            self._flaws = revise(self._flaws, merged.texts, flaws, number)
-        row |= await self._try([one for one in usable if one.kind == "principles"], number, seed)
+        self._flaws, _ = await self._merged(self._flaws, flaws, number, seed)
+        later = [*later, *(one for one, why in learnt if not why)][:LIMIT]
+        candidate, more = await self._merged(candidate, later, number, seed)
+        row |= await self._try(candidate, [*merged, *more], [one.text for one in (*first, *later)], number)
         row["flaws"] = list(self._flaws.texts)
+        now = (self._rules, self._flaws)
+        row["changes"] = {kind: changes(*sets) for kind, *sets in zip(SETS, before, now, strict=True)}
+        row |= await self._progress(number)
+        row["warnings"] = unsteady([*self._history, row])
         self._history.append(row)
         self.note(f"round {number}: {'accepted' if row['accepted'] else 'rejected'}: {row['why']}")
+        for warning in row["warnings"]:
+            self.note(f"round {number}: {warning}")
 
-    async def _still_fooled(self, judge: Judge, texts: Sequence[Labelled]) -> list[tuple[Labelled, Verdict]]:
+    async def _errors(self, rules: Principles, number: int, seed: int) -> list[tuple[Labelled, Verdict]]:
+        detector = await self._detector(rules, number)
+        said = await self._judged(rules, self.training, f"round {number}: training texts")
+        judged = [detector.settled(verdict) for verdict in said]
+        choice, most = self.settings.errors_choice, self.settings.errors
+        return errors_of(self.training, judged, most, choice=choice, seed=seed)
+
+    def _usable(
+        self, proposals: Sequence[Proposal], before: Sequence[tuple[Proposal, str]]
+    ) -> list[tuple[Proposal, str]]:
+        """The proposals of a phase with why each is refused, empty where it is not; ``before`` are earlier ones."""
+        known = [*self._rules.texts, *self._flaws.texts, *(one.text for one, why in before if not why)]
+        return list(zip(proposals, refusals(proposals, self.task, known, self._tried), strict=True))
+
+    async def _progress(self, number: int) -> dict[str, Any]:
+        """What the set that the round ends with makes of the first round's forgeries and of the validation texts.
+
+        The latter are judged for that alone where a verdict costs a reply anyway or no test has judged them.
+        """
+        detector = await self._detector(self._rules, number)
+        again = await judge_many(detector, self._first, concurrency=self.judged_at_once)
+        said = [verdict.label for verdict in again if verdict.scored]
+        frozen = {"n": len(again), "scored": len(said), "caught": said.count(0)}
+        validation = None
+        free = all((self._rules.version, text) in self._verdicts for text in self.validation)
+        if free or self.settings.detector == "verdict" or self.settings.accept == "all":
+            verdicts = await self._judged(self._rules, self.validation, f"round {number}: validation texts")
+            validation = validated(self.validation, verdicts, self.seed)
+        return {"frozen": frozen, "validation": validation}
+
+    async def _still_fooled(self, judge: Detector, texts: Sequence[Labelled]) -> list[tuple[Labelled, Verdict]]:
         """Hard negatives of earlier rounds that this judge calls good, the surest first."""
         verdicts = await judge_many(judge, texts, concurrency=self.judged_at_once)
         fooled = [(text, verdict) for text, verdict in zip(texts, verdicts, strict=True) if verdict.label == 1]
@@ -263,22 +240,20 @@ class Refiner:
             about = {"judged": verdict.label, "probability": verdict.probability, "origin": origin, "round": number}
             self._counterexamples.setdefault(known_as, {"id": known_as, **to_json(text), **about})
 
-    async def _forge(self, detector: Judge, number: int, seed: int) -> list[Forgery]:
+    async def _forge(self, detector: Detector, number: int, seed: int) -> list[Forgery]:
         chosen = random.Random(seed).sample(list(self.queries), min(self.settings.attacks, len(self.queries)))
 
         async def one(query: str) -> Forgery:
-            made = await forge(
-                self.task, self._author, detector, query, principles=self._rules, flaws=self._flaws, seed=seed
-            )
+            made = await forge(self.task, self._author, detector, query, flaws=self._flaws, seed=seed)
             return dataclasses.replace(made, round=number)
 
         return await self._watched(f"round {number}: attacks", one, chosen)
 
     async def _reflect(
-        self, errors: Sequence[tuple[Labelled, Verdict]], number: int, seed: int
+        self, errors: Sequence[tuple[Labelled, Verdict]], rules: Principles, number: int, seed: int
     ) -> list[Proposal | str]:
         async def one(error: tuple[Labelled, Verdict]) -> Proposal | str:
-            return await reflect(self.task, self._author, *error, principles=self._rules, seed=seed)
+            return await reflect(self.task, self._author, *error, principles=rules, seed=seed)
 
         return await self._watched(f"round {number}: reflections", one, errors)
 
@@ -290,16 +265,35 @@ class Refiner:
                 bar.advance()
             return out
 
-    async def _try(self, proposals: Sequence[Proposal], number: int, seed: int) -> dict[str, Any]:
-        """Merge, test, decide: the part of a history row that says what became of the proposals."""
-        if not proposals:
+    async def _merged(
+        self, current: Principles, proposals: Sequence[Proposal], number: int, seed: int
+    ) -> tuple[Principles, list[Merged]]:
+        """The set with proposals of one kind worked in, all at once or each by itself."""
+        parts = [[one] for one in proposals] if self.settings.merge == "proposal" else [[*proposals]]
+        made = []
+        for part in filter(None, parts):
+            texts, kind = [proposal.text for proposal in part], part[0].kind
+            limit = self.settings.max_rules
+            merged = await merge(self.task, self._author, current, texts, kind=kind, seed=seed, limit=limit)
+            current = revise(current, merged.texts, part, number)
+            made.append(merged)
+        return current, made
+
+    async def _try(
+        self, candidate: Principles, merged: Sequence[Merged], tried: Sequence[str], number: int
+    ) -> dict[str, Any]:
+        """Test and decide: the part of a history row that says what became of the proposals."""
+        if not merged:
             return {"accepted": False, "why": "no usable proposal", "candidate": None}
-        texts = [proposal.text for proposal in proposals][:LIMIT]
-        merged = await merge(self.task, self._author, self._rules, texts, kind="principles", seed=seed)
-        candidate = revise(self._rules, merged.texts, proposals, number)
-        row = {"candidate": candidate.to_json(), "merged": merged.how, "merged_why": merged.why, "screened": None}
+        candidate = dataclasses.replace(candidate, parent=self._rules.version)
+        hows, whys = (dict.fromkeys(getattr(one, name) for one in merged) for name in ("how", "why"))
+        row: dict[str, Any] = {"candidate": candidate.to_json(), "merged": ", ".join(hows)}
+        row |= {"merged_why": "; ".join(filter(None, whys)), "screened": None}
         if candidate.version in self._rejected or candidate.version == self._rules.version:
             return row | {"accepted": False, "why": "the same set was there before"}
+        if self.settings.accept == "all":
+            self._rules = candidate
+            return row | {"accepted": True, "why": "taken without a test", "effect": None, "effect_ci": None, "n": None}
         row["screened"] = screened = await self._screened(candidate, number)
         if screened is not None and not screened["passed"]:
             decided = {"accepted": False, "why": screened["why"]}
@@ -310,7 +304,7 @@ class Refiner:
                 self._rules = with_effect(candidate, self._rules, decision)
         if not decided["accepted"]:
             self._rejected.add(candidate.version)
-            self._tried += texts
+            self._tried += tried
         return row | decided
 
     async def _shorten(self) -> None:
@@ -357,14 +351,29 @@ class Refiner:
     def _author(self) -> LLM:
         return self.author or self.llm
 
-    def _judge_by(self, rules: Principles) -> LogprobJudge:
-        return LogprobJudge(self.task, self.llm, rules, self.examples, seed=self.seed)
+    def _judge_by(self, rules: Principles) -> LogprobJudge | VerdictJudge:
+        kind = LogprobJudge if self.settings.detector == "logprob" else VerdictJudge
+        return kind(self.task, self.llm, rules, self.examples, seed=self.seed)
+
+    async def _detector(self, rules: Principles, number: int) -> Detector:
+        judge = self._judge_by(rules)
+        if isinstance(judge, VerdictJudge):
+            return WritingDetector(judge)
+        verdicts = await self._judged(rules, self.training, f"round {number}: training texts")
+        calibration = fit_calibration(verdicts, [row.label for row in self.training])
+        return ScoringDetector(judge, calibration, self._author, self.seed * 1000 + number)
 
     async def _judged(self, rules: Principles, texts: Sequence[Labelled], label: str) -> list[Verdict]:
-        with self.bars(label, len(texts)) as bar:
-            return await judge_many(
-                self._judge_by(rules),
-                texts,
-                concurrency=self.judged_at_once,
-                advance=lambda verdict: bar.advance(failed=not verdict.scored),
-            )
+        """The judge's own verdicts by a set of rules; what it has said once is not asked again."""
+        known = self._verdicts
+        new = [text for text in texts if not ((found := known.get((rules.version, text))) and found.scored)]
+        if new:
+            with self.bars(label, len(new)) as bar:
+                said = await judge_many(
+                    self._judge_by(rules),
+                    new,
+                    concurrency=self.judged_at_once,
+                    advance=lambda verdict: bar.advance(failed=not verdict.scored),
+                )
+            known |= {(rules.version, text): verdict for text, verdict in zip(new, said, strict=True)}
+        return [known[rules.version, text] for text in texts]

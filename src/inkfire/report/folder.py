@@ -103,7 +103,8 @@ class Folder:
 
     def made_by(self) -> list[tuple[str, str]]:
         """What decided the result: settings and inputs."""
-        rows = [(name, _plain(value)) for name, value in _flat(self.settings, "")]
+        settings = {name: value for name, value in self.settings.items() if name != "slices"}  # its words
+        rows = [(name, _plain(value)) for name, value in _flat(settings, "")]
         for name, value in self.manifest.get("inputs", {}).items():
             rows.append((f"input {name}", f"{value['path']} · SHA-256 {value['sha256'][:12]}…"))
         return rows

@@ -34,10 +34,10 @@ Value = Literal["probability", "label"]
 class JudgeReward:
     """Scores texts with a judge, ``concurrency`` at once, blocking the caller.
 
-    ``threshold`` is the P(Good) from which the judge says Good; None where it is not calibrated. With ``value``
-    ``"label"`` the scores are 0 and 1. A text that is suspected of telling the judge what to answer scores 0, or is
-    missing, by rule of the task: a policy gains nothing by one. ``injections`` counts them by the rules that fired,
-    ``unscored`` the texts without a score by the reason.
+    ``threshold`` is the P(Good) from which the judge says Good; None where it gives a number that is not calibrated.
+    With ``value`` ``"label"`` the scores are 0 and 1. A text that is suspected of telling the judge what to answer
+    scores 0, or is missing, by rule of the task: a policy gains nothing by one. ``injections`` counts them by the rules
+    that fired, ``unscored`` the texts without a score by the reason.
     """
 
     judge: Judge
@@ -109,5 +109,6 @@ def load_judge_reward(
         _log.warning("%s: %s", folder, doubt)
     identity = judge_identity(saved, Path(folder).name)
     judge = saved.open(ledger=ledger, base_url=base_url)
-    cut = saved.calibration.threshold if saved.calibration else None
+    cut = 0.5 if saved.mode == "verdict" else None  # a written verdict is a label as it stands
+    cut = saved.calibration.threshold if saved.calibration else cut
     return JudgeReward(judge, value, cut, at_once(saved.model, saved.mode), (identity,))

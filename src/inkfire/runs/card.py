@@ -16,8 +16,11 @@ from typing import Any
 from inkfire.files.formats import iter_pairs
 from inkfire.files.jsonl import atomic, read_jsonl
 from inkfire.files.run import Run, before_named
+from inkfire.records import Query
+from inkfire.settings import from_json
 from inkfire.stats import intervals
 from inkfire.stats.audit import audit
+from inkfire.tasks.slices import Slice, coverage, say_coverage
 
 CARD = "README.md"
 AUDITED = 2000
@@ -49,6 +52,7 @@ def write_card(run: Run, result: Mapping[str, Any]) -> None:
         size=next((name for bound, name in _SIZES if result["pairs"] < bound), "n>10M"),
         **_debates(run.out / "transcripts.jsonl"),
         **_pairs(run.out / "pairs.jsonl", result["pairs"], run.manifest["seed"]),
+        **_covered(run.out / "pairs.jsonl", result["pairs"], settings.get("slices", {})),
     )
     with atomic(run.out / CARD) as file:
         file.write(card.encode("utf-8", "replace"))
@@ -104,6 +108,25 @@ def _pairs(path: Path, n: int, seed: int) -> dict[str, Any]:
         "lengths": {name: _distribution(counts) for name, counts in lengths.items()},
         "findings": audit(pairs=audited, seed=seed)["findings"],
         "sampled": sampled,
+    }
+
+
+def _covered(path: Path, n: int, slices: Mapping[str, Any]) -> dict[str, Any]:
+    """Whose texts the pairs are made of, and which of the task's occasions."""
+    sides: dict[str, Counter[str]] = {}
+    queries: dict[str, None] = {}
+    for pair in iter_pairs(path) if n else ():
+        queries[pair.query] = None
+        for side in ("chosen", "rejected"):
+            if writer := pair.provenance.get(f"{side}_source"):
+                sides.setdefault(writer, Counter())[side] += 1
+    known = {name: from_json(one, Slice) for name, one in slices.items()}
+    occasions = coverage(map(Query.of, queries), known) if known and queries else None
+    most_first = dict(sorted(sides.items(), key=lambda item: (-item[1].total(), item[0])))
+    return {
+        "sides_of": most_first,
+        "occasions": occasions and say_coverage(occasions),
+        "missing": occasions and occasions["missing"],
     }
 
 

@@ -135,6 +135,7 @@ def open_curation(
     """The run folder of a curation."""
     task = load_task(inputs.task)
     about = described(inputs, settings, task=task.name, task_version=task.version, language=task.language)
+    about["slices"] = {name: one.model_dump(mode="json") for name, one in task.slices.items()}  # for the card
     about |= {"shard": shard, "writers": _writers(inputs, settings), "agents": settings.agents(inputs.model)}
     if not inputs.corpus and (corpus := corpus_of(task, settings, (), inputs.reading)):
         about["examples_of_task"] = len(corpus)

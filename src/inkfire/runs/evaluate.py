@@ -18,25 +18,26 @@ from inkfire.debate.settings import DebateSettings
 from inkfire.errors import InputError
 from inkfire.evaluation.claims import own_signals
 from inkfire.evaluation.compare import compare
-from inkfire.evaluation.signals import JudgeSignal, LengthSignal, RewardSignal, Signal
+from inkfire.evaluation.signals import JudgeSignal, LengthSignal, PeopleSignal, RewardSignal, Signal
 from inkfire.files.formats import read_labelled, read_queries, read_texts
 from inkfire.files.jsonl import write_json
 from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.files.run import EVERYTHING, Redone
-from inkfire.judge.spec import JudgeSpec
+from inkfire.judge.spec import JudgeSpec, check_mode
 from inkfire.models.card import trained_against
 from inkfire.records import Identity
 from inkfire.rewards.identity import judge_identity
 from inkfire.rewards.load import check_reward, identities_of
-from inkfire.runs.context import Context, Place, named_files, opened, read_as
+from inkfire.runs.context import Context, Place, named_files, note, opened, read_as
 from inkfire.runs.debates import as_curated, corpus_of
 from inkfire.runs.lineage import seen
 from inkfire.runs.writers import Drawing, FileWriter, Writer, open_writer, sources_of, written
 from inkfire.search import without
 from inkfire.settings import nearest, option, settings, to_json
+from inkfire.tasks.people import People, read_people, summary
 from inkfire.tasks.task import Task, load_task
 
-SIGNALS = ("debate", "judge", "rm", "rubric", "length")
+SIGNALS = ("debate", "judge", "rm", "rubric", "people", "length")
 _DEBATE = tuple(one.name for one in dataclasses.fields(DebateSettings))
 
 
@@ -51,7 +52,8 @@ class EvaluateInputs:
     policies: Annotated[tuple[str, ...], option("--policy")]
     """NAME=FOLDER, NAME=MODEL or NAME=TEXTS.jsonl; repeat it for every policy to compare."""
     signals: Annotated[tuple[str, ...], option("--signal")]
-    """debate, debate=CURATION (as that run debates), rubric, length, rm=FOLDER or judge=FOLDER; repeat it."""
+    """debate, debate=CURATION (as that run debates), rubric, length, rm=FOLDER, judge=FOLDER or people=RATINGS; repeat
+    it."""
     model: str = "local/qwen2.5-coder-1.5b"
     """The model behind debate and rubric."""
     corpus: Data = ()
@@ -92,9 +94,7 @@ def evaluate(inputs: EvaluateInputs, settings: EvaluateSettings, place: Place) -
     sources = sources_of(policies)
     for source in sources.values():
         source.check(task, base_url=place.access.base_url)
-    for kind, folder in signals.items():
-        if folder and kind != "debate":
-            check_reward(folder)
+    people = _checked(signals, task, inputs.reading)
     settings, judges = _judges(signals, inputs, settings, task)
     about: dict[str, Any] = {"task": task.name, "task_version": task.version, "signals": list(signals)}
     about |= {"model": inputs.model} | to_json(settings) | read_as(inputs.reading)
@@ -120,7 +120,9 @@ def evaluate(inputs: EvaluateInputs, settings: EvaluateSettings, place: Place) -
             queries,
             responses,
             [
-                _signal(context, kind, folder, task, inputs, _apart(judges.get(kind), responses))
+                PeopleSignal(people)
+                if kind == "people"
+                else _signal(context, kind, folder, task, inputs, _apart(judges.get(kind), responses))
                 for kind, folder in signals.items()
             ],
             corpus=[text.response for text in read_texts(inputs.train, inputs.reading)],
@@ -134,16 +136,37 @@ def evaluate(inputs: EvaluateInputs, settings: EvaluateSettings, place: Place) -
         for name, policy in result["policies"].items():
             policy["written_by"] = texts[name].by
         made = {name: at for name, source in sources.items() if (at := source.path)}
-        made |= {kind: Path(folder) for kind, folder in signals.items() if folder}
+        made |= {kind: Path(folder) for kind, folder in signals.items() if folder and kind != "people"}
         if "debate" in judges:
             result["depth"] = judges["debate"].debate.depth
         result["seen"] = seen(inputs.prompts, made)
+        if people:
+            firsts = {name: [first or "" for first in each] for name, each in responses.items()}
+            rated = {name: PeopleSignal(people).of(asked, each) for name, each in firsts.items()}
+            result["people"] = {name: summary(filter(None, each)) for name, each in rated.items()}
+            if not any(row["n"] for row in result["people"].values()):
+                note(f"{signals['people']} rates none of these policies' texts: they are in responses-NAME.jsonl")
         write_json(context.run.path("evaluation.json"), result)
         return result
 
     with opened("evaluate", place, settings=about, files=files, redo=_void) as context:
         result = context.once("evaluate", lambda: work(context))
     return {key: value for key, value in result.items() if key != "seconds"}
+
+
+def _checked(signals: Mapping[str, str | None], task: Task, reading: Reading) -> People:
+    """What people said, where they are a signal; every other signal is found to be what it must be.
+
+    Raises:
+        InputError: a reward that cannot be one, ratings that cannot be read, or a task without what a signal asks with.
+    """
+    for kind, at in signals.items():
+        if kind == "rubric":
+            check_mode(kind, task)
+        elif at and kind not in ("people", "debate"):
+            check_reward(at)
+    ratings = signals.get("people")
+    return read_people(ratings, task, reading) if ratings else {}
 
 
 def _void(changed: Sequence[str]) -> Redone:
@@ -180,8 +203,9 @@ def _signals(values: Sequence[str]) -> dict[str, str | None]:
         kind, _, target = value.partition("=")
         if kind not in SIGNALS:
             raise InputError(f"--signal {value!r}: unknown signal{nearest(kind, SIGNALS)}")
-        if kind in ("rm", "judge") and not target:
-            raise InputError(f"--signal {kind} needs its folder: --signal {kind}=FOLDER")
+        if kind in ("rm", "judge", "people") and not target:
+            what, where = ("ratings", "FILE") if kind == "people" else ("folder", "FOLDER")
+            raise InputError(f"--signal {kind} needs its {what}: --signal {kind}={where}")
         signals[kind] = target or None
     if not signals:
         raise InputError("name at least one signal: --signal rm=FOLDER")
@@ -235,7 +259,7 @@ def _signal(
 
 
 def _identities(kind: str, folder: str | None, judge: JudgeSpec | None) -> tuple[Identity, ...]:
-    """Who a signal is; nobody for the length twin, against which nothing is trained."""
+    """Who a signal is; nobody for people and the length twin, against which nothing is trained."""
     if judge is not None:
         return (judge_identity(judge, kind),)
-    return () if folder is None else identities_of(folder)
+    return () if folder is None or kind == "people" else identities_of(folder)

@@ -29,7 +29,7 @@ from inkfire.runs.splits import Splits, make_splits
 from inkfire.runs.stages import Experiment, Stage, basis
 from inkfire.settings import from_json, to_json
 from inkfire.tasks.task import load_task
-from inkfire.tasks.uses import COMMANDS
+from inkfire.tasks.uses import COMMANDS, refine_prompts
 
 # Of a stage's result: not what it found, and another number where it was stopped on the way.
 _OF_THE_PROCESS = ("seconds", "calls", "cached", "tokens", *FIELDS, "out", "waiting")
@@ -114,6 +114,7 @@ def _experiment(recipe: Recipe, place: Place) -> Iterator[Experiment]:
 def _checked(recipe: Recipe, place: Place) -> tuple[Any, Splits]:
     task = load_task(recipe.task).limited(recipe.max_tokens)
     task.require(*(name for name in COMMANDS["run"].prompts if name not in AGENTS))
+    task.require(*refine_prompts(recipe.refine.detector))
     check_recipe(recipe, base_url=place.access.base_url)
     recipe.curate.settled(task, recipe.models.agents)
     recipe.judge.check(task, recipe.models.agents)

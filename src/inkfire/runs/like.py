@@ -18,7 +18,7 @@ from inkfire.errors import InputError
 from inkfire.files.reading import Data
 from inkfire.files.run import Run, before_named
 from inkfire.judge.spec import JudgeSettings
-from inkfire.refine.rounds import RefineSettings
+from inkfire.refine.settings import RefineSettings
 from inkfire.runs import curate, curve, evaluate, experiment, judge, recipe, refine, score, stress, train, write
 from inkfire.runs.context import Place
 from inkfire.settings import from_json

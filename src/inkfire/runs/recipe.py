@@ -19,7 +19,7 @@ from inkfire.files.jsonl import atomic
 from inkfire.files.reading import AS_IT_STANDS, Reading
 from inkfire.judge.spec import JudgeSettings
 from inkfire.models.open import check_name, is_local
-from inkfire.refine.rounds import RefineSettings
+from inkfire.refine.settings import RefineSettings
 from inkfire.rewards.load import check_reward, parts_of
 from inkfire.runs.curate import CurateSettings
 from inkfire.runs.evaluate import SIGNALS, EvaluateSettings

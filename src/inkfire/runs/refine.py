@@ -1,8 +1,8 @@
 """``inkfire refine``: labelled texts split by query, rounds, and what the new principles are worth.
 
 The labelled texts are split into training, validation and test, no query in two of them. Refinement sees the first two.
-The judge before and after is calibrated on the first two and measured on the third; with nothing accepted, after is
-before, and nothing is asked again.
+The judge before and after is calibrated on the first two (one that writes its verdicts is not) and measured on the
+third; with nothing accepted, after is before, and nothing is asked again.
 
     out/principles.toml   S_D in the end                 out/history.jsonl   every proposal and what became of it
     out/flaws.toml        S_G in the end                 out/attacks.jsonl   the forgeries that fooled the judge
@@ -13,6 +13,7 @@ before, and nothing is asked again.
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -23,6 +24,7 @@ from inkfire.errors import InputError
 from inkfire.files.formats import read_labelled, read_queries, split_by_query
 from inkfire.files.jsonl import write_jsonl
 from inkfire.files.reading import AS_IT_STANDS, Data, Reading
+from inkfire.judge.answers import VerdictJudge
 from inkfire.judge.examples import Examples
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import Principles, read_principles
@@ -30,11 +32,13 @@ from inkfire.judge.spec import JudgeSpec
 from inkfire.llm import loop
 from inkfire.records import Labelled
 from inkfire.refine.contribution import count_tokens
-from inkfire.refine.rounds import Refined, Refiner, RefineSettings
+from inkfire.refine.history import Refined
+from inkfire.refine.rounds import Refiner
+from inkfire.refine.settings import RefineSettings
 from inkfire.runs.context import Context, Place, described, named_files, note, opened
 from inkfire.settings import option, settings
 from inkfire.tasks.task import lasting, load_task
-from inkfire.tasks.uses import COMMANDS
+from inkfire.tasks.uses import refine_prompts
 
 TRAINING = 100
 """Texts that training keeps, whatever size validation asks for: enough for a threshold and a dozen errors."""
@@ -155,6 +159,7 @@ class Refinement:
 
     def to_json(self) -> dict[str, Any]:
         return {
+            "detector": self.before.mode,
             "before": _shown(self.before),
             "after": _shown(self.after),
             "accepted": self.refined.accepted,
@@ -163,6 +168,7 @@ class Refinement:
             "attacks": len(self.refined.attacks),
             "hard_negatives": len(self.refined.hard_negatives),
             "stopped": self.refined.stopped,
+            "warnings": self.refined.warnings,
             "principles": self.refined.principles.version,
         }
 
@@ -194,14 +200,15 @@ async def refine_and_measure(refiner: Refiner, spec: JudgeSpec, test: Sequence[L
     fit = [*refiner.training, *refiner.validation]
 
     async def measured(principles: Principles) -> JudgeSpec:
-        judge = dataclasses.replace(spec, mode="logprob", principles=principles)
-        with refiner.bars("measuring", len(fit) + len(test)) as bar:
+        judge = dataclasses.replace(spec, principles=principles)
+        scores = spec.mode == "logprob"
+        with refiner.bars("measuring", len(test) + (len(fit) if scores else 0)) as bar:
             common: dict[str, Any] = {
                 "task": refiner.task,
                 "concurrency": refiner.judged_at_once,
                 "advance": lambda verdict: bar.advance(failed=not verdict.scored),
             }
-            fitted = await judge.fit(refiner.llm, fit, **common)
+            fitted = await judge.fit(refiner.llm, fit, **common) if scores else judge
             return (await fitted.judge(refiner.llm, test, seed=refiner.seed, **common))[1]
 
     before = await measured(spec.principles or Principles.of(refiner.task.principles))
@@ -212,15 +219,16 @@ async def refine_and_measure(refiner: Refiner, spec: JudgeSpec, test: Sequence[L
 def refine(inputs: RefineInputs, settings: RefineSettings, place: Place) -> dict[str, Any]:
     """``inkfire refine``: the fields of its ``--json``. A run that was stopped goes on from what the ledger has."""
     task = load_task(inputs.task)
-    task.require(*COMMANDS["refine"].prompts)
+    detector = settings.detector
+    task.require(*refine_prompts(detector))
     queries = [query.query for query in read_queries(inputs.prompts, inputs.reading)]
     splits = _splits(inputs, settings, place.seed)
     start = read_principles(inputs.principles) if inputs.principles else None
     shown = Examples(tuple(splits.fit), settings.examples, settings.examples_choice, place.seed)
     if settings.examples:
-        task.check_examples("logprob")
+        task.check_examples(detector)
         shown.without({row.query for row in splits.validation})  # refuses too small a pool before anything runs
-    spec = JudgeSpec(lasting(inputs.task), inputs.model, "logprob", start, shown)
+    spec = JudgeSpec(lasting(inputs.task), inputs.model, detector, start, shown)
     author = settings.author_model or inputs.model
 
     def work(context: Context) -> dict[str, Any]:
@@ -250,6 +258,18 @@ def refine(inputs: RefineInputs, settings: RefineSettings, place: Place) -> dict
 
 
 def _splits(inputs: RefineInputs, settings: RefineSettings, seed: int) -> Splits:
+    """The labelled texts in their parts, of which training has no more than ``settings.training``."""
+    splits = _parts(inputs, settings, seed)
+    rows, most = splits.training, settings.training
+    if most is None or most >= len(rows):
+        return splits
+    drawn = random.Random(seed).sample(rows, len(rows))
+    good, bad = ([row for row in drawn if row.label == label] for label in (1, 0))
+    n_good = min(max(1, round(most * len(good) / len(rows))), most - 1)
+    return dataclasses.replace(splits, training=[*good[:n_good], *bad[: most - n_good]])
+
+
+def _parts(inputs: RefineInputs, settings: RefineSettings, seed: int) -> Splits:
     labelled = read_labelled(inputs.labelled, inputs.reading)
     if not inputs.tested_on:
         return split_labelled(labelled, seed=seed, validation=settings.validation, test=settings.test)
@@ -263,8 +283,8 @@ async def _with_tokens(refiner: Refiner, spec: JudgeSpec, test: Sequence[Labelle
     """The refinement, with what each rule costs in the prompt."""
     made = await refine_and_measure(refiner, spec, test)
     # Without examples: they cost the same whatever the rules are.
-    judge = LogprobJudge(refiner.task, refiner.llm, made.refined.principles)
-    counted = await count_tokens(judge, refiner.validation[0])
+    kind = LogprobJudge if spec.mode == "logprob" else VerdictJudge
+    counted = await count_tokens(kind(refiner.task, refiner.llm, made.refined.principles), refiner.validation[0])
     refined = dataclasses.replace(made.refined, principles=counted)
     return dataclasses.replace(made, refined=refined, after=dataclasses.replace(made.after, principles=counted))
 

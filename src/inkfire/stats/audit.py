@@ -18,14 +18,11 @@ from typing import Any
 from inkfire.errors import DataError, InputError
 from inkfire.records import Labelled, Preference
 from inkfire.stats import intervals, texts, twins
-from inkfire.stats.intervals import FEW
+from inkfire.stats.findings import findings
 
 Found = dict[str, Any]
 Responses = tuple[str, tuple[str, ...]]
 """A query and the texts that answer it in one row, as ``formats.read_any`` gives them."""
-
-SLICE = 20
-"""Texts that a slice must have before something is said about its balance."""
 
 _UNSEEN = re.compile(r"[\s\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]*")
 
@@ -40,12 +37,14 @@ def audit(
     against: Sequence[Sequence[Responses]] = (),
     files: Sequence[Sequence[Responses]] = (),
     tags: Mapping[str, Sequence[str]] = {},
+    writers: Mapping[tuple[str, str], str] = {},
     seed: int = 0,
 ) -> Found:
     """Audit preference pairs, labelled texts, or both; ``against`` are the rows of other files, a list each.
 
     ``files`` are the rows of the audited files themselves, where they are several: what stands in two is counted.
-    ``tags`` maps a query to its tags, by which classes are counted (``slices``).
+    ``tags`` maps a query to its tags, by which classes are counted (``slices``). ``writers`` maps a query and a text to
+    who wrote it; of pairs their own provenance says it.
 
     The texts of pairs count as labelled (chosen 1, rejected 0) in ``length_auc``, ``length_best_accuracy`` and
     ``ngram_auc``. ``ngram_accuracy`` is the share of pairs ordered rightly, and without pairs the share of labels.
@@ -67,6 +66,9 @@ def audit(
     out |= _repeats(preferences, rows, pool)
     out |= _across(files) | _blank(pool)
     out |= _impurities(pool)
+    names = [writers.get((row.query, row.response), "") for row in rows]
+    names += [pair.provenance.get(f"{side}_source", "") for side in ("chosen", "rejected") for pair in preferences]
+    out |= _diversity(pool) | _writers(pool, names, len(preferences), seed)
     out["slices"] = _slices(preferences, rows, tags)
     out["findings"] = findings(out)
     return out
@@ -171,6 +173,45 @@ def _impurities(pool: Sequence[Labelled]) -> Found:
     return out
 
 
+def _diversity(pool: Sequence[Labelled]) -> Found:
+    """``n_queries``, and distinct-1 and -2 (Li et al. 2016) of the good (chosen) and the bad (rejected) texts, which
+    fall with the amount of text: the longer side looks less diverse than it is."""
+    out: Found = {"n_queries": len({row.query for row in pool})}
+    for name, label in (("good", 1), ("bad", 0)):
+        part = [row.response for row in pool if row.label == label]
+        out |= {f"distinct_{n}_{name}": texts.distinct(part, n) if part else None for n in (1, 2)}
+    return out
+
+
+def _writers(pool: Sequence[Labelled], names: Sequence[str], n_pairs: int, seed: int) -> Found:
+    """``writers`` (name → texts, and the share of good or chosen ones), and what the name alone tells: ``writer_auc``
+    of the labels, ``writer_accuracy`` of the sides of pairs, where one writer of both is half right.
+
+    The chosen texts of the pairs, and then the rejected ones, are the last of ``pool``; "" is a writer nobody knows.
+    """
+    told = [i for i, name in enumerate(names) if name]
+    rows, by = [pool[i] for i in told], [names[i] for i in told]
+    out: Found = {"n_written": len(told), "writers": {}, "writer_auc": None, "writer_auc_ci": None}
+    own: dict[str, list[tuple[bool, str]]] = {}
+    for row, writer in zip(rows, by, strict=True):
+        own.setdefault(writer, []).append((row.label == 1, row.query))
+    for writer, hits in sorted(own.items(), key=lambda item: (-len(item[1]), item[0])):
+        out["writers"][writer] = {"n": len(hits)} | _rate("good_share", hits)
+    scores = twins.writer_cv_scores(rows, by, seed)
+    if scores is None:
+        return out | twins.rate("writer_accuracy", [], [])
+    out |= intervals.bootstrap_auc([row.label for row in rows], scores, [row.query for row in rows], seed).named(
+        "writer_auc"
+    )
+    of, first = dict(zip(told, scores, strict=True)), len(pool) - 2 * n_pairs
+    sides = [(first + i, first + n_pairs + i) for i in range(n_pairs)]
+    leads = [
+        (of[chosen] - of[rejected], pool[chosen].query) for chosen, rejected in sides if {chosen, rejected} <= of.keys()
+    ]
+    right = [0.5 if lead == 0 else float(lead > 0) for lead, _ in leads]
+    return out | twins.rate("writer_accuracy", right, [query for _, query in leads])
+
+
 def _slices(pairs: Sequence[Preference], rows: Sequence[Labelled], tags: Mapping[str, Sequence[str]]) -> Found:
     """Tag → pairs and how often the longer text wins, labelled texts and the share of good ones; largest first."""
     of_tag: dict[str, tuple[list[tuple[bool, str]], list[tuple[bool, str]]]] = {}
@@ -192,144 +233,3 @@ def _slices(pairs: Sequence[Preference], rows: Sequence[Labelled], tags: Mapping
 def _rate(name: str, hits: Sequence[tuple[bool, str]]) -> Found:
     """Of (hit, query)."""
     return twins.rate(name, [hit for hit, _ in hits], [query for _, query in hits])
-
-
-def findings(found: Found) -> list[str]:
-    """The audit in plain words: a sentence or two on length, wording, overlap, repeats, languages, refusals, slices."""
-    said = [_say_longer(found), _say_length(found), _say_ngrams(found), *_say_overlap(found), *_say_repeats(found)]
-    said += [_say_blank(found)]
-    said += [_say_mixed(found), _say_refusals(found), *_say_slices(found)]
-    return [sentence for sentence in said if sentence]
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def _between(found: Found, name: str) -> str:
-    (low, high), queries = found[f"{name}_ci"], found[f"{name}_clusters"]
-    few = f", of only {queries} {'query' if queries == 1 else 'queries'}" if queries < FEW else ""
-    return f"95 % interval {100 * low:.1f} to {100 * high:.1f} %{few}"
-
-
-def _say_longer(found: Found) -> str:
-    if found["longer_wins"] is None:
-        return ""
-    for side, word in (("longer_wins", "longer"), ("shorter_wins", "shorter")):
-        share, interval = found[side], found[f"{side}_ci"]
-        if interval[0] > 0.5:
-            verdict = "a shortcut" if share >= 0.6 else "a weak shortcut"
-            return (
-                f"Length is {verdict}: in {_percent(share)} of pairs the chosen text is the {word} one "
-                f"({_between(found, side)})."
-            )
-    return (
-        f"Length is no shortcut in the pairs: the chosen text is the longer one in {_percent(found['longer_wins'])} "
-        f"of them ({_between(found, 'longer_wins')}) and the shorter one in {_percent(found['shorter_wins'])}."
-    )
-
-
-def _say_length(found: Found) -> str:
-    if found["length_auc"] is None:
-        return "All texts have one label: nothing can be said about shortcuts in single texts."
-    estimate, (low, high) = found["length_auc"], found["length_auc_ci"]
-    numbers = f"AUC {estimate:.3f}, 95 % interval {low:.3f} to {high:.3f}"
-    cut = f"the best single cut in length gets {_percent(found['length_best_accuracy'])} of the labels right"
-    if found["length_cv_accuracy"] is not None:
-        cut += f", {_percent(found['length_cv_accuracy'])} cross-validated ({_between(found, 'length_cv_accuracy')})"
-    if low <= 0.5 <= high or abs(estimate - 0.5) < 0.05:
-        return f"Length does not tell good texts from bad ones ({numbers}; {cut})."
-    kind = "longer" if estimate > 0.5 else "shorter"
-    strength = "strongly" if abs(estimate - 0.5) >= 0.2 else "somewhat"
-    return f"Length alone tells good texts from bad ones {strength}: the good ones are {kind} ({numbers}; {cut})."
-
-
-def _say_ngrams(found: Found) -> str:
-    if found["ngram_auc"] is None:
-        return "The data are too few, or of one label, for an n-gram model to be cross-validated."
-    estimate, (low, high) = found["ngram_auc"], found["ngram_auc_ci"]
-    numbers = f"cross-validated AUC {estimate:.3f}, 95 % interval {low:.3f} to {high:.3f}"
-    if found["ngram_accuracy"] is not None:
-        numbers += f"; {_percent(found['ngram_accuracy'])} of the {'pairs' if found['n_pairs'] else 'labels'} right"
-    if found["ngram_accuracy_length_matched"] is not None:
-        matched = _percent(found["ngram_accuracy_length_matched"])
-        numbers += f", {matched} of the {found['n_length_matched']} length-matched ones"
-    if estimate >= 0.85:
-        return f"Wording is a shortcut: which characters occur nearly gives the label away ({numbers})."
-    if low > 0.5:
-        return f"Wording explains part of the labels: a bag of characters does better than chance ({numbers})."
-    return f"Wording is no shortcut: a bag of characters does no better than chance ({numbers})."
-
-
-def _say_overlap(found: Found) -> list[str]:
-    if found["overlap_exact"] is None:
-        return []
-    exact, query, n = found["overlap_exact"], found["overlap_query"], found["n"]
-    if exact:
-        first = f"Leak: {exact} of {n} rows ({_percent(exact / n)}) stand with their text in the other files."
-    else:
-        first = "No row stands with its text in the other files."
-    near = found["overlap_near"]
-    return [
-        first,
-        f"{near} of {n} rows ({_percent(near / n)}) have a text that exactly or nearly repeats one of the other files.",
-        f"The queries of {query} of {n} rows ({_percent(query / n)}) occur in the other files, "
-        f"{found['overlap_query_near']} nearly.",
-    ]
-
-
-def _say_repeats(found: Found) -> list[str]:
-    rows, near, n = found["duplicates"], found["near_duplicates"], found["n_texts"]
-    both, across = found["contradictions"], found["repeats_across"]
-    return [
-        f"{both} texts are labelled good and bad for the same query." if both else "",
-        f"{rows} of {found['n']} rows repeat an earlier row." if rows else "No row is repeated.",
-        f"{near} of {n} texts ({_percent(near / n)}) repeat an earlier text, exactly or nearly."
-        if near
-        else "No text repeats another, exactly or nearly.",
-        f"{across} rows stand with their text in more than one of the audited files." if across else "",
-    ]
-
-
-def _say_blank(found: Found) -> str:
-    blank, good = found["blank"], found["blank_good"]
-    if not blank:
-        return ""
-    which = f"{good} of them labelled good" if good else "none of them labelled good"
-    return f"{blank} of {found['n_texts']} texts are empty or blank, {which}."
-
-
-def _say_mixed(found: Found) -> str:
-    if not found["mixed_share"]:
-        return ""
-    said = f"{_percent(found['mixed_share'])} of the texts mix other scripts into {found['script']}"
-    if _differ(found["mixed_share_good_ci"], found["mixed_share_bad_ci"]):
-        good, bad = _percent(found["mixed_share_good"]), _percent(found["mixed_share_bad"])
-        return f"{said}: {good} of the good ones and {bad} of the bad ones, which gives labels away."
-    return f"{said}."
-
-
-def _say_refusals(found: Found) -> str:
-    if not found["refusal_share"]:
-        return ""
-    good = found["refusal_share_good"]
-    return f"{_percent(found['refusal_share'])} of the texts are a model's refusal to write" + (
-        f", {_percent(good)} of the good ones." if good else ", none of the good ones."
-    )
-
-
-def _say_slices(found: Found) -> list[str]:
-    """Slices whose labels are not balanced as the whole is: the topic then tells the label."""
-    return [
-        f"In slice {tag} {_percent(row['good_share'])} of {row['n_labelled']} texts are good "
-        f"({_between(row, 'good_share')}), in all {_percent(found['good_share'])}."
-        for tag, row in found["slices"].items()
-        if not found["n_pairs"]
-        and row["n_labelled"] >= SLICE
-        and _differ(row["good_share_ci"], [found["good_share"]] * 2)
-    ]
-
-
-def _differ(a: Sequence[float] | None, b: Sequence[float] | None) -> bool:
-    """Whether two intervals lie apart."""
-    return a is not None and b is not None and (a[1] < b[0] or b[1] < a[0])

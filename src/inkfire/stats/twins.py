@@ -1,4 +1,4 @@
-"""Twins: what length alone, and which characters occur, already explain of a set of labels.
+"""Twins: what length alone, which characters occur, and who wrote a text already explain of a set of labels.
 
 Every reward model and judge stands beside its twins: a score that a ruler or a bag of n-grams reaches as well says
 little about writing. The n-gram twin of a reward model is a Bradley-Terry model (Bradley and Terry 1952) that is
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -323,6 +324,29 @@ def ngram_cv_scores(labelled: Sequence[Labelled], seed: int = 0) -> list[float] 
             model = LogisticRegression(C=_PENALTY, solver="liblinear", random_state=0).fit(seen, classes)
             scores[test] = model.decision_function(new)
     except DataError:  # or nothing but empty texts
+        return None
+    out: list[float] = scores.tolist()
+    return out
+
+
+def writer_cv_scores(labelled: Sequence[Labelled], writers: Sequence[str], seed: int = 0) -> list[float] | None:
+    """Where a text's writer stands among all by the share of good ones among their texts of other queries.
+
+    A rank, so that folds can be pooled; shares are smoothed by one good and one bad text. None where it cannot be done:
+    one writer, fewer than two queries, or fewer than two texts of a class.
+    """
+    names = sorted(set(writers))
+    if len(names) < 2:
+        return None
+    labels = [row.label for row in labelled]
+    scores = np.zeros(len(labelled))
+    try:
+        for train, test in _folds([row.query for row in labelled], labels, FOLDS, seed):
+            n, good = Counter(writers[i] for i in train), Counter(writers[i] for i in train if labels[i])
+            shares = {name: (good[name] + 1) / (n[name] + 2) for name in names}
+            ranks = {share: rank / len(names) for rank, share in enumerate(sorted(set(shares.values())))}
+            scores[test] = [ranks[shares[writers[i]]] for i in test]
+    except DataError:
         return None
     out: list[float] = scores.tolist()
     return out

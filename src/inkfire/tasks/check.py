@@ -22,7 +22,8 @@ from inkfire.records import Example, Labelled, Preference, Query
 from inkfire.settings import nearest
 from inkfire.stats.audit import audit
 from inkfire.tasks.prompts import parse_prompt, parts
-from inkfire.tasks.task import BLANK, DATA, GOOD, OTHER, Task, load_task, read_task, task_names
+from inkfire.tasks.slices import OTHER
+from inkfire.tasks.task import BLANK, DATA, GOOD, Task, load_task, read_task, task_names
 from inkfire.tasks.uses import COMMANDS, PROMPTS
 
 ADVISED = {"queries": 100, "labelled": 80, "pairs": 80}
@@ -175,7 +176,7 @@ def _sizes(task: Task, data: _Data, counts: dict[str, int]) -> Iterator[Finding]
         yield Finding("warning", "queries.jsonl", f"{untold} queries have no slice{also}: they count as {OTHER}")
     for name in task.slices:
         if data.queries and not any(task.slice_of(query) == name for query in data.queries):
-            yield Finding("warning", "task.toml", f"no query has the tag of the slice {name!r}")
+            yield Finding("warning", "task.toml", f"no query is in the slice {name!r}")
 
 
 def _ready(task: Task, command: str, counts: dict[str, int], wrong: set[str]) -> dict[str, Any]:
@@ -184,5 +185,7 @@ def _ready(task: Task, command: str, counts: dict[str, int], wrong: set[str]) ->
     for prompt in needs.prompts:
         if prompt in wrong or not (task.folder / "prompts" / f"{prompt}.jinja").is_file():
             missing.append(f"prompts/{prompt}.jinja" + (" (see above)" if prompt in wrong else ""))
+    if command == "judge --mode rubric" and task.excellent_from is None:
+        missing.append("excellent in task.toml")
     missing += [f"{_COUNTED[what]}: {counts[what]} of {n}" for what, n in needs.data.items() if counts[what] < n]
     return {"ready": not missing, "missing": missing}

@@ -1,8 +1,10 @@
 """The rubric of a task: its own dimensions, each rated on one scale, and what a text's ratings come to.
 
-task.toml has two to ten of them and, where it is not 1 to 3, the scale:
+task.toml has two to ten of them and, where it is not 1 to 3, the scale, with the weighted mean from which on a text is
+excellent (2 on the scale from 1 to 3, PAPER, evaluation):
 
     scale = [1, 5]
+    excellent = 3.5
 
     [[rubric]]
     name = "rhyme"
@@ -27,6 +29,9 @@ _COLUMNS = ("query", "response", "label", "points")  # of the files in which rat
 
 Scale = tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(le=100)]]
 
+PAPER_SCALE, PAPER_EXCELLENT = (1, 3), 2.0
+_ROUNDING = 1e-9  # of a sum of weights
+
 
 class Dimension(Strict):
     """One dimension of the rubric; the weights of all sum to 1."""
@@ -36,11 +41,11 @@ class Dimension(Strict):
     description: Annotated[str, Field(min_length=1)]
 
 
-def check_rubric(rubric: Sequence[Dimension], scale: Scale) -> None:
+def check_rubric(rubric: Sequence[Dimension], scale: Scale, excellent: float | None) -> None:
     """
     Raises:
         ValueError: too few or too many dimensions, a name that is there twice or means a column of data, weights that
-            do not sum to 1, or a scale that does not rise.
+            do not sum to 1, a scale that does not rise, or ``excellent`` where all texts or none are.
     """
     names = [dimension.name for dimension in rubric]
     if not MIN_DIMENSIONS <= len(names) <= MAX_DIMENSIONS:
@@ -54,6 +59,8 @@ def check_rubric(rubric: Sequence[Dimension], scale: Scale) -> None:
         raise ValueError(f"the weights of the rubric sum to {total:g}, not to 1")
     if scale[0] >= scale[1]:
         raise ValueError(f"the scale must rise, as [1, 3] does; it is [{scale[0]}, {scale[1]}]")
+    if excellent is not None and not scale[0] < excellent <= scale[1]:
+        raise ValueError(f"excellent is {excellent:g}: it must be above {scale[0]}, and at most {scale[1]}")
 
 
 def rating_of(row: Mapping[str, Any], rubric: Sequence[Dimension], scale: Scale) -> Rating:
@@ -79,3 +86,8 @@ def rating_of(row: Mapping[str, Any], rubric: Sequence[Dimension], scale: Scale)
 def weighted(rating: Rating, rubric: Sequence[Dimension]) -> float:
     """The weighted mean of a rating, on the rubric's scale."""
     return math.fsum(dimension.weight * rating.points[dimension.name] for dimension in rubric)
+
+
+def reaches(mean: float, excellent: float) -> bool:
+    """Whether a weighted mean is at least ``excellent``, sums of weights being what they are."""
+    return mean >= excellent - _ROUNDING

@@ -32,7 +32,17 @@ from inkfire.records import Example, Labelled, Message, Preference, Query, Ratin
 from inkfire.settings import Strict, load_toml, nearest
 from inkfire.tasks.languages import language_name
 from inkfire.tasks.prompts import Prompt, parse_prompt
-from inkfire.tasks.rubric import Dimension, Scale, check_rubric, rating_of, weighted
+from inkfire.tasks.rubric import (
+    PAPER_EXCELLENT,
+    PAPER_SCALE,
+    Dimension,
+    Scale,
+    check_rubric,
+    rating_of,
+    reaches,
+    weighted,
+)
+from inkfire.tasks.slices import Slices, Text, slice_of
 from inkfire.tasks.uses import PROMPTS
 
 _HOME = Path(__file__).parent
@@ -45,10 +55,6 @@ DATA = ("queries", "labelled", "pairs")
 GOOD = "good"
 """The file of good texts, with clicks or without, that agents are shown; a task may have one."""
 
-OTHER = "other"
-"""The slice of the queries that have no tag of a slice."""
-
-Text = Annotated[str, Field(min_length=1)]
 Side = Literal["positive", "negative"]
 
 
@@ -72,14 +78,15 @@ class TaskFile(Strict):
     principles: Annotated[tuple[Text, ...], Field(min_length=1, max_length=10)]
     flaws: Annotated[tuple[Text, ...], Field(min_length=1, max_length=10)]
     aspects: Aspects | None = None
-    slices: dict[str, Text] = Field(default_factory=dict)
+    slices: Slices = Field(default_factory=dict)
     injection: Literal["bad", "unscored"] = "bad"
-    scale: Scale = (1, 3)
+    scale: Scale = PAPER_SCALE
+    excellent: float | None = None
     rubric: tuple[Dimension, ...]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        check_rubric(self.rubric, self.scale)
+        check_rubric(self.rubric, self.scale, self.excellent)
         if self.good == self.bad:
             raise ValueError(f"good and bad are the same word, {self.good!r}")
         return self
@@ -181,9 +188,32 @@ class Task(TaskFile):
         """The weighted mean of a rating, on the task's scale."""
         return weighted(rating, self.rubric)
 
+    @property
+    def excellent_from(self) -> float | None:
+        """The weighted mean from which on a text is excellent; None where the task does not say."""
+        return PAPER_EXCELLENT if self.excellent is None and self.scale == PAPER_SCALE else self.excellent
+
+    def check_excellent(self) -> None:
+        """Whether the task says what is excellent.
+
+        Raises:
+            TaskError: it does not; the message says what to add.
+        """
+        if self.excellent_from is None:
+            low, high = self.scale
+            raise TaskError(
+                f"{self.folder / 'task.toml'}: nothing says which texts are excellent on a scale from {low} to {high}; "
+                f"add the weighted mean from which on they are, for instance excellent = {(low + high) / 2:g}"
+            )
+
+    def is_excellent(self, mean: float) -> bool:
+        """Whether a text with this weighted mean is."""
+        self.check_excellent()
+        return reaches(mean, self.excellent_from or 0.0)
+
     def slice_of(self, query: Query) -> str:
-        """The first tag that names a slice; ``other`` without one."""
-        return next((tag for tag in query.tags if tag in self.slices), OTHER)
+        """The slice of a query, by its tags or its words; ``other`` where it is in none."""
+        return slice_of(query, self.slices)
 
 
 @lru_cache(maxsize=256)

@@ -46,6 +46,9 @@ PROMPTS: Mapping[str, Use] = {
     "judge_full": Use(_FULL, "who weighs both and decides", _ITEM, f"examples positive negative {_ASKED}"),
     "reflect_full": Use(_FULL, "who audits the decision", _ITEM, f"examples positive negative verdict {_ASKED}"),
     "verdict": Use("inkfire judge --mode verdict", "a reason, then 0 or 1", _ITEM, "examples principles"),
+    "verdict_advice": Use(
+        "inkfire refine --detector verdict", "verdict, and advice to who hid a flaw", _ITEM, "examples principles"
+    ),
     "logprob": Use("inkfire judge, refine", "one of the task's two answers", _ITEM, "examples principles"),
     "rubric": Use("inkfire judge --mode rubric", "points for each dimension", _ITEM, "examples"),
     "pairwise": Use(
@@ -68,7 +71,8 @@ class Needs:
 
 _AGENTS = ("positive", "negative", "judge", "reflect")
 _IN_FULL = tuple(f"{agent}_full" for agent in _AGENTS)
-_REFINERS = ("logprob", "generator", "detector", "reflector", "optimizer")
+_AUTHORS = ("generator", "reflector", "optimizer")
+_REFINERS = ("logprob", "detector", *_AUTHORS)
 _LABELLED = {"good": 1, "bad": 1}
 _REFINED = {"queries": 1, "labelled": 40, "good": 10, "bad": 10}  # a quarter is fitted on, by MIN_LABELS texts or more
 
@@ -85,9 +89,15 @@ COMMANDS: Mapping[str, Needs] = {
     "judge attack": Needs(("logprob",), {"bad_queries": 3, "good": 1}),
     "judge probe": Needs(("logprob", "pairwise"), {"bad": 1}),
     "refine": Needs(_REFINERS, _REFINED),
+    "refine --detector verdict": Needs(("verdict", "verdict_advice", *_AUTHORS), _REFINED),
     "train sft": Needs(("writer",), {"good": 1}),
     "train rm": Needs((), {"pair_queries": 2}),
     "train grpo": Needs(("writer",), {"queries": 1}),
     "evaluate": Needs(("writer",), {"queries": 1} | _LABELLED),
     "run": Needs(("writer", "writer_alt", *_AGENTS, *_REFINERS), _REFINED | {"queries": 2, "pair_queries": 2}),
 }
+
+
+def refine_prompts(detector: str) -> tuple[str, ...]:
+    """The prompts of ``inkfire refine --detector``."""
+    return COMMANDS["refine" if detector == "logprob" else f"refine --detector {detector}"].prompts
