@@ -55,10 +55,10 @@ class Source:
     @classmethod
     def of(cls, name: str) -> Source:
         path = Path(name)
-        if is_local(name):
-            return cls(name, "engine")
         if name.startswith("hf/") or path.is_dir():
             return cls(name, "weights")
+        if is_local(name):
+            return cls(name, "engine")
         return cls(name, "texts" if path.is_file() or path.suffix in _DATA else "endpoint")
 
     @property
