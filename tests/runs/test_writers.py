@@ -111,7 +111,7 @@ def test_a_model_that_is_trained_is_no_endpoints(here: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "error", "message"),
     [
-        ("Qwen/Qwen2.5-0.5B", InputError, "set OPENAI_API_KEY; for weights from the hub write hf/Qwen/Qwen2.5-0.5B"),
+        ("Qwen/Qwen2.5-0.5B", InputError, "set OPENAI_API_KEY; .*for weights from the hub write hf/Qwen/Qwen2.5-0.5B"),
         ("gpt-4o-mini", InputError, "set OPENAI_API_KEY$"),
         ("runs/sfft", ModelNameError, "^runs/sfft: no such file or folder$"),
         ("./sft", ModelNameError, "no such file or folder"),
