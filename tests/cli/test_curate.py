@@ -351,7 +351,7 @@ def test_an_endpoints_models_debate_in_full_with_examples_of_the_task(
     assert {example["response"] for row in rows for example in row["examples"]} <= set(good)
     assert any(row["examples"] for row in rows)
     code, page, _ = cli("report", tmp_path / "run", "--json")
-    assert "The debates are in full." in Path(page["report"]).read_text(encoding="utf-8")
+    assert "They were debated in full." in Path(page["report"]).read_text(encoding="utf-8")
 
 
 def test_depth_points_and_examples_are_settings(cli: Cli, full: list[object], tmp_path: Path) -> None:

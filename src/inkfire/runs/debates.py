@@ -72,7 +72,11 @@ def as_curated(
     """
     run = Run.read(folder)
     if run.manifest["command"] != "curate":
-        raise InputError(f"{folder} was made by inkfire {run.manifest['command']}; a debate is copied from a curation")
+        made = run.manifest["command"]
+        raise InputError(
+            f"{folder} was made by inkfire {made}; a debate is copied from a curation (in a recipe's run: "
+            f"{folder / 'curate'})"
+        )
     said = run.manifest["settings"]
     if said["task"] != task.name:
         raise InputError(f"{folder} debated texts of the task {said['task']}, and these are of {task.name}")

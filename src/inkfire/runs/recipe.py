@@ -76,7 +76,7 @@ class EvaluateTable(EvaluateSettings):
     queries: Annotated[int, Ge(1)] = 20
     """Queries that no other stage sees."""
     signals: tuple[str, ...] = OWN
-    """judge and rm (those of this recipe), debate, rubric; the length twin stands beside them."""
+    """judge and rm (those of this recipe), debate (as its curation debates), rubric; the length twin is beside them."""
 
 
 @settings
