@@ -57,7 +57,8 @@ def command_line(*, listed: bool = False) -> App:
     """The parser. ``listed``: for the list of commands, which imports none of them."""
     root = App(
         name="inkfire",
-        help="Turn a small language model into a creative writer with reinforcement learning from AI feedback.",
+        help="Turn a small language model into a creative writer with reinforcement learning from AI feedback."
+        "\n\nExample: inkfire demo --lang en",
         version=f"inkfire {inkfire.__version__}",
         help_flags=_HELP,
         help_format="plaintext",
