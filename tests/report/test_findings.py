@@ -222,5 +222,5 @@ def test_numbers_as_people_write_them() -> None:
     assert change({"d": 0.03, "d_ci": [-0.01, 0.07]}, "d") == "+0.030 (-0.010 to +0.070)"
     assert [several(n, "query", "queries") for n in (0, 1, 6310)] == ["0 queries", "1 query", "6,310 queries"]
     assert [duration(seconds) for seconds in (0.25, 9.96, 59.4, 60, 3600)] == [
-        "0.25 s", "10 s", "59 s", "1 min 0 s", "60 min 0 s"
+        "0.25 s", "10 s", "59 s", "1 min 0 s", "1 h 0 min"
     ]  # fmt: skip

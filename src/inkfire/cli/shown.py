@@ -180,5 +180,5 @@ _KINDS = {
     "score": _Kind(tables.score, {"scores.jsonl": "the scores"}, _look),
     "write": _Kind(tables.write, _WRITTEN, _judge),
     "evaluate": _Kind(tables.compared, _COMPARED, _look),
-    "run": _Kind(tables.compared, {"*/": "the stages, a folder each"}, _write),
+    "run": _Kind(tables.compared, {"*/": "a folder for each stage"}, _write),
 }

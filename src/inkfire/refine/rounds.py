@@ -215,7 +215,8 @@ class Refiner:
         fooled = [attempt for attempt in attempts if attempt.fooled]
         self._fooled += fooled
         caught = sum(attempt.caught for attempt in attempts)
-        self.note(f"round {number}: {len(attempts)} attacks, {caught} caught, {len(fooled)} fooled the judge")
+        attacks = f"{len(attempts)} attack{'s' * (len(attempts) != 1)}"
+        self.note(f"round {number}: {attacks}, {caught} caught, {len(fooled)} fooled the judge")
 
         most = self.settings.errors
         errors = worst_errors(self.training, [calibration.apply(verdict) for verdict in verdicts], most)

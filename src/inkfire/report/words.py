@@ -54,6 +54,8 @@ def _between(bounds: Sequence[float | None] | None, form: Callable[[float], str]
 
 def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
     return f"{minutes} min {rest} s" if minutes else f"{seconds:.2g} s" if seconds < 9.95 else f"{rest} s"
 
 
