@@ -16,7 +16,7 @@ import pytest
 from cyclopts import CycloptsError
 from docstring_parser import parse_from_object
 
-from inkfire.cli.app import command_line
+from inkfire.cli.app import COMMANDS, command_line
 from inkfire.runs.recipe import Recipe, load_recipe
 
 HOME = Path(__file__).parents[1]
@@ -62,6 +62,16 @@ def unknown(command: str) -> list[str]:
     return [word for word in rest if re.match("--?[a-z]", word) and word not in options]
 
 
+def examples() -> Iterator[tuple[str, str]]:
+    """(command, what its page of help gives as an example) of every command and every group of them."""
+    root = command_line()
+    for name in COMMANDS:
+        apps = {name: root[name]} | {f"{name} {sub}": root[name][sub] for sub in root[name] if not sub.startswith("-")}
+        for called, app in apps.items():
+            for example in re.findall(r"^ *(?:\w+: )?(inkfire [^\\\n]*(?:\\\n[^\\\n]*)*)", app.help, re.M):
+                yield called, re.sub(r"\\\n\s*", "", example)
+
+
 WRITTEN = [(page.name, command) for page in PAGES for command in commands(page.read_text(encoding="utf-8"))]
 
 
@@ -83,6 +93,20 @@ def test_a_command_in_a_block_can_be_typed(page: str, command: str) -> None:
         assert unknown(command) == []
     else:
         assert complaint(command) is None
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_example_of_help_can_be_typed(command: str) -> None:
+    found = [(called, example) for called, example in examples() if called.split()[0] == command]
+    groups = {called for called, example in found if f"{example} ".startswith(f"inkfire {called} ")}
+    assert groups == {called for called, _ in found}
+    assert {example: why for _, example in found if (why := complaint(example))} == {}
+
+
+def test_every_page_of_help_has_an_example() -> None:
+    root = command_line()
+    called = [f"{name} {sub}" for name in COMMANDS for sub in root[name] if not sub.startswith("-")]
+    assert {name for name, _ in examples()} == {*COMMANDS, *called}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

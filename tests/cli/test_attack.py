@@ -1,6 +1,7 @@
 """``inkfire judge attack`` and ``probe`` against a stub endpoint whose judge believes what it is told."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -121,5 +122,6 @@ def test_probes_report_flips_and_shifts(cli: Cli, tiny_task: Path, tmp_path: Pat
 def test_people_get_a_table(cli: Cli, attack: list[object]) -> None:
     code, result, _ = cli(*attack[:-1])
     assert code == 0
-    assert "all held_out" in result["text"]
-    assert "good texts are lost" in result["text"]
+    assert "of the injections turn the judge's verdict to good; without the defences" in result["text"]
+    assert re.search(r"^all with \*  +\d+  +\d+ % \(", result["text"], re.M)
+    assert "good texts that the defences cost" in result["text"]

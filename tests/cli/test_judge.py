@@ -170,8 +170,8 @@ def test_how_it_is_calibrated_is_saved(cli: Cli, judge: list[object], files: dic
 def test_a_person_is_shown_the_curve_and_what_is_not_calibrated(cli: Cli, judge: list[object]) -> None:
     code, shown, _ = cli(*[arg for arg in judge if arg != "--json"])
     assert code == 0
-    assert "uncalibrated: the labels carry the model's own bias" in shown["text"]
-    assert "said P(Good)" in shown["text"]
+    assert "! It is not calibrated: its labels carry the model's own bias" in shown["text"]
+    assert "P(Good) said  found good" in shown["text"]
 
 
 def test_examples_come_from_the_calibration_texts_and_are_saved(
@@ -212,7 +212,7 @@ def test_the_curve_judges_once_and_refits_offline(
     more = [*command, "--draws", "7", "--out", tmp_path / "more"]
     assert cli(*more)[1]["cached"] == 61
     shown = cli(*[arg for arg in more if arg != "--json"])[1]["text"]
-    assert "10      1.000 [1.000, 1.000]" in shown
+    assert "10      100 % (100 to 100)" in shown
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,9 @@ def test_pairs_are_compared_in_both_orders(cli: Cli, judge: list[object], tmp_pa
     said = [(row["winner"], row["place"]) for row in read_jsonl(tmp_path / "run" / "comparisons.jsonl")]
     assert said == [("chosen", None), ("rejected", None), ("tie", 1)]
     shown = cli(*[arg for arg in command if arg != "--json"])[1]["text"]
-    assert "3 pairs, 0 unscored, 1 ties" in shown
+    assert shown.startswith(
+        "The judge prefers the chosen text in 50 % (13 to 87) of 3 pairs, not shown to be more than"
+    )
     code, _, err = cli(*replace(command, votes=3, out=tmp_path / "other"))
     assert code == 2
     assert "no votes" in err
@@ -429,7 +431,8 @@ def test_two_sets_of_principles_are_compared(cli: Cli, tmp_path: Path) -> None:
     assert code == 0
     assert "+ It opens a window." in shown["text"]
     assert "why: It was not told." in shown["text"]
-    assert "held-out AUC of the change +0.100 [+0.020, +0.200] on 60 texts" in shown["text"]
+    assert shown["text"].startswith("Of the rules 1 added, 1 removed, 1 kept: from ")
+    assert "held-out AUC of the change +0.100 (+0.020 to +0.200, n = 60)" in shown["text"]
     code, _, err = cli("refine", "diff", tmp_path / "a.toml", tmp_path / "none.toml")
     assert code == 2
     assert "none.toml: no such file" in err

@@ -46,7 +46,7 @@ def test_a_table_for_people(cli: Cli, run_folder: Path, monkeypatch: pytest.Monk
     assert code == 0
     assert "3 replies, 45 tokens" in shown["text"]
     assert "429: 1" in shown["text"]
-    assert " m[1] " in shown["text"]  # a name is no markup
+    assert "\nm[1] " in shown["text"]  # a name is no markup
     assert "cost 0.7500 USD" in shown["text"]
     assert "cost, USD" in shown["text"]
 

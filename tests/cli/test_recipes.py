@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,11 @@ def test_list_and_show(cli: Cli, tmp_path: Path) -> None:
     code, listed, _ = cli("recipes", "list", "--json")
     assert code == 0
     assert {"demo-en", "demo-zh"} <= set(listed["recipes"])
-    assert cli("recipes", "list")[1]["text"].split() == listed["recipes"]
+    lines = cli("recipes", "list")[1]["text"].splitlines()
+    assert [line.split()[0] for line in lines] == listed["recipes"]
+    assert all(re.search(r"  [A-Z].*\.$", line) and len(line) <= 80 for line in lines)
+    page = cli("run", "--help")[1]["text"].splitlines()
+    assert [line.rstrip() for line in page[-len(lines) :]] == lines
     code, shown, _ = cli("recipes", "show", "demo-en", "--json")
     assert code == 0
     assert shown["toml"] == Path(shown["path"]).read_text("utf-8")
@@ -44,5 +49,8 @@ def test_a_dry_run_lists_the_stages_and_writes_nothing(cli: Cli, tmp_path: Path)
     assert {row["state"] for row in result["plan"]} == {"to do"}
     code, shown, _ = cli(*run)
     assert code == 0
-    assert [line.split()[0] for line in shown["text"].splitlines()] == ["stage", *stages]
+    first, _, *table = shown["text"].splitlines()
+    assert first.startswith("10 stages (10 to do), about ")
+    assert [line.split()[0] for line in table[:11]] == ["stage", *stages]
+    assert table[-1] == f"Next: inkfire run demo-en --out {tmp_path / 'run'}"
     assert list(tmp_path.iterdir()) == []

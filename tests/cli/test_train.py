@@ -104,13 +104,6 @@ def test_any_run_is_repeated_from_its_folder(cli: Cli, tiny_task: Path, tmp_path
         assert (tmp_path / "rm" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
-def test_for_people(cli: Cli, tiny_task: Path, tmp_path: Path) -> None:
-    code, result, _ = cli("train", "rm", "--pairs", tiny_task / "pairs.jsonl", "--out", tmp_path / "rm")
-    assert code == 0
-    assert "length-matched" in result["text"]
-    assert "the longer wins" in result["text"]
-
-
 def test_bad_input_is_told_before_anything_is_written(cli: Cli, base: str, tiny_task: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.jsonl").write_text('{"query": "q", "chosen": "a", "rejected": "b"}\n{"query": \n')
     (tmp_path / "labels.jsonl").write_text('{"query": "q", "response": "a", "label": 2}\n')

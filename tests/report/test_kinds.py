@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,8 @@ def test_curate(inkfire: Inkfire, page: Pages, model: list[object], tmp_path: Pa
     result = Run.read(out).done("curate")
     assert result is not None
     text = page(out)
-    assert f"{result['pairs']} preference pairs from 3 queries: {100 * result['pair_share']:.0f} % (" in text
-    assert "of the pairs the chosen text is the longer one" in text
+    assert f"{result['pairs']} preference pairs came of 3 queries; {100 * result['pair_share']:.0f} % (" in text
+    assert re.search(rf"text wins in \d+ % \(\d+ to \d+\) of {result['pairs']} pairs[.:]", text)
     assert f"{100 * result['good'] / result['labelled']:.0f} % (n = {result['labelled']}) of the labelled" in text
     assert "<h2>Pairs</h2>" in text
     assert "<dt>chosen</dt><dd>Reply" in text
@@ -45,11 +46,11 @@ def test_curate(inkfire: Inkfire, page: Pages, model: list[object], tmp_path: Pa
 
 def test_judge(inkfire: Inkfire, page: Pages, model: list[object], data: Data) -> None:
     text = page(inkfire("judge", *model, "--data", data["labelled"], "--calibration", data["many"]))
-    assert "On 17 labelled texts the judge ranks good above bad with an AUC of 0.94 (" in text
-    assert "length alone has 0." in text
+    assert "The judge tells good texts from bad ones no better than their length does: AUC 0.94 (" in text
+    assert " on 17 texts, length alone 0." in text
     assert "Its accuracy is 94 % (" in text
     assert "Before its calibration the same answers have 94 % (" in text
-    assert "6 % (n = 18) of the texts have no verdict" in text
+    assert "Without a verdict, and left out: 6 % (n = 18)." in text
     assert "n-grams" in text
     assert "Share of good texts against the probability that the judge said" in text  # the reliability curve
     assert "a wish for <script>snow" in text  # the one that it had wrong; escaped, see page()
@@ -59,7 +60,7 @@ def test_judge(inkfire: Inkfire, page: Pages, model: list[object], data: Data) -
 
 def test_a_judge_of_texts_without_labels(inkfire: Inkfire, page: Pages, model: list[object], data: Data) -> None:
     text = page(inkfire("judge", *model, "--data", data["plain"]))
-    assert "Of 17 texts the judge calls 53 % (n = 17) good. They have no labels" in text
+    assert "The judge calls 9 of 17 texts good (53 %); they have no labels" in text
     assert "It is not calibrated" in text
     assert "refused" not in text
 
@@ -70,7 +71,7 @@ def test_a_judge_that_ranks_no_better_than_a_coin(
     rows = [{"query": f"q{i // 2}", "response": "A window.", "label": i % 2} for i in range(20)]
     write_jsonl(tmp_path / "coin.jsonl", rows)
     text = page(inkfire("judge", *model, "--data", tmp_path / "coin.jsonl"))
-    assert "an AUC of 0.50 (0.44 to 0.56)" in text
+    assert "The judge is not shown to tell good texts from bad ones: AUC 0.50 (0.44 to 0.56) on 20 texts" in text
     assert "As a reward it is refused: " in text
 
 
@@ -90,15 +91,15 @@ def judged(tmp_path: Path, **changes: Any) -> Run:
 
 def test_a_judge_is_doubted_and_refused_in_words(page: Pages, tmp_path: Path) -> None:
     text = page(judged(tmp_path, doubt="this judge may measure little but length").out)
-    assert "with an AUC of 0.80 (0.66 to 0.91); length alone has 0.55 (0.40 to 0.70)." in text
-    assert "it is not refused as a reward" in text
+    assert "from bad ones: AUC 0.80 (0.66 to 0.91) on 40 texts, length alone 0.55 (0.40 to 0.70)." in text
+    assert "It is not refused as a reward." in text
     assert '<p class="warn">This judge may measure little but length.</p>' in text
     assert "The dashed line, 0.5, is chance." in text
 
 
 def test_a_judge_on_texts_of_one_class(page: Pages, tmp_path: Path) -> None:
     text = page(judged(tmp_path, auc=None, auc_ci=None, length_auc=None, length_auc_ci=None).out)
-    assert "On 40 labelled texts of one class the judge is right on 75 % (60 to 86)." in text
+    assert "The judge is right on 75 % (60 to 86) of 40 texts, all with one label" in text
 
 
 def test_a_judge_that_never_answered(page: Pages, tmp_path: Path) -> None:
@@ -107,7 +108,7 @@ def test_a_judge_that_never_answered(page: Pages, tmp_path: Path) -> None:
     write_jsonl(run.path("verdicts.jsonl"), [refused] * 3)
     run.complete("judge", {"n": 3, "scored": 0, "unscored": 3, "calibrated": False}, seconds=1)
     text = write_report(run.out).read_text("utf-8")
-    assert "None of the 3 texts got a verdict." in text
+    assert "None of the 3 texts got a verdict: &lt;b&gt;refused&lt;/b&gt;. " in text
     assert '<td>&lt;b&gt;refused&lt;/b&gt;</td><td class="n">3</td>' in text
 
 
@@ -119,15 +120,15 @@ def test_pairwise(inkfire: Inkfire, page: Pages, model: list[object], tmp_path: 
     ]
     write_jsonl(tmp_path / "pairs.jsonl", rows)
     text = page(inkfire("judge", *model, "--mode", "pairwise", "--data", tmp_path / "pairs.jsonl"))
-    assert "The judge prefers the chosen text in 50 % (13 to 87, n = 3) of the pairs." in text
-    assert "In 0 % (0 to 56, n = 3) of the pairs the chosen text is the longer one, " in text
-    assert "In 33 % (6 to 79, n = 3) of the pairs its answer changes with their order" in text
+    assert "The judge prefers the chosen text in 50 % (13 to 87) of 3 pairs, not shown to be more than a coin; " in text
+    assert "the longer text is the chosen one in 0 % (0 to 56)." in text
+    assert "Its answer changes with their order in 33 % (6 to 79)" in text
     assert "<dd>A window is here.</dd>" in text  # the rejected text that it preferred
 
 
 def test_curve(inkfire: Inkfire, page: Pages, model: list[object], data: Data) -> None:
     text = page(inkfire("judge", "curve", *model, "--data", data["many"], "--sizes", "10,20"))
-    assert "With 20 labels the judge's accuracy is 100 % (100 to 100, n = 40); without any it is 100 %" in text
+    assert "With 20 labels the judge is right on 100 % (100 to 100) of 40 texts, without any on 100 %" in text
     assert "<td>10</td>" in text
     assert 'aria-label="on the test texts against labels"' in text
 
@@ -141,13 +142,13 @@ def test_attack(inkfire: Inkfire, page: Pages, model: list[object]) -> None:
     off = f"{100 * result['flips_off']:.0f} % ({100 * low:.0f} to {100 * high:.0f}, n = 56)"
     assert f"of the injections turn the judge's verdict to good; without the defences {off} do." in text
     assert "Of 4 bad carriers the judge calls 4 bad by itself" in text
-    assert "The defences cost 0 % (0 to 32, n = 8) of good texts" in text
+    assert "The defences cost 0 % (0 to 32) of 8 good texts" in text
     assert all(f"<td>{family}</td>" in text for family in result["families"])
 
 
 def test_attack_without_defences(inkfire: Inkfire, page: Pages, model: list[object]) -> None:
     text = page(inkfire("judge", "attack", *model, "--limit", 28, "--no-defences"))
-    assert "turn the judge's verdict to good." in text
+    assert "turn the judge's verdict to good; its defences were off." in text
     assert "without the defences" not in text
     assert "<h2>Injections that turned it</h2>" in text
 
@@ -181,7 +182,7 @@ def test_refine(inkfire: Inkfire, page: Pages, model: list[object], data: Data, 
     labelled = ["--prompts", tmp_path / "prompts.txt", "--labelled", data["many"]]
     text = page(inkfire("refine", *model, *labelled, "--rounds", 1, "--attacks", 2))
     assert "No proposal made the judge better on the validation texts" in text
-    assert "AUC 1.00 (0.84 to 1.00) on 40 test texts; length alone has " in text
+    assert "Its AUC is 1.00 (0.84 to 1.00) on 40 test texts, where length alone has " in text
     assert "Rounds that changed the principles: 0 of 1" in text
     assert "A window that hides the occasion." in text  # an attack that fooled it
     assert "It fits the occasion." in text  # a principle
@@ -219,7 +220,7 @@ def test_refine_that_made_the_judge_better(page: Pages, tmp_path: Path) -> None:
     rounds = {"accepted": 1, "rejected": 1, "rounds": 2, "attacks": 0, "stopped": "no gain in 1 rounds"}
     run.complete("refine", rounds | {"before": MEASURED, "after": better}, seconds=1)
     text = page(run.out)
-    assert "On 40 test texts the judge's AUC went from 0.80 (0.66 to 0.91) to 0.90 (0.81 to 0.97); length alone" in text
+    assert "took the judge's AUC from 0.80 (0.66 to 0.91) to 0.90 (0.81 to 0.97) on 40 test texts, where" in text
     assert "Rounds that changed the principles: 1 of 2." in text
     assert "It stopped early: no gain in 1 rounds." in text
 
@@ -227,26 +228,25 @@ def test_refine_that_made_the_judge_better(page: Pages, tmp_path: Path) -> None:
 def test_reward_model_and_score(inkfire: Inkfire, page: Pages, tiny_task: Path, tmp_path: Path) -> None:
     rm = inkfire("train", "rm", "--pairs", tiny_task / "pairs.jsonl")
     text = page(rm)
-    assert (
-        "The linear reward model prefers the chosen text in 100 % (68 to 100, n = 8) of the pairs (five folds" in text
-    )
-    assert "of the pairs the chosen text is the longer one" in text
+    assert "pooled, the linear reward model is right on 100 % (68 to 100) of 8 pairs, length alone on 100 % (" in text
+    assert "It is not shown to be better than length alone." in text
     assert "n-gram twin" not in text  # a linear reward model is that twin
+    assert "n-grams on" not in text
     assert "<h2>Pairs that were held out</h2>" in text
     assert "Model calls" not in text
     rm = rm.rename(tmp_path / "rm")
     pairs = page(inkfire("score", "--reward", rm, "--pairs", tiny_task / "pairs.jsonl"))
-    assert "scores the chosen text higher in 100 % (68 to 100, n = 8) of the pairs." in pairs
+    assert "is right on 100 % (68 to 100) of 8 pairs, length alone on " in pairs
     (tmp_path / "run").rename(tmp_path / "pairs")
     texts = page(inkfire("score", "--reward", rm, "--data", tiny_task / "labelled.jsonl"))
-    assert "ranks the good of 16 labelled texts above the bad with an AUC of 1.00 (0.68 to 1.00); length" in texts
+    assert "better than their length does: AUC 1.00 (0.68 to 1.00) on 16 texts, length alone 0.97 (" in texts
     assert "<h2>The highest and the lowest scores</h2>" in texts
 
 
 def test_score_of_texts_without_labels(inkfire: Inkfire, page: Pages, tmp_path: Path) -> None:
     write_jsonl(tmp_path / "texts.jsonl", [{"query": "q", "response": "a!"}, {"query": "q", "response": "b"}])
     text = page(inkfire("score", "--reward", "share:!", "--data", tmp_path / "texts.jsonl"))
-    assert "share:! scores 2 of 2 texts, 0.25 on average." in text
+    assert "share:! gave 2 texts a score, 0.25 on average." in text
     assert "<dt>score 0.5</dt><dd>a!</dd>" in text
 
 
@@ -255,7 +255,7 @@ def test_sft(page: Pages, tmp_path: Path) -> None:
     write_jsonl(run.path("metrics.jsonl"), [{"step": i, "loss": 4.0 - i, "grad_norm": 1.0} for i in range(1, 4)])
     run.complete("train", {"steps": 3, "n": 24, "loss_first": 3.0, "loss_last": 1.0}, seconds=61)
     text = page(run.out)
-    assert "local/tiny, fine-tuned on 24 texts in 3 steps: its loss went from 3 to 1." in text
+    assert "In 3 steps on 24 texts the loss went from 3 to 1." in text
     assert 'aria-label="loss against step"' in text
     assert "1 min 1 s" in text
 
@@ -283,7 +283,7 @@ def test_grpo(page: Pages, tmp_path: Path) -> None:
     run = grpo_run(tmp_path / "rl")
     run.complete("train", summary(GRPO) | {"calls": 32, "cached": 0, "tokens": 900, "cost": None}, seconds=5)
     text = page(run.out)
-    assert "In 4 steps from runs/sft the reward rm went from 0.3 to 0.7, and the mean length from 22 to 24" in text
+    assert "In 4 steps the mean reward went from 0.3 to 0.7; the mean length, in characters, went from 22 to 24" in text
     assert "correlation with length is 0.8; in 50 % of the groups all rewards were equal" in text
     assert "Within groups the reward follows length" in text  # the training's own warning
     assert "text 7 of step 4" in text

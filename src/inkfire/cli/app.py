@@ -31,7 +31,7 @@ from inkfire.errors import InkfireError
 # The order is that of the work, and of `inkfire --help`.
 COMMANDS = {
     "demo": ("run:demo", "Run the whole pipeline, small, on models embedded in the process."),
-    "run": ("run:run", "Run all stages of a recipe: data, SFT, strategies A and B, GRPO, comparison."),
+    "run": ("run:app", "Run all stages of a recipe: data, SFT, strategies A and B, GRPO, comparison."),
     "recipes": ("recipes:app", "Whole experiments as data: list, look at, begin your own."),
     "models": ("models:app", "Models: list, download, locate weights; check an endpoint."),
     "tasks": ("tasks:app", "What to write: list, look at, begin your own, check it."),
@@ -57,7 +57,8 @@ def command_line(*, listed: bool = False) -> App:
     """The parser. ``listed``: for the list of commands, which imports none of them."""
     root = App(
         name="inkfire",
-        help="Turn a small language model into a creative writer with reinforcement learning from AI feedback.",
+        help="Turn a small language model into a creative writer with reinforcement learning from AI feedback."
+        "\n\nExample: inkfire demo --lang en",
         version=f"inkfire {inkfire.__version__}",
         help_flags=_HELP,
         help_format="plaintext",

@@ -6,7 +6,9 @@ With ``--json`` standard output carries exactly one JSON object and everything e
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,44 +55,87 @@ def visible(text: str) -> str:
     return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", lambda found: ascii(found[0])[1:-1], text)
 
 
-def emit(result: Mapping[str, Any], *, as_json: bool, show: Callable[[Mapping[str, Any]], None] | None = None) -> None:
-    """Print a command's result: as one JSON object, or for people (``show``, by default field by field)."""
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells, the first of which names its row; with or without a head."""
+
+    rows: Sequence[Sequence[str]]
+    head: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What people are shown of a result, in this order: what was found, the numbers, what was written, what to type."""
+
+    said: Sequence[str]
+    warnings: Sequence[str] = ()
+    tables: Sequence[Table] = ()
+    details: Sequence[str] = ()
+    out: Path | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    next: str = ""
+    last: str = ""
+
+
+def emit(result: Mapping[str, Any], *, as_json: bool, show: Callable[[Mapping[str, Any]], Shown | str | None]) -> None:
+    """Print a command's result: as one JSON object, or for people. ``show`` may print it by itself."""
+    shown = None if as_json else show(result)
     if as_json:
         print(dump(result))
-    elif show is not None:
-        show(result)
+    elif isinstance(shown, str):
+        say(shown)
+    elif shown is not None:
+        display(shown)
+
+
+def display(shown: Shown) -> None:
+    """Sentences are wrapped on a terminal; what is to be copied stays on one line."""
+    for line in [*shown.said, *(f"! {line}" for line in shown.warnings)]:
+        _paragraph(line)
+    for table in shown.tables:
+        if table.rows:
+            say()
+            grid(table)
+    if shown.details:
+        say()
+    for line in shown.details:
+        _paragraph(line)
+    if shown.out is not None and shown.files:
+        say(f"\nWritten to {shown.out}:")
+        width = max(map(len, shown.files))
+        for name, what in shown.files.items():
+            say(f"  {name:{width}}  {what}".rstrip())
+    if shown.next:
+        say(f"{'' if shown.files else chr(10)}Next: {shown.next}")
+    if shown.last:
+        say(shown.last)
+
+
+def _paragraph(text: str) -> None:
+    if sys.stdout.isatty():
+        console().print(visible(text))
     else:
-        for key, value in result.items():
-            say(f"{key}: {_plain(value)}")
+        say(text)
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, (list, tuple)) and all(isinstance(v, float) for v in value):
-        return "[" + ", ".join(f"{v:.3f}" for v in value) + "]"
-    if isinstance(value, (Mapping, list, tuple)):
-        return dump(value)
-    return str(value)
+def grid(table: Table) -> None:
+    """Columns in line, whatever script their cells are in; the widest gives way where there is little room."""
+    from rich.table import Table as Columns
 
-
-def measured(row: Mapping[str, Any], name: str, form: str = ".3f", gap: str = " ") -> str:
-    """A number with its interval, "0.912 [0.850, 0.950]"; "-" where there is none."""
-    if row.get(name) is None:
-        return "-"
-    low, high = row[f"{name}_ci"]
-    return f"{row[name]:{form}}{gap}[{low:{form}}, {high:{form}}]"
-
-
-def say_measured(row: Mapping[str, Any], names: Mapping[str, str], width: int) -> None:
-    """A line for each of ``names`` (name → label, ``width`` characters) that there is, with its interval."""
-    for name, label in names.items():
-        if row.get(name) is not None:
-            say(f"{label:{width}} {measured(row, name, gap='  ')}")
+    drawn = Columns(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=bool(table.head))
+    for head in table.head or [""] * len(table.rows[0]):
+        drawn.add_column(head, overflow="fold")
+    for row in table.rows:
+        drawn.add_row(*map(visible, row))
+    target = console()
+    with target.capture() as captured:
+        target.print(drawn)
+    for line in captured.get().splitlines():
+        print(line.rstrip())
 
 
 def console() -> Console:
-    """For tables on stdout: names stand in them as they are."""
+    """For stdout: names stand in it as they are."""
     from rich.console import Console
 
     return Console(markup=False, emoji=False, highlight=False)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from inkfire.cli.common import Json, Out, Seed, Yes, emit, flat, say
+from inkfire.cli import shown
+from inkfire.cli.common import Json, Out, Seed, Yes, emit, flat
 from inkfire.runs import shards
 from inkfire.runs.context import Access, Place
 from inkfire.runs.curate import CurateHow, CurateInputs, CurateSettings, find_transcript
 from inkfire.runs.curate import curate as curate_pairs
-from inkfire.runs.estimate import describe
 
 app = App(name="curate")
 
@@ -45,8 +46,7 @@ def curate(
     """
     work = shards.curate_on_ray if how.engine == "ray" else curate_pairs
     result = work(inputs, settings, Place(out, seed, access, yes), how)
-    said = describe(result) if how.estimate else result.get("next")
-    emit(result, as_json=json, show=None if said is None else lambda _: say(said))
+    emit(result, as_json=json, show=partial(shown.curated, how.estimate, out))
 
 
 @app.command
@@ -62,7 +62,7 @@ def merge(
 
     Example: inkfire curate merge runs/1-of-2 runs/2-of-2 --out runs/pairs
     """
-    emit(shards.merge(folders, out), as_json=json)
+    emit(shards.merge(folders, out), as_json=json, show=partial(shown.run, out))
 
 
 @app.command
@@ -77,7 +77,7 @@ def show(
 
     Example: inkfire curate show 3f9c --out runs/pairs
     """
-    emit(find_transcript(out, id), as_json=json, show=lambda row: say(conversation(row)))
+    emit(find_transcript(out, id), as_json=json, show=conversation)
 
 
 _VERDICTS = {1: "good", 0: "bad", None: "unscored"}

@@ -6,9 +6,9 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from inkfire.cli.common import Json, emit, say
+from inkfire.cli.common import Json, emit
 
-app = App(name="data", help="Public data sets that belong to a task.")
+app = App(name="data", help="Public data sets that belong to a task.\n\nExample: inkfire data pull greetings-zh")
 
 
 @app.command
@@ -27,4 +27,4 @@ def pull(
     from inkfire.models.store import cache_dir
 
     result = pull_release(name, cache_dir() / "data" / name, evaluation=evaluation)
-    emit(result, as_json=json, show=lambda row: say(f"{row['about']}\n{row['path']}"))
+    emit(result, as_json=json, show=lambda row: f"{row['about']}\n{row['path']}")

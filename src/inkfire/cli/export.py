@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from inkfire.cli.common import Json, emit, say
+from inkfire.cli.common import Json, Shown, emit
 from inkfire.runs.export import Form
 from inkfire.runs.export import export as write_export
 
+_FORMS = {"merged": "whole weights", "gguf-lora": "an adapter of llama.cpp", "ollama": "a model of Ollama"}
 _NEXT = {
     "merged": "vllm serve {out}",
     "gguf-lora": "llama-server -m BASE.gguf --lora {out}/adapter.gguf",
@@ -34,6 +36,7 @@ def export(
     emit(write_export(policy, to, out), as_json=json, show=_show)
 
 
-def _show(result: Mapping[str, Any]) -> None:
-    say(f"{result['out']}: {', '.join(result['files'])} ({result['bytes'] / 1e6:.0f} MB)")
-    say(f"next: {_NEXT[result['to']].format(out=result['out'])}   (README.md says more)")
+def _show(result: Mapping[str, Any]) -> Shown:
+    said = f"The policy is now {_FORMS[result['to']]}, {result['bytes'] / 1e6:,.0f} MB; README.md says how to serve it."
+    following = _NEXT[result["to"]].format(out=shlex.quote(result["out"]))
+    return Shown([said], out=Path(result["out"]), files=dict.fromkeys(result["files"], ""), next=following)

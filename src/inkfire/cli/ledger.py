@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -90,38 +91,46 @@ def _ledger(file: Path | None, out: Path) -> Path:
 
 def _show(result: Mapping[str, Any]) -> None:
     from inkfire.llm.bill import in_words
+    from inkfire.report.words import several
 
-    cost = in_words(result)
-    common.say(f"{result['ledger']}: {result['calls']} replies, {result['tokens']} tokens, cost {cost}")
+    replies = several(result["calls"], "reply", "replies")
+    common.say(f"{replies}, {several(result['tokens'], 'token')}, cost {in_words(result)}")
     for run in result.get("runs", ()):
-        common.say(f"\nrun {run['run'] or '(no name)'}: {run['calls']} replies, cost {in_words(result | run)}")
+        replies = several(run["calls"], "reply", "replies")
+        common.say(f"\nrun {run['run'] or '(no name)'}: {replies}, cost {in_words(result | run)}")
         _table(run["models"], result["currency"])
     if "runs" in result:
         common.say("\nall together" if len(result["runs"]) > 1 else "")
     if len(result.get("runs", ())) != 1:
         _table(result["models"], result["currency"])
+    common.say(f"\nIn {result['ledger']}")
     if result["unpriced_calls"]:
-        common.say(f"Give the missing prices: inkfire ledger prices {result['ledger']}")
+        common.say(f"Give the missing prices: {shlex.join(['inkfire', 'ledger', 'prices', result['ledger']])}")
 
 
 def _table(models: Sequence[Mapping[str, Any]], currency: str) -> None:
-    from rich.table import Table
-
-    columns = ("model", "calls", "unparsed", "tokens in", "out", f"cost, {currency}", "seconds, p95", "failed requests")
-    table = Table(*columns)
-    for model in models:
-        known = f", {model['cost_known']:.4f} known" if model["cost_known"] else ""
-        table.add_row(
+    rows = [
+        (
             model["model"],
-            str(model["calls"]),
-            str(model["unparsed"]),
-            f"{model['prompt_tokens']} ({model['cached_tokens']} from cache)",
-            str(model["completion_tokens"]),
-            f"unknown{known}" if model["cost"] is None else f"{model['cost']:.4f}",
+            f"{model['calls']:,}",
+            f"{model['unparsed']:,}",
+            f"{model['prompt_tokens']:,}",
+            f"{model['cached_tokens']:,}",
+            f"{model['completion_tokens']:,}",
+            _cost(model),
             f"{model['latency_median']:.2f}, {model['latency_p95']:.2f}",
             ", ".join(f"{kind}: {n}" for kind, n in model["faults"].items()),
         )
-    common.console().print(table)
+        for model in models
+    ]
+    head = ("model", "replies", "unread", "tokens in", "cached", "out", f"cost, {currency}", "s, p95", "failed")
+    common.grid(common.Table(rows, head))
+
+
+def _cost(model: Mapping[str, Any]) -> str:
+    if model["cost"] is not None:
+        return f"{model['cost']:.4f}"
+    return f"unknown, {model['cost_known']:.4f} known" if model["cost_known"] else "unknown"
 
 
 _SOURCES = {
@@ -133,19 +142,26 @@ _SOURCES = {
 
 
 def _show_prices(result: Mapping[str, Any]) -> None:
-    from rich.table import Table
-
     from inkfire.llm.pricelist import blank
+    from inkfire.report.words import several
 
-    table = Table("model", "calls", "prompt", "cached prompt", "completion", "from")
-    for row in result["models"]:
-        numbers = ("-" if row[name] is None else f"{row[name]:g}" for name in ("prompt", "cached_prompt", "completion"))
-        table.add_row(row["model"], str(row["calls"]), *numbers, _SOURCES[row["source"]])
-    common.say(f"{result['prices']}: {result['currency']} per million tokens")
-    common.console().print(table)
+    without = len(result["without"])
+    have = f"of {several(len(result['models']), 'model')} without a price: {without}"
+    common.say(f"Prices are in {result['currency']} per million tokens; {have}.\n")
+    prices = ("prompt", "cached_prompt", "completion")
+    rows = [
+        (
+            row["model"],
+            f"{row['calls']:,}",
+            *("–" if row[n] is None else f"{row[n]:g}" for n in prices),
+            _SOURCES[row["source"]],
+        )
+        for row in result["models"]
+    ]
+    common.grid(common.Table(rows, ("model", "replies", "prompt", "cached", "completion", "from")))
     if result["made"]:
-        common.say("The file is new: fill in the prices and take the # away.")
+        common.say(f"\n{result['prices']} is new: fill in the prices and take the # away.")
     elif result["without"]:
-        common.say("The file stays as it is. To be added, filled in and without the #:\n")
+        common.say(f"\n{result['prices']} stays as it is. To be added, filled in and without the #:\n")
         for model in result["without"]:
             common.say(blank(model))

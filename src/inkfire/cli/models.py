@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from inkfire.cli.common import Json, Out, emit, flat, say
+from inkfire.cli.common import Json, Out, Shown, Table, emit, flat, say
+from inkfire.evaluation.claims import listed
 from inkfire.models import store
+from inkfire.report.words import number
 from inkfire.runs.context import Access
 
-app = App(name="models", help="Models: list, download, locate weights; check an endpoint.")
+app = App(
+    name="models",
+    help="Models: list, download, locate weights; check an endpoint.\n\nExample: inkfire models list",
+)
 
 Name = Annotated[str, Parameter(help="A name of `inkfire models list`, a .gguf, or org/repo/file.gguf of the hub.")]
 
@@ -32,7 +38,7 @@ def pull(name: Name, /, *, json: Json = False) -> None:
 
     Example: inkfire models pull qwen2.5-coder-1.5b
     """
-    emit(store.describe(name, store.pull(name)), as_json=json)
+    emit(store.describe(name, store.pull(name)), as_json=json, show=_pulled)
 
 
 @app.command
@@ -41,7 +47,7 @@ def path(name: Name, /, *, json: Json = False) -> None:
 
     Example: inkfire models path qwen2.5-coder-1.5b
     """
-    emit(store.describe(name, store.path(name)), as_json=json, show=lambda row: say(row["path"]))
+    emit(store.describe(name, store.path(name)), as_json=json, show=lambda row: row["path"])
 
 
 @app.command
@@ -77,15 +83,30 @@ def check(
             found = loop.run(ask(llm))
         finally:
             loop.run(llm.close())
-    emit(found, as_json=json, show=_found)
+    emit(found, as_json=json, show=partial(_found, name))
 
 
-def _found(found: Mapping[str, Any]) -> None:
-    for key in ("log_probabilities", "schema", "verdict", "text", "system_role", "temperature", "thinks", "price"):
-        said = found[key]
-        say(f"{key.replace('_', ' '):18} {'yes' if said is True else said or 'no'}")
-    for line in (*found["failed"], *found["advice"]):
-        say(f"- {line}")
+_FEATURES = {
+    "log_probabilities": "alternatives that it shows to a token",
+    "schema": "replies by a schema",
+    "verdict": "a verdict that can be read",
+    "text": "a text",
+    "system_role": "system turns",
+    "temperature": "a temperature",
+}
+
+
+def _found(name: str, found: Mapping[str, Any]) -> Shown:
+    wanting = [what for key, what in _FEATURES.items() if not found[key]]
+    lacks = f"{name} lacks {listed(wanting)}." if wanting else f"{name} lacks nothing that inkfire asks of a model."
+    rows = [(what, "yes" if found[key] is True else number(found[key] or "no")) for key, what in _FEATURES.items()]
+    price = found["price"] and f"{found['price'][0]:g} in, {found['price'][1]:g} out, per million tokens"
+    rows += [("thinks before it answers", "yes" if found["thinks"] else "no"), ("price", price or "not known")]
+    return Shown([lacks], found["failed"], [Table(rows)], [f"- {line}" for line in found["advice"]])
+
+
+def _pulled(row: Mapping[str, Any]) -> str:
+    return f"{row['name']}: {row['bytes'] / 1e6:,.0f} MB, SHA-256 {row['sha256'][:12]}…\n{row['path']}"
 
 
 def _table(result: Mapping[str, Any]) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from inkfire.cli.common import Json, emit, say
-from inkfire.runs.recipe import load_recipe, new_recipe, recipe_names, recipe_path
+from inkfire.cli.common import Json, emit
+from inkfire.runs.recipe import load_recipe, new_recipe, recipe_lines, recipe_names, recipe_path
 
-app = App(name="recipes", help="Whole experiments as data: list, look at, begin your own.")
+app = App(
+    name="recipes",
+    help="Whole experiments as data: list, look at, begin your own.\n\nExample: inkfire recipes new mine.toml",
+)
 
 
 @app.command(name="list")
@@ -19,7 +23,7 @@ def list_(*, json: Json = False) -> None:
 
     Example: inkfire recipes list
     """
-    emit({"recipes": recipe_names()}, as_json=json, show=lambda row: say("\n".join(row["recipes"])))
+    emit({"recipes": recipe_names()}, as_json=json, show=lambda _: "\n".join(recipe_lines()))
 
 
 @app.command
@@ -33,7 +37,7 @@ def show(name: Annotated[str, Parameter(help="A recipe's name or its file.")], /
     emit(
         {"name": name, "path": str(path), "toml": path.read_text("utf-8")},
         as_json=json,
-        show=lambda row: say(row["toml"]),
+        show=lambda row: row["toml"],
     )
 
 
@@ -50,10 +54,9 @@ def new(
     Example: inkfire recipes new mine.toml --from demo-zh
     """
     new_recipe(file, like=like)
+    following = "Next: " + shlex.join(["inkfire", "run", str(file), "--out", f"runs/{file.stem}", "--dry-run"])
     emit(
         {"recipe": str(file), "like": like},
         as_json=json,
-        show=lambda row: say(
-            f"{row['recipe']}: change it, then: inkfire run {row['recipe']} --out runs/{file.stem} --dry-run"
-        ),
+        show=lambda row: f"{row['recipe']}: change it, then look at what it does:\n{following}",
     )

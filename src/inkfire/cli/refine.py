@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from inkfire.cli.common import Json, Out, Seed, Yes, emit, flat, measured, say
+from inkfire.cli import shown
+from inkfire.cli.common import Json, Out, Seed, Yes, emit, flat, say
 from inkfire.refine.diff import RuleSet
 from inkfire.refine.diff import diff as compare
 from inkfire.refine.settings import RefineSettings
+from inkfire.report.words import change, several
 from inkfire.runs.context import Access, Place
 from inkfire.runs.refine import RefineInputs
 from inkfire.runs.refine import refine as run_rounds
@@ -39,7 +42,7 @@ def refine(
         --labelled labelled.jsonl --model local/qwen2.5-coder-1.5b --rounds 2 \
         --out runs/refine
     """
-    emit(run_rounds(inputs, settings, Place(out, seed, access, yes)), as_json=json, show=_show)
+    emit(run_rounds(inputs, settings, Place(out, seed, access, yes)), as_json=json, show=partial(shown.run, out))
 
 
 @app.command
@@ -59,21 +62,10 @@ def diff(
     emit(compare(RuleSet.read(a), RuleSet.read(b)), as_json=json, show=_show_diff)
 
 
-def _show(result: Mapping[str, Any]) -> None:
-    say(f"{result['accepted']} candidates accepted, {result['rejected']} rejected, {result['calls']} calls")
-    for when in ("before", "after"):
-        row = result[when]
-        say(f"{when:7} AUC {measured(row, 'auc')}, accuracy {measured(row, 'accuracy')} on {row['n']} test texts")
-    if result["stopped"]:
-        say(f"stopped early: {result['stopped']}")
-    for line in result["warnings"]:
-        say(f"! {line}")
-    if not result["accepted"]:
-        say("no proposal proved better on the validation texts: the principles are unchanged")
-
-
 def _show_diff(result: Mapping[str, Any]) -> None:
-    say(f"from {_set(result['from'])} to {_set(result['to'])}, {result['kept']} rules kept")
+    changed = {name: len(result[name]) for name in ("added", "removed", "changed")}
+    found = ", ".join(f"{n} {name}" for name, n in changed.items() if n) or "none changed"
+    say(f"Of the rules {found}, {result['kept']} kept: from {_set(result['from'])} to {_set(result['to'])}.")
     for rule in result["removed"]:
         say(f"\n- {rule['text']}")
         if rule["round"] is not None:
@@ -87,8 +79,8 @@ def _show_diff(result: Mapping[str, Any]) -> None:
 
 
 def _set(about: Mapping[str, Any]) -> str:
-    tokens = "" if about["tokens"] is None else f", {about['tokens']} tokens"
-    return f"{about['version']} ({about['rules']} rules{tokens})"
+    tokens = "" if about["tokens"] is None else f", {several(about['tokens'], 'token')}"
+    return f"{about['version']} ({several(about['rules'], 'rule')}{tokens})"
 
 
 def _show_reasons(rule: Mapping[str, Any]) -> None:
@@ -107,5 +99,5 @@ def _worth(rule: Mapping[str, Any]) -> list[str]:
     said = []
     for name, what in (("effect", "held-out AUC of the change"), ("contribution", "of the rule alone")):
         if rule.get(name) is not None:
-            said.append(f"{what} {measured(rule, name, '+.3f')} on {rule[f'{name}_n']} texts")
-    return said + ([f"{rule['tokens']} tokens"] if rule.get("tokens") is not None else [])
+            said.append(f"{what} {change(rule, name, rule[f'{name}_n'])}")
+    return said + ([several(rule["tokens"], "token")] if rule.get("tokens") is not None else [])

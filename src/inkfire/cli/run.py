@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
-from inkfire.cli.common import Json, Out, Seed, Yes, emit, flat, say
-from inkfire.cli.evaluate import show_comparison
+from inkfire.cli import shown
+from inkfire.cli.common import Json, Out, Seed, Yes, emit, flat
 from inkfire.errors import InputError
 from inkfire.runs import like as like_run
 from inkfire.runs.context import Access, Place
 from inkfire.runs.experiment import plan, run_recipe
-from inkfire.runs.recipe import load_recipe
+from inkfire.runs.recipe import load_recipe, recipe_lines
+
+app = App(name="run", help_epilogue="Recipes that come with inkfire:\n\n" + "\n".join(recipe_lines()))
 
 
+@app.default
 def run(
     recipe: Annotated[str | None, Parameter(help="A recipe's name, or the path of a .toml file.")] = None,
     /,
@@ -45,11 +48,12 @@ def run(
             raise InputError("--dry-run lists the stages of a recipe: leave it or --like out")
         assert like is not None
         result = like_run.repeat(like, place)
-        emit(result, as_json=json, show=_show if "comparison" in result else None)
+        emit(result, as_json=json, show=partial(shown.run, out))
     elif dry_run:
-        emit({"plan": plan(load_recipe(recipe), place)}, as_json=json, show=_show_plan)
+        result = {"plan": plan(load_recipe(recipe), place)}
+        emit(result, as_json=json, show=shown.planned)
     else:
-        emit(run_recipe(load_recipe(recipe), place), as_json=json, show=_show)
+        emit(run_recipe(load_recipe(recipe), place), as_json=json, show=partial(shown.run, out))
 
 
 def demo(
@@ -72,17 +76,4 @@ def demo(
     recipe = load_recipe(f"demo-{lang}")
     if task is not None:
         recipe = dataclasses.replace(recipe, task=task)
-    emit(run_recipe(recipe, Place(out, seed, yes=yes)), as_json=json, show=_show)
-
-
-def _show_plan(result: Mapping[str, Any]) -> None:
-    say(f"{'stage':16} {'state':8} {'calls':>8}")
-    for row in result["plan"]:
-        say(f"{row['stage']:16} {row['state']:8} {row['calls'] if row['calls'] is not None else '-':>8}")
-
-
-def _show(result: Mapping[str, Any]) -> None:
-    show_comparison(result["comparison"])
-    seconds = sum(result["stages"].values())
-    say(f"{seconds / 60:.0f} minutes of work, {result['calls']} model calls ({result['cached']} not asked anew)")
-    say(result["report"])
+    emit(run_recipe(recipe, Place(out, seed, yes=yes)), as_json=json, show=partial(shown.run, out))

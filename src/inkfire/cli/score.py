@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
-from inkfire.cli.common import Json, Seed, Yes, emit, flat, say
-from inkfire.cli.train import show_slices
+from inkfire.cli import shown
+from inkfire.cli.common import Json, Seed, Yes, emit, flat
 from inkfire.runs.context import Access, Place
 from inkfire.runs.score import ScoreInputs
 from inkfire.runs.score import score as apply
@@ -30,9 +30,4 @@ def score(
     """
     place = None if out is None else Place(out, seed, access, yes)
     result = apply(inputs, place, access=access, seed=seed)
-    emit(result, as_json=json, show=_show if inputs.pairs else None)
-
-
-def _show(result: Mapping[str, Any]) -> None:
-    say(f"{result['reward']} on {result['n']} pairs, {result['missing']} without a score")
-    show_slices(result)
+    emit(result, as_json=json, show=partial(shown.scored, out))

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from inkfire.cli.common import Json, Seed, emit, say
+from inkfire.cli.common import Json, Seed, Table, emit, grid, say
+from inkfire.report.words import several
 from inkfire.tasks.task import DATA, load_task, new_task, task_names
 
-app = App(name="tasks", help="What to write: list, look at, begin your own, check it.")
+app = App(
+    name="tasks",
+    help="What to write: list, look at, begin your own, check it.\n\nExample: inkfire tasks new poems --blank",
+)
 
 
 @app.command(name="list")
@@ -90,22 +96,29 @@ def _new(row: Mapping[str, Any]) -> None:
     if row["left_out"]:
         say(f"{', '.join(row['left_out'])}: left out, not in {row['language']}")
     say(f"{row['folder']}: change title and description in task.toml first; prompts speak through them")
-    say(f"then look at it: inkfire tasks check {row['folder']}")
+    say(f"Next: {shlex.join(['inkfire', 'tasks', 'check', row['folder']])}")
 
 
 def _check(found: Mapping[str, Any]) -> None:
-    data = found["data"]
-    say(f"{found['name']} ({found['language']}) in {found['folder']}, version {found['version']}")
-    say(f"{data['queries']} queries, {data['good']} good and {data['bad']} bad texts, {data['pairs']} pairs")
+    data, levels = found["data"], Counter(finding["level"] for finding in found["findings"])
+    ready = sum(state["ready"] for state in found["commands"].values())
+    wrong = ", ".join(several(levels[level], level) for level in ("error", "warning", "note") if levels[level])
+    say(f"{found['name']} is ready for {ready} of {len(found['commands'])} commands; {wrong or 'nothing is wrong'}.")
+    say(f"\n{found['name']} ({found['language']}) in {found['folder']}, version {found['version']}")
+    good, bad = several(data["good"], "good text"), several(data["bad"], "bad text")
+    say(f"{several(data['queries'], 'query', 'queries')}, {good}, {bad}, {several(data['pairs'], 'pair')}")
     if found["slices"]:
         say("slices: " + ", ".join(f"{name} {n}" for name, n in found["slices"].items()))
     for level in ("error", "warning", "note"):
         for finding in found["findings"]:
             if finding["level"] == level:
                 say(f"{level:8} {finding['where']}: {finding['message']}")
-    say("\nready for")
-    for command, state in found["commands"].items():
-        say(f"  {'yes' if state['ready'] else 'no '}  {command:22} {'; '.join(state['missing'])}".rstrip())
+    say()
+    rows = [
+        ("yes" if state["ready"] else "no", command, "; ".join(state["missing"]))
+        for command, state in found["commands"].items()
+    ]
+    grid(Table(rows, ("ready", "command", "missing")))
 
 
 def _list(result: Mapping[str, Any]) -> None:
@@ -115,7 +128,8 @@ def _list(result: Mapping[str, Any]) -> None:
 
 def _show(task: Mapping[str, Any]) -> None:
     say(f"{task['name']} ({task['language']}): {task['title']}\n{task['description']}\n")
-    say(f"{task['queries']} queries, {task['labelled']} labelled texts, {task['pairs']} pairs")
+    labelled, pairs = several(task["labelled"], "labelled text"), several(task["pairs"], "pair")
+    say(f"{several(task['queries'], 'query', 'queries')}, {labelled}, {pairs}")
     say(f"in {task['folder']}, version {task['version']}")
     say("\nrubric")
     for dimension in task["rubric"]:

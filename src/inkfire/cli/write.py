@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from inkfire.cli import shown
 from inkfire.cli.common import Json, Seed, Yes, emit, flat, say
 from inkfire.errors import InputError
 from inkfire.runs.context import Access, Place
@@ -38,7 +40,7 @@ def write(
     if query is None:
         if out is None:
             raise InputError("--prompts writes into a folder: add --out DIR")
-        emit(write_all(inputs, Place(out, seed, access, yes)), as_json=json, show=_show_all)
+        emit(write_all(inputs, Place(out, seed, access, yes)), as_json=json, show=partial(shown.run, out))
     else:
         if out is not None:
             raise InputError("--out is the folder of --prompts F; the texts of one query are printed")
@@ -50,8 +52,3 @@ def _show(result: Mapping[str, Any]) -> None:
     scores = result.get("scores", [None] * len(texts))
     for text, score in zip(texts, scores, strict=True):
         say(f"{score:8.3f}  {text}" if score is not None else text)
-
-
-def _show_all(result: Mapping[str, Any]) -> None:
-    missing = f"; {result['missing']} did not come" if result["missing"] else ""
-    say(f"{result['texts']} texts for {result['queries']} queries by {result['written_by']}{missing}: {result['out']}")

@@ -140,21 +140,23 @@ def caveats(evaluation: Mapping[str, Any]) -> list[str]:
 
 
 def headline(evaluation: Mapping[str, Any]) -> str:
-    """The first line of the report: how many trained policies beat the untrained model, and how sure that is."""
-    said = [claim for claim in claims(evaluation) if claim["policy"] not in ("base", "sft")]
+    """The finding: how many trained policies beat the untrained model, where it is among them; else who beats whom."""
+    every = claims(evaluation)
+    said = [claim for claim in every if claim["policy"] not in ("base", "sft")]
     against = [claim for claim in said if claim["against"] == "base"]
     over_sft = [claim for claim in said if claim["against"] == "sft"]
     won = [c["policy"] for c in against if c["kind"] == "better"]
     lost = [c["policy"] for c in against if c["kind"] == "worse"]
-    n = evaluation["n"]
+    on = f"On {evaluation['n']:,} held-out {'query' if evaluation['n'] == 1 else 'queries'}"
+    if not every:
+        return f"{on} there was nothing to compare {listed(evaluation['policies'])} with."
     if not against:
-        return f"On {n} held-out queries there was nothing to compare the trained policies with."
+        return f"{on} {_who_beats_whom(every)}."
     if won:
         whose = "its" if len(won) == 1 else "their"
-        text = f"On {n} held-out queries {listed(won)} wrote better than the base model "
-        text += f"by a signal that was not {whose} own reward."
+        text = f"{on} {listed(won)} wrote better than the base model by a signal that was not {whose} own reward."
     else:
-        text = f"On {n} held-out queries no trained policy is shown to write better than the base model."
+        text = f"{on} no trained policy is shown to write better than the base model."
     if lost:
         text += f" {listed(lost)} wrote worse."
     if len(won) < len(against) - len(lost) and won:
@@ -162,6 +164,14 @@ def headline(evaluation: Mapping[str, Any]) -> str:
     if won and over_sft and not any(claim["kind"] == "better" for claim in over_sft):
         text += " None is shown to be better than SFT alone."
     return text
+
+
+def _who_beats_whom(said: Sequence[Mapping[str, str]]) -> str:
+    verbs = {"better": "is shown to write better", "worse": "is shown to write worse"}
+    shown = [
+        f"{c['policy']} {verb} than {c['against']}" for kind, verb in verbs.items() for c in said if c["kind"] == kind
+    ]
+    return listed(shown) if shown else "no difference between the policies is shown"
 
 
 def listed(names: Iterable[str]) -> str:

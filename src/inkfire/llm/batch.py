@@ -166,8 +166,13 @@ class Batch:
 
     def report(self, queries: int) -> dict[str, Any]:
         """What a run says that waits: calls, files of requests (name → how many) and what to do next."""
-        lines = [f"{len(self.pending)} calls wait for their replies, for {queries} queries."]
-        lines += [f"  {path}: {n} requests to send" for path, n in self.written.items()]
+        waiting = (
+            "1 call waits for its reply"
+            if len(self.pending) == 1
+            else f"{len(self.pending)} calls wait for their replies"
+        )
+        lines = [f"{waiting}, for {queries} {'query' if queries == 1 else 'queries'}."]
+        lines += [f"  {path}: {n} request{'s' * (n != 1)} to send" for path, n in self.written.items()]
         if earlier := len(self.pending) - sum(self.written.values()):
             lines.append(f"  {earlier} are in earlier files of {self.folder} and not back yet")
         lines.append(

@@ -124,7 +124,7 @@ def in_words(result: Mapping[str, Any], prefix: str = "") -> str:
     if not bill.unpriced:
         return "unknown"
     known, calls = f"{bill.known:.4f} {currency} and " if bill.known else "", bill.unpriced_calls
-    return f"unknown ({known}{calls} call{'s'[: calls > 1]} without a price: {', '.join(sorted(bill.unpriced))})"
+    return f"unknown ({known}{calls:,} call{'s'[: calls > 1]} without a price: {', '.join(sorted(bill.unpriced))})"
 
 
 # ---- of a ledger file ----------------------------------------------------------------------------------------------

@@ -162,7 +162,8 @@ class Refiner:
             self._first = [attempt.labelled for attempt in attempts if not attempt.dropped]
         self._fooled += [attempt for attempt in attempts if attempt.fooled]
         row = {"round": number} | counted(attempts) | {"hard_negatives": {"n": len(known), "still_fool": len(still)}}
-        self.note(f"round {number}: {row['attacks']} attacks, {row['caught']} caught, {row['fooled']} fooled the judge")
+        attacks = f"{row['attacks']} attack{'s' * (row['attacks'] != 1)}"
+        self.note(f"round {number}: {attacks}, {row['caught']} caught, {row['fooled']} fooled the judge")
 
         taught = self._usable([one for attempt in attempts if (one := attempt.proposal()) is not None], [])
         flaws, rules = (

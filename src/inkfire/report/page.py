@@ -3,20 +3,19 @@
 The page reads what the command left in its folder (manifest, ``stages/*.json``, records, ``metrics.jsonl``, seconds)
 and opens no model and no ledger. A run that is not finished has a page too, which says what is missing.
 
-What a page says stands in its template, in ``templates/``; here is which one that is, and what it may ask for.
+It begins with the finding (findings.py); the rest is its template's, in ``templates/``. Here is which one that is, and
+what it may ask for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from inspect import isfunction
 from pathlib import Path
 from typing import Any
 
 from inkfire.evaluation import claims
 from inkfire.files.jsonl import REPORT, atomic
-from inkfire.judge.measure import why_refused
-from inkfire.report import figures, picks, words
+from inkfire.report import figures, findings, picks, words
 from inkfire.report.folder import Folder
 
 _KINDS = {
@@ -49,7 +48,7 @@ def write_report(run_dir: Path) -> Path:
     )
     for module in (words, picks):  # their functions are the templates' filters
         environment.filters |= {name: each for name, each in vars(module).items() if isfunction(each)}
-    environment.filters |= {"listed": claims.listed, "points": claims.points, "why_refused": why_refused}
+    environment.filters |= {"listed": claims.listed, "points": claims.points}
     environment.globals["draw"] = figures
     run = Folder(run_dir)
     template, shown = _contents(run)
@@ -66,36 +65,19 @@ def _contents(run: Folder) -> tuple[str, dict[str, Any]]:
     if run.command == "run" or "evaluate" in stages:
         return "run", _comparison(run)
     stage, template = _KINDS.get(run.command, (run.command, "other"))
-    if stage in stages or (template == "other" and stages):
-        return template, {"result": stages.get(stage)}
-    return "unfinished", {"stage": stage}
+    if template != "other" and stage in stages:
+        return template, {"result": stages[stage], "found": findings.of(run, stages[stage])}
+    return ("other" if template == "other" and stages else "unfinished"), {"stage": stage, "found": None}
 
 
 def _comparison(run: Folder) -> dict[str, Any]:
     """Policies side by side, and the trainings that made them, of what has been done."""
     evaluation = run.stages().get("evaluate")
-    said = claims.claims(evaluation) if evaluation else []
     drawn = {name: figures.curves(run.rows(f"{name}/metrics.jsonl")) for name in run.stages()}
     return {
         "evaluation": evaluation,
-        "headline": _headline(evaluation, said) if evaluation else "This run has not been evaluated yet.",
-        "claims": said,
-        "caveats": claims.caveats(evaluation) if evaluation else [],
+        "found": findings.compared(evaluation) if evaluation else None,
+        "claims": claims.claims(evaluation) if evaluation else [],
         "curves": {name: made for name, made in drawn.items() if made},
         "shown": evaluation["signals"] if evaluation else [],
     }
-
-
-def _headline(evaluation: Mapping[str, Any], said: Sequence[Mapping[str, str]]) -> str:
-    """The finding; where no policy was trained against a signal of the comparison, who is shown to be better."""
-    if any(policy["own_reward"] for policy in evaluation["policies"].values()):
-        return claims.headline(evaluation)
-    verbs = {"better": "is shown to write better", "worse": "worse"}
-    shown = [
-        f"{claim['policy']} {verb} than {claim['against']}"
-        for kind, verb in verbs.items()
-        for claim in said
-        if claim["kind"] == kind
-    ]
-    found = claims.listed(shown) if shown else "no difference between the policies is shown"
-    return f"On {evaluation['n']} held-out queries {found}."

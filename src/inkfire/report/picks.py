@@ -10,6 +10,15 @@ from inkfire.report.words import good_or_bad, shown
 
 Row = Mapping[str, Any]
 
+NO_PAIR = {
+    "no_candidates": "nothing was written",
+    "all_unscored": "no text got a verdict",
+    "all_good": "all texts are good",
+    "all_bad": "all texts are bad",
+    "lengths_apart": "good and bad texts differ in length",
+}
+"""Why a query made no pair, in words."""
+
 
 def one_of_each(transcripts: Iterable[Row]) -> list[Row]:
     """One debate that ended with good and one that ended with bad, the first of each."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from inkfire.llm.bill import FIELDS
@@ -15,16 +16,26 @@ _USED = ("calls", "cached", "tokens", *FIELDS, "currency")
 """What a stage took of models: it has a table of its own."""
 
 
+def _known(value: Any) -> bool:
+    return value is not None and not (isinstance(value, float) and math.isnan(value))
+
+
+def _digits(share: float) -> int:
+    """After the point of percents: what is nearly none or nearly all does not read as none or all."""
+    return int(0 < share < 0.01 or 0.99 < share < 1)
+
+
 def percent(value: float | None) -> str:
-    """A share; what is nearly none or nearly all does not read as none or all."""
-    if value is None:
-        return "–"
-    nearly = 0 < value < 0.01 or 0.99 < value < 1
-    return f"{100 * value:.{1 if nearly else 0}f} %"
+    return rate({"share": value}, "share")
+
+
+def several(n: int, one: str, many: str | None = None) -> str:
+    """``1 text``, ``6,310 pairs``."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
 def number(value: Any) -> str:
-    if value is None:
+    if not _known(value):
         return "–"
     if isinstance(value, float):
         return f"{value:.3g}" if abs(value) < 10 else f"{value:.0f}"
@@ -33,39 +44,50 @@ def number(value: Any) -> str:
 
 def interval(value: Sequence[float | None] | None, scale: float = 1.0) -> str:
     """The bounds; ``scale`` 100 for shares, which are shown in percent. Empty where they are not defined."""
-    if not value or value[0] is None or value[1] is None:
-        return ""
-    digits = 0 if scale != 1.0 else 2
-    return f"{scale * value[0]:.{digits}f} to {scale * value[1]:.{digits}f}"
+    return _between(value, lambda bound: f"{scale * bound:.{0 if scale != 1.0 else 2}f}")
+
+
+def _between(bounds: Sequence[float | None] | None, form: Callable[[float], str]) -> str:
+    ends = [form(bound) for bound in bounds or () if bound is not None and _known(bound)]
+    return " to ".join(ends) if len(ends) == 2 else ""
 
 
 def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.2g} s" if seconds < 9.95 else f"{rest} s"
 
 
 def rate(numbers: Numbers, name: str, n: int | None = None) -> str:
     """A share with its interval and n: ``63 % (51 to 74, n = 60)``."""
-    return _with(percent(numbers.get(name)), interval(numbers.get(f"{name}_ci"), 100), n)
+    digits = _digits(numbers.get(name) or 0.0)
+    return _measured(numbers, name, n, lambda share: f"{100 * share:.{digits}f}", " %")
 
 
 def value(numbers: Numbers, name: str, n: int | None = None) -> str:
     """A number with its interval and n: ``0.81 (0.74 to 0.88, n = 60)``."""
-    return _with(_two(numbers.get(name)), interval(numbers.get(f"{name}_ci")), n)
+    digits = 2 + _digits(numbers.get(name) or 0.0)
+    return _measured(numbers, name, n, lambda number: f"{number:.{digits}f}")
+
+
+def change(numbers: Numbers, name: str, n: int | None = None) -> str:
+    """A difference, signed: ``+0.031 (+0.004 to +0.060, n = 240)``."""
+    return _measured(numbers, name, n, "{:+.3f}".format)
+
+
+def _measured(numbers: Numbers, name: str, n: int | None, form: Callable[[float], str], unit: str = "") -> str:
+    found: Any = numbers.get(name)
+    if not _known(found):
+        return "–"
+    bounds = _between(numbers.get(f"{name}_ci"), form)
+    beside = [*([bounds] if bounds else []), *([] if n is None else [f"n = {n:,}"])]
+    return f"{form(found)}{unit}" + (f" ({', '.join(beside)})" if beside else "")
 
 
 def share(part: int, whole: int) -> str:
     """A share that a result only counts, with n. No interval: its items may share a query."""
-    return f"{percent(part / whole)} (n = {whole})" if whole else "–"
-
-
-def _with(text: str, bounds: str, n: int | None) -> str:
-    beside = [*([bounds] if bounds else []), *([] if n is None else [f"n = {n}"])]
-    return f"{text} ({', '.join(beside)})" if beside and text != "–" else text
-
-
-def _two(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+    return f"{percent(part / whole)} (n = {whole:,})" if whole else "–"
 
 
 def rates(numbers: Numbers, names: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -81,18 +103,6 @@ def values(numbers: Numbers, names: Mapping[str, str]) -> list[tuple[str, str]]:
 def counted(things: Mapping[str, int]) -> list[tuple[str, int]]:
     """(what, how often), the most frequent first."""
     return Counter(things).most_common()
-
-
-def longer(numbers: Numbers, n: int) -> str:
-    """The length twin of pairs, ``longer_wins``, in a sentence; "" where it is not known."""
-    bounds = numbers.get("longer_wins_ci")
-    if not bounds:
-        return ""
-    low, high = bounds
-    meant = "so length is not shown to tell which one it is"
-    if not low <= 0.5 <= high:
-        meant = f"so whoever prefers the {'longer' if low > 0.5 else 'shorter'} text is often right"
-    return f"In {rate(numbers, 'longer_wins', n)} of the pairs the chosen text is the longer one, {meant}."
 
 
 def sentence(text: str) -> str:

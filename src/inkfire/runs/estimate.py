@@ -24,10 +24,8 @@ import numpy as np
 from inkfire.debate.sampler import RejectionSampler, Sampled
 from inkfire.debate.shards import distinct
 from inkfire.errors import InputError
-from inkfire.llm.bill import in_words
 from inkfire.llm.client import Client
 from inkfire.llm.entry import Entry
-from inkfire.llm.prices import CURRENCY
 from inkfire.llm.progress import Bar
 from inkfire.llm.stream import ordered
 from inkfire.llm.watch import watch
@@ -197,32 +195,3 @@ def _slowest(tried: Sequence[list[Entry]], capacity: Mapping[str, Capacity]) -> 
 
 def _round(value: float, name: str) -> float:
     return value if name == "cost" else round(value, 1) if name == "seconds" else round(value)
-
-
-def describe(result: Mapping[str, Any]) -> str:
-    """The estimate in words; ``result`` also has what the sample took (the ledger's ``stats``)."""
-    n, total = result["n"], result["queries"]
-    lines = [f"{n} of {total} queries were tried. The whole run, these included:"]
-    for name in ("calls", "prompt_tokens", "completion_tokens", "cost", "seconds"):
-        value, interval = result[f"estimate_{name}"], result[f"estimate_{name}_ci"]
-        if value is None:
-            unknown = ", ".join(result["unpriced"])
-            lines.append(f"  {name:18} unknown: no price of {unknown} (prices.toml beside the ledger)")
-            continue
-        between = f"{_number(interval[0])} to {_number(interval[1])}" if interval else "a range needs two queries"
-        hours = f", that is {value / 3600:.1f} hours" if name == "seconds" and value >= 3600 else ""
-        unit = f" {result.get('currency', CURRENCY)}" if name == "cost" else ""
-        lines.append(f"  {name:18} {_number(value)}{unit}  ({between}){hours}")
-    share, (low, high) = result["estimate_pair_share"], result["estimate_pair_share_ci"]
-    lines.append(f"  {'queries with pair':18} {share:.0%}  ({low:.0%} to {high:.0%})")
-    spent = f", {in_words(result)}" if result["cost"] else ", at an unknown cost" if result["cost"] is None else ""
-    lines.append(f"The sample took {result['calls'] - result['cached']} new calls, {result['tokens']} tokens{spent}.")
-    lines.append(
-        f"Ranges: 95 %, from {n} queries that were drawn at random; they allow for more rounds than these needed. The "
-        "time holds if the endpoint stays as fast as it was. The sample is kept: the run does not ask for it again."
-    )
-    return "\n".join(lines)
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.4g}"

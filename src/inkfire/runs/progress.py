@@ -48,6 +48,7 @@ class Progress:
         self._bar: Bar | None = None
         self.done = 0
         self.failed = 0
+        self._told: tuple[int, int] | None = None
 
     def __enter__(self) -> Self:
         self._start = self._said = time.monotonic()
@@ -70,11 +71,11 @@ class Progress:
         if self._bar is not None:
             self._bar.update(self._row, completed=self.done, numbers=self._numbers())
             self._bar.stop()
-        else:
+        elif self._told != (self.done, self.failed):
             self._say()
 
     def _say(self) -> None:
-        self._said = time.monotonic()
+        self._said, self._told = time.monotonic(), (self.done, self.failed)
         seconds = self._said - self._start
         of = f"/{self._total} ({100 * self.done / self._total:.0f} %)" if self._total else ""
         parts = [f"{self._label}: {self.done}{of}", f"{_duration(seconds)} elapsed"]
@@ -85,12 +86,20 @@ class Progress:
     def _numbers(self) -> str:
         seconds = time.monotonic() - self._start
         stats = self._stats() if self._stats is not None else {}
-        parts = [f"{self.done / seconds:.2g}/s"] if self.done and seconds > 0 else []
+        parts = [_rate(self.done / seconds)] if self.done and seconds > 0 else []
         parts += [f"{stats['cached']} cached"] if stats.get("cached") else []
         parts += _cost(stats)
         failed = max(self.failed, stats.get("failures", 0))
         parts += [f"{failed} failed"] if failed else []
         return ", ".join(parts)
+
+
+def _rate(a_second: float) -> str:
+    """``280 a second``, ``4.2 s each``, ``3:05 each``."""
+    if a_second >= 1:
+        return f"{a_second:,.0f} a second" if a_second >= 9.95 else f"{a_second:.2g} a second"
+    each = 1 / a_second
+    return f"{_duration(each)} each" if round(each) >= 60 else f"{each:.2g} s each"
 
 
 def _cost(stats: Mapping[str, Any]) -> list[str]:

@@ -120,6 +120,12 @@ def recipe_names() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
+def recipe_lines() -> list[str]:
+    """Their names, each with what it is: the comment on its file's first line."""
+    firsts = {name: recipe_path(name).read_text("utf-8").partition("\n")[0] for name in recipe_names()}
+    return [f"{name:{max(map(len, firsts))}}  {line.lstrip('# ')}" for name, line in firsts.items()]
+
+
 def recipe_path(name_or_path: str) -> Path:
     """The file of a recipe, by name or path.
 

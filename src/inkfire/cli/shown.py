@@ -1,0 +1,186 @@
+"""What a command shows of its run: the finding (``report/findings.py``), its numbers, its files, what to type next.
+
+emit(result, as_json=json, show=partial(shown.run, out))
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from inkfire.cli import tables
+from inkfire.cli.common import Shown, Table
+from inkfire.evaluation.claims import claims
+from inkfire.judge.measure import why_refused
+from inkfire.report import findings
+from inkfire.report.findings import Result
+from inkfire.report.folder import Folder
+from inkfire.report.words import counted, several
+from inkfire.runs.audit import AuditInputs
+from inkfire.tasks.slices import say_coverage
+from inkfire.tasks.task import task_names
+
+
+def run(out: Path, result: Result) -> Shown:
+    """Of a command that works in a run folder, which knows the command."""
+    if "comparison" in result:
+        return _recipe(out, result)
+    folder = Folder(out)
+    kind, (said, warnings) = _KINDS[folder.command], findings.of(folder, result)
+    files = {name: what for name, what in kind.files.items() if any(out.glob(name))}
+    details = _claims(result) if "differences" in result else ()
+    return Shown(said, warnings, kind.numbers(result), details, out, files, kind.following(folder, result))
+
+
+def _recipe(out: Path, result: Result) -> Shown:
+    """Of ``inkfire run`` and ``demo``, whose last line is the report's path alone."""
+    shown = run(out, result["comparison"])
+    took = tables.took({**result, "seconds": sum(result["stages"].values())})
+    return dataclasses.replace(shown, tables=[*shown.tables, Table(took)], last=result["report"])
+
+
+def _claims(result: Result) -> list[str]:
+    own = any(policy["own_reward"] for policy in result["policies"].values())
+    return [*(["* judged by its own reward"] if own else []), *(f"- {claim['text']}" for claim in claims(result))]
+
+
+def audited(inputs: AuditInputs, found: Result) -> Shown:
+    said, warnings = findings.audit(found)
+    if inputs.pairs:
+        following = _typed("train", "rm", "--pairs", inputs.pairs[0], "--out", "runs/rm")
+    else:
+        data = ("--data", inputs.labelled[0], "--out", "runs/judge")
+        following = _typed("judge", "--task", "TASK", "--model", "MODEL", *data)
+    details = [say_coverage(found["occasions"])] if "occasions" in found else []
+    return Shown(said, warnings, tables.audit(found), details, next=following)
+
+
+def curated(estimate: bool, out: Path, result: Result) -> Shown | str:
+    """Of ``inkfire curate``, which may only have tried a few queries, or wait for a batch."""
+    if not estimate:
+        return run(out, result) if "next" not in result else str(result["next"])
+    said, warnings = findings.estimate(result)
+    details = ["The sample's replies are kept: the run does not ask for them again."]
+    return Shown(said, warnings, tables.estimate(result), details, next=_without("--estimate"))
+
+
+def scored(out: Path | None, result: Result) -> Shown:
+    """Of ``inkfire score``, which may keep nothing."""
+    if out is not None:
+        return run(out, result)
+    said, warnings = findings.score(result)
+    return Shown(said, warnings, tables.score(result), ["Nothing is kept; --out FOLDER keeps the scores."])
+
+
+def planned(result: Result) -> Shown:
+    """Of ``inkfire run --dry-run``."""
+    rows = [(row["stage"], row["state"], f"{row['calls']:,}") for row in result["plan"]]
+    states = ", ".join(f"{n} {state}" for state, n in counted(Counter(state for _, state, _ in rows)))
+    calls = several(sum(row["calls"] for row in result["plan"]), "model call")
+    said = [f"{several(len(rows), 'stage')} ({states}), about {calls}."]
+    return Shown(said, [], [Table(rows, ("stage", "state", "calls"))], next=_without("--dry-run"))
+
+
+# ---- what to type next ---------------------------------------------------------------------------------------------
+
+
+def _typed(*words: object) -> str:
+    return shlex.join(["inkfire", *map(str, words)])
+
+
+def _without(option: str) -> str:
+    """This command again, in earnest."""
+    return _typed(*(word for word in sys.argv[1:] if word != option))
+
+
+def _given(folder: Folder, name: str) -> str:
+    """What an option of the run was; its name in capitals where the run had none."""
+    found = folder.settings.get(name)
+    return str(found if found in task_names() else folder.run.places().get(name) or found or name.upper())
+
+
+def _look(folder: Folder, result: Result) -> str:
+    del result
+    return _typed("report", folder.path)
+
+
+def _attack(folder: Folder, result: Result) -> str:
+    """Whether it can be fooled is the next question of a judge that tells good from bad."""
+    if "after" not in result and (result.get("auc") is None or why_refused(result)):
+        return _look(folder, result)
+    return _typed("judge", "attack", "--judge", folder.path, "--out", f"{folder.path}-attack")
+
+
+def _audit(folder: Folder, result: Result) -> str:
+    return _typed("audit", "--pairs", folder.path / "pairs.jsonl") if result["pairs"] else _look(folder, result)
+
+
+def _write(folder: Folder, result: Result) -> str:
+    policy = folder.path / list(result["policies"])[-1] if "policies" in result else folder.path
+    return _typed("write", "QUERY", "--policy", policy)
+
+
+def _judge(folder: Folder, result: Result) -> str:
+    del result
+    how = ("--task", _given(folder, "task"), "--model", "MODEL", "--data", folder.path / "texts.jsonl")
+    return _typed("judge", *how, "--out", f"{folder.path}-judge")
+
+
+def _train(folder: Folder, result: Result) -> str:
+    del result
+    how = ("--task", _given(folder, "task"), "--policy", "POLICY", "--reward", folder.path)
+    return _typed("train", "grpo", *how, "--out", f"{folder.path}-rl")
+
+
+def _compare(folder: Folder, result: Result) -> str:
+    del result
+    policies = ("--policy", f"before={_given(folder, 'policy')}", "--policy", f"after={folder.path}")
+    how = ("--task", _given(folder, "task"), "--prompts", "HELD_OUT", *policies, "--signal", "rubric")
+    return _typed("evaluate", *how, "--out", f"{folder.path}-eval")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Kind:
+    """A command's numbers, its files (name → what it holds), and what to type next."""
+
+    numbers: Callable[[Result], list[Table]]
+    files: Mapping[str, str]
+    following: Callable[[Folder, Result], str]
+
+
+_CURATED = {
+    "pairs.jsonl": "the preference pairs",
+    "transcripts.jsonl": "every debate",
+    "outcomes.jsonl": "what became of each query",
+    "README.md": "the dataset's card",
+}
+_JUDGED = {"verdicts.jsonl": "a verdict for each text", "judge.json": "the judge, with what was measured"}
+_REFINED = {
+    "principles.toml": "the principles",
+    "history.jsonl": "every proposal and what became of it",
+    "attacks.jsonl": "the texts that fooled the judge",
+    "judge.json": "the judge with these principles",
+}
+_POLICY = {"policy.json": "the policy, by this folder's name"}
+_WRITTEN = {"texts.jsonl": "the texts", "candidates.jsonl": "all that were written, with their scores"}
+_COMPARED = {"responses-*.jsonl": "what each policy wrote", "evaluation.json": "the comparison, with every number"}
+_KINDS = {
+    "curate": _Kind(tables.curate, _CURATED, _audit),
+    "judge": _Kind(tables.judge, _JUDGED, _attack),
+    "judge pairwise": _Kind(tables.pairwise, {"comparisons.jsonl": "an answer for each pair"}, _look),
+    "judge curve": _Kind(tables.curve, {"curve.jsonl": "a row for each number of labels"}, _look),
+    "judge attack": _Kind(tables.attack, {"trials.jsonl": "every injection and its verdicts"}, _look),
+    "judge probe": _Kind(tables.probe, {"probes.jsonl": "every changed text and its verdicts"}, _look),
+    "refine": _Kind(tables.refine, _REFINED, _attack),
+    "train sft": _Kind(tables.sft, _POLICY, _write),
+    "train rm": _Kind(tables.reward_model, {"reward.json": "the reward, by this folder's name"}, _train),
+    "train grpo": _Kind(tables.grpo, _POLICY | {"completions.jsonl": "every text with its reward"}, _compare),
+    "score": _Kind(tables.score, {"scores.jsonl": "the scores"}, _look),
+    "write": _Kind(tables.write, _WRITTEN, _judge),
+    "evaluate": _Kind(tables.compared, _COMPARED, _look),
+    "run": _Kind(tables.compared, {"*/": "a folder for each stage"}, _write),
+}
