@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from inkfire.cli.common import Table
+from inkfire.judge.measure import CLASSIFIER
 from inkfire.llm.bill import in_words
 from inkfire.report import picks
 from inkfire.report.findings import Result
@@ -44,6 +45,12 @@ def took(result: Result) -> list[tuple[str, ...]]:
     if "seconds" in result:
         said.append(duration(result["seconds"]))
     return [("took", ", ".join(said))] if said else []
+
+
+def _lacking(result: Result) -> list[tuple[str, str]]:
+    """What models were found to lack, and how deep a debate was: with another, the same numbers mean another thing."""
+    said = [(f"{model} lacks", ", ".join(features)) for model, features in result.get("lacking", {}).items()]
+    return [*([("debates", result["depth"])] if result.get("depth") else []), *said]
 
 
 def arrow(result: Result, name: str) -> str:
@@ -124,7 +131,7 @@ def curate(result: Result) -> list[Table]:
     why = [(f"no verdict from {agent}", f"{n:,}") for agent, n in counted(result["unscored_by"])]
     why += [(f"no pair: {picks.NO_PAIR[name]}", f"{n:,}") for name, n in counted(result["no_pair"])]
     of_texts = [(label, share(result[name], result[whole])) for name, (label, whole) in shares.items()]
-    return [Table([*rows(result, counts), *of_texts, *why, *took(result)])]
+    return [Table([*rows(result, counts), *of_texts, *why, *_lacking(result), *took(result)])]
 
 
 def estimate(result: Result) -> list[Table]:
@@ -170,17 +177,29 @@ _JUDGED: Names = {
 
 
 def judge(result: Result) -> list[Table]:
-    n, matched = several(result["scored"], "text"), result.get("n_length_matched")
-    numbers = Table(rows(result, _JUDGED), ("", n))
-    if matched:
-        numbers = Table(rows(result, _JUDGED, "_length_matched"), ("", n, f"{matched:,} of like length"))
+    parts = {"_length_matched": "of like length", "_no_overlap": "without overlap"}
+    parts = {end: f"{result[f'n{end}']:,} {what}" for end, what in parts.items() if result.get(f"n{end}")}
+    classes: Names = {name: _JUDGED[name] for name in CLASSIFIER}
+    twins = [
+        (label, *(cell(result, whose + name) for whose in ("", "length_", "ngram_")))
+        for name, (label, cell) in classes.items()
+        if result.get(f"length_{name}") is not None
+    ]
+    names = {name: told for name, told in _JUDGED.items() if not twins or name not in CLASSIFIER[1:]}
+    numbers = Table(rows(result, names, *parts), ("", several(result["scored"], "text"), *parts.values()))
     counts = [("without a verdict", share(result["unscored"], result["n"]))]
+    if result.get("n_overlap") is not None:
+        counts.append(("texts with an overlap", count(result, "n_overlap")))
     if result.get("uncalibrated"):
         counts.append(("accuracy without its calibration", rate(result["uncalibrated"], "accuracy")))
-    for model, features in result.get("lacking", {}).items():
-        counts.append((f"{model} lacks", ", ".join(features)))
+    counts += _lacking(result)
     said = [(value(row, "said"), rate(row, "found"), count(row, "n")) for row in result.get("reliability", ())]
-    return [numbers, Table(said, ("P(Good) said", "found good", "texts")), Table([*counts, *took(result)])]
+    return [
+        numbers,
+        Table(twins, ("as a classifier", "the judge", "length alone", "n-grams")),
+        Table(said, ("P(Good) said", "found good", "texts")),
+        Table([*counts, *took(result)]),
+    ]
 
 
 def pairwise(result: Result) -> list[Table]:
