@@ -206,7 +206,7 @@ def test_a_model_on_this_machine_needs_no_price(
 ) -> None:
     served = SimpleNamespace(base_url=endpoint, api_key="key", model_key="sha:1", release=lambda: None)
     monkeypatch.setattr("inkfire.models.store.pull", Path)
-    monkeypatch.setattr("inkfire.models.engine.acquire", lambda weights, embedding: served)
+    monkeypatch.setattr("inkfire.models.engine.acquire", lambda *_, **__: served)
     code, _, err = cli(*command, "--budget", "5.00")
     assert code == 2
     assert "needs the price of 'stub'" in err
