@@ -381,8 +381,14 @@ def test_a_debate_is_copied_from_a_curation_and_what_is_said_besides_counts(
 ) -> None:
     four = {"positive": "a", "negative": "b", "judge": "c"}
     run = curated(tmp_path / "curated", corpus, depth="full", points=3, k_final=1, k_search=5, agents=four)
-    assert debated(tmp_path, f"debate={run}")["depth"] == "full"
+    write_jsonl(tmp_path / "q.jsonl", [{"query": "a wish for rain and snow"}])
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["inputs"]["prompts"] = {"path": "q.jsonl", "sha256": sha256_file(tmp_path / "q.jsonl")}
+    write_json(run / "manifest.json", manifest)
+    result = debated(tmp_path, f"debate={run}")
+    assert (result["depth"], result["seen"]) == ("full", [])  # a debate has learnt nothing of the queries
     assert {name: len(texts) for name, texts in agents.asked.items()} == {"a": 1, "b": 1, "c": 1}
+    assert Run.read(tmp_path / "out").manifest["settings"]["depth"] == "full"
     assert "At most 3 points" in agents.asked["a"][0]
     assert "Rain, and tea" in agents.asked["a"][0]
     agents.asked.clear()

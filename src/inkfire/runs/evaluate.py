@@ -135,7 +135,9 @@ def evaluate(inputs: EvaluateInputs, settings: EvaluateSettings, place: Place) -
         for name, policy in result["policies"].items():
             policy["written_by"] = texts[name].by
         made = {name: at for name, source in sources.items() if (at := source.path)}
-        made |= {kind: Path(folder) for kind, folder in signals.items() if folder and kind != "people"}
+        # The debate of a curation, and people, have learnt nothing.
+        learnt = {kind: folder for kind, folder in signals.items() if kind not in ("debate", "people")}
+        made |= {kind: Path(folder) for kind, folder in learnt.items() if folder}
         if "debate" in judges:
             result["depth"] = judges["debate"].debate.depth
         result["seen"] = seen(inputs.prompts, made)
@@ -226,6 +228,7 @@ def _judges(
         return settings, judges
     if folder := signals["debate"]:
         debate, corpus = as_curated(Path(folder), task, settings, inputs.corpus, inputs.reading)
+        settings = dataclasses.replace(settings, depth=debate.depth)
     else:
         settings = settings.settled(task, inputs.model)
         debate, corpus = settings.debate, corpus_of(task, settings, inputs.corpus, inputs.reading)
