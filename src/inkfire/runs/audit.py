@@ -32,14 +32,15 @@ def audit(inputs: AuditInputs, *, seed: int = 0) -> dict[str, Any]:
     """The numbers and ``findings`` of :func:`inkfire.stats.audit.audit` for files; with a task ``occasions``, and its
     slices where a query has no tag of one."""
     files, how = (*inputs.pairs, *inputs.labelled), inputs.reading
+    pairs, labelled = formats.read_pairs(inputs.pairs, how), formats.read_labelled(inputs.labelled, how)
     slices = load_task(inputs.task).slices if inputs.task else {}
     queries = {query.query: query for query in formats.iter_queries(files, how)}
     tags = {text: query.tags for text, query in queries.items()}
     for text, query in queries.items() if slices else ():
         tags[text] = tuple(dict.fromkeys((slice_of(query, slices), *query.tags)))
     found = look(
-        pairs=formats.read_pairs(inputs.pairs, how),
-        labelled=formats.read_labelled(inputs.labelled, how),
+        pairs=pairs,
+        labelled=labelled,
         against=[formats.read_any(path, how) for path in inputs.against],
         files=[formats.read_any(path, how) for path in files] if len(files) > 1 else [],
         tags=tags,
