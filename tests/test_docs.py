@@ -186,7 +186,7 @@ def _kind(hint: Any) -> str:
     if get_origin(hint) is tuple:
         return f"list of {_kind(get_args(hint)[0])}"
     inner = [one for one in get_args(hint) if one is not type(None)]
-    return _kind(inner[0]) if inner else _KINDS[hint]
+    return " or ".join(map(_kind, inner)) if inner else _KINDS[hint]
 
 
 def _default(field: Any) -> str:

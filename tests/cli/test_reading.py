@@ -32,6 +32,26 @@ def test_files_and_options_add_up(cli: Cli, pairs: Path, tmp_path: Path) -> None
     assert "did you mean 'query'?" in err
 
 
+def test_a_column_that_no_file_has_is_refused_with_those_that_are_there(cli: Cli, pairs: Path, tmp_path: Path) -> None:
+    (tmp_path / "texts.csv").write_text("query,response,Verdict\nq,r,1\n")
+    for typo, said in (("tags=Kind", "known: Ask, Good, Bad"), ("label=verdict", "did you mean 'Verdict'")):
+        args = ("--pairs", pairs, *COLUMNS) if "tags" in typo else ("--labelled", tmp_path / "texts.csv")
+        code, _, err = cli("audit", *args, "--column", typo)
+        assert code == 2
+        assert f"--column {typo}: no row has a column {typo.partition('=')[2]!r}; {said}" in err
+    judged = ("judge", "--task", "greetings-en", "--model", "m", "--base-url", "http://127.0.0.1:9/v1")
+    code, _, err = cli(*judged, "--data", tmp_path / "texts.csv", "--column", "label=Verdct", "--out", tmp_path / "run")
+    assert (code, (tmp_path / "run").exists()) == (2, False)
+    assert "no row has a column 'Verdct'; did you mean 'Verdict'?" in err
+
+
+def test_a_column_needs_to_be_in_one_of_the_files(cli: Cli, pairs: Path, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "texts.jsonl", [{"query": "q", "response": "r", "label": 1}])
+    files = ("--pairs", pairs, "--labelled", tmp_path / "texts.jsonl")
+    code, found, _ = cli("audit", *files, *COLUMNS, "--json")
+    assert (code, found["n_pairs"], found["n_labelled"]) == (0, len(ROWS), 1)
+
+
 def test_repeats_across_the_audited_files(cli: Cli, tmp_path: Path) -> None:
     write_jsonl(tmp_path / "pairs", [{"query": "q", "chosen": "x", "rejected": ""}])
     write_jsonl(tmp_path / "labelled", [{"query": "q", "response": "x", "label": 1}])

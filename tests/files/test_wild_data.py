@@ -85,6 +85,8 @@ def hh(answer: str, ask: str = ASK) -> str:
         {"prompt": ASK, "responses": [PAIR.chosen, None, PAIR.rejected], "scores": [0.9, None, 0.2]},
         {"query": ASK, "response_1": PAIR.rejected, "score_1": "1", "response_2": PAIR.chosen, "score_2": "3"},
         {"query": ASK, "response_a": PAIR.rejected, "rating_a": 1, "response_b": PAIR.chosen, "rating_b": 3},
+        # as a spreadsheet heads its columns
+        {"Query": ASK, "Chosen": PAIR.chosen, "REJECTED": PAIR.rejected},
         # nulls are absent
         {"query": None, "prompt": [user(ASK)], "response": None, "label": None, "tags": None, "provenance": None}
         | {"chosen": [assistant(PAIR.chosen)], "rejected": [assistant(PAIR.rejected)]},
@@ -107,6 +109,8 @@ def test_pairs(tmp_path: Path, row: dict[str, Any]) -> None:
         {"messages": [{"role": "user", "content": [{"type": "text", "text": ASK}]}, assistant(PAIR.chosen)]},
         {"conversations": [human(ASK), gpt(PAIR.chosen)]},
         {"messages": {"role": ["user", "assistant"], "content": [ASK, PAIR.chosen]}},
+        {"messages": json.dumps([user(ASK), assistant(PAIR.chosen)])},
+        {"conversations": [{"from": "User", "value": ASK}, {"from": "AI", "value": PAIR.chosen}]},
         {"instruction": ASK, "input": "", "output": PAIR.chosen, "system": "", "history": []},
         {"instruction": ASK, "input": None, "output": PAIR.chosen},
         {"prompt": hh("").rstrip(), "response": PAIR.chosen},
@@ -170,6 +174,22 @@ def test_ratings_of_one_answer_a_row(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "data", [row for row in rows if row["response"] != "y"])
     with pytest.raises(DataError, match="no two answers to one query have different scores"):
         read_pairs(tmp_path / "data")
+
+
+@pytest.mark.parametrize("one_a_row", [True, False])
+def test_answers_that_are_all_rated_alike_are_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, one_a_row: bool
+) -> None:
+    rated = {"a": [1, 1], "b": [1, 2], "c": [3, 3, 3]}
+    rows: list[dict[str, Any]] = [
+        {"query": query, "responses": [f"{i}" for i in range(len(scores))], "scores": scores}
+        for query, scores in rated.items()
+    ]
+    if one_a_row:
+        rows = [{"query": q, "response": f"{i}", "score": x} for q, s in rated.items() for i, x in enumerate(s)]
+    write_jsonl(tmp_path / "data", rows)
+    assert read_pairs(tmp_path / "data") == [Preference("b", "1", "0")]
+    assert "data: 2 of 3 rated queries have no two answers of different scores" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -289,6 +309,31 @@ def test_tables(tmp_path: Path, delimiter: str, bom: str, end: str) -> None:
     assert read_pairs(tmp_path / "data") == wanted
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'sep=;\r\nquery;chosen;rejected\r\n"q, a; b";x;y\r\n',  # as spreadsheets write it
+        'query, chosen, rejected\n"q, a; b", x, y\n',  # as people do
+        'query,chosen,rejected\r"q, a; b",x,y\r',
+        ',Query,Chosen,Rejected\n0,"q, a; b",x,y\n',  # with the numbers of a data frame
+    ],
+)
+def test_tables_as_other_programs_write_them(tmp_path: Path, text: str) -> None:
+    (tmp_path / "data").write_bytes(text.encode())
+    assert read_pairs(tmp_path / "data") == [Preference("q, a; b", "x", "y")]
+
+
+def test_a_column_of_queries_is_a_table(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("query\na wish, for Ann\nthis|that\n")
+    assert [query.query for query in read_queries(tmp_path / "data")] == ["a wish, for Ann", "this|that"]
+
+
+def test_a_comment_before_json_is_no_query(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text('// my data\n{"query": "q"}\n')
+    with pytest.raises(DataError, match="data:2: a JSON object, in a file whose first line is none"):
+        read_queries(tmp_path / "data")
+
+
 def test_cells_are_what_their_column_needs(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("query,response,label,tags,clicks\nq,r,1,spring|feast,7\nq,s,0,,\n")
     assert read_labelled(tmp_path / "data") == [Labelled("q", "r", 1), Labelled("q", "s", 0)]
@@ -320,6 +365,12 @@ def test_cells_are_what_their_column_needs(tmp_path: Path) -> None:
         ("data", '"What they asked for","The better one","The other one"\n"q","x","y"\n', "data:2: no 'chosen'"),
         ("data.csv", "a wish, for Ann\n", "the data set is empty"),
         ("data.csv.gz", "a wish\nanother\n", "data.csv.gz:2: no 'chosen'"),
+        ("data", "| query | chosen |\n|---|:--|\n| q | x |\n", "data:2: a table in Markdown"),
+        (
+            "data",
+            'query\tchosen\trejected\nq\t"Hi" she said\ty\n',
+            "data:2: not a whole table: .*write quotes in it twice",
+        ),
     ],
 )
 def test_a_table_is_never_plain_text(tmp_path: Path, name: str, text: str, message: str) -> None:
@@ -394,6 +445,30 @@ def test_json_that_is_one_object(tmp_path: Path, indent: int | None) -> None:
     for value in ({"version": 1, "data": [ROW, ROW]}, ROW | {"extra": [{"a": 1}]}):
         (tmp_path / "data").write_text(json.dumps(value, indent=indent))
         assert read_pairs(tmp_path / "data") == [PAIR] * (2 if "data" in value else 1)
+
+
+@pytest.mark.parametrize("columns", [{}, {"tags": [["a"], ["b"]]}])
+def test_json_of_columns(tmp_path: Path, columns: dict[str, Any]) -> None:
+    rows = [ROW, ROW | {"query": "q"}]
+    lists = {name: [row[name] for row in rows] for name in ROW} | columns
+    for value in (lists, {name: {str(i): cell for i, cell in enumerate(cells)} for name, cells in lists.items()}):
+        (tmp_path / "data").write_text(json.dumps(value))
+        assert [pair.query for pair in read_pairs(tmp_path / "data")] == [ASK, "q"]
+
+
+def test_json_of_several_parts(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text(json.dumps({"train": [ROW, ROW], "test": [ROW]}))
+    assert len(read_pairs(tmp_path / "data", Reading(split="train"))) == 2
+    with pytest.raises(DataError, match="data: has several parts; choose one with --split: train, test"):
+        read_pairs(tmp_path / "data")
+
+
+def test_a_number_that_is_none_is_a_null(tmp_path: Path) -> None:
+    rows = [{"query": "q", "response": "r", "label": 1.0, "score": float("nan")}, {"query": "q", "response": "s"}]
+    pq.write_table(pa.Table.from_pylist([rows[0], rows[1] | {"label": float("nan"), "score": 1.0}]), tmp_path / "data")
+    assert len(read_texts(tmp_path / "data")) == 2
+    with pytest.raises(DataError, match="data:2: no label"):
+        read_labelled(tmp_path / "data")
 
 
 def arrow(path: Path, rows: list[dict[str, Any]], *, stream: bool = True) -> None:

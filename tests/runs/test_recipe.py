@@ -63,6 +63,10 @@ def test_policies_that_cannot_be_trained(tmp_path, policies, message):
 def test_data_paths_are_relative_to_the_recipe(tmp_path):
     recipe = load_recipe(write(tmp_path, MINIMAL + '[data]\nqueries = "q.txt"\n'))
     assert recipe.data.queries == tmp_path / "q.txt"
+    recipe = load_recipe(write(tmp_path, MINIMAL + '[data]\npairs = ["a.jsonl", "b/c.csv"]\n'))
+    assert recipe.data.pairs == (tmp_path / "a.jsonl", tmp_path / "b" / "c.csv")
+    with pytest.raises(RecipeError, match=r"mine.toml:\d+: data.pairs"):
+        load_recipe(write(tmp_path, MINIMAL + "[data]\npairs = [1]\n"))
 
 
 def test_keys_of_earlier_recipes_mean_what_they_meant(tmp_path):

@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from inkfire.errors import InputError
-from inkfire.runs.recipe import load_recipe
+from inkfire.files.jsonl import write_jsonl
+from inkfire.files.reading import Reading
+from inkfire.runs.recipe import Data, load_recipe
 from inkfire.runs.splits import make_splits
 from inkfire.tasks.task import load_task
 
@@ -48,6 +50,18 @@ def test_the_seed_decides_the_split():
     first, again, other = (make_splits(recipe, task, seed) for seed in (0, 0, 1))
     assert first.held_out == again.held_out
     assert first.held_out != other.held_out
+
+
+def test_files_of_one_kind_add_up_and_their_columns_are_there(tmp_path):
+    recipe = load_recipe("demo-en")
+    task = load_task(recipe.task)
+    write_jsonl(tmp_path / "a.jsonl", [{"query": "q", "chosen": "x", "rejected": "y"}])
+    (tmp_path / "b.csv").write_text("Ask,chosen,rejected\nr,x,y\n")
+    both = Data(pairs=(tmp_path / "a.jsonl", tmp_path / "b.csv"))
+    splits = make_splits(replace(recipe, data=both, reading=Reading(column=("query=Ask",))), task, 0)
+    assert [pair.query for pair in splits.pairs] == ["q", "r"]
+    with pytest.raises(InputError, match="no row has a column 'Aks'; did you mean 'Ask'"):
+        make_splits(replace(recipe, data=both, reading=Reading(column=("query=Aks",))), task, 0)
 
 
 def test_too_few_queries_are_refused_with_the_fix():

@@ -11,6 +11,9 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable
+from dataclasses import is_dataclass
+from typing import Any, get_type_hints
 
 from cyclopts import (
     App,
@@ -96,7 +99,9 @@ def run() -> int:
 
             root.help_print(tokens, console=Console(stderr=True))
             return 2
-        code = root(tokens, exit_on_error=False, print_error=False)
+        command, given, _ = root.parse_args(tokens, exit_on_error=False, print_error=False)
+        _check_columns(given.arguments.values())
+        code = command(*given.args, **given.kwargs)
     except InkfireError as error:
         return _fail(str(error), error.exit_code)
     except CycloptsError as error:
@@ -104,6 +109,18 @@ def run() -> int:
     except KeyboardInterrupt:
         return _fail("interrupted; the same command resumes", 130)
     return code if isinstance(code, int) else 0
+
+
+def _check_columns(options: Iterable[Any]) -> None:
+    """Whether the columns that are called otherwise are there, in one of the files that the command reads."""
+    parts: list[Any] = [one for one in options if is_dataclass(one)]
+    how = next((one.reading for one in parts if getattr(one, "reading", None)), None)
+    if how is not None and how.column:
+        from inkfire.files.formats import check_columns
+        from inkfire.files.reading import Data
+
+        named = ((one, name) for one in parts for name, hint in get_type_hints(type(one)).items() if hint == Data)
+        check_columns([path for one, name in named for path in getattr(one, name)], how)
 
 
 def main() -> None:

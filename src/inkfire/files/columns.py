@@ -14,7 +14,7 @@ from typing import Any
 
 from inkfire.files.conversations import HISTORY, SYSTEM, TALKS, Carries, Turns, Unfit, transcript, turns
 from inkfire.files.jsonl import json_kind
-from inkfire.files.reading import Reading
+from inkfire.files.reading import COLUMNS, Reading
 from inkfire.records import Label, Labelled, Preference
 
 Row = dict[str, Any]
@@ -41,8 +41,11 @@ class Columns:
         """The row with our names, without nulls."""
         taken = {theirs: ours for ours, theirs in self.names.items() if theirs in raw}
         kept = {key: value for key, value in raw.items() if key not in taken and key not in taken.values()}
+        for key in list(kept):  # Query, as a spreadsheet heads it
+            if key not in COLUMNS and (ours := key.strip().lower()) in COLUMNS and ours not in kept:
+                kept[ours] = kept.pop(key)
         kept |= {ours: raw[theirs] for theirs, ours in taken.items()}
-        return {key: value for key, value in kept.items() if value is not None}
+        return {key: value for key, value in kept.items() if value is not None and value == value}  # NaN is a null
 
     def query(self, row: Row) -> str:
         """What the user asks for, without the prefix that is to be stripped."""

@@ -38,7 +38,7 @@ def rows(path: str | Path, *, known: Collection[str], split: str | None, plain_t
         DataError: it cannot be read; file and line are named.
     """
     for file in _files(Path(path), split):
-        for number, row in _file_rows(file, known, plain_text):
+        for number, row in _file_rows(file, known, split, plain_text):
             yield file, number, row
 
 
@@ -115,7 +115,7 @@ def _json(path: Path) -> dict[str, Any]:
 # ---- files ---------------------------------------------------------------------------------------------------------
 
 
-def _file_rows(path: Path, known: Collection[str], plain_text: bool) -> Iterator[tuple[int, Any]]:
+def _file_rows(path: Path, known: Collection[str], split: str | None, plain_text: bool) -> Iterator[tuple[int, Any]]:
     with open_data(path) as file:
         raw = file.read(_HEAD)
     head = raw.removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -126,9 +126,9 @@ def _file_rows(path: Path, known: Collection[str], plain_text: bool) -> Iterator
     if b"\0" in raw or raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise not_utf8(path, 1)
     if head[:1] == b"[" and head[1:].lstrip()[:1] in (b"{", b"[", b'"', b"]", b""):
-        return enumerate(_array(_whole(path), known), 1)
+        return enumerate(_array(_whole(path), known, split, path), 1)
     if head[:1] in (b"{", b""):
-        return _json_lines(path, known)
+        return _json_lines(path, known, split)
     name = path.name.removesuffix(".gz").lower()
     # A head that was cut off ends with its last whole line.
     lines = raw if len(raw) < _HEAD else raw[: raw.rfind(b"\n") + 1] or raw
@@ -151,10 +151,14 @@ def _lines(path: Path, plain_text: bool) -> Iterator[tuple[int, Any]]:
                 path=path,
                 line=number,
             )
+        if line.startswith("{") and _is_json(line):
+            raise DataError(
+                "a JSON object, in a file whose first line is none; take that one away", path=path, line=number
+            )
         yield number, {"query": line}
 
 
-def _json_lines(path: Path, known: Collection[str]) -> Iterator[tuple[int, Any]]:
+def _json_lines(path: Path, known: Collection[str], split: str | None) -> Iterator[tuple[int, Any]]:
     """JSON Lines; a file whose first line is no whole object may be one object."""
     lines = numbered_lines(path)
     first = next(lines, None)
@@ -170,11 +174,11 @@ def _json_lines(path: Path, known: Collection[str]) -> Iterator[tuple[int, Any]]
             whole = _whole(path)
         except DataError:
             raise error from None
-        yield from enumerate(_array(whole, known), 1)
+        yield from enumerate(_array(whole, known, split, path), 1)
         return
     second = next(lines, None)
     if second is None:
-        yield from ((number, one) for one in _array(row, known))
+        yield from ((number, one) for one in _array(row, known, split, path))
         return
     yield number, row
     yield second[0], parse_json(second[1], path=path, line=second[0])
@@ -190,12 +194,29 @@ def _is_json(line: str) -> bool:
     return True
 
 
-def _array(value: Any, known: Collection[str]) -> list[Any]:
-    """The rows of a JSON value: an array, an object that holds just one list of objects, or one row."""
+def _array(value: Any, known: Collection[str], split: str | None, path: Path) -> list[Any]:
+    """The rows of a JSON value: an array, an object that holds one (of several the ``split``), an object of columns, or
+    one row."""
     if not isinstance(value, dict):
         return value if isinstance(value, list) else [value]
-    lists = [inner for inner in value.values() if isinstance(inner, list) and inner and isinstance(inner[0], dict)]
-    return lists[0] if len(lists) == 1 and not any(key in known for key in value) else [value]
+    if any(key in known for key in value):
+        return _columns(value) or [value]
+    lists = {key: rows for key, rows in value.items() if isinstance(rows, list) and rows and isinstance(rows[0], dict)}
+    if not lists:
+        return [value]
+    return lists[_chosen(path, split if len(lists) > 1 else None, list(lists))]
+
+
+def _columns(value: dict[str, Any]) -> list[Any] | None:
+    """The rows of ``{column: [cell, …]}`` or ``{column: {row: cell}}``, as data frames are saved."""
+    columns = list(value.values())
+    if all(isinstance(column, dict) and all(map(str.isdecimal, column)) for column in columns):
+        rows = list(dict.fromkeys(row for column in columns for row in column))
+        return [{name: cells.get(row) for name, cells in value.items()} for row in rows]
+    told = any(isinstance(cell, dict) for column in columns if isinstance(column, list) for cell in column[:1])
+    if told or not all(isinstance(column, list) and len(column) == len(columns[0]) for column in columns):
+        return None  # one row, perhaps of messages
+    return [dict(zip(value, cells, strict=True)) for cells in zip(*columns, strict=True)]
 
 
 def _whole(path: Path) -> Any:

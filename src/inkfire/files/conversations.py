@@ -7,6 +7,8 @@ What is more than that (an earlier turn, a system turn) is never cut off: the ro
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +22,7 @@ MANY, SYSTEM, HISTORY = "more than one user turn", "a system turn", "a history"
 
 _ROLES = {
     "human": "user", "prompter": "user", "gpt": "assistant", "chatgpt": "assistant", "model": "assistant",
-    "bot": "assistant", "developer": "system",
+    "bot": "assistant", "ai": "assistant", "developer": "system",
 }  # fmt: skip
 _TURN = re.compile(r"(?:^|\n\n)(Human|Assistant):[ \t]?")
 
@@ -52,6 +54,8 @@ def turns(value: Any, key: str) -> Turns:
     if isinstance(value, str):
         said = transcript(value)
         if said is None and key in TALKS:
+            with contextlib.suppress(ValueError, RecursionError):  # a list that was saved as text
+                return turns(list(json.loads(value)), key)
             raise Unfit(f"{key} must be a list of messages, found a string")
         if said is None:
             return Turns(value, None)

@@ -19,6 +19,7 @@ than one query and one answer. For a JSON array or Parquet the "line" of an erro
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import logging
@@ -36,12 +37,14 @@ from inkfire.files.jsonl import json_kind
 from inkfire.files.prefix import SHARE, shared_prefix
 from inkfire.files.reading import AS_IT_STANDS, COLUMNS, Reading
 from inkfire.records import Candidate, Example, Labelled, Preference, Query
+from inkfire.settings import nearest
 
 T = TypeVar("T")
 Files = str | Path | Sequence[str | Path]
 """A file or a data set's folder, or several whose rows follow each other."""
 
 _log = logging.getLogger(__name__)
+_NAMED = 30  # columns in an error message
 _ENOUGH = 2000  # distinct queries show what all begin with
 
 
@@ -105,12 +108,15 @@ def iter_pairs(path: Files, reading: Reading = AS_IT_STANDS) -> Iterator[Prefere
     """
     columns = Columns(reading)
     rated: dict[str, Scored] = {}
-    found = 0
+    found = queries = tied = 0
 
     def records(row: Row) -> list[Preference]:
+        nonlocal queries, tied
         if not {"chosen", "rejected"} & row.keys():
             if (answers := columns.answers(row)) is not None:
-                return ranked(columns.query(row), answers)
+                pairs = ranked(columns.query(row), answers)
+                queries, tied = queries + 1, tied + (not pairs)
+                return pairs
             if (one := columns.rated(row)) is not None:
                 rated.setdefault(columns.query(row), []).append(one)
                 return []
@@ -120,9 +126,12 @@ def iter_pairs(path: Files, reading: Reading = AS_IT_STANDS) -> Iterator[Prefere
         found += 1
         yield pair
     for query, answers in rated.items():
-        for pair in ranked(query, answers):
-            found += 1
-            yield pair
+        pairs = ranked(query, answers)
+        queries, tied, found = queries + 1, tied + (not pairs), found + len(pairs)
+        yield from pairs
+    if found and tied:
+        said = "%s: %d of %d rated queries have no two answers of different scores, and make no pair"
+        _log.warning(said, _each(path)[0], tied, queries)
     if not found and _each(path):
         raise DataError("no two answers to one query have different scores: nothing is preferred", path=_each(path)[0])
 
@@ -185,6 +194,25 @@ def read_any(path: Files, reading: Reading = AS_IT_STANDS) -> list[tuple[str, tu
         return [(columns.query(row), tuple(columns.texts(row) if has else ()))]
 
     return list(_convert(path, columns, records, plain_text=True))
+
+
+def check_columns(path: Files, reading: Reading) -> None:
+    """Whether each column that is called otherwise is there, in a row of one of the files.
+
+    Raises:
+        InputError: one is in none.
+    """
+    there: dict[str, None] = {}
+    for one in _each(path) if reading.column else ():
+        with contextlib.suppress(DataError):  # who reads it says it
+            for _, _, row in rows_of(one, known=_known(reading), split=reading.split, plain_text=True):
+                there |= dict.fromkeys(row if isinstance(row, dict) else ())
+                if there.keys() >= set(reading.names.values()):
+                    return
+    for ours, theirs in reading.names.items():
+        if there and theirs not in there:
+            names = list(there)[:_NAMED]
+            raise InputError(f"--column {ours}={theirs}: no row has a column {theirs!r}{nearest(theirs, names)}")
 
 
 def pair_row(pair: Preference, messages: Sequence[Mapping[str, Any]]) -> Row:
@@ -273,9 +301,13 @@ def _each(path: Files) -> list[Path]:
     return [Path(path)] if isinstance(path, (str, Path)) else [Path(one) for one in path]
 
 
+def _known(reading: Reading) -> set[str]:
+    return {*COLUMNS, *reading.names.values()}
+
+
 def _numbered(path: Path, columns: Columns, *, plain_text: bool = False) -> Iterator[tuple[Path, int, Row]]:
-    known = {*COLUMNS, *columns.names.values()}
-    for file, number, raw in rows_of(path, known=known, split=columns.reading.split, plain_text=plain_text):
+    how = columns.reading
+    for file, number, raw in rows_of(path, known=_known(how), split=how.split, plain_text=plain_text):
         if not isinstance(raw, dict):
             raise DataError(f"expected a JSON object, found {json_kind(raw)}", path=file, line=number)
         yield file, number, columns.row(raw)

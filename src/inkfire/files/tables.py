@@ -14,6 +14,7 @@ import io
 import json
 import re
 from collections.abc import Collection, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +22,8 @@ from inkfire.errors import DataError
 from inkfire.files.encoding import not_utf8
 
 DELIMITERS = ("\t", ";", "|", ",")
+_SEP = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)  # how a spreadsheet names its delimiter, before the header
+_RULE = re.compile(r"\s*(?::?-+:?)?\s*")  # under the header of a table in Markdown
 _NAME = re.compile(r"\w[\w.\-]*(?: [\w.\-]+)?")  # what a column is called where nothing else is known of it
 
 _LISTS = (
@@ -40,17 +43,20 @@ def delimiter_of(head: str, *, known: Collection[str], sure: bool = False) -> st
         head: whole lines from the file's beginning.
         sure: it is a table (by the file's name), whatever its columns are called.
     """
-    best: tuple[int, int, str] | None = None
+    if (told := _SEP.match(head)) is not None:
+        return told[1]
+    best: tuple[int, int, bool, str] | None = None
     for delimiter in DELIMITERS:
         records = _records(head, delimiter)
         if not records:
             continue
         header = [cell.strip() for cell in records[0]]
-        found = sum(cell in known for cell in header)
+        found = sum(cell in known or cell.lower() in known for cell in header)
+        even = {len(cells) for cells in records} == {len(header)}
         quoted = head.startswith('"') and f'"{delimiter}"' in head.partition("\n")[0]
         if found or sure or (len(header) > 1 and _even(records, named=not quoted and delimiter != "\t")):
-            best = max(best or (0, 0, ""), (found, len(header), delimiter))
-    return best and best[2]
+            best = max(best or (0, 0, False, ""), (found, len(header), even, delimiter))
+    return best and best[3]
 
 
 def _records(head: str, delimiter: str) -> list[list[str]]:
@@ -78,17 +84,24 @@ def table_rows(file: IO[bytes], delimiter: str, path: str | Path) -> Iterator[tu
         DataError: a line with other cells than the header, a quote that is not closed, or not UTF-8.
     """
     lines = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     header: list[str] | None = None
-    start = 1
+    start = before = 1
     try:
+        first = lines.readline()
+        if _SEP.match(first):
+            first, before = lines.readline(), 2
+        blanks = first.count(delimiter) == first.count(f"{delimiter} ") > 0  # a blank after each, as people write lists
+        reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True, skipinitialspace=blanks)
+        start = before
         for cells in reader:
-            line, start = start, reader.line_num + 1
+            line, start = start, reader.line_num + before
             if not any(cells):
                 continue
             if header is None:
                 header = _header(cells, path, line)
                 continue
+            if delimiter == "|" and all(map(_RULE.fullmatch, cells)) and "-" in "".join(cells):
+                raise DataError("a table in Markdown: save it as CSV", path=path, line=line)
             if len(cells) != len(header):
                 raise DataError(
                     f"{len(cells)} cells, the header has {len(header)}; put a cell in quotes that contains "
@@ -102,7 +115,11 @@ def table_rows(file: IO[bytes], delimiter: str, path: str | Path) -> Iterator[tu
                 raise DataError(str(problem), path=path, line=line) from None
             yield line, row
     except csv.Error as error:
-        raise DataError(f"not a whole table: {error}", path=path, line=start) from None
+        raise DataError(
+            f"not a whole table: {error} (a cell that begins with a quote ends with one; write quotes in it twice)",
+            path=path,
+            line=start,
+        ) from None
     except UnicodeDecodeError:
         raise not_utf8(path) from None
     finally:

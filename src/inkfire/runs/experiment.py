@@ -21,7 +21,7 @@ from inkfire.errors import InputError
 from inkfire.files.run import EVERYTHING, Redone, Run
 from inkfire.llm.bill import FIELDS, between
 from inkfire.runs import stages
-from inkfire.runs.context import Place, note, opened, read_as
+from inkfire.runs.context import Place, named_files, note, opened, read_as
 from inkfire.runs.memory import give_back
 from inkfire.runs.recipe import Recipe, check_recipe
 from inkfire.runs.refine import training_and_validation
@@ -104,7 +104,7 @@ def _experiment(recipe: Recipe, place: Place) -> Iterator[Experiment]:
     """The recipe's run folder, once everything in the recipe was found to mean something."""
     task, splits = _checked(recipe, place)
     _check_weights(recipe, place)
-    inputs = {"task": task.folder} | {name: path for name, path in vars(recipe.data).items() if path is not None}
+    inputs = {"task": task.folder} | named_files(recipe.data)
     about = {key: value for key, value in to_json(recipe).items() if key not in ("data", "reading")}
     about |= read_as(recipe.reading)
     with opened("run", place, settings=about, files=inputs, redo=partial(_redo, recipe, place)) as context:

@@ -58,7 +58,8 @@ def _as(model: type, values: Values) -> Any:
     """Settings of a class, by those of its fields that are known; a list of files by its numbered ones."""
     known = {}
     for field in dataclasses.fields(model):
-        if typing.get_type_hints(model)[field.name] == Data:
+        hint = typing.get_type_hints(model)[field.name]
+        if Data in (hint, *typing.get_args(hint)):
             names = [name for name in values if re.fullmatch(rf"{field.name}( \d+)?", name) and values[name]]
             known[field.name] = [values[name] for name in sorted(names, key=lambda name: (len(name), name))]
         elif field.name in values:

@@ -17,6 +17,7 @@ from annotated_types import Ge, Gt, Lt
 from inkfire.errors import InkfireError, RecipeError
 from inkfire.files.jsonl import atomic
 from inkfire.files.reading import AS_IT_STANDS, Reading
+from inkfire.files.reading import Data as Files
 from inkfire.judge.spec import JudgeSettings
 from inkfire.models.open import check_name, is_local
 from inkfire.refine.settings import RefineSettings
@@ -45,15 +46,16 @@ class Models:
 
 @settings
 class Data:
-    """The user's own files; what is not named comes from the task. Paths are relative to the recipe."""
+    """The user's own files, one or a list of them; what is not named comes from the task. Paths are relative to the
+    recipe."""
 
-    queries: Path | None = None
+    queries: Path | Files | None = None
     """Queries to train on and to hold out."""
-    labelled: Path | None = None
+    labelled: Path | Files | None = None
     """Labelled texts: they calibrate, refine and measure the judge; good ones are learnt from."""
-    pairs: Path | None = None
+    pairs: Path | Files | None = None
     """Preference pairs, beside the curated ones."""
-    examples: Path | None = None
+    examples: Path | Files | None = None
     """Good texts that agents are shown; the good labelled ones that fit the judge, if none."""
 
 
@@ -176,7 +178,12 @@ def load_recipe(name_or_path: str) -> Recipe:
                 f"{path}: policies: {policy.name!r} starts from {policy.start!r}{nearest(policy.start, known)}"
             )
         known.append(policy.name)
-    data = {name: path.parent.absolute() / value for name, value in vars(recipe.data).items() if value is not None}
+    home = path.parent.absolute()
+    data = {
+        name: home / value if isinstance(value, Path) else tuple(home / one for one in value)
+        for name, value in vars(recipe.data).items()
+        if value
+    }
     return dataclasses.replace(recipe, data=Data(**data))
 
 

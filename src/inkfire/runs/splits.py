@@ -12,6 +12,7 @@ from inkfire.files import formats
 from inkfire.files.jsonl import write_jsonl
 from inkfire.judge.calibration import MIN_LABELS
 from inkfire.records import Example, Labelled, Preference, Query, to_json
+from inkfire.runs.context import named_files
 from inkfire.runs.recipe import Recipe
 from inkfire.tasks.task import Task
 
@@ -60,6 +61,7 @@ def make_splits(recipe: Recipe, task: Task, seed: int) -> Splits:
         InputError: too few queries to hold any out, too few labelled texts, or one class of them only.
     """
     data, how = recipe.data, recipe.reading
+    formats.check_columns(list(named_files(data).values()), how)
     queries = formats.read_queries(data.queries, how) if data.queries else task.queries()
     labelled = formats.read_labelled(data.labelled, how) if data.labelled else task.labelled()
     pairs = formats.read_pairs(data.pairs, how) if data.pairs else task.pairs()
