@@ -52,8 +52,7 @@ class EvaluateInputs:
     policies: Annotated[tuple[str, ...], option("--policy")]
     """NAME=FOLDER, NAME=MODEL or NAME=TEXTS.jsonl; repeat it for every policy to compare."""
     signals: Annotated[tuple[str, ...], option("--signal")]
-    """debate, debate=CURATION (as that run debates), rubric, length, rm=FOLDER, judge=FOLDER or people=RATINGS; repeat
-    it."""
+    """debate, debate=CURATION (as it did), rubric, length, rm=FOLDER, judge=FOLDER, people=RATINGS; repeatable."""
     model: str = "local/qwen2.5-coder-1.5b"
     """The model behind debate and rubric."""
     corpus: Data = ()
