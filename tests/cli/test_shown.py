@@ -23,6 +23,8 @@ from inkfire.files.jsonl import write_jsonl
 from inkfire.files.run import Run
 from inkfire.judge.ranking import measure_pairs
 from inkfire.records import Comparison, Preference, Query
+from inkfire.report import findings
+from inkfire.runs import like
 from inkfire.runs.context import Place
 from inkfire.runs.train import RewardModelInputs, reward_model
 from inkfire.stats.twins import pair_slices
@@ -66,6 +68,8 @@ ODD: list[tuple[str, dict[str, Any]]] = [
     ("curate", Tally().result() | TOOK | {"tokens": 9, "cost": None, "cost_known": 0.5, "unpriced_models": {}}),
     ("judge", JUDGED | TOOK | {"lacking": {"m": ["temperature"]}, "uncalibrated": {"accuracy": None}}),
     ("judge", {"n": 3, "scored": 0, "unscored": 3}),
+    ("judge", JUDGED | {"length_accuracy": 0.5, "ngram_accuracy": None, "depth": "full", "n_overlap": 3,
+                        "n_no_overlap": 0, "accuracy_no_overlap": None}),
     ("judge pairwise", measure_pairs([PAIR], [Comparison(None, unscored="no")])),
     ("judge pairwise", measure_pairs([PAIR], [Comparison("tie", place=1)])),
     ("judge curve", {"n": 3, "labels": [0], "unscored": 0, "accuracy_0": 0.5, "auc_0": NOTHING}),
@@ -78,6 +82,7 @@ ODD: list[tuple[str, dict[str, Any]]] = [
     ("score", {"reward": "rm", "threshold": None, **pair_slices([PAIR], [(2.0, 1.0)])}),
     ("score", {"reward": "rm", "threshold": 0.5, "n": 1, "scored": 1, "missing": 0, "mean": 1.0,
                "excellent_rate": 1.0, "excellent_rate_ci": [0.2, 1.0], "auc": None}),
+    ("write", {"queries": 1, "texts": 0, "missing": 1, "written_by": "gpt", "out": "texts.jsonl"}),
     ("evaluate", evaluation(["base", "rl"])),
     ("evaluate", evaluation(["a policy of an uncommonly long name", "愿你新一岁如星辰闪耀"])),
     ("run", {"comparison": evaluation(["base", "sft", "rl"]), "stages": {"sft": 61.0}, "calls": 0, "report": "r.html"}),
@@ -114,6 +119,10 @@ def test_odd_results_are_shown_in_words(
     assert lines[-1] == ("r.html" if command == "run" else following)
     assert "'" in following
     typed(following.removeprefix("Next: "))
+
+
+def test_what_can_be_repeated_can_be_shown() -> None:
+    assert like._COMMANDS.keys() <= shown._KINDS.keys() == findings._KINDS.keys()
 
 
 def test_the_order_is_finding_numbers_files_next(cli: Cli, tiny_task: Path, tmp_path: Path) -> None:

@@ -297,6 +297,7 @@ def grpo(result: Result) -> list[Table]:
         "kl_last": ("KL from the start", plain),
         "length_correlation": ("correlation with length in a group", plain),
         "zero_variance": ("groups with equal rewards only", rate),
+        "missing_groups": ("groups with less than two rewards", rate),
         "missing": ("texts without a reward", count),
         "steps": ("steps", count),
     }
