@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,29 @@ def test_a_prompt_that_still_speaks_of_another_task_is_found(tiny_task: Path) ->
     assert line.startswith("prompts/judge.jinja: is word for word the prompt of greetings-zh")
     prompt(tiny_task, "judge", text.replace("[user]", "[user]\nA poem.", 1))
     assert not any("word for word" in line for line in found(tiny_task, "warning"))
+
+
+@pytest.mark.parametrize(
+    ("like", "language", "word"), [("greetings-en", "en", "greetings"), ("greetings-zh", "zh", "祝福")]
+)
+def test_what_is_left_of_another_task_is_found_also_where_it_was_edited(
+    tmp_path: Path, like: str, language: str, word: str
+) -> None:
+    new_task(tmp_path / "t", blank=True, language=language)
+    toml = (tmp_path / "t" / "task.toml").read_text(encoding="utf-8")
+    toml = re.sub(r"(?m)^(title|description) = .*$", r'\1 = "Taglines for shops"', toml)
+    (tmp_path / "t" / "task.toml").write_text(toml, encoding="utf-8")
+    assert found(tmp_path / "t", "warning") == []
+    text = (load_task(like).folder / "prompts" / "writer.jinja").read_text(encoding="utf-8")
+    prompt(tmp_path / "t", "writer", text.replace("[user]", "Be brief.\n[user]"))
+    [line] = found(tmp_path / "t", "warning")
+    assert line.startswith(f"prompts/writer.jinja: still speaks of {like} ({word})")
+    toml = toml.replace("principles = [", f'principles = [\n  "Kind: the {word} is kind.",')
+    (tmp_path / "t" / "task.toml").write_text(toml, encoding="utf-8")
+    assert any(line.startswith(f"task.toml: principles: still of {like}") for line in found(tmp_path / "t", "warning"))
+    toml = toml.replace("Taglines for shops", f"Taglines with {word}")
+    (tmp_path / "t" / "task.toml").write_text(toml, encoding="utf-8")
+    assert found(tmp_path / "t", "warning") == []
 
 
 def test_queries_without_a_tag_are_other(tiny_task: Path) -> None:

@@ -38,6 +38,7 @@ _COUNTED = {
     "bad_queries": "queries with a bad text",
     "pair_queries": "queries with a pair",
 }
+_LANGUAGES = ("english", "chinese", "中文")  # in titles, and of no subject
 _WRITERS = ("writer", "writer_alt")  # the query is what the writer is asked, and stands as it is
 
 
@@ -128,13 +129,11 @@ def _prompts(task: Task) -> Iterator[Finding]:
                 yield Finding("error", where, f"never shows {name!r}: {use.commands} would ask about nothing")
         if path.stem not in _WRITERS and (found := _UNQUOTED.search(text)):
             yield Finding("warning", where, f"write {{{{ {found[1]} | quote }}}}: a text must not leave its place")
+        fix = "change it, or take the general one (inkfire tasks new --blank)"
         if other := _of_another(task, path.stem, text):
-            yield Finding(
-                "warning",
-                where,
-                f"is word for word the prompt of {other} and speaks of that: change it, or take the general one "
-                "(inkfire tasks new --blank)",
-            )
+            yield Finding("warning", where, f"is word for word the prompt of {other} and speaks of that: {fix}")
+        elif rest := _remnant(task, parts(text)[1]):
+            yield Finding("warning", where, f"still speaks of {rest[0]} ({rest[1]}): {fix}")
 
 
 def _of_another(task: Task, prompt: str, text: str) -> str | None:
@@ -149,6 +148,23 @@ def _of_another(task: Task, prompt: str, text: str) -> str | None:
     return None
 
 
+def _remnant(task: Task, text: str) -> tuple[str, str] | None:
+    """(a shipped task, a word of its title that the text has), where this task is about something else."""
+    own = f"{task.title} {task.description}".casefold()
+    for name in task_names() if task.folder.name not in task_names() else ():
+        title = load_task(name).title.casefold()
+        pairs = [title[i : i + 2] for i in range(len(title) - 1)]  # a word of a script without blanks
+        words = [word.rstrip("s") for word in re.findall("[a-z]{5,}", title)] + [p for p in pairs if not p.isascii()]
+        for word in words:
+            if (
+                word not in own
+                and word not in _LANGUAGES
+                and (found := re.search(rf"(?<![a-z]){word}[a-z]*", text, re.I))
+            ):
+                return name, found[0]
+    return None
+
+
 def _words(task: Task) -> Iterator[Finding]:
     """Whether title and description are the task's own: the general prompts speak through them."""
     if task.folder.name in task_names():
@@ -160,6 +176,12 @@ def _words(task: Task) -> Iterator[Finding]:
         for key, mine, theirs in (("title", task.title, title), ("description", task.description, description)):
             if mine == theirs:
                 yield Finding("note", "task.toml", f"{key} is still that of {name}: say what this task writes")
+    rules = {"principles": task.principles, "flaws": task.flaws, "rubric": [one.description for one in task.rubric]}
+    for key, lines in rules.items():
+        if lines and (found := _remnant(task, "\n".join(lines))):
+            yield Finding(
+                "warning", "task.toml", f"{key}: still of {found[0]} ({found[1]}): say what holds for this task"
+            )
 
 
 def _sizes(task: Task, data: _Data, counts: dict[str, int]) -> Iterator[Finding]:
