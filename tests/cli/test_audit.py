@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,7 @@ def test_wrong_input_exits_2(
     assert call(monkeypatch, "audit") == 2
     assert "--pairs" in capsys.readouterr().err
     assert call(monkeypatch, "audit", "--labelled", tmp_path / "bad.jsonl") == 2
-    assert "bad.jsonl:2: no text" in capsys.readouterr().err
+    assert "bad.jsonl:2: no 'response'" in capsys.readouterr().err
     assert call(monkeypatch, "audit", "--pairs", tmp_path / "absent.jsonl") == 2
     assert "absent.jsonl: no such file" in capsys.readouterr().err
 
@@ -84,4 +85,4 @@ def test_who_wrote_what_and_which_occasions(
     assert "Of 3 occasions that the task lists 2 are named (most often Easter 2, Diwali 1)." in found["findings"][-1]
     assert found["writers"]["big"]["good_share"] == 1.0
     assert call(monkeypatch, "audit", "--labelled", tmp_path / "rows.jsonl") == 0
-    assert "writer big: n 2, good_share 1.000 [" in capsys.readouterr().out
+    assert re.search(r"big +2 +100 %", capsys.readouterr().out)
