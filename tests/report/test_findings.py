@@ -101,7 +101,7 @@ def compared(said: Sequence[Comparison]) -> dict[str, Any]:
         (findings.judge, JUDGED | {"n": 43, "unscored": 3}, REFUSED, ["The judge tells", "It may serve as"]),
         (findings.judge, JUDGED | {"n": 40, "scored": 4, "unscored": 36},
          [{"unscored": "no log-probabilities"}] * 30 + [{"unscored": "other"}] * 6, [
-            "36 of 40 texts got no verdict: no log-probabilities (30 of them). Use --mode verdict (", "The judge", "It ",
+            "36 of 40 texts got no verdict: no log-probabilities (30 of them). Use --mode verdict", "The judge", "It ",
         ]),
         (findings.judge, {"n": 3, "scored": 0, "unscored": 3}, REFUSED, ["None of the 3 texts got a verdict: refused"]),
         (findings.judge, {"n": 3, "scored": 0, "unscored": 3}, (), ["None of the 3 texts got a verdict."]),
