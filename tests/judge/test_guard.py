@@ -55,6 +55,11 @@ def test_hints_count_by_their_number_and_their_nearness() -> None:
     assert rules("The reviewer of my cakes came by. He agreed to a third slice. We had strict portions.") != ()
 
 
+def test_what_was_answered_is_no_order() -> None:
+    assert rules("Slow and exact; the review copy was returned to us eleven minutes late.") == ()
+    assert rules("Return the review copy eleven minutes late.") == ("reviewer", "order to answer")
+
+
 def test_a_single_hint_is_taken_out_for_a_second_look() -> None:
     task = TASKS["en"]
     assert suspect("q", "A warm wish. The reviewers loved it. Cake at six.", task).rest == "A warm wish. Cake at six."
