@@ -173,7 +173,7 @@ def test_what_a_task_is_not_used_with_may_be_missing(tiny_task: Path) -> None:
     task.require("writer", "judge")
     with pytest.raises(TaskError, match=r"generator\.jinja: no such prompt; it is for inkfire refine"):
         task.require("writer", "generator")
-    with pytest.raises(DataError, match=r"pairs\.jsonl: no such file; write one, or give the command another"):
+    with pytest.raises(DataError, match=r"pairs\.jsonl: no such file; inkfire tasks fill \S+ --pairs F"):
         task.pairs()
     write_jsonl(tiny_task / "pairs.jsonl", [])
     assert task.has("pairs")

@@ -80,7 +80,7 @@ def test_unknown_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         load_task("greetings-zn")
     with pytest.raises(TaskError, match="known: greetings-en, greetings-zh"):
         load_task("qqq")
-    with pytest.raises(TaskError, match=r"task\.toml: no such file"):
+    with pytest.raises(TaskError, match=r"has no task\.toml"):
         load_task(tmp_path)
 
 

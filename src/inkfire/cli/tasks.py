@@ -10,9 +10,10 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from inkfire.cli.common import Json, Seed, Table, emit, grid, say
+from inkfire.cli.common import Json, Seed, Table, emit, flat, grid, say
 from inkfire.report.words import several
-from inkfire.tasks.task import DATA, load_task, new_task, task_names
+from inkfire.tasks.fill import FillInputs, fill_task
+from inkfire.tasks.task import DATA, HELD_OUT, load_task, new_task, task_names
 
 app = App(
     name="tasks",
@@ -74,6 +75,28 @@ def new(
 
 
 @app.command
+def fill(
+    folder: Annotated[Path, Parameter(help="The task's folder.")],
+    /,
+    *,
+    inputs: Annotated[FillInputs, flat] = FillInputs(),
+    yes: Annotated[bool, Parameter(help="Write over data that is there.")] = False,
+    json: Json = False,
+    seed: Seed = 0,
+) -> None:
+    r"""Fill a task with queries, labelled texts and pairs from files of any format.
+
+    A part of the queries is set apart in held-out.jsonl: compare policies on
+    those.
+
+    Example: inkfire tasks fill cards --queries asks.csv --labelled rated.csv \
+        --column query=Ask response=Text label=Verdict --label print=1 bin=0
+    """
+    written = fill_task(folder, inputs, overwrite=yes, seed=seed)
+    emit({"folder": str(folder), "written": written}, as_json=json, show=_fill)
+
+
+@app.command
 def check(
     folder: Annotated[Path, Parameter(help="The task's folder.")],
     /,
@@ -96,6 +119,16 @@ def _new(row: Mapping[str, Any]) -> None:
     if row["left_out"]:
         say(f"{', '.join(row['left_out'])}: left out, not in {row['language']}")
     say(f"{row['folder']}: change title and description in task.toml first; prompts speak through them")
+    folder = shlex.quote(row["folder"])
+    say(f"Next: inkfire tasks fill {folder} --queries F --labelled F --pairs F, then inkfire tasks check {folder}")
+
+
+def _fill(row: Mapping[str, Any]) -> None:
+    said = ", ".join(f"{name} ({several(count, 'row')})" for name, count in row["written"].items())
+    say(f"{row['folder']} has {said}.")
+    if HELD_OUT in row["written"]:
+        held_out = shlex.quote(f"{row['folder']}/{HELD_OUT}")
+        say(f"Nothing is trained on the queries held out: compare policies by inkfire evaluate --prompts {held_out}")
     say(f"Next: {shlex.join(['inkfire', 'tasks', 'check', row['folder']])}")
 
 

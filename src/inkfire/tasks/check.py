@@ -23,7 +23,7 @@ from inkfire.settings import nearest
 from inkfire.stats.audit import audit
 from inkfire.tasks.prompts import parse_prompt, parts
 from inkfire.tasks.slices import OTHER
-from inkfire.tasks.task import BLANK, DATA, GOOD, Task, load_task, read_task, task_names
+from inkfire.tasks.task import BLANK, DATA, GOOD, HELD_OUT, Task, load_task, read_task, task_names
 from inkfire.tasks.uses import COMMANDS, PROMPTS
 
 ADVISED = {"queries": 100, "labelled": 80, "pairs": 80}
@@ -89,7 +89,7 @@ def check_task(folder: str | Path, *, seed: int = 0) -> dict[str, Any]:
         except InputError as error:
             findings.append(Finding("error", f"{name}.jsonl", str(error)))
     counts = data.counts()
-    findings += [*_prompts(task), *_words(task), *_sizes(task, data, counts)]
+    findings += [*_prompts(task), *_words(task), *_sizes(task, data, counts), *_unread(task)]
     audited = None
     if data.labelled or data.pairs:
         audited = audit(pairs=data.pairs, labelled=data.labelled, seed=seed)
@@ -103,7 +103,7 @@ def check_task(folder: str | Path, *, seed: int = 0) -> dict[str, Any]:
         "ok": not wrong,
         "findings": [vars(finding) for finding in findings],
         "data": counts,
-        "slices": dict(Counter(map(task.slice_of, data.queries))),
+        "slices": dict(Counter(map(task.slice_of, data.queries))) if task.slices else {},
         "audit": audited,
         "commands": {command: _ready(task, command, counts, wrong) for command in COMMANDS},
     }
@@ -191,14 +191,32 @@ def _sizes(task: Task, data: _Data, counts: dict[str, int]) -> Iterator[Finding]
     if counts["labelled"] and not (counts["good"] and counts["bad"]):
         label = 0 if counts["good"] else 1
         yield Finding("warning", "labelled.jsonl", f"no text has label {label}: a judge is measured on both")
-    unknown = {tag: None for query in data.queries for tag in query.tags if tag not in task.slices}
+    tags = Counter(tag for query in data.queries for tag in query.tags)
+    unknown = [tag for tag in tags if tag not in task.slices]
     untold = sum(task.slice_of(query) == OTHER for query in data.queries)
     if task.slices and untold:
-        also = f" (their tags: {', '.join(list(unknown)[:5])})" if unknown else ""
+        also = f" (their tags: {', '.join(unknown[:5])})" if unknown else ""
         yield Finding("warning", "queries.jsonl", f"{untold} queries have no slice{also}: they count as {OTHER}")
+    if tags and not task.slices:
+        said = ", ".join(f"{tag} {n}" for tag, n in tags.most_common(5))
+        yield Finding(
+            "note", "queries.jsonl", f"has tags ({said}); those named under [slices] in task.toml are counted apart"
+        )
     for name in task.slices:
         if data.queries and not any(task.slice_of(query) == name for query in data.queries):
             yield Finding("warning", "task.toml", f"no query is in the slice {name!r}")
+
+
+def _unread(task: Task) -> Iterator[Finding]:
+    """Files that look like data of the task and are read by nothing."""
+    known = {f"{name}.jsonl" for name in (*DATA, GOOD)} | {HELD_OUT}
+    for path in sorted(task.folder.iterdir()):
+        if path.name not in known and re.search(r"\.(jsonl?|csv|tsv|txt|parquet|xlsx?|ods)(\.gz)?$", path.name):
+            yield Finding(
+                "warning",
+                path.name,
+                f"is not read here; inkfire tasks fill {task.folder} --queries (or another) {path} takes it in",
+            )
 
 
 def _ready(task: Task, command: str, counts: dict[str, int], wrong: set[str]) -> dict[str, Any]:

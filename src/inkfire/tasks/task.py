@@ -5,6 +5,7 @@
     labelled.jsonl   {"query", "response", "label", ...}    1 good, 0 bad: what judges are measured on
     pairs.jsonl      {"query", "chosen", "rejected", ...}
     good.jsonl       {"query", "response", "clicks"}    examples for debates; the good labelled texts, if none
+    held-out.jsonl   {"query", "tags": [...]}               to compare policies on
     prompts/*.jinja  one file per agent (see prompts.py; uses.py says which command uses which)
 
 Data and prompts that no command needs which the task is used with may be missing.
@@ -54,6 +55,9 @@ DATA = ("queries", "labelled", "pairs")
 
 GOOD = "good"
 """The file of good texts, with clicks or without, that agents are shown; a task may have one."""
+
+HELD_OUT = "held-out.jsonl"
+"""The queries that are kept from training; commands take them only where they are named."""
 
 Side = Literal["positive", "negative"]
 
@@ -159,25 +163,34 @@ class Task(TaskFile):
         return (self.folder / f"{data}.jsonl").is_file()
 
     def queries(self) -> list[Query]:
-        return read_queries(self._data("queries"))
+        return read_queries(self.data_file("queries"))
 
     def labelled(self) -> list[Labelled]:
-        return read_labelled(self._data("labelled"))
+        return read_labelled(self.data_file("labelled"))
 
     def pairs(self) -> list[Preference]:
-        return read_pairs(self._data("pairs"))
+        return read_pairs(self.data_file("pairs"))
 
     def good_texts(self) -> list[Example]:
         """What agents may be shown as examples: good.jsonl, or else the good labelled texts; [] without either."""
         if self.has(GOOD):
-            return read_examples(self._data(GOOD))
+            return read_examples(self.data_file(GOOD))
         labelled = self.labelled() if self.has("labelled") else []
         return [Example(row.query, row.response) for row in labelled if row.label == 1]
 
-    def _data(self, name: str) -> Path:
+    def data_file(self, name: str) -> Path:
+        """Where the task has ``queries``, ``labelled`` or ``pairs``.
+
+        Raises:
+            DataError: it has none; the message says how to come by it.
+        """
         path = self.folder / f"{name}.jsonl"
         if not self.has(name):
-            raise DataError("no such file; write one, or give the command another (see its --help)", path=path)
+            raise DataError(
+                f"no such file; inkfire tasks fill {self.folder} --{name} F makes it from a file of any format, or "
+                "name one to this command (see its --help)",
+                path=path,
+            )
         return path
 
     def rating(self, row: Mapping[str, Any]) -> Rating:
@@ -263,7 +276,10 @@ def read_task(name_or_dir: str | Path) -> Task:
     names = task_names()
     folder = _HOME / name_or_dir if str(name_or_dir) in names else Path(name_or_dir)
     if not folder.is_dir():
-        raise TaskError(f"no task {str(name_or_dir)!r}{nearest(str(name_or_dir), names)}; or give a task folder")
+        known = nearest(str(name_or_dir), names)
+        raise TaskError(f"no task {str(name_or_dir)!r}{known}; inkfire tasks new {folder} --blank begins your own")
+    if not (folder / "task.toml").exists():
+        raise TaskError(f"{folder} has no task.toml; inkfire tasks new DIR --blank makes a folder with one")
     file = load_toml(folder / "task.toml", TaskFile, error=TaskError)
     return Task(**file.model_dump(), folder=folder, version=sha256_file(folder)[:12])
 
