@@ -225,7 +225,7 @@ def test_a_model_on_this_machine_needs_no_price(
         ({"--agent": "jury=m"}, "--agent 'jury=m'"),
         ({"--writer": "m,temprature=1"}, "--writer 'm,temprature=1'"),
         ({"--writer": "m,temperature=hot"}, "temperature must be a number"),
-        ({"--candidates-from": "x.jsonl"}, "--prompts or else --candidates-from"),
+        ({"--candidates-from": "x.jsonl"}, "either --prompts or --candidates-from"),
         ({"--candidates": "0"}, "greater than or equal to 1"),
     ],
 )

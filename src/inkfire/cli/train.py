@@ -41,7 +41,7 @@ def sft(
 @app.command
 def rm(
     *,
-    inputs: Annotated[RewardModelInputs, flat],
+    inputs: Annotated[RewardModelInputs, flat] = RewardModelInputs(),
     settings: Annotated[RewardModelSettings, flat] = RewardModelSettings(),
     out: Out,
     seed: Seed = 0,

@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from annotated_types import Ge, Gt
 
@@ -31,6 +31,8 @@ from inkfire.runs.progress import Progress
 from inkfire.settings import option, settings, to_json
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from inkfire.judge.spec import JudgeSpec
     from inkfire.llm.batch import Batch
     from inkfire.llm.client import Client
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
     from inkfire.models.embeddings import Embedder
     from inkfire.records import Comparison, Verdict
     from inkfire.rewards.base import Reward
+    from inkfire.tasks.task import Task
+
+T = TypeVar("T", bound="DataclassInstance")
 
 
 @settings
@@ -261,6 +266,16 @@ def described(*parts: Any, **more: Any) -> dict[str, Any]:
 def read_as(reading: Reading) -> dict[str, Any]:
     """How data was read, for a manifest; nothing where it was read as it stands."""
     return {"reading": said} if (said := reading.to_json()) else {}
+
+
+def with_own_data(inputs: T, task: Task, **options: str) -> T:
+    """The inputs with the task's own ``queries``, ``labelled`` or ``pairs`` where one of these options names no file.
+
+    Raises:
+        DataError: the task has none.
+    """
+    own = {name: (task.data_file(data),) for name, data in options.items() if not getattr(inputs, name)}
+    return dataclasses.replace(inputs, **own)
 
 
 def _files_of(model: type) -> set[str]:

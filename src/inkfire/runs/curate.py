@@ -39,7 +39,7 @@ from inkfire.llm.stream import ordered
 from inkfire.models.open import is_local
 from inkfire.records import Query
 from inkfire.runs.card import write_card
-from inkfire.runs.context import Context, Place, described, named_files, opened
+from inkfire.runs.context import Context, Place, described, named_files, opened, with_own_data
 from inkfire.runs.debates import corpus_of
 from inkfire.runs.estimate import SAMPLE, Capacity, estimate
 from inkfire.search import Retriever, without
@@ -58,7 +58,7 @@ class CurateInputs:
     model: str
     """Model of the agents, and of the writers unless --writer says else."""
     prompts: Data = ()
-    """Queries, in any format that has them."""
+    """Queries, in any format that has them; the task's own if none."""
     candidates_from: Data = ()
     """Debate these {query, response, source}, beside what a --writer that is named writes."""
     corpus: Data = ()
@@ -113,7 +113,7 @@ def curate(
     An estimate leaves no folder behind, so that other settings can be tried under the same name; its replies are kept.
     With a folder for batches a run that waits for replies says so in ``waiting``, and what to do in ``next``.
     """
-    settings = check(inputs, settings, how)
+    inputs, settings = check(inputs, settings, how)
     shard = Shard.parse(how.shard or "1/1")
     total = sum(map(shard.owns, distinct(_queries(inputs, settings))))  # finds bad rows before anything is paid
     if how.estimate:
@@ -143,14 +143,14 @@ def open_curation(
     return opened("curate", place, settings=about, files=named_files(inputs))
 
 
-def check(inputs: CurateInputs, settings: CurateSettings, how: CurateHow) -> CurateSettings:
-    """The settings with the debate's depth decided.
+def check(inputs: CurateInputs, settings: CurateSettings, how: CurateHow) -> tuple[CurateInputs, CurateSettings]:
+    """The inputs, with the task's queries where none are named, and the settings with the debate's depth decided.
 
     Raises:
-        InputError: what is asked for does not fit together; before anything is written.
+        InputError: what is asked for does not fit together; nothing is written yet.
     """
-    if bool(inputs.prompts) == bool(inputs.candidates_from):
-        raise InputError("inkfire curate needs --prompts or else --candidates-from")
+    if inputs.prompts and inputs.candidates_from:
+        raise InputError("give either --prompts or --candidates-from: the candidates have their queries with them")
     if how.estimate and how.batch_dir is not None:
         raise InputError("--estimate asks a few queries now: leave --batch-dir out of it")
     if (how.engine == "ray" and how.shard) or (how.shards is not None and how.engine != "ray"):
@@ -162,7 +162,7 @@ def check(inputs: CurateInputs, settings: CurateSettings, how: CurateHow) -> Cur
         task.messages("a query", spec["prompt"])
     settings = settings.settled(task, inputs.model)
     corpus_of(task, settings, inputs.corpus, inputs.reading)
-    return settings
+    return inputs if inputs.candidates_from else with_own_data(inputs, task, prompts="queries"), settings
 
 
 def _curated(

@@ -29,7 +29,7 @@ from inkfire.judge.principles import read_principles
 from inkfire.judge.spec import JudgeSettings, JudgeSpec
 from inkfire.llm import loop
 from inkfire.records import Labelled, Verdict
-from inkfire.runs.context import Context, Place, described, named_files, note, opened
+from inkfire.runs.context import Context, Place, described, named_files, note, opened, with_own_data
 from inkfire.runs.debates import debate_of
 from inkfire.runs.judge import choose_examples
 from inkfire.settings import option, settings
@@ -123,8 +123,8 @@ class CurveInputs:
     """A task's name (inkfire tasks list) or its folder."""
     model: str
     """On this machine local/NAME, a .gguf or a policy trained on one; else a model of --base-url."""
-    data: Data
-    """Labelled texts; half of their queries are the test."""
+    data: Data = ()
+    """Labelled texts; half of their queries are the test. The task's own if none."""
     sizes: str = "10,20,50,100,200"
     """Numbers of labels."""
     draws: Annotated[int, Ge(1)] = 20
@@ -149,6 +149,7 @@ def curve(inputs: CurveInputs, settings: JudgeSettings, place: Place) -> dict[st
     sizes = _sizes(inputs.sizes)
     task = load_task(inputs.task)
     settings = settings.check(task, inputs.model)
+    inputs = with_own_data(inputs, task, data="labelled")
     fit, test = split_by_query(read_labelled(inputs.data, inputs.reading), fraction=0.5, seed=place.seed)
     if not fit or len({row.label for row in fit}) < 2 or len({row.label for row in test}) < 2:
         raise InputError(

@@ -28,7 +28,7 @@ from inkfire.judge.ranking import PairwiseJudge, measure_pairs
 from inkfire.judge.spec import JudgeSettings, JudgeSpec
 from inkfire.llm import loop
 from inkfire.records import Candidate, Comparison, Labelled, Preference, Verdict, to_json
-from inkfire.runs.context import Context, Place, described, named_files, note, opened
+from inkfire.runs.context import Context, Place, described, named_files, note, opened, with_own_data
 from inkfire.runs.debates import debate_of
 from inkfire.settings import option, settings
 from inkfire.tasks.task import lasting, load_task
@@ -42,8 +42,8 @@ class JudgeInputs:
     """A task's name (inkfire tasks list) or its folder."""
     model: str
     """On this machine local/NAME, a .gguf or a policy trained on one; else a model of --base-url."""
-    data: Data
-    """Texts in any format, labels are used; for pairwise: pairs; repeatable."""
+    data: Data = ()
+    """Texts in any format, labels are used; for pairwise: pairs. The task's own if none; repeatable."""
     principles: Path | None = None
     """A principles.toml; the task's own by default."""
     calibration: Data = ()
@@ -71,6 +71,7 @@ def judge(inputs: JudgeInputs, settings: JudgeSettings, place: Place) -> dict[st
     """
     task = load_task(inputs.task)
     settings = settings.check(task, inputs.model)
+    inputs = with_own_data(inputs, task, data="labelled")
     texts = read_texts_or_labelled(inputs.data, inputs.reading)
     texts, apart = _set_apart(inputs, texts, place.seed)
     known = {text.query for text in texts}
@@ -256,6 +257,7 @@ def compare(inputs: JudgeInputs, settings: JudgeSettings, place: Place) -> dict[
     task.require("pairwise")
     if settings.examples:
         task.check_examples("pairwise")
+    inputs = with_own_data(inputs, task, data="pairs")
     pairs = read_pairs(inputs.data, inputs.reading)
     rules = read_principles(inputs.principles) if inputs.principles else None
     examples = choose_examples(settings, inputs, [], {pair.query for pair in pairs}, place.seed)

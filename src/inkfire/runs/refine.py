@@ -35,7 +35,7 @@ from inkfire.refine.contribution import count_tokens
 from inkfire.refine.history import Refined
 from inkfire.refine.rounds import Refiner
 from inkfire.refine.settings import RefineSettings
-from inkfire.runs.context import Context, Place, described, named_files, note, opened
+from inkfire.runs.context import Context, Place, described, named_files, note, opened, with_own_data
 from inkfire.settings import option, settings
 from inkfire.tasks.task import lasting, load_task
 from inkfire.tasks.uses import refine_prompts
@@ -65,10 +65,10 @@ class RefineInputs:
     """A task's name (inkfire tasks list) or its folder."""
     model: str
     """The judge's: on this machine local/NAME, a .gguf or a policy trained on one; else a model of --base-url."""
-    prompts: Data
-    """Queries for the Generator, in any format."""
-    labelled: Data
-    """Labelled texts; split here by query into training, validation and test."""
+    prompts: Data = ()
+    """Queries for the Generator, in any format; the task's own if none."""
+    labelled: Data = ()
+    """Labelled texts, split here by query into training, validation and test; the task's own if none."""
     tested_on: Data = ()
     """Labelled texts of other queries that measure before and after, in place of half of --labelled."""
     principles: Path | None = None
@@ -221,6 +221,7 @@ def refine(inputs: RefineInputs, settings: RefineSettings, place: Place) -> dict
     task = load_task(inputs.task)
     detector = settings.detector
     task.require(*refine_prompts(detector))
+    inputs = with_own_data(inputs, task, prompts="queries", labelled="labelled")
     queries = [query.query for query in read_queries(inputs.prompts, inputs.reading)]
     splits = _splits(inputs, settings, place.seed)
     start = read_principles(inputs.principles) if inputs.principles else None

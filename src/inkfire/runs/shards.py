@@ -168,7 +168,7 @@ def curate_on_ray(inputs: CurateInputs, settings: CurateSettings, place: Place, 
         MissingExtraError: Ray is not installed.
         BudgetExceeded, EndpointDown, InputError: what the first of the shards ended with; the others are let finish.
     """
-    settings = check(inputs, settings, how)
+    inputs, settings = check(inputs, settings, how)
     try:
         import ray
     except ImportError as error:

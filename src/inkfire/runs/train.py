@@ -11,12 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from inkfire.errors import InputError
 from inkfire.files.formats import read_labelled, read_pairs, read_queries, read_texts_or_labelled
 from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.llm.bill import FIELDS, between
 from inkfire.records import Candidate, Labelled
 from inkfire.rewards.load import check_reward, placeholders
-from inkfire.runs.context import Context, Place, described, named_files, opened
+from inkfire.runs.context import Context, Place, described, named_files, opened, with_own_data
 from inkfire.settings import option, settings
 from inkfire.tasks.task import load_task
 from inkfire.training.reward_model import train_reward_model
@@ -44,8 +45,8 @@ class SftInputs:
 class RewardModelInputs:
     """Which pairs a reward model learns from."""
 
-    pairs: Data
-    """Preference pairs, in any format."""
+    pairs: Data = ()
+    """Preference pairs, in any format; those of --task if none."""
     task: str | None = None
     """A task's name (inkfire tasks list) or its folder."""
     labelled: Data = ()
@@ -94,6 +95,10 @@ def sft(inputs: SftInputs, settings: SftSettings, place: Place) -> dict[str, Any
 def reward_model(inputs: RewardModelInputs, settings: RewardModelSettings, place: Place) -> dict[str, Any]:
     """Train a reward model on the pairs of a file."""
     task = None if inputs.task is None else load_task(inputs.task)
+    if task is not None:
+        inputs = with_own_data(inputs, task, pairs="pairs")
+    elif not inputs.pairs:
+        raise InputError("name the pairs: --pairs F, or --task FOLDER of a task that has some")
     pairs = read_pairs(inputs.pairs, inputs.reading)
     labelled = read_labelled(inputs.labelled, inputs.reading) if inputs.labelled else None
     settings.check(task=task)
