@@ -26,7 +26,7 @@ def test_files_and_options_add_up(cli: Cli, pairs: Path, tmp_path: Path) -> None
     assert (code, found["n_pairs"]) == (0, 9)
     code, _, err = cli("audit", "--pairs", pairs)
     assert code == 2
-    assert "pairs.jsonl:1: no 'chosen'" in err
+    assert "pairs.jsonl:1: no 'query', 'chosen', 'rejected'; the row has 'Ask', 'Good', 'Bad'" in err
     code, _, err = cli("audit", "--pairs", pairs, "--column", "quary=Ask")
     assert code == 2
     assert "did you mean 'query'?" in err

@@ -160,9 +160,17 @@ def test_columns_by_other_names(tmp_path: Path) -> None:
         read_pairs(tmp_path / "data")
     with pytest.raises(InputError, match="--column 'quary=Ask': unknown column; did you mean 'query'"):
         read_pairs(tmp_path / "data", Reading(column=("quary=Ask",)))
-    for wrong in (Reading(column=("Ask",)), Reading(label=("good=2",)), Reading(label=("good",))):
+    wrong = [Reading(column=(one,)) for one in ("Ask", "Ask=query", "query=Ask,response=Better")]
+    for reading in (*wrong, Reading(label=("good=2",)), Reading(label=("good",)), Reading(label=("good=print",))):
         with pytest.raises(InputError, match="write"):
-            read_labelled(tmp_path / "data", wrong)
+            read_labelled(tmp_path / "data", reading)
+    write_jsonl(tmp_path / "data", [{"Ask": ASK, "Text": "x", "Verdict": "print"}])
+    said = (
+        "data:1: no 'response', 'label'; the row has 'Ask', 'Text', 'Verdict', and nothing that --column response=text "
+        "names; say what is called otherwise: --column response=THEIRS label=THEIRS"
+    )
+    with pytest.raises(DataError, match=said):
+        read_labelled(tmp_path / "data", Reading(column=("query=Ask", "response=text")))
 
 
 def test_ratings_of_one_answer_a_row(tmp_path: Path) -> None:
@@ -199,7 +207,7 @@ def test_answers_that_are_all_rated_alike_are_counted(
         ({"prompt": ASK, "responses": ["a"], "scores": ["much"]}, 'must be a number, found "much"'),
         ({"prompt": ASK, "completions": [{"x": 1}]}, "completions: an answer needs a text"),
         ({"prompt": "other", "chosen": [user(ASK), assistant("x")], "rejected": "y"}, "chosen answers another query"),
-        ({"chosen": "x", "rejected": "y"}, "no query: .*--column query=THEIRS"),
+        ({"chosen": "x", "rejected": "y"}, "no 'query'; .*--column query=THEIRS"),
         ({"chosen": hh("a"), "rejected": hh("b", "another")}, "rejected answers another query"),
         ({"messages": [assistant("x")], "chosen": "a", "rejected": "b"}, "messages has 0 user turns"),
     ],
@@ -360,11 +368,15 @@ def test_cells_are_what_their_column_needs(tmp_path: Path) -> None:
             "data:2: messages must be a list of messages, found a string",
         ),
         ("data", "query,chosen,chosen\nq,x,y\n", "data:1: two columns are called 'chosen'"),
-        ("data", "Ask,Good,Bad\nq,x,y\n", "data:2: no 'chosen'.*'Ask', 'Good', 'Bad'"),
-        ("data", "Ask\tGood one\nwhat, now\tx\n", "data:2: no 'chosen'"),
-        ("data", '"What they asked for","The better one","The other one"\n"q","x","y"\n', "data:2: no 'chosen'"),
+        ("data", "Ask,Good,Bad\nq,x,y\n", "data:2: no 'query', 'chosen', 'rejected'; the row has 'Ask', 'Good', 'Bad'"),
+        ("data", "Ask\tGood one\nwhat, now\tx\n", "data:2: no 'query', 'chosen'"),
+        (
+            "data",
+            '"What they asked for","The better one","The other one"\n"q","x","y"\n',
+            "data:2: no 'query', 'chosen'",
+        ),
         ("data.csv", "a wish, for Ann\n", "the data set is empty"),
-        ("data.csv.gz", "a wish\nanother\n", "data.csv.gz:2: no 'chosen'"),
+        ("data.csv.gz", "a wish\nanother\n", "data.csv.gz:2: no 'query', 'chosen'"),
         ("data", "| query | chosen |\n|---|:--|\n| q | x |\n", "data:2: a table in Markdown"),
         (
             "data",
@@ -379,7 +391,7 @@ def test_a_table_is_never_plain_text(tmp_path: Path, name: str, text: str, messa
     with pytest.raises(DataError, match=message):
         read_pairs(tmp_path / name)
     if "'Ask'" in message:
-        with pytest.raises(DataError, match=r"no query: .*the row has 'Ask', 'Good', 'Bad'; name it: --column query="):
+        with pytest.raises(DataError, match=r"no 'query'; the row has 'Ask', 'Good', 'Bad'; .*: --column query="):
             read_queries(tmp_path / name)
 
 
@@ -467,7 +479,7 @@ def test_a_number_that_is_none_is_a_null(tmp_path: Path) -> None:
     rows = [{"query": "q", "response": "r", "label": 1.0, "score": float("nan")}, {"query": "q", "response": "s"}]
     pq.write_table(pa.Table.from_pylist([rows[0], rows[1] | {"label": float("nan"), "score": 1.0}]), tmp_path / "data")
     assert len(read_texts(tmp_path / "data")) == 2
-    with pytest.raises(DataError, match="data:2: no label"):
+    with pytest.raises(DataError, match="data:2: no 'label'"):
         read_labelled(tmp_path / "data")
 
 
@@ -589,7 +601,13 @@ def test_any_bytes_look_like_something(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("magic", "what"), [(b"PK\x03\x04..", "zip or Excel"), (b"BZh9..", "bzip2"), (b"\xfd7zXZ\0", "xz")]
+    ("magic", "what"),
+    [
+        (b"PK\x03\x04..", "zip or Excel"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "old Excel"),
+        (b"BZh9..", "bzip2"),
+        (b"\xfd7zXZ\0", "xz"),
+    ],
 )
 def test_other_packings_are_named(tmp_path: Path, magic: bytes, what: str) -> None:
     (tmp_path / "data").write_bytes(magic)

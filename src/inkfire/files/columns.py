@@ -40,15 +40,32 @@ class Columns:
     def row(self, raw: Row) -> Row:
         """The row with our names, without nulls."""
         taken = {theirs: ours for ours, theirs in self.names.items() if theirs in raw}
-        kept = {key: value for key, value in raw.items() if key not in taken and key not in taken.values()}
+        hidden = taken.values() - taken.keys()  # another column is meant by this name
+        there = {key: value for key, value in raw.items() if value is not None and value == value}  # NaN is a null
+        kept = {taken.get(key, key): value for key, value in there.items() if key not in hidden}
         for key in list(kept):  # Query, as a spreadsheet heads it
             if key not in COLUMNS and (ours := key.strip().lower()) in COLUMNS and ours not in kept:
                 kept[ours] = kept.pop(key)
-        kept |= {ours: raw[theirs] for theirs, ours in taken.items()}
-        return {key: value for key, value in kept.items() if value is not None and value == value}  # NaN is a null
+        return kept
+
+    def need(self, row: Row, *wanted: str) -> None:
+        """Whether the row has these of query, response, label, chosen and rejected, in any form.
+
+        Raises:
+            Unfit: it lacks some; all of them are named, with the option that says what they are called.
+        """
+        if lacking := [name for name in wanted if not _has(row, name)]:
+            has = ", ".join(repr(self.names.get(name, name)) for name in row) or "no keys"
+            wrong = [f"{name}={self.names[name]}" for name in lacking if name in self.names]
+            raise Unfit(
+                f"no {', '.join(map(repr, lacking))}; the row has {has}"
+                + (f", and nothing that --column {' '.join(wrong)} names" if wrong else "")
+                + f"; say what is called otherwise: --column {' '.join(f'{name}=THEIRS' for name in lacking)}"
+            )
 
     def query(self, row: Row) -> str:
         """What the user asks for, without the prefix that is to be stripped."""
+        self.need(row, "query")
         query, system = _asked(row)
         if row.get("history"):
             raise Carries(HISTORY)
@@ -78,22 +95,23 @@ class Columns:
             return [text for text, _ in _listed(row, key)]
         if scored := self.answers(row):
             return [text for text, _ in scored]
-        raise Unfit(f"no text: one of response, output, completion or messages is needed; the row has {keys(row)}")
+        raise Unfit(f"no text that answers the query; the row has {keys(row)}")
 
     def labelled(self, row: Row) -> list[Labelled]:
         """A labelled text; of a pair two, its chosen text labelled 1, then the rejected one labelled 0."""
         if "label" not in row and "chosen" in row:
             pair = self.pair(row)
             return [Labelled(pair.query, pair.chosen, 1), Labelled(pair.query, pair.rejected, 0)]
+        self.need(row, "query", "response", "label")
         query, texts = self.query(row), self.texts(row)
         if len(texts) != 1:
             raise Unfit(f"a label is of one text, the row has {len(texts)}")
         return [Labelled(query, texts[0], self.label(row), text_of(row, "annotator", ""))]
 
     def label(self, row: Row) -> Label:
-        if "label" not in row or row["label"] == "":
-            raise Unfit(f"no label; the row has {keys(row)}")
         label = row["label"]
+        if label == "":
+            raise Unfit("the label is empty")
         if isinstance(label, (bool, int, float, str)):
             word = str(label).strip().casefold()
             if re.fullmatch(r"[+-]?\d+\.0*", word):
@@ -101,15 +119,16 @@ class Columns:
             found = self.words.get(word, _BY_WORD.get(word))
             if found is not None:
                 return found
-        raise Unfit(f"label must be 0 or 1, found {_short(label)}; for others say --label GOOD=1 BAD=0 in their words")
+        raise Unfit(
+            f"label must be 0 or 1, found {_short(label)}; say what the data's words mean, good is 1 and bad is 0: "
+            "--label WORD=1 OTHER=0"
+        )
 
     def pair(self, row: Row) -> Preference:
         provenance = row.get("provenance") or {}
         if not isinstance(provenance, dict):
             raise Unfit(f"provenance must be an object, found {json_kind(provenance)}")
-        for key in ("chosen", "rejected"):
-            if key not in row:
-                raise Unfit(f"no {key!r}: a preference pair is needed; the row has {keys(row)}")
+        self.need(row, "query", "chosen", "rejected")
         query = self.query(row)
         asked = None if "query" in row else _asked(row)[0]
         return Preference(
@@ -137,6 +156,17 @@ class Columns:
         key = next((key for key in _SCORES if key in row), None)
         text = response(row) if key is not None else None
         return None if key is None or text is None else (text, number(row[key], key))
+
+
+def _has(row: Row, name: str) -> bool:
+    """Whether a row has a query, a response or a column of that name."""
+    if name == "query":
+        asked = ("query", "instruction", *TALKS, "prompt")
+        return any(key in row for key in asked) or ("chosen" in row and not _plain(row["chosen"]))
+    if name == "response":
+        texts = (*TEXTS, *TALKS, *_ANSWERS)
+        return any(key in texts or _NUMBERED.fullmatch(key) for key in row) or isinstance(row.get("prompt"), list)
+    return name in row
 
 
 def response(row: Row) -> str | None:
@@ -205,11 +235,6 @@ def _asked(row: Row) -> tuple[str, str]:
     told = [key for key in (*TALKS, "prompt") if key in row]
     if "chosen" in row and not _plain(row["chosen"]):  # which may repeat the prompt, or say it alone
         told.append("chosen")
-    if not told:
-        raise Unfit(
-            f"no query: one of query, instruction, conversations, messages or prompt is needed; the row has {keys(row)}"
-            "; name it: --column query=THEIRS"
-        )
     said = [_turns(row, key) for key in told]
     query = next((one.query for one in said if one.query is not None), None)
     if query is None:

@@ -19,6 +19,7 @@ from inkfire.errors import DataError
 _BOMS = ((b"\xff\xfe\0\0", "UTF-32"), (b"\0\0\xfe\xff", "UTF-32"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
 _PACKED = {
     b"PK\x03\x04": "a zip or Excel file: unpack it, or save the sheet as CSV",
+    b"\xd0\xcf\x11\xe0\xa1\xb1": "an old Excel or Word file: save the sheet as CSV",
     b"BZh": "packed by bzip2: unpack it, or pack it with gzip",
     b"\xfd7zXZ": "packed by xz: unpack it, or pack it with gzip",
     b"\x28\xb5\x2f\xfd": "packed by zstd: unpack it, or pack it with gzip",

@@ -69,6 +69,7 @@ def iter_texts(path: Files, reading: Reading = AS_IT_STANDS) -> Iterator[Candida
     columns = Columns(reading)
 
     def records(row: Row) -> list[Candidate]:
+        columns.need(row, "query", "response")
         query, source = columns.query(row), text_of(row, "source", "")
         return [Candidate(query, text, source) for text in columns.texts(row)]
 
@@ -176,6 +177,7 @@ def read_examples(path: Files, reading: Reading = AS_IT_STANDS) -> list[Example]
     columns = Columns(reading)
 
     def records(row: Row) -> list[Example]:
+        columns.need(row, "query", "response")
         query = columns.query(row)
         return [Example(query, text, clicks(row)) for text in columns.texts(row)]
 

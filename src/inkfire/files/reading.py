@@ -60,8 +60,9 @@ class Reading:
         out = {}
         for pair in self.column:
             ours, _, theirs = pair.partition("=")
-            if not theirs:
-                raise InputError(f"--column {pair!r}: write OURS=THEIRS, for instance --column query=Ask")
+            inside = theirs.partition("=")[0].rpartition(",")[2]
+            if not theirs or (ours not in COLUMNS and theirs in COLUMNS) or inside in COLUMNS:
+                raise InputError(f"--column {pair!r}: write OURS=THEIRS, for instance --column query=Ask response=Text")
             if ours not in COLUMNS:
                 raise InputError(f"--column {pair!r}: unknown column{nearest(ours, COLUMNS)}")
             out[ours] = theirs
@@ -78,7 +79,7 @@ class Reading:
         for pair in self.label:
             word, _, value = pair.rpartition("=")
             if not word or value not in ("0", "1"):
-                raise InputError(f"--label {pair!r}: write LABEL=1 or LABEL=0, for instance --label good=1 bad=0")
+                raise InputError(f"--label {pair!r}: write the data's word and then 1 or 0: --label good=1 bad=0")
             out[word] = 1 if value == "1" else 0
         return out
 
