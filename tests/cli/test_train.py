@@ -120,7 +120,7 @@ def test_bad_input_is_told_before_anything_is_written(cli: Cli, base: str, tiny_
         ([*sft, "--data", tmp_path / "empty.jsonl"], "empty"),
         ([*sft, "--task", "greetings"], "did you mean"),
         ([*sft, "--base", "local/qwen"], "unknown model"),
-        ([*grpo, "--policy", tmp_path], "no such model"),
+        ([*grpo, "--policy", tmp_path], "no model (the folder has no config.json)"),
         ([*grpo, "--reward", tmp_path / "rm"], "no reward"),
         ([*grpo, "--reward", judge], "refused as a reward"),
         ([*grpo, "--prompts", tmp_path / "none.txt"], "no such file"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -246,3 +247,19 @@ def test_a_path_is_not_looked_for_on_the_hub(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "models").mkdir()
     with pytest.raises(ModelNameError, match=r"^models/bse: no such folder"):
         find_model("models/bse")
+    with pytest.raises(ModelNameError, match=r"^bse: no such folder, and no hub id \(ORG/NAME\)"):
+        find_model("bse")
+
+
+def test_a_hub_that_is_out_of_reach_is_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def unreachable(*_: object, **__: object) -> None:
+        logging.getLogger("huggingface_hub").warning("Retrying in 1s [Retry 1/5].")
+        raise OSError("We couldn't connect to 'https://huggingface.co' to load the files.\nCheck your connection.")
+
+    monkeypatch.setattr("inkfire.models.policy.AutoConfig.from_pretrained", unreachable)
+    with pytest.raises(ModelNameError) as error:
+        find_model("org/model")
+    assert str(error.value) == ("org/model: no such model: not on this machine, and the model hub cannot be reached")
+    assert not caplog.records

@@ -23,6 +23,7 @@ from inkfire.errors import InputError, MissingExtraError, ModelNameError
 from inkfire.llm.base import Message
 from inkfire.models import chat
 from inkfire.models.card import CARD, Card, is_policy
+from inkfire.models.open import check_name
 from inkfire.tasks.task import Task
 
 # Torch's threads otherwise spin while they wait for each other. On a machine that does anything else besides, that
@@ -224,9 +225,13 @@ def load_tokenizer(model: str | Path, own: str | Path | None = None) -> Any:
     """
     source = own if own is not None and (Path(own) / "tokenizer_config.json").is_file() else model
     try:
-        config = AutoConfig.from_pretrained(model, trust_remote_code=False)
+        with quiet():
+            config = AutoConfig.from_pretrained(model, trust_remote_code=False)
     except (OSError, ValueError) as error:
-        raise ModelNameError(f"{model}: no such model: {_first_line(error)}") from error
+        why = _first_line(error)
+        if "couldn't connect" in why.lower():
+            why = "not on this machine, and the model hub cannot be reached"
+        raise ModelNameError(f"{model}: no such model: {why}") from error
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", trust_remote_code=False)
     except Exception as error:  # a stranger's file in a stranger's parser: anything may come out of it
@@ -253,6 +258,8 @@ def find_model(source: str) -> None:
         DataError: the folder's card is damaged.
     """
     folder = Path(source) if is_policy(source) else None
+    if folder is None:
+        check_name(source, weights=True)
     _, whole = _sources(folder, source if folder is None else Card.read(folder).base)
     asked = [{"role": "system", "content": "You write wishes."}, {"role": "user", "content": "a wish"}]
     chat.frame(load_tokenizer(whole, folder), asked)
@@ -282,7 +289,7 @@ def half_precision_adapter(model: Any) -> Iterator[None]:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep what third parties say about themselves (progress bars, deprecations) off the terminal."""
-    loggers = [logging.getLogger(name) for name in ("trl", "transformers", "peft", "accelerate")]
+    loggers = [logging.getLogger(name) for name in ("trl", "transformers", "peft", "accelerate", "huggingface_hub")]
     levels = [logger.level for logger in loggers]
     bars = hf_logging.is_progress_bar_enabled()
     hf_logging.disable_progress_bar()
