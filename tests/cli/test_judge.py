@@ -356,7 +356,7 @@ def test_a_label_that_is_no_label_is_named_by_line(
     files["data"].write_text('{"query": "q", "response": "r", "label": 1}\n{"query": "q", "response": "r"}\n')
     code, _, err = cli(*judge)
     assert code == 2
-    assert "data.jsonl:2: no label" in err
+    assert "data.jsonl:2: no 'label'" in err
     files["data"].write_text('{"query": "q", "response": "r", "label": 2}\n')
     code, _, err = cli(*judge)
     assert code == 2
