@@ -340,3 +340,15 @@ def test_a_setting_without_a_name_in_the_manifest_is_what_it_was_then(
     else:
         with pytest.raises(RunFolderError, match=was):
             open_run(tmp_path / "run", settings=settings)
+
+
+def test_a_try_that_was_wrong_from_the_start_leaves_no_trace(tmp_path: Path) -> None:
+    run = Run.open(tmp_path / "wrong", command="judge", settings={})
+    run.path("verdicts.jsonl.partial").write_text("{}\n")
+    run.withdraw()
+    assert not (tmp_path / "wrong").exists()
+
+    kept = Run.open(tmp_path / "kept", command="judge", settings={})
+    kept.path("responses-base.jsonl").write_text("{}\n")
+    kept.withdraw()
+    assert Run.read(tmp_path / "kept").manifest["command"] == "judge"

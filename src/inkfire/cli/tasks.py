@@ -119,15 +119,16 @@ def _new(row: Mapping[str, Any]) -> None:
     if row["left_out"]:
         say(f"{', '.join(row['left_out'])}: left out, not in {row['language']}")
     say(f"{row['folder']}: change title and description in task.toml first; prompts speak through them")
-    say(f"then give it data: inkfire tasks fill {row['folder']} --queries F --labelled F --pairs F")
-    say(f"Next: {shlex.join(['inkfire', 'tasks', 'check', row['folder']])}")
+    folder = shlex.quote(row["folder"])
+    say(f"Next: inkfire tasks fill {folder} --queries F --labelled F --pairs F, then inkfire tasks check {folder}")
 
 
 def _fill(row: Mapping[str, Any]) -> None:
-    for name, n in row["written"].items():
-        say(f"{row['folder']}/{name}: {several(n, 'row')}")
+    said = ", ".join(f"{name} ({several(count, 'row')})" for name, count in row["written"].items())
+    say(f"{row['folder']} has {said}.")
     if HELD_OUT in row["written"]:
-        say(f"compare policies on the queries held out: inkfire evaluate --prompts {row['folder']}/{HELD_OUT} …")
+        held_out = shlex.quote(f"{row['folder']}/{HELD_OUT}")
+        say(f"Nothing is trained on the queries held out: compare policies by inkfire evaluate --prompts {held_out}")
     say(f"Next: {shlex.join(['inkfire', 'tasks', 'check', row['folder']])}")
 
 

@@ -41,11 +41,12 @@ class Columns:
         """The row with our names, without nulls."""
         taken = {theirs: ours for ours, theirs in self.names.items() if theirs in raw}
         hidden = taken.values() - taken.keys()  # another column is meant by this name
-        kept = {taken.get(key, key): value for key, value in raw.items() if key not in hidden}
+        there = {key: value for key, value in raw.items() if value is not None and value == value}  # NaN is a null
+        kept = {taken.get(key, key): value for key, value in there.items() if key not in hidden}
         for key in list(kept):  # Query, as a spreadsheet heads it
             if key not in COLUMNS and (ours := key.strip().lower()) in COLUMNS and ours not in kept:
                 kept[ours] = kept.pop(key)
-        return {key: value for key, value in kept.items() if value is not None and value == value}  # NaN is a null
+        return kept
 
     def need(self, row: Row, *wanted: str) -> None:
         """Whether the row has these of query, response, label, chosen and rejected, in any form.

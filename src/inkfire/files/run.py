@@ -141,6 +141,13 @@ class Run:
             raise RunFolderError(f"{out} holds no run of inkfire")
         return cls(out, manifest)
 
+    def withdraw(self) -> None:
+        """Leave no trace of a try that was wrong from the start; one that left results stays as it is."""
+        if not _has_results(self.out):
+            _remove(self.out, (_MANIFEST, PLACES, "*.partial"))
+            with suppress(OSError):  # something else is in it
+                self.out.rmdir()
+
     def difference(self, other: Mapping[str, Any]) -> str | None:
         """The first thing that decides the result and is not the same in ``other``'s manifest, in words."""
         return next(iter(_differences(self.manifest, other).values()), None)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from annotated_types import Ge, Gt
 
+from inkfire.errors import InputError
 from inkfire.files.reading import Data, Reading
 from inkfire.files.run import EVERYTHING, Redo, Run, locked
 from inkfire.judge.base import at_once
@@ -234,6 +235,8 @@ def opened(
     Raises:
         RunFolderError: the folder is another run's, in use, or holds results of other settings without consent.
         DataError: an input does not exist.
+
+    An InputError from within takes the folder back, where nothing has come of it yet.
     """
     with ExitStack() as stack:
         if place.parent is None:
@@ -247,7 +250,11 @@ def opened(
             consent=place.consent,
             redo=redo,
         )
-        yield Context(run, place, stack)
+        try:
+            yield Context(run, place, stack)
+        except InputError:
+            run.withdraw()
+            raise
 
 
 def described(*parts: Any, **more: Any) -> dict[str, Any]:
