@@ -147,16 +147,3 @@ def test_who_cannot_write_is_told_in_one_line(
     with pytest.raises(error, match=message):
         write("q", inputs)
     assert not at.out.exists()
-
-
-def test_weights_that_cannot_be_asked_begin_no_folder(
-    prompts: Path, tiny_task: Path, strange_model: Any, tmp_path: Path
-) -> None:
-    model = tmp_path / "qwen"
-    model.mkdir()
-    config = (Path(strange_model("plain")) / "config.json").read_text()
-    (model / "config.json").write_text(config.replace('"llama"', '"qwen2"'))
-    inputs = WriteInputs(policy=str(model), prompts=(prompts,), task=str(tiny_task))
-    with pytest.raises(ModelNameError, match=r"no tokenizer; put its tokenizer\.json beside the weights"):
-        write_all(inputs, Place(tmp_path / "out"))
-    assert not (tmp_path / "out").exists()

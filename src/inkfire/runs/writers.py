@@ -84,10 +84,6 @@ class Source:
         Raises:
             InputError: why not, and what to write instead.
         """
-        if self.kind == "weights" and Path(self.name).is_dir() and (task is not None or is_policy(self.name)):
-            from inkfire.models.policy import find_model
-
-            find_model(self.name)
         if is_policy(self.name) or self.kind == "texts":
             return
         if task is None:
