@@ -120,7 +120,8 @@ def _new(row: Mapping[str, Any]) -> None:
         say(f"{', '.join(row['left_out'])}: left out, not in {row['language']}")
     say(f"{row['folder']}: change title and description in task.toml first; prompts speak through them")
     folder = shlex.quote(row["folder"])
-    say(f"Next: inkfire tasks fill {folder} --queries F --labelled F --pairs F, then inkfire tasks check {folder}")
+    say(f"Next: inkfire tasks fill {folder} --queries F --labelled F --pairs F")
+    say(f"and then: inkfire tasks check {folder}")
 
 
 def _fill(row: Mapping[str, Any]) -> None:

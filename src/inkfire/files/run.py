@@ -144,8 +144,8 @@ class Run:
     def withdraw(self) -> None:
         """Leave no trace of a try that was wrong from the start; one that left results stays as it is."""
         if not _has_results(self.out):
-            _remove(self.out, (_MANIFEST, PLACES, "*.partial"))
-            with suppress(OSError):  # something else is in it
+            with suppress(OSError):  # it cannot be written, or something else is in it
+                _remove(self.out, (_MANIFEST, PLACES, "*.partial"))
                 self.out.rmdir()
 
     def difference(self, other: Mapping[str, Any]) -> str | None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from annotated_types import Ge, Gt
 
-from inkfire.errors import InputError
+from inkfire.errors import InputError, RunFolderError
 from inkfire.files.reading import Data, Reading
 from inkfire.files.run import EVERYTHING, Redo, Run, locked
 from inkfire.judge.base import at_once
@@ -252,6 +252,8 @@ def opened(
         )
         try:
             yield Context(run, place, stack)
+        except RunFolderError:  # the disk is at fault, not the input: what was begun is gone on with
+            raise
         except InputError:
             run.withdraw()
             raise
