@@ -14,7 +14,7 @@ from inkfire.files.jsonl import sha256_file
 from inkfire.models.card import Card
 from inkfire.models.policy import Policy
 from inkfire.records import Candidate, Identity, Query
-from inkfire.tasks.task import load_task
+from inkfire.tasks.task import Task, load_task
 from inkfire.training import grpo
 from inkfire.training.grpo import GrpoSettings, train_grpo
 from inkfire.training.sft import SftSettings, train_sft
@@ -56,6 +56,13 @@ def run(base: str, task_folder: Path, out: Path, rule=capitals, config: GrpoSett
 
 def rows(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def sft_of(task: Task, base: str, out: Path) -> Path:
+    """A policy to start from: an adapter that the base model is some way from."""
+    good = [Candidate(row.query, row.response) for row in task.labelled() if row.label == 1]
+    train_sft(task, good, base, out, SftSettings(learning_rate=5e-2, save_steps=1))
+    return out
 
 
 def test_missing_rewards_are_masked_and_not_zero(tiny_base: str, tiny_task: Path, tmp_path: Path, monkeypatch) -> None:
@@ -123,9 +130,7 @@ def test_continues_a_copy_of_the_sft_adapter_which_is_also_the_reference(
     tiny_base: str, tiny_task: Path, tmp_path: Path
 ) -> None:
     task = load_task(tiny_task)
-    good = [Candidate(row.query, row.response) for row in task.labelled() if row.label == 1]
-    sft = tmp_path / "sft"
-    train_sft(task, good, tiny_base, sft, SftSettings(learning_rate=5e-2, save_steps=1))
+    sft = sft_of(task, tiny_base, tmp_path / "sft")
     before = sha256_file(sft)
     config = dataclasses.replace(CONFIG, beta=0.05, max_steps=3)
     reward = Scores(capitals)
@@ -209,9 +214,7 @@ def test_all_weights_from_an_adapter_which_is_also_the_reference(
     tiny_base: str, tiny_task: Path, tmp_path: Path
 ) -> None:
     task = load_task(tiny_task)
-    good = [Candidate(row.query, row.response) for row in task.labelled() if row.label == 1]
-    sft = tmp_path / "sft"
-    train_sft(task, good, tiny_base, sft, SftSettings(learning_rate=5e-2, save_steps=1))
+    sft = sft_of(task, tiny_base, tmp_path / "sft")
     config = dataclasses.replace(CONFIG, beta=0.05, max_steps=3, weights="full", learning_rate=1e-3)
     out = tmp_path / "rl"
     train_grpo(task, task.queries(), sft, Scores(capitals), out, config)

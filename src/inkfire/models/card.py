@@ -122,6 +122,11 @@ def is_policy(source: str | Path) -> bool:
     return (Path(source) / CARD).is_file()
 
 
+def is_adapter(folder: Path) -> bool:
+    """Whether a policy folder holds an adapter, on top of its card's base, rather than whole weights."""
+    return (folder / "adapter_config.json").is_file()
+
+
 def trained_against(source: str | Path) -> tuple[Identity, ...]:
     """The rewards of a policy and of those before it; none of a plain model.
 

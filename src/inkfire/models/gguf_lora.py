@@ -22,7 +22,7 @@ import numpy as np
 from inkfire.errors import MissingExtraError, ModelNameError
 from inkfire.files.jsonl import ADAPTER_GGUF, open_input, parse_json, sha256_file, writing
 from inkfire.models import store
-from inkfire.models.card import CARD, Card
+from inkfire.models.card import CARD, Card, is_adapter, is_policy
 
 try:
     import gguf
@@ -50,10 +50,10 @@ def base_of(folder: Path) -> str:
         ModelNameError: it is no policy, no adapter, or one whose base is no .gguf; the message says what works instead.
         DataError: its card is damaged.
     """
-    if not (folder / CARD).is_file():
+    if not is_policy(folder):
         raise ModelNameError(f"{folder}: no policy (it has no {CARD})")
     base = Card.read(folder).base
-    if not (folder / "adapter_config.json").is_file():
+    if not is_adapter(folder):
         why = "it is whole weights"
     elif not (base.startswith("local/") or base.endswith(".gguf")):
         why = f"its base {base} is none"

@@ -22,7 +22,7 @@ from typing import Any, Self
 from inkfire.errors import InputError, MissingExtraError, ModelNameError
 from inkfire.llm.base import Message
 from inkfire.models import chat
-from inkfire.models.card import CARD, Card, is_policy
+from inkfire.models.card import CARD, Card, is_adapter, is_policy
 from inkfire.models.open import check_name
 from inkfire.tasks.task import Task
 
@@ -190,7 +190,7 @@ def load_model(folder: Path | None, card: Card, *, trainable: bool) -> tuple[Any
 
 def _sources(folder: Path | None, base: str) -> tuple[Path | None, str | Path]:
     """(adapter, model under it) of a policy folder; of a model that is none, (None, the model)."""
-    if folder is not None and not (folder / "adapter_config.json").is_file():
+    if folder is not None and not is_adapter(folder):
         return None, folder
     path = Path(base).expanduser()
     if not path.exists() and (base.startswith((".", "/", "~")) or _beside_folders(path)):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from inkfire.errors import MissingExtraError, ModelNameError
 from inkfire.files.jsonl import ADAPTER_GGUF
-from inkfire.models.card import Card
+from inkfire.models.card import Card, is_adapter
 from inkfire.models.gguf_lora import served
 from inkfire.models.policy import Policy, base_source, load_tokenizer, quiet, tokenizer_of
 
@@ -32,7 +32,7 @@ def write_merged(folder: Path, out: Path) -> None:
     Raises:
         ModelNameError: weights that cannot be loaded, or a quantised base.
     """
-    adapted = (folder / "adapter_config.json").is_file()
+    adapted = is_adapter(folder)
     whole = base_source(Card.read(folder).base) if adapted else str(folder)
     try:
         with quiet():

@@ -30,7 +30,7 @@ from inkfire.llm import futile
 from inkfire.llm.progress import Bars, no_bars
 from inkfire.models import chat
 from inkfire.models import policy as policies
-from inkfire.models.card import Card, is_policy
+from inkfire.models.card import Card, is_adapter, is_policy
 from inkfire.records import Query
 from inkfire.rewards.base import Reward, why_unscored
 from inkfire.tasks.task import Task
@@ -112,7 +112,7 @@ def _train(
     settings = dataclasses.replace(settings, max_completion_length=length)
     folder = Path(start) if is_policy(start) else None
     card = Card.of(str(start), task) if folder is None else Card.read(folder)
-    if settings.weights == "lora" and folder is not None and not (folder / "adapter_config.json").is_file():
+    if settings.weights == "lora" and folder is not None and not is_adapter(folder):
         card = dataclasses.replace(card, base=str(folder))  # a whole model
     checkpoint = trl.last_checkpoint(out)
     trl.rewind(out / COMPLETIONS, 0 if checkpoint is None else trl.step_of(checkpoint))
@@ -166,7 +166,7 @@ def _short(card: Card, queries: Sequence[Query], tokenizer: Any, limit: int) -> 
     """The queries whose prompts have at most ``limit`` tokens.
 
     Raises:
-        DataError: none.
+        DataError: no prompt is that short.
     """
     prompts = chat.encode(tokenizer, [card.template.messages(query.query) for query in queries])
     kept = [query for query, prompt in zip(queries, prompts, strict=True) if len(prompt) <= limit]

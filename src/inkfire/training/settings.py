@@ -1,7 +1,7 @@
 """How SFT, a reward model and GRPO are trained. No torch here: the command line and recipes read these.
 
-The paper's numbers are the preset ``paper``; docs/paper.md has them beside the defaults here, which are for LoRA on
-small models.
+The paper's numbers are the preset ``paper`` (recipes/presets/paper.toml); the defaults here are for LoRA on small
+models.
 """
 
 from __future__ import annotations
