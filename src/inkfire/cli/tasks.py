@@ -119,8 +119,9 @@ def _new(row: Mapping[str, Any]) -> None:
     if row["left_out"]:
         say(f"{', '.join(row['left_out'])}: left out, not in {row['language']}")
     say(f"{row['folder']}: change title and description in task.toml first; prompts speak through them")
-    folder = shlex.quote(row["folder"])
-    say(f"Next: inkfire tasks fill {folder} --queries F --labelled F --pairs F, then inkfire tasks check {folder}")
+    filled = any((Path(row["folder"]) / f"{name}.jsonl").is_file() for name in DATA)
+    following = ["check", row["folder"]] if filled else ["fill", row["folder"], "--queries", "F", "--labelled", "F"]
+    say(f"Next: {shlex.join(['inkfire', 'tasks', *following])}")
 
 
 def _fill(row: Mapping[str, Any]) -> None:
