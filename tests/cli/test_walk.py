@@ -166,6 +166,10 @@ JUDGE = "judge --task cards --model bookseller --out runs/x"
         ("curate --task empty --model m --out runs/x", "inkfire tasks fill empty --queries F makes it"),
         ("train sft --task cards --base nothere --out runs/x", "nothere: no such folder, and no hub id (ORG/NAME)"),
         ("train sft --task cards --base cards --out runs/x", "cards: no model (the folder has no config.json)"),
+        (
+            "write --policy bookseller --task cards --max-tokes 5",
+            "unknown option '--max-tokes'; see inkfire write --help",
+        ),
         (JUDGE.replace("runs/x", "runs/taken"), "runs/taken is in use by process"),
         (JUDGE.replace("runs/x", "cards"), "cards is not empty and holds no run of inkfire; use another --out"),
         (JUDGE.replace("runs/x", "queries.csv"), "queries.csv is a file; --out names a folder"),
