@@ -82,7 +82,8 @@ class Stub:
         unsupported: top-level fields of a request that are refused with a 400, as strict endpoints do.
         api_key: refuses others with a 401.
         usage: whether replies report usage.
-        mark: where log-probabilities are asked for, "Good" is likelier than "Bad" if the last message holds this text.
+        mark: where log-probabilities are asked for, "Good" is likelier than "Bad" if the last message holds this text;
+            or the probability of "Good" after the last message.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class Stub:
         unsupported: tuple[str, ...] = (),
         api_key: str | None = None,
         usage: bool = True,
-        mark: str | None = None,
+        mark: str | Callable[[str], float] | None = None,
         seed: int = 0,
         port: int = 0,
         log_file: Path | None = None,
@@ -250,10 +251,10 @@ def _error(status: int, message: str, headers: dict[str, str] | None = None) -> 
     return status, json.dumps({"error": {"message": message, "type": "stub", "code": None}}).encode(), headers or {}
 
 
-def _words(text: str, mark: str) -> list[Body]:
+def _words(text: str, mark: str | Callable[[str], float]) -> list[Body]:
     """How likely "Good" and "Bad" are after a text: surely as its mark says, how surely is the text's own."""
     sure = random.Random(text).uniform(0.6, 0.95)
-    good = sure if mark in text else 1 - sure
+    good = mark(text) if callable(mark) else sure if mark in text else 1 - sure
     return [{"token": word, "logprob": math.log(p)} for word, p in (("Good", good), ("Bad", 1 - good))]
 
 
@@ -340,11 +341,13 @@ class _Connection(asyncio.Protocol):
 
 
 @contextlib.contextmanager
-def served(reply: Callable[[Body], Answer] | None = None) -> Iterator[Stub]:
+def served(
+    reply: Callable[[Body], Answer] | None = None, mark: str | Callable[[str], float] | None = None
+) -> Iterator[Stub]:
     """A stub that serves from inkfire's own event loop, for tests that have none."""
     from inkfire.llm import loop  # the server in a process of its own loads no inkfire
 
-    stub = Stub(reply=reply)
+    stub = Stub(reply=reply, mark=mark)
     loop.run(stub.__aenter__())
     try:
         yield stub

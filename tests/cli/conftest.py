@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,3 +24,16 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return code, json.loads(out) if out.startswith("{") else {"text": out}, err
 
     return call
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The folder of a random language model over bytes."""
+    torch = pytest.importorskip("torch")
+    sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
+    from tiny import make_tiny_model
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield str(make_tiny_model(tmp_path_factory.mktemp("models") / "tiny"))
+    torch.set_num_threads(before)

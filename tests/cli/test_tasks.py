@@ -50,7 +50,7 @@ def test_a_blank_one_in_another_language(
     made = json.loads(capsys.readouterr().out)
     assert (made["name"], made["language"], made["blank"], made["like"]) == ("poems", "fa", True, None)
     assert call(monkeypatch, "tasks", "new", tmp_path / "haiku", "--from", tmp_path / "poems", "--language", "ja") == 0
-    assert f"inkfire tasks check {tmp_path / 'haiku'}" in capsys.readouterr().out
+    assert f"Next: inkfire tasks fill {tmp_path / 'haiku'} --queries F --labelled F" in capsys.readouterr().out
     assert call(monkeypatch, "tasks", "new", tmp_path / "other", "--like", tmp_path / "poems", "--json") == 0
     assert json.loads(capsys.readouterr().out)["language"] == "fa"
     assert call(monkeypatch, "tasks", "new", tmp_path / "fr", "--from", "greetings-en", "--language", "fr") == 0

@@ -1,7 +1,7 @@
 """``inkfire train``, ``score`` and ``write`` on a tiny model, and what they say when the input is wrong."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +13,6 @@ from inkfire.models.card import trained_against
 from inkfire.rewards.load import identities_of
 
 Cli = Callable[..., tuple[int, dict[str, Any], str]]
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    torch = pytest.importorskip("torch")
-    sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
-    from tiny import make_tiny_model
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield str(make_tiny_model(tmp_path_factory.mktemp("models") / "tiny"))
-    torch.set_num_threads(before)
 
 
 def test_from_good_texts_to_a_writer(cli: Cli, base: str, tiny_task: Path, tmp_path: Path) -> None:

@@ -148,6 +148,9 @@ def in_words(error: CycloptsError) -> str:
     if isinstance(error, UnknownCommandError) or (commands and left[0][:1] not in ("", "-")):
         return f"unknown command {left[0]!r}{nearest(left[0], commands)}"
     if isinstance(error, UnusedCliTokensError):
+        before = sys.argv[max(sys.argv.index(left[0]) - 1, 0)] if left[0] in sys.argv else ""
+        if before.startswith("--"):  # a misspelt option, taken for what the command asks for first
+            return f"unknown option {before!r}; see inkfire {' '.join(error.command_chain or ())} --help"
         return f"unexpected argument {left[0]!r}"
     said = str(error)
     if isinstance(error, ValidationError) and isinstance(error.__cause__, pydantic.ValidationError):

@@ -15,6 +15,7 @@ from pathlib import Path
 from inkfire.cli import tables
 from inkfire.cli.common import Shown, Table
 from inkfire.evaluation.claims import claims
+from inkfire.files.reading import Reading
 from inkfire.judge.measure import why_refused
 from inkfire.report import findings
 from inkfire.report.findings import Result
@@ -22,7 +23,7 @@ from inkfire.report.folder import Folder
 from inkfire.report.words import counted, several
 from inkfire.runs.audit import AuditInputs
 from inkfire.tasks.slices import say_coverage
-from inkfire.tasks.task import task_names
+from inkfire.tasks.task import HELD_OUT, task_names
 
 
 def run(out: Path, result: Result) -> Shown:
@@ -50,10 +51,17 @@ def _claims(result: Result) -> list[str]:
 
 def audited(inputs: AuditInputs, found: Result) -> Shown:
     said, warnings = findings.audit(found)
+    data: list[object]
     if inputs.pairs:
-        following = _typed("train", "rm", "--pairs", inputs.pairs[0], "--out", "runs/rm")
+        data = [word for path in inputs.pairs for word in ("--pairs", path)]
+        how = inputs.reading
+        if inputs.labelled:  # a column that is in no file is refused, and these were in the others
+            column = tuple(pair for pair in how.column if pair.partition("=")[0] not in ("response", "label"))
+            how = dataclasses.replace(how, column=column, label=())
+        following = _typed("train", "rm", *data, *_read(how), "--out", "runs/rm")
     else:
-        data = ("--data", inputs.labelled[0], "--out", "runs/judge")
+        data = [word for path in inputs.labelled for word in ("--data", path)]
+        data += [*_read(inputs.reading), "--out", "runs/judge"]
         following = _typed("judge", "--task", "TASK", "--model", "MODEL", *data)
     details = [say_coverage(found["occasions"])] if "occasions" in found else []
     return Shown(said, warnings, tables.audit(found), details, next=following)
@@ -90,6 +98,16 @@ def planned(result: Result) -> Shown:
 
 def _typed(*words: object) -> str:
     return shlex.join(["inkfire", *map(str, words)])
+
+
+def _read(reading: Reading) -> list[object]:
+    """The options by which files are read that way."""
+    said = reading.to_json().items()
+    return [word for name, value in said for word in (f"--{name.replace('_', '-')}", *_each(value))]
+
+
+def _each(value: object) -> list[object]:
+    return value if isinstance(value, list) else [value]
 
 
 def _without(option: str) -> str:
@@ -139,7 +157,10 @@ def _train(folder: Folder, result: Result) -> str:
 def _compare(folder: Folder, result: Result) -> str:
     del result
     policies = ("--policy", f"before={_given(folder, 'policy')}", "--policy", f"after={folder.path}")
-    how = ("--task", _given(folder, "task"), "--prompts", "HELD_OUT", *policies, "--signal", "rubric")
+    task = _given(folder, "task")
+    held_out = Path(task) / HELD_OUT
+    prompts = held_out if held_out.is_file() else "HELD_OUT"
+    how = ("--task", task, "--prompts", prompts, *policies, "--signal", "rubric")
     return _typed("evaluate", *how, "--out", f"{folder.path}-eval")
 
 

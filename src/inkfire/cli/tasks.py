@@ -119,9 +119,10 @@ def _new(row: Mapping[str, Any]) -> None:
     if row["left_out"]:
         say(f"{', '.join(row['left_out'])}: left out, not in {row['language']}")
     say(f"{row['folder']}: change title and description in task.toml first; prompts speak through them")
-    folder = shlex.quote(row["folder"])
-    say(f"Next: inkfire tasks fill {folder} --queries F --labelled F --pairs F")
-    say(f"and then: inkfire tasks check {folder}")
+    filled = any((Path(row["folder"]) / f"{name}.jsonl").is_file() for name in DATA)
+    if not filled:
+        say(f"Next: {shlex.join(['inkfire', 'tasks', 'fill', row['folder']])} --queries F --labelled F --pairs F")
+    say(f"{'Next' if filled else 'and then'}: {shlex.join(['inkfire', 'tasks', 'check', row['folder']])}")
 
 
 def _fill(row: Mapping[str, Any]) -> None:

@@ -80,7 +80,7 @@ def _claim(policy: str, against: str, rows: Sequence[Mapping[str, Any]]) -> dict
     worse = [row for row in shown if row["difference_ci"][1] < 0]
     details = "; ".join(_detail(row) for row in independent)
     if better and worse:
-        kind, head = "open", f"the signals disagree about {policy} against {against}"
+        kind, head = "open", f"The signals disagree about {policy} against {against}"
     elif better:
         kind = "better"
         silent = len(independent) - len(better)
@@ -91,13 +91,13 @@ def _claim(policy: str, against: str, rows: Sequence[Mapping[str, Any]]) -> dict
     elif worse:
         kind, head = "worse", f"{policy} is worse than {against} by {', '.join(row['signal'] for row in worse)}"
     else:
-        kind, head = "open", f"no difference between {policy} and {against} is shown"
+        kind, head = "open", f"No difference between {policy} and {against} is shown"
     warning = "".join(_length_warning(row) for row in better)
     return {
         "kind": kind,
         "policy": policy,
         "against": against,
-        "text": f"{head[0].upper()}{head[1:]}: {details}.{warning}",
+        "text": f"{head}: {details}.{warning}",
     }
 
 

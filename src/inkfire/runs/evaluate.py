@@ -38,6 +38,7 @@ from inkfire.tasks.people import People, read_people, summary
 from inkfire.tasks.task import Task, load_task
 
 SIGNALS = ("debate", "judge", "rm", "rubric", "people", "length")
+_CARDS = {"rm": "reward.json", "judge": "judge.json"}
 _DEBATE = tuple(one.name for one in dataclasses.fields(DebateSettings))
 
 
@@ -207,6 +208,9 @@ def _signals(values: Sequence[str]) -> dict[str, str | None]:
         if kind in ("rm", "judge", "people") and not target:
             what, where = ("ratings", "FILE") if kind == "people" else ("folder", "FOLDER")
             raise InputError(f"--signal {kind} needs its {what}: --signal {kind}={where}")
+        for other, card in _CARDS.items():
+            if kind in _CARDS and kind != other and (Path(target) / card).is_file():
+                raise InputError(f"--signal {value!r}: the folder holds no {kind}; write --signal {other}={target}")
         signals[kind] = target or None
     if not signals:
         raise InputError("name at least one signal: --signal rm=FOLDER")
