@@ -429,6 +429,8 @@ async def test_a_slow_reply_is_waited_for_as_long_as_the_user_says() -> None:
     async with Stub(reply=says(), latency=0.3) as stub:
         async with client(stub, terms=Terms(timeout=0.05), retry=Retry(tries=2, first=0.001)) as llm:
             assert await outcome(text, llm) == "m failed 2 times, last with timeout"
+        async with client(stub, terms=Terms(timeout=0.05), retry=Retry(tries=2, first=0.001, hopeless=2)) as llm:
+            assert "Raise --timeout" in await outcome(text, llm)
         async with client(stub, terms=Terms(timeout=5)) as llm:
             assert await text(llm) == TEXT
 
@@ -441,6 +443,15 @@ async def test_a_limit_is_found_by_one_for_all(monkeypatch: pytest.MonkeyPatch) 
         await asyncio.gather(*(llm.chat(ask, sampling=Sampling(max_tokens=1, top_logprobs=20)) for ask in asks))
         assert [request.body["top_logprobs"] for request in stub.log] == [20, 5, *[1] * 24]
         assert stub.most_in_service > 10
+
+
+async def test_the_room_that_thinking_takes_is_found_by_one_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inkfire.llm.client._PATIENCE", 60)
+    async with Stub(reply=thinks(1000), latency=0.1) as stub, client(stub, concurrency=24) as llm:
+        asks = ([{"role": "user", "content": str(i)}] for i in range(24))
+        replies = await asyncio.gather(*(llm.chat(ask, sampling=Sampling(max_tokens=160)) for ask in asks))
+        assert {reply.text for reply in replies} == {TEXT}
+        assert [request.body["max_tokens"] for request in stub.log] == [160, *[2048] * 24]
 
 
 async def test_nobody_waits_long_for_the_first(monkeypatch: pytest.MonkeyPatch) -> None:

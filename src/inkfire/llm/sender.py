@@ -293,8 +293,9 @@ class Sender:
             raise EndpointDown(f"{where} asks to wait {fault.retry_after:.0f} s: run the same command again after that")
         if failures >= self.retry.tries:
             if self._failures_in_row >= self.retry.hopeless and not progress:
+                fix = " Raise --timeout, or lower --concurrency." if fault.kind == "timeout" else ""
                 raise EndpointDown(
-                    f"{where} keeps failing ({self._failures_in_row} times in a row, last: {fault}). "
+                    f"{where} keeps failing ({self._failures_in_row} times in a row, last: {fault}).{fix} "
                     "Every reply so far is kept: the same command goes on from here"
                 )
             self._count(failures=1)
