@@ -242,6 +242,12 @@ ENDPOINTS: dict[str, tuple[Endpoint, Any, Any, Any]] = {
         VERDICT,
         TEXT,
     ),
+    "no system role, by its place": (
+        refuses(
+            "system", [{"loc": ["body", "messages", 0, "role"], "msg": "Input should be 'user' or 'assistant'"}], 422
+        ),
+        *(0.83, VERDICT, TEXT),
+    ),
     "no seed": (refuses("seed", "Extra inputs are not permitted: seed", 422), 0.83, VERDICT, TEXT),
     "no max_tokens": (
         refuses("max_tokens", "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."),
@@ -326,6 +332,14 @@ ENDPOINTS: dict[str, tuple[Endpoint, Any, Any, Any]] = {
         fixed(200, {"error": "Unexpected endpoint or method. (POST /chat/completions)"}),
         *("no such model or path.*Unexpected endpoint",) * 3,
     ),
+    "another model": (
+        refuses("model", "Model Not Exist"),
+        *("no such model or path: check --model.*Model Not Exist",) * 3,
+    ),
+    "another model, by its name": (
+        fixed(400, {"error": {"message": "gpt-6 is not a valid model ID", "code": 400}}),
+        *("no such model or path: check --model",) * 3,
+    ),
     "a model that loads": (
         fixed(503, {"error": {"message": "Loading model", "type": "unavailable_error"}}),
         *("last with 503: Loading model",) * 3,
@@ -382,6 +396,7 @@ async def test_it_gives_the_right_value_or_says_why_not(name: str) -> None:
         (fixed(200, {"choices": []}), text, 3),
         (fixed(200, {"error": "Unexpected endpoint or method. (POST /chat/completions)"}), text, 1),
         (fixed(308, b"", Location="http://127.0.0.1:9/"), text, 1),
+        (refuses("model", "Model Not Exist"), text, 1),
         (fixed(429, {"error": {"message": "no", "code": "insufficient_quota"}}), text, 1),
         (long_context, text, 1),
         (thinks(10**9), text, 3),

@@ -286,7 +286,8 @@ class Sender:
             self.ledger.fault(self.name, fault.kind)
         where = f"{self.model} at {self._where}"
         if fault.kind == "unreachable" and not self._succeeded and failures >= _UNREACHABLE:
-            raise EndpointDown(f"{where} cannot be reached: is it running? Check --base-url ({fault})")
+            way = connect.between(self.base_url, str(fault))
+            raise EndpointDown(f"{where} cannot be reached: is it running? Check --base-url ({fault}){way}")
         if fault.kind == "malformed" and failures >= _SAME and not self._succeeded:
             raise EndpointDown(f"{where} gives no completions ({fault}): check --base-url and --model")
         if (fault.retry_after or 0.0) > self.retry.patience:
