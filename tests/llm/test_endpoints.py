@@ -242,6 +242,12 @@ ENDPOINTS: dict[str, tuple[Endpoint, Any, Any, Any]] = {
         VERDICT,
         TEXT,
     ),
+    "no system role, by its place": (
+        refuses(
+            "system", [{"loc": ["body", "messages", 0, "role"], "msg": "Input should be 'user' or 'assistant'"}], 422
+        ),
+        *(0.83, VERDICT, TEXT),
+    ),
     "no seed": (refuses("seed", "Extra inputs are not permitted: seed", 422), 0.83, VERDICT, TEXT),
     "no max_tokens": (
         refuses("max_tokens", "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."),
@@ -326,6 +332,14 @@ ENDPOINTS: dict[str, tuple[Endpoint, Any, Any, Any]] = {
         fixed(200, {"error": "Unexpected endpoint or method. (POST /chat/completions)"}),
         *("no such model or path.*Unexpected endpoint",) * 3,
     ),
+    "another model": (
+        refuses("model", "Model Not Exist"),
+        *("no such model or path: check --model.*Model Not Exist",) * 3,
+    ),
+    "another model, by its name": (
+        fixed(400, {"error": {"message": "gpt-6 is not a valid model ID", "code": 400}}),
+        *("no such model or path: check --model",) * 3,
+    ),
     "a model that loads": (
         fixed(503, {"error": {"message": "Loading model", "type": "unavailable_error"}}),
         *("last with 503: Loading model",) * 3,
@@ -382,6 +396,7 @@ async def test_it_gives_the_right_value_or_says_why_not(name: str) -> None:
         (fixed(200, {"choices": []}), text, 3),
         (fixed(200, {"error": "Unexpected endpoint or method. (POST /chat/completions)"}), text, 1),
         (fixed(308, b"", Location="http://127.0.0.1:9/"), text, 1),
+        (refuses("model", "Model Not Exist"), text, 1),
         (fixed(429, {"error": {"message": "no", "code": "insufficient_quota"}}), text, 1),
         (long_context, text, 1),
         (thinks(10**9), text, 3),
@@ -429,6 +444,8 @@ async def test_a_slow_reply_is_waited_for_as_long_as_the_user_says() -> None:
     async with Stub(reply=says(), latency=0.3) as stub:
         async with client(stub, terms=Terms(timeout=0.05), retry=Retry(tries=2, first=0.001)) as llm:
             assert await outcome(text, llm) == "m failed 2 times, last with timeout"
+        async with client(stub, terms=Terms(timeout=0.05), retry=Retry(tries=2, first=0.001, hopeless=2)) as llm:
+            assert "Raise --timeout" in await outcome(text, llm)
         async with client(stub, terms=Terms(timeout=5)) as llm:
             assert await text(llm) == TEXT
 
@@ -441,6 +458,15 @@ async def test_a_limit_is_found_by_one_for_all(monkeypatch: pytest.MonkeyPatch) 
         await asyncio.gather(*(llm.chat(ask, sampling=Sampling(max_tokens=1, top_logprobs=20)) for ask in asks))
         assert [request.body["top_logprobs"] for request in stub.log] == [20, 5, *[1] * 24]
         assert stub.most_in_service > 10
+
+
+async def test_the_room_that_thinking_takes_is_found_by_one_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inkfire.llm.client._PATIENCE", 60)
+    async with Stub(reply=thinks(1000), latency=0.1) as stub, client(stub, concurrency=24) as llm:
+        asks = ([{"role": "user", "content": str(i)}] for i in range(24))
+        replies = await asyncio.gather(*(llm.chat(ask, sampling=Sampling(max_tokens=160)) for ask in asks))
+        assert {reply.text for reply in replies} == {TEXT}
+        assert [request.body["max_tokens"] for request in stub.log] == [160, *[2048] * 24]
 
 
 async def test_nobody_waits_long_for_the_first(monkeypatch: pytest.MonkeyPatch) -> None:

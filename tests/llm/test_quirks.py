@@ -12,6 +12,7 @@ from stub_endpoint import Body, Stub
 from inkfire.errors import EndpointDown, InputError, ModelCallError
 from inkfire.llm.base import Message, Sampling
 from inkfire.llm.client import Client
+from inkfire.llm.connect import between
 from inkfire.llm.ledger import Ledger
 from inkfire.llm.prices import Budget
 from inkfire.llm.retry import Retry
@@ -308,6 +309,18 @@ async def test_an_environment_that_cannot_be_used_is_named(
     async with Client("m", base_url="https://api.example.com/v1") as llm:
         with pytest.raises(InputError, match=name):
             await llm.chat(ASK)
+
+
+async def test_what_leads_nowhere_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv("https_proxy", "http://me:secret@127.0.0.1:9")
+    async with Client("m", base_url="https://api.example.com/v1", retry=FAST) as llm:
+        with pytest.raises(EndpointDown, match=r"by https_proxy=http://127.0.0.1:9$"):
+            await llm.chat(ASK)
+    assert "SSL_CERT_FILE" in between("https://h/v1", "[SSL: CERTIFICATE_VERIFY_FAILED]")
+    assert between("http://localhost/v1", "refused") == ""
 
 
 @pytest.mark.parametrize("key", ["sk-abc\n", "sk-äbc", "sk abc"])

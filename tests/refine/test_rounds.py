@@ -86,6 +86,15 @@ async def test_a_rule_that_does_nothing_is_rejected_and_not_tried_again(
     assert made.history[1]["why"] == "no usable proposal"
 
 
+async def test_an_author_that_answers_nothing_is_said(task: Task, model: Model, texts: list[Labelled]) -> None:
+    training, validation = split_by_query(texts, fraction=0.5, seed=0)
+    made = await Refiner(task, model(), QUERIES, training, validation, author=ScriptedLLM(lambda messages: "")).run()
+    row = made.history[0]
+    asked = row["attacks"] + row["errors"]
+    failed = f"{asked} of {asked} attacks and reflections failed: the reply is empty"
+    assert row["why"] == f"no usable proposal; {failed}"
+
+
 async def test_caught_attacks_teach_the_generator_and_fooling_ones_are_kept(
     task: Task, model: Model, texts: list[Labelled]
 ) -> None:

@@ -135,6 +135,8 @@ class Client(Sender):
                 self._capabilities.room = max(self._capabilities.room, took)
             return None
         room = next((room for room in self._rooms(question) if room > took), None)
+        if room is not None and self._capabilities.thinks and not reply.cached:
+            self._capabilities.room = max(self._capabilities.room, room)  # others need not find out as well
         return None if room is None or step + 1 >= _STEPS else (step + 1, room)
 
     def _stored(self, question: wire.Question, digest: bytes, attempt: int, step: int) -> Entry | None:
@@ -159,6 +161,7 @@ class Client(Sender):
         """One reply of at most ``room`` tokens; what the endpoint refuses is left out."""
         wanted = wire.features(question)
         async with self._scouting(wanted):
+            room = max(room, self._rooms(question)[0])  # another request may have found out that it takes more
             return await self._tried(question, wanted, key, attempt, shared, room)
 
     async def _tried(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import urllib.parse
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,14 +81,31 @@ def connect(base_url: str, query: dict[str, str], key: str | None, places: int) 
     )
 
 
+def between(base_url: str, words: str) -> str:
+    """What of the environment stands between us and an endpoint that cannot be reached: the end of a message."""
+    if urllib.parse.urlsplit(base_url).hostname in LOOPBACK:
+        return ""
+    of_certificates = "CERTIFICATE" in words
+    named = _named(name for name in _given() if name.upper().startswith("SSL") is of_certificates)
+    if of_certificates:
+        so_far = f" (now {named})" if named else ""
+        return f"; its certificate is not trusted here: SSL_CERT_FILE names the file of those that are{so_far}"
+    return f"; the way there is by {named}" if named else ""
+
+
+def _given() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.upper() in _ENVIRONMENT and value}
+
+
+def _named(names: Iterable[str]) -> str:
+    """Variables as ``NAME=value``, without passwords."""
+    return " and ".join(f"{name}={re.sub(r'//[^/@]*@', '//', os.environ[name])}" for name in names)
+
+
 def _culprit(error: Exception) -> str:
-    """The variables that an error is about, as ``NAME=value``, without passwords."""
-    given = {name: value for name, value in os.environ.items() if name.upper() in _ENVIRONMENT and value}
+    """The variables that an error is about."""
+    given = _given()
     files = {name: value for name, value in given.items() if name.upper().startswith("SSL_CERT")}
     missing = {name: value for name, value in files.items() if not Path(value).exists()}
     odd = {n: v for n, v in given.items() if n not in files and not re.match(r"https?://[^/\s]+/?$", v)}
-    blamed = (missing or files) if isinstance(error, OSError) and files else odd or given
-    return (
-        " and ".join(f"{name}={re.sub(r'//[^/@]*@', '//', value)}" for name, value in blamed.items())
-        or "the environment"
-    )
+    return _named((missing or files) if isinstance(error, OSError) and files else odd or given) or "the environment"

@@ -61,7 +61,15 @@ _NAMED_AS = {  # what a refusal calls a feature (patterns); the first that fits 
     "system_role": (
         *("system role", "role system", "role: system", "system message", "system prompt", "system instruction"),
         *("'system'", '"system"', "`system`", "developer instruction", "roles must alternate", "first message"),
-        *("roles are supported", "roles are allowed", "must be 'user'", "must be user", "role must be", "invalid role"),
+        *(
+            r"messages'?, \d+, 'role'",
+            "roles are supported",
+            "roles are allowed",
+            "must be 'user'",
+            "must be user",
+            "role must be",
+            "invalid role",
+        ),
     ),
 }
 _DROPPED_WHEN_NAMED = ("stream_off", "max_tokens", "top_p", "temperature")

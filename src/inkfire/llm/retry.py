@@ -34,6 +34,10 @@ REJECTED = frozenset({400, 413, 422, 501})
 _NO_FEATURE = frozenset({401, 402, 408, 409, 413, 429})
 _MOVED = frozenset({301, 302, 303, 307, 308})
 _NO_MONEY = re.compile("insufficient_(?:quota|balance|credit|funds)|billing|arrear|quota_exhausted", re.IGNORECASE)
+_NO_MODEL = re.compile(
+    r"model_not_found|\bmodel\b.{0,80}\b(?:not exist|not found)|(?:unknown|invalid|no such|not a valid) model\b",
+    re.IGNORECASE,
+)
 FIXES = {
     401: "it does not accept the API key: set OPENAI_API_KEY",
     402: "it wants to be paid: check the account's billing",
@@ -93,7 +97,9 @@ def sort(status: int, said: str, named: str, doubts: Callable[[str], bool], afte
         return EndpointDown(f"the account has no quota left ({said}): check its billing, then run this again")
     if "content_filter" in f"{named} {said}" and status in REJECTED:
         return Rejected(status, said, content_filter=True)
-    if status not in _NO_FEATURE and doubts(said):
+    if status == 400 and _NO_MODEL.search(f"{named} {said}"):
+        status = 404
+    elif status not in _NO_FEATURE and doubts(said):
         return Rejected(status, said)
     return meaning(status, said, after)
 

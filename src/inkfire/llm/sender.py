@@ -286,15 +286,17 @@ class Sender:
             self.ledger.fault(self.name, fault.kind)
         where = f"{self.model} at {self._where}"
         if fault.kind == "unreachable" and not self._succeeded and failures >= _UNREACHABLE:
-            raise EndpointDown(f"{where} cannot be reached: is it running? Check --base-url ({fault})")
+            way = connect.between(self.base_url, str(fault))
+            raise EndpointDown(f"{where} cannot be reached: is it running? Check --base-url ({fault}){way}")
         if fault.kind == "malformed" and failures >= _SAME and not self._succeeded:
             raise EndpointDown(f"{where} gives no completions ({fault}): check --base-url and --model")
         if (fault.retry_after or 0.0) > self.retry.patience:
             raise EndpointDown(f"{where} asks to wait {fault.retry_after:.0f} s: run the same command again after that")
         if failures >= self.retry.tries:
             if self._failures_in_row >= self.retry.hopeless and not progress:
+                fix = " Raise --timeout, or lower --concurrency." if fault.kind == "timeout" else ""
                 raise EndpointDown(
-                    f"{where} keeps failing ({self._failures_in_row} times in a row, last: {fault}). "
+                    f"{where} keeps failing ({self._failures_in_row} times in a row, last: {fault}).{fix} "
                     "Every reply so far is kept: the same command goes on from here"
                 )
             self._count(failures=1)

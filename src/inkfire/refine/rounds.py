@@ -38,6 +38,7 @@ from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.principles import LIMIT, Principles
 from inkfire.llm import stream
 from inkfire.llm.base import LLM
+from inkfire.llm.futile import main_reason
 from inkfire.llm.progress import Bars, no_bars, no_notes
 from inkfire.records import Labelled, Verdict, text_id, to_json
 from inkfire.refine.acceptance import Acceptance, Decision, RankingTest
@@ -185,6 +186,10 @@ class Refiner:
         later = [*later, *(one for one, why in learnt if not why)][:LIMIT]
         candidate, more = await self._merged(candidate, later, number, seed)
         row |= await self._try(candidate, [*merged, *more], [one.text for one in (*first, *later)], number)
+        failed = [*(one.dropped for one in attempts), *(one if isinstance(one, str) else "" for one in reflections)]
+        found = main_reason(why.partition(": ")[2] or None for why in failed)
+        if row["candidate"] is None and found is not None:
+            row["why"] += f"; {found[1]} of {len(failed)} attacks and reflections failed: {found[0]}"
         row["flaws"] = list(self._flaws.texts)
         now = (self._rules, self._flaws)
         row["changes"] = {kind: changes(*sets) for kind, *sets in zip(SETS, before, now, strict=True)}
