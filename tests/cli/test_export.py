@@ -69,7 +69,10 @@ def test_every_form_is_written_whole(cli: Cli, tiny_policy: Callable[..., Path],
         out.mkdir(parents=True)  # an empty folder is as good as none
         code, result, _ = cli("export", policy, "--to", form, "--out", out)
         assert code == 0
-        assert following in result["text"]
+        lines = result["text"].splitlines()
+        assert lines[0].startswith("Exported as ")
+        assert "  README.md" in lines
+        assert following in lines[-1]
         assert {"README.md", *names} <= {path.name for path in out.iterdir()}
         for path in out.iterdir():
             if path.suffix in ("", ".json", ".md", ".jinja"):

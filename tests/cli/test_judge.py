@@ -1,6 +1,7 @@
 """``inkfire judge`` and ``inkfire refine`` against a stub endpoint, and what they say when the input is wrong."""
 
 import json
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -473,8 +474,9 @@ def test_a_full_debate_is_measured_beside_its_twins_and_without_what_overlaps(
     assert [result[name] for name in ("accuracy", "precision", "recall", "f1")] == [1.0] * 4
     assert {"length_accuracy", "ngram_f1", "ngram_f1_ci", "accuracy_no_overlap_ci"} <= result.keys()
     assert (result["n_overlap"], result["n_no_overlap"], result["f1_no_overlap"]) == (4, 13, 1.0)
-    assert "texts with an overlap" in shown
-    assert "without overlap" in shown
+    assert re.search(r"17 texts .*  13 without overlap$", shown, re.M)
+    assert re.search(r"^texts with an overlap +4$", shown, re.M)
+    assert re.search(r"^debates +full$", shown, re.M)
     assert any("- Taboo" in body["messages"][-1]["content"] for body in bodies)
     assert any("For reference, not under review" in body["messages"][-1]["content"] for body in bodies)
     spec = JudgeSpec.read(tmp_path / "run")

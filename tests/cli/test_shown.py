@@ -13,7 +13,7 @@ import pytest
 from rich.cells import cell_len
 from stub_endpoint import default_reply, served
 
-from inkfire.cli import shown
+from inkfire.cli import shown, tables
 from inkfire.cli.app import command_line
 from inkfire.cli.common import Shown, Table, display, emit
 from inkfire.debate.sampler import Tally
@@ -142,6 +142,24 @@ def test_the_order_is_finding_numbers_files_next(cli: Cli, tiny_task: Path, tmp_
     ]
     code, again, _ = cli("run", "--like", out, "--out", tmp_path / "again")
     assert (code, again["text"].splitlines()[0]) == (0, lines[0])
+
+
+def test_an_estimate_has_ranges_where_there_are_any() -> None:
+    names = ("calls", "prompt_tokens", "completion_tokens", "cost", "seconds")
+    tried: dict[str, Any] = {"queries": 40, "unpriced": ["stub"], "currency": "EUR", "calls": 5, "tokens": 9}
+    tried |= {"cost": None, "estimate_pair_share": 0.5, "estimate_pair_share_ci": [0.2, 0.8]}
+    one = tried | {f"estimate_{name}{end}": None for name in names for end in ("", "_ci")} | {"estimate_calls": 200}
+    numbers, took = tables.estimate(one | {"estimate_seconds": 4000.0, "estimate_prompt_tokens": 1} | {
+        "estimate_completion_tokens": 2})  # fmt: skip
+    assert numbers.head == ("40 queries", "about", "range, 19 times in 20")
+    assert numbers.rows[0] == ("model calls", "200", "needs two queries")
+    assert numbers.rows[3:5] == [
+        ("cost, EUR", "unknown: no price of stub", ""), ("time", "1 h 6 min", "needs two queries")
+    ]  # fmt: skip
+    assert numbers.rows[5] == ("queries with a pair", "50 %", "20 % to 80 %")
+    assert took.rows == [("the sample", "5 model calls, 9 new tokens, cost unknown")]
+    more = one | {f"estimate_{name}": 16.274 for name in names} | {f"estimate_{name}_ci": [9, 1200.5] for name in names}
+    assert tables.estimate(more)[0].rows[3] == ("cost, EUR", "16.27", "9.00 to 1,200.50")
 
 
 def test_json_is_the_result_and_nothing_else(tiny_task: Path, tmp_path: Path, capsys: Any) -> None:

@@ -68,7 +68,8 @@ def test_check(tiny_task: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert call(monkeypatch, "tasks", "check", tiny_task) == 2
     out = capsys.readouterr().out
     assert "unknown variable 'querry'; did you mean 'query'?" in out
-    assert re.search(r"no +write +prompts/writer\.jinja \(see", out)
+    assert out.startswith("tiny is ready for ")
+    assert re.search(r"^no +write +prompts/writer.jinja \(see above\)$", out, re.M)
     assert call(monkeypatch, "tasks", "check", tiny_task, "--json") == 2
     assert not json.loads(capsys.readouterr().out)["ok"]
     assert call(monkeypatch, "tasks", "check", tiny_task / "nothing") == 2

@@ -37,6 +37,6 @@ def export(
 
 
 def _show(result: Mapping[str, Any]) -> Shown:
-    said = f"The policy is now {_FORMS[result['to']]}, {result['bytes'] / 1e6:,.0f} MB; README.md says how to serve it."
+    said = f"Exported as {_FORMS[result['to']]}, {result['bytes'] / 1e6:,.0f} MB; README.md says how to serve it."
     following = _NEXT[result["to"]].format(out=shlex.quote(result["out"]))
     return Shown([said], out=Path(result["out"]), files=dict.fromkeys(result["files"], ""), next=following)
