@@ -7,9 +7,9 @@ import pytest
 
 from inkfire.errors import DataError, InputError
 from inkfire.records import Identity
-from inkfire.rewards.checks import Share
 from inkfire.rewards.load import load_reward
 from inkfire.rewards.mixture import Mixture
+from inkfire.rewards.share import Share
 from inkfire.rewards.threshold import fit_threshold
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from inkfire.rewards.checks import Share
+from inkfire.rewards.share import Share
 from inkfire.tasks.task import load_task
 from inkfire.training import trl
 from inkfire.training.grpo import GrpoSettings, train_grpo

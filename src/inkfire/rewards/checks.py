@@ -1,35 +1,202 @@
-"""Rewards that can be checked by hand: they show that the training loop learns, before a real reward is trusted.
+"""Checks: what a text has to be before anybody is asked how good it is.
 
->>> Share("!").score(["shout"], ["Hi!!"])
-[0.5]
+    length:20..90        characters; words:15..60 words (either end may be left out)
+    finished             the last sentence is whole, and the text did not meet the limit
+    no-repeat            no loops
+    language:zh          by script; among Latin languages by function words
+    forbid:F|word,word   none of a file's lines, or of the words, is in it       require:… each of them is
+    regex:PATTERN        the pattern is found in it
+    no-copy:F:0.3        no text of F covers more than this share of it in one piece
+    python:F.py:NAME     a function of (query, response) that says yes or no
+
+A text that fails one never has a higher reward than one of its group that passes, and costs no judge a call.
+
+>>> checks = Checks.parse(["length:3..20", "finished"])
+>>> checks.failures(["q", "q"], ["Well done!", "or,"])
+[[], ['length:3..20', 'finished']]
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
-from inkfire.records import Identity
-from inkfire.rewards.identity import check_identity
+from inkfire.errors import InputError
+from inkfire.files.formats import read_texts
+from inkfire.rewards import writing
+from inkfire.rewards.python import load_function
+from inkfire.settings import nearest
+from inkfire.stats.texts import copied_share, units
+
+KINDS = ("length", "words", "finished", "no-repeat", "language", "forbid", "require", "regex", "no-copy", "python")
+_CHANCE = 8
+"""Characters in a row that two texts may share by chance."""
+
+Test = Callable[[str, str, bool | None], bool]
 
 
 @dataclass(frozen=True)
-class Share:
-    """``share:X``: the share of a text's characters that are X (0 for an empty text)."""
+class Check:
+    """``test`` takes (query, response, truncated) and says whether the response passes."""
 
-    char: str
-    threshold = None
+    name: str
+    test: Test
+
+
+@dataclass(frozen=True)
+class Checks:
+    """Checks in the order given."""
+
+    checks: tuple[Check, ...] = ()
+
+    @classmethod
+    def parse(cls, specs: Sequence[str], *, folder: Path = Path()) -> Self:
+        """Checks by their names.
+
+        Args:
+            folder: what the files named in them are relative to.
+
+        Raises:
+            InputError: there is no such check, or something is wrong with what follows its name.
+        """
+        return cls(tuple(Check(spec, _test(spec, folder)) for spec in specs))
 
     @property
-    def name(self) -> str:
-        return f"share:{self.char}"
+    def names(self) -> tuple[str, ...]:
+        return tuple(check.name for check in self.checks)
 
-    @property
-    def identities(self) -> tuple[Identity, ...]:
-        return (check_identity(self.name),)
+    def failures(
+        self, queries: Sequence[str], responses: Sequence[str], truncated: Sequence[bool | None] | None = None
+    ) -> list[list[str]]:
+        """The names of the checks that each response fails."""
+        cut = truncated or [None] * len(responses)
+        rows = zip(queries, responses, cut, strict=True)
+        return [[check.name for check in self.checks if not check.test(*row)] for row in rows]
 
-    def score(self, queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
-        return [text.count(self.char) / len(text) if text else 0.0 for text in responses]
 
-    def close(self) -> None:
-        pass
+def files_of(specs: Sequence[str], *, folder: Path = Path()) -> dict[str, Path]:
+    """The files that checks read, by the check's name: inputs of a run."""
+    found = {}
+    for spec in specs:
+        kind, _, rest = spec.partition(":")
+        name = (
+            rest if kind in ("forbid", "require") else rest.rpartition(":")[0] if kind in ("no-copy", "python") else ""
+        )
+        if name and (folder / name).is_file():
+            found[f"check {spec}"] = folder / name
+    return found
+
+
+def _test(spec: str, folder: Path) -> Test:
+    kind, _, rest = spec.partition(":")
+    if kind not in KINDS:
+        raise InputError(f"check {spec!r}: unknown check{nearest(kind, KINDS)}")
+    try:
+        return _MAKERS[kind](rest, folder)
+    except InputError as error:
+        raise InputError(f"check {spec!r}: {error}") from None
+    except (ValueError, re.error) as error:
+        raise InputError(f"check {spec!r}: {error}") from None
+
+
+def _between(measure: Callable[[str], int]) -> Callable[[str, Path], Test]:
+    def make(rest: str, folder: Path) -> Test:
+        del folder
+        match = re.fullmatch(r"(\d*)\.\.(\d*)", rest)
+        if match is None or not (match[1] or match[2]):
+            raise ValueError("a range is needed, as in 20..90, 20.. or ..90")
+        low, high = int(match[1] or 0), int(match[2]) if match[2] else None
+        if high is not None and high < low:
+            raise ValueError(f"nothing is between {low} and {high}")
+        return lambda query, text, cut: low <= measure(text.strip()) and (high is None or measure(text.strip()) <= high)
+
+    return make
+
+
+def _plain(test: Test) -> Callable[[str, Path], Test]:
+    def make(rest: str, folder: Path) -> Test:
+        del folder
+        if rest:
+            raise ValueError("nothing follows its name")
+        return test
+
+    return make
+
+
+def _language(rest: str, folder: Path) -> Test:
+    del folder
+    writing.in_language("", rest)  # says what is wrong with the code
+    return lambda query, text, cut: writing.in_language(text, rest)
+
+
+def _listed(rest: str, folder: Path) -> list[re.Pattern[str]]:
+    """The words of a list, in a file or in place; in scripts with blanks a word is a whole one."""
+    path = folder / rest
+    words = path.read_text(encoding="utf-8").splitlines() if path.is_file() else rest.split(",")
+    words = [word.strip() for word in words if word.strip() and not word.startswith("#")]
+    if not words:
+        raise ValueError("a list of words is needed: word,word or a file with one a line")
+    if not path.is_file() and re.search(r"[/\\]|\.\w{2,4}$", rest):
+        raise ValueError(f"no such file: {path}")
+    return [re.compile(_bounded(word), re.IGNORECASE) for word in words]
+
+
+def _bounded(word: str) -> str:
+    spaced = r"(?<![^\W\d_])" if re.match(r"[A-Za-zÀ-ɏ]", word) else ""
+    after = r"(?![^\W\d_])" if re.search(r"[A-Za-zÀ-ɏ]$", word) else ""
+    return spaced + re.escape(word) + after
+
+
+def _forbid(rest: str, folder: Path) -> Test:
+    patterns = _listed(rest, folder)
+    return lambda query, text, cut: not any(pattern.search(text) for pattern in patterns)
+
+
+def _require(rest: str, folder: Path) -> Test:
+    patterns = _listed(rest, folder)
+    return lambda query, text, cut: all(pattern.search(text) for pattern in patterns)
+
+
+def _regex(rest: str, folder: Path) -> Test:
+    del folder
+    if not rest:
+        raise ValueError("a pattern is needed")
+    pattern = re.compile(rest)
+    return lambda query, text, cut: pattern.search(text) is not None
+
+
+def _no_copy(rest: str, folder: Path) -> Test:
+    name, _, share = rest.rpartition(":")
+    if not name or not 0 <= float(share) < 1:
+        raise ValueError("a file and a share are needed, as in no-copy:good.jsonl:0.3")
+    corpus = [text.response for text in read_texts((folder / name,))]
+    return lambda query, text, cut: copied_share([text], corpus, _CHANCE)[0] <= float(share)
+
+
+def _python(rest: str, folder: Path) -> Test:
+    function = load_function(rest, folder)
+
+    def test(query: str, text: str, cut: bool | None) -> bool:
+        said = function(query, text)
+        if not isinstance(said, bool):
+            raise InputError(f"python:{rest} answered {said!r}: a check says True or False; a score is a reward")
+        return said
+
+    return test
+
+
+_MAKERS: dict[str, Callable[[str, Path], Test]] = {
+    "length": _between(len),
+    "words": _between(lambda text: len(units(text))),
+    "finished": _plain(lambda query, text, cut: writing.finished(text, cut)),
+    "no-repeat": _plain(lambda query, text, cut: not writing.loops(text)),
+    "language": _language,
+    "forbid": _forbid,
+    "require": _require,
+    "regex": _regex,
+    "no-copy": _no_copy,
+    "python": _python,
+}
