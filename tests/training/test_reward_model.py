@@ -1,5 +1,7 @@
 """Reward models: what they see, what is said of them, and that others can load them."""
 
+import dataclasses
+import json
 import random
 from pathlib import Path
 
@@ -8,11 +10,11 @@ import torch
 
 from inkfire.errors import DataError, InputError
 from inkfire.models.card import Template
-from inkfire.records import Labelled, Preference
+from inkfire.records import Candidate, Labelled, Preference, text_id
 from inkfire.rewards.load import identities_of, load_reward
 from inkfire.tasks.task import load_task
 from inkfire.training import trl
-from inkfire.training.reward_model import RewardModelSettings, train_reward_model
+from inkfire.training.reward_model import SEEN, Material, RewardModelSettings, remarks, train_reward_model
 
 pytestmark = pytest.mark.slow
 
@@ -69,6 +71,81 @@ def test_one_query_cannot_be_held_out(tmp_path: Path) -> None:
     assert not (tmp_path / "rm").exists()
 
 
+def test_debiased_scores_do_not_follow_length(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    longer = []
+    for i in range(200):
+        good, bad = (draw.choices(WORDS, k=draw.randint(least, least + 8)) for least in (5, 2))
+        longer.append(Preference(f"query {i}", " ".join(["kite", *good]), " ".join(["grey", *bad])))
+    plain = train_reward_model(longer, tmp_path / "plain")
+    result = train_reward_model(longer, tmp_path / "rm", RewardModelSettings(length_debias=True))
+    assert plain["length_correlation"] > 0.2
+    assert abs(result["length_correlation"]) < plain["length_correlation"] / 2
+    assert result["raw_length_correlation"] > result["length_correlation"]
+    for name in ("accuracy", "accuracy_length_matched", "accuracy_chosen_shorter", "length_correlation"):
+        assert result[f"ngram_{name}"] == plain[name]  # the plain model on the same folds
+        assert f"raw_{name}" in result
+        assert f"raw_{name}" not in plain
+    assert result["gain_over_ngram_ci"][0] <= result["gain_over_ngram"] <= result["gain_over_ngram_ci"][1]
+    short, long = "kite rain", "kite rain kite rain kite rain"
+    gap = [load_reward(tmp_path / name).score(["q", "q"], [short, long]) for name in ("plain", "rm")]
+    assert gap[1][1] - gap[1][0] < gap[0][1] - gap[0][0]
+
+
+def test_what_length_explains_is_part_of_who_a_reward_is(tmp_path: Path) -> None:
+    train_reward_model(pairs(longer=0.9), tmp_path / "rm", RewardModelSettings(length_debias=True))
+    (before,) = identities_of(str(tmp_path / "rm"))
+    card = json.loads((tmp_path / "rm" / "reward.json").read_text())
+    (tmp_path / "rm" / "reward.json").write_text(json.dumps(card | {"length": {"slope": 0.0, "centre": 0.0}}))
+    assert not identities_of(str(tmp_path / "rm"))[0].same(before)
+    (tmp_path / "rm" / "reward.json").write_text(json.dumps(card | {"length": {"slop": 0.0}}))
+    with pytest.raises(DataError, match="length part"):
+        load_reward(tmp_path / "rm")
+
+
+def test_negatives_are_never_measured_on(tmp_path: Path) -> None:
+    gamed = [Candidate(f"query {i}", "kite kite kite kite") for i in range(40)]
+    settings = RewardModelSettings(negatives="damaged", negatives_share=1.0)
+    result = train_reward_model(pairs(), tmp_path / "rm", settings, material=Material(gamed))
+    assert (result["n"], result["n_train"], result["n_test"]) == (60, 48, 12)
+    assert result["damaged_negatives"] > 20
+    assert (result["hard_negatives"], result["hard_negatives_held_out"]) == (24, 6)
+    assert result["hard_negatives_without_honest"] == 10
+    assert any("10 hard negatives have no honest text" in line for line in result["warnings"])
+    reward = load_reward(tmp_path / "rm")
+    honest, hacked = reward.score(["q", "q"], ["kite rain song", "kite kite kite kite"])
+    assert honest > hacked
+    train_reward_model(pairs(), tmp_path / "plain")
+    honest, hacked = load_reward(tmp_path / "plain").score(["q", "q"], ["kite rain song", "kite kite kite kite"])
+    assert honest < hacked
+
+
+def test_the_card_says_who_wrote_the_pairs(tmp_path: Path) -> None:
+    made = pairs()
+    made[0] = dataclasses.replace(made[0], provenance={"chosen_source": "sft", "rejected_source": "base"})
+    assert train_reward_model(made, tmp_path / "rm")["writers"] == {"unknown": 118, "base": 1, "sft": 1}
+
+
+@pytest.mark.parametrize(
+    ("kind", "gain", "said"),
+    [
+        ("transformer", [-0.01, 0.03], "not shown to be better than the n-gram twin"),
+        ("transformer", [0.01, 0.05], None),
+        ("linear", [-0.06, -0.01], "right on fewer pairs than the plain n-gram twin"),
+        ("linear", [-0.03, 0.01], None),
+    ],
+)
+def test_the_paired_difference_decides_what_is_said(kind: str, gain: list[float], said: str | None) -> None:
+    card = {"kind": kind, "longer_wins": 0.5, "accuracy_length_matched_ci": [0.6, 0.9], "auc_ci": [0.6, 0.9]}
+    card |= {"accuracy": 0.8, "ngram_accuracy": 0.79, "gain_over_ngram": 0.01, "gain_over_ngram_ci": gain}
+    assert [said in line for line in remarks(card)] == ([True] if said else [])
+
+
+def test_a_linear_model_is_not_continued(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--pairs A --pairs B"):
+        train_reward_model(pairs(), tmp_path / "rm", material=Material(start_from=tmp_path))
+
+
 def test_transformer_needs_a_task_and_a_base(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--base"):
         train_reward_model(pairs(), tmp_path / "rm", RewardModelSettings(kind="transformer"))
@@ -115,6 +192,53 @@ def test_others_load_the_transformer_and_score_the_same(trained: Path, tiny_task
             assert model(**ids).logits[0, 0].item() == pytest.approx(score, abs=0.02)
     assert len(set(ours)) > 1
     assert reward.score([], []) == []
+
+
+def test_a_transformer_goes_on_from_another(trained: Path, tiny_base: str, tiny_task: Path, tmp_path: Path) -> None:
+    task, seen = load_task(tiny_task), set(json.loads((trained / SEEN).read_text())["queries"])
+    more = [Preference(f"new {i}", "A kite.", "Grey rain.") for i in range(6)]
+    settings = RewardModelSettings(kind="transformer", epochs=1, batch_size=4, learning_rate=1e-9, length_debias=True)
+    both = [*task.pairs(), *more]
+    result = train_reward_model(both, tmp_path / "on", settings, task=task, material=Material(start_from=trained))
+    held_out = [
+        json.loads(line)["query"] for line in (tmp_path / "on" / "held_out_pairs.jsonl").read_text().splitlines()
+    ]
+    assert not {text_id(query) for query in held_out} & seen
+    assert set(json.loads((tmp_path / "on" / SEEN).read_text())["queries"]) > seen
+    first, second = load_reward(trained), load_reward(tmp_path / "on")
+    texts = [pair.chosen for pair in task.pairs()]
+    queries = [pair.query for pair in task.pairs()]
+    assert second.reward.score(queries, texts) == pytest.approx(first.score(queries, texts), abs=0.02)  # head and all
+    assert second.length.slope == result["length"]["slope"]
+    old = [pair for pair in task.pairs() if text_id(pair.query) in seen]
+    with pytest.raises(DataError, match="has not learnt from"):
+        train_reward_model(old, tmp_path / "same", settings, task=task, material=Material(start_from=trained))
+    with pytest.raises(InputError, match="either --base or"):
+        train_reward_model(both, tmp_path / "x", dataclasses.replace(settings, base=tiny_base), task=task,
+                           material=Material(start_from=trained))  # fmt: skip
+
+
+def test_early_stopping_keeps_the_best_look(tiny_base: str, tiny_task: Path, tmp_path: Path) -> None:
+    task = load_task(tiny_task)
+    settings = RewardModelSettings(kind="transformer", base=tiny_base, epochs=20, batch_size=2, learning_rate=5e-2)
+    settings = dataclasses.replace(settings, patience=2, lora_rank=4, lora_targets=("q_proj", "v_proj"), margin=0.5)
+    result = train_reward_model(task.pairs(), tmp_path / "rm", settings, task=task)
+    rows = [json.loads(line) for line in (tmp_path / "rm" / "metrics.jsonl").read_text().splitlines()]
+    looks = {row["step"]: row["validation_loss"] for row in rows if "validation_loss" in row}
+    assert result["validation_loss"] == pytest.approx(min(looks.values()))
+    assert looks[result["best_step"]] == min(looks.values())
+    assert result["steps"] < 20 * result["n_train"] // 2  # it stopped
+    assert result["threshold_from"] == "held-back pairs"
+    assert not (tmp_path / "rm" / "checkpoints").exists()
+
+
+def test_the_margin_is_in_the_loss(tiny_base: str, tiny_task: Path, tmp_path: Path) -> None:
+    task, losses = load_task(tiny_task), []
+    for margin in (0.0, 3.0):
+        settings = RewardModelSettings(kind="transformer", base=tiny_base, epochs=1, batch_size=4, margin=margin)
+        losses.append(train_reward_model(task.pairs(), tmp_path / f"{margin}", settings, task=task)["loss_first"])
+    assert losses[0] == pytest.approx(0.69, abs=0.1)
+    assert losses[1] == pytest.approx(3.05, abs=0.2)  # log(1 + e^3) where both score the same
 
 
 def test_a_damaged_reward_folder(trained: Path) -> None:

@@ -26,7 +26,8 @@ from inkfire.tasks.task import load_task
 
 
 def reward_model_identity(folder: Path, card: Mapping[str, Any]) -> Identity:
-    """By its weights and, where it has one, the template that turns a query into messages; ``card`` is reward.json's.
+    """By its weights and, where it has them, the template that turns a query into messages and the length part that is
+    taken out; ``card`` is reward.json's.
 
     Raises:
         DataError: the folder has no weights.
@@ -35,7 +36,8 @@ def reward_model_identity(folder: Path, card: Mapping[str, Any]) -> Identity:
     if not weights:
         raise DataError("damaged reward model: it has no weights", path=folder)
     decides = {path.name: sha256_file(path) for path in weights}
-    return Identity("reward model", folder.name, _digest([card["kind"], card.get("template"), decides]))
+    length = [card["length"]] if card.get("length") else []
+    return Identity("reward model", folder.name, _digest([card["kind"], card.get("template"), decides, *length]))
 
 
 def judge_identity(judge: JudgeSpec, name: str) -> Identity:

@@ -25,9 +25,11 @@ from inkfire.judge.spec import JudgeSpec
 from inkfire.records import Identity
 from inkfire.rewards.base import Reward
 from inkfire.rewards.identity import judge_identity, reward_model_identity
+from inkfire.rewards.length import WithoutLength
 from inkfire.rewards.mixture import Mixture
 from inkfire.rewards.python import PythonReward
 from inkfire.rewards.share import Share
+from inkfire.stats.length import LengthPart
 
 if TYPE_CHECKING:
     from inkfire.llm.ledger import Ledger
@@ -139,6 +141,16 @@ def parts_of(text: str) -> list[tuple[float, str]]:
 
 def _reward_model(folder: Path) -> Reward:
     card = read_card(folder)
+    reward = _scorer(folder, card)
+    if card["length"] is None:
+        return reward
+    try:
+        return WithoutLength(reward, LengthPart(**card["length"]))
+    except TypeError as error:
+        raise DataError(f"damaged length part: {error}", path=folder / CARD) from None
+
+
+def _scorer(folder: Path, card: Mapping[str, Any]) -> Reward:
     if card["kind"] == "linear":
         from inkfire.rewards.linear import LinearReward
         from inkfire.stats.twins import NgramPairModel
@@ -163,7 +175,7 @@ def read_card(folder: Path) -> dict[str, Any]:
         raise DataError(f"cannot be read: {error.strerror or error}", path=path) from None
     if not isinstance(card, dict) or card.get("kind") not in ("linear", "transformer"):
         raise DataError("not the card of a reward model: kind must be linear or transformer", path=path)
-    return {"threshold": None, "task": None, **card}
+    return {"threshold": None, "task": None, "length": None, **card}
 
 
 def write_card(folder: Path, card: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from inkfire.runs.context import note
 
 _TAUGHT = {
     "train sft": ("data",),
-    "train rm": ("pairs", "labelled"),
+    "train rm": ("pairs", "labelled", "hard_negatives", "honest"),
     "train grpo": ("prompts",),
     "judge": ("calibration", "examples_from"),
     "refine": ("prompts", "labelled"),

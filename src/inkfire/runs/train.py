@@ -7,20 +7,20 @@ reward's own: ``--out runs/sft`` is what ``--policy runs/sft`` names afterwards.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from inkfire.errors import InputError
-from inkfire.files.formats import read_labelled, read_pairs, read_queries, read_texts_or_labelled
+from inkfire.files.formats import read_labelled, read_pairs, read_queries, read_texts, read_texts_or_labelled
 from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.llm.bill import FIELDS, between
 from inkfire.records import Candidate, Labelled
-from inkfire.rewards.load import check_reward, placeholders
+from inkfire.rewards.load import check_reward, placeholders, read_card
 from inkfire.runs.context import Context, Place, described, named_files, opened, with_own_data
 from inkfire.settings import option, settings
-from inkfire.tasks.task import load_task
-from inkfire.training.reward_model import train_reward_model
+from inkfire.tasks.task import Task, load_task
+from inkfire.training.reward_model import Material, train_reward_model
 from inkfire.training.settings import GrpoSettings, RewardModelSettings, SftSettings
 
 Training = Callable[[Context], dict[str, Any]]
@@ -51,6 +51,12 @@ class RewardModelInputs:
     """A task's name (inkfire tasks list) or its folder."""
     labelled: Data = ()
     """Texts with labels that fit the threshold for 'excellent'."""
+    hard_negatives: Data = ()
+    """Texts that a gamed policy wrote: each loses against an honest text of its query."""
+    honest: Data = ()
+    """Good texts for them, beside the pairs' chosen ones and the task's good texts."""
+    start_from: Path | None = None
+    """A transformer reward model to go on from."""
     reading: Annotated[Reading, option("*")] = AS_IT_STANDS
     """How the data is read."""
 
@@ -82,7 +88,7 @@ def sft(inputs: SftInputs, settings: SftSettings, place: Place) -> dict[str, Any
 
     task = load_task(inputs.task)
     texts = read_texts_or_labelled(inputs.data, inputs.reading) if inputs.data else task.labelled()
-    good = [Candidate(t.query, t.response) for t in texts if not isinstance(t, Labelled) or t.label == 1]
+    good = _good(texts)
     find_model(inputs.base)
     files = named_files(inputs) | {"task": task.folder}
 
@@ -101,7 +107,8 @@ def reward_model(inputs: RewardModelInputs, settings: RewardModelSettings, place
         raise InputError("name the pairs: --pairs F, or --task FOLDER of a task that has some")
     pairs = read_pairs(inputs.pairs, inputs.reading)
     labelled = read_labelled(inputs.labelled, inputs.reading) if inputs.labelled else None
-    settings.check(task=task)
+    settings.check(task=task, start_from=inputs.start_from)
+    material = _material(inputs, task)
     if settings.base is not None:
         from inkfire.models.policy import find_model
 
@@ -110,10 +117,42 @@ def reward_model(inputs: RewardModelInputs, settings: RewardModelSettings, place
 
     def train(context: Context) -> dict[str, Any]:
         return train_reward_model(
-            pairs, context.run.out, settings, task=task, labelled=labelled, seed=place.seed, bars=context.bars
+            pairs,
+            context.run.out,
+            settings,
+            task=task,
+            labelled=labelled,
+            material=material,
+            seed=place.seed,
+            bars=context.bars,
         )
 
     return _trained("train rm", place, described(inputs, settings, task=task and task.name), files, train)
+
+
+def _material(inputs: RewardModelInputs, task: Task | None) -> Material:
+    """What a reward model learns from besides its pairs.
+
+    Raises:
+        InputError: honest texts for no hard negatives, or no transformer to go on from.
+    """
+    if inputs.honest and not inputs.hard_negatives:
+        raise InputError("--honest has good texts for --hard-negatives: name these as well")
+    start = inputs.start_from
+    if start is not None and read_card(start)["kind"] != "transformer":
+        raise InputError(f"--start-from {start}: a linear reward model; only a transformer is gone on with")
+    if not inputs.hard_negatives:
+        return Material(start_from=start)
+    good = [*_good(read_texts_or_labelled(inputs.honest, inputs.reading) if inputs.honest else ())]
+    good += [Candidate(one.query, one.response) for one in (task.good_texts() if task else ())]
+    honest: dict[str, list[str]] = {}
+    for text in good:
+        honest.setdefault(text.query, []).append(text.response)
+    return Material(read_texts(inputs.hard_negatives, inputs.reading), honest, start)
+
+
+def _good(texts: Sequence[Candidate | Labelled]) -> list[Candidate]:
+    return [Candidate(t.query, t.response) for t in texts if not isinstance(t, Labelled) or t.label == 1]
 
 
 def grpo(inputs: GrpoInputs, settings: GrpoSettings, place: Place) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def clustered_rate(hits: Sequence[float], clusters: Sequence[Hashable] | None = 
     The variance is that of a ratio of cluster totals (Cochran 1977, 6.4), with the factor k/(k-1) of k clusters. Where
     each row is a cluster of its own (None), it is Wilson's plain interval.
     """
-    index = _cluster_index(clusters, len(hits))
+    index = cluster_index(clusters, len(hits))
     totals, sizes = np.bincount(index, np.asarray(hits, float)), np.bincount(index)
     return _ratio(totals.astype(float), sizes.astype(float))
 
@@ -85,7 +85,7 @@ def within_cluster_auc(
 
     The interval's ``n`` counts the pairs, its ``clusters`` those that have both labels.
     """
-    index, values, good = _cluster_index(clusters, len(labels)), np.asarray(scores, float), np.asarray(labels) == 1
+    index, values, good = cluster_index(clusters, len(labels)), np.asarray(scores, float), np.asarray(labels) == 1
     won, pairs, ties = [], [], 0
     for rows in np.split(np.argsort(index, kind="stable"), np.cumsum(np.bincount(index))[:-1]):
         ahead = np.sign(values[rows[good[rows]]][:, None] - values[rows[~good[rows]]][None, :])
@@ -148,7 +148,7 @@ def bootstrap_mean_difference(
     if len(a) == 0:
         return Interval(math.nan, math.nan, math.nan, 0, 0)
     difference = np.asarray(a, float) - np.asarray(b, float)
-    index = _cluster_index(clusters, len(a))
+    index = cluster_index(clusters, len(a))
     sums, sizes = np.bincount(index, difference), np.bincount(index)
     means = resample(lambda weights: weights @ sums / (weights @ sizes), len(sizes), seed, n_resamples)
     return percentiles(float(difference.mean()), means, len(a), len(sizes))
@@ -164,7 +164,7 @@ def sign_test(a: Sequence[float], b: Sequence[float], clusters: Sequence[Hashabl
     from scipy.stats import binomtest
 
     difference = np.asarray(a, float) - np.asarray(b, float)
-    sums = np.bincount(_cluster_index(clusters, len(difference)), difference, minlength=1)
+    sums = np.bincount(cluster_index(clusters, len(difference)), difference, minlength=1)
     favour, against = int((sums > 0).sum()), int((sums < 0).sum())
     return float(binomtest(favour, favour + against).pvalue) if favour + against else 1.0
 
@@ -195,7 +195,7 @@ def bootstrap_auc(
     n_resamples: int = RESAMPLES,
 ) -> Interval:
     """AUC with Wilson's interval on the effective n, by the bootstrap's variance over clusters (rows, when None)."""
-    index = _cluster_index(clusters, len(labels))
+    index = cluster_index(clusters, len(labels))
     if len(set(labels)) < 2:
         return Interval(math.nan, math.nan, math.nan, len(labels), len(set(index)))
     good = np.asarray(labels) == 1
@@ -225,7 +225,7 @@ def resampled_auc(
     n_resamples: int = RESAMPLES,
 ) -> Floats:
     """The AUCs of ``n_resamples`` bootstrap samples of clusters; NaN where one holds one class only."""
-    index = _cluster_index(clusters, len(labels))
+    index = cluster_index(clusters, len(labels))
     of_weights = _weighted_auc(labels, scores, index)
     return resample(of_weights, int(index.max()) + 1, seed, n_resamples, width=len(index))
 
@@ -246,7 +246,7 @@ def auc_difference(
     if len({row[0] for row in rows}) < 2:
         return Interval(math.nan, math.nan, math.nan, len(rows))
     good, before, after, groups = (list[Any](column) for column in zip(*rows, strict=True))
-    index = _cluster_index(groups, len(rows))
+    index = cluster_index(groups, len(rows))
     of_new, of_old = (_weighted_auc(good, scores, index) for scores in (after, before))
     k = int(index.max()) + 1
     resampled = resample(lambda w: of_new(w) - of_old(w), k, seed, n_resamples, width=len(index))
@@ -274,7 +274,7 @@ def _weighted_auc(
     return of_weights
 
 
-def _cluster_index(clusters: Sequence[Hashable] | None, n: int) -> NDArray[np.int_]:
+def cluster_index(clusters: Sequence[Hashable] | None, n: int) -> NDArray[np.int_]:
     """The clusters of ``n`` rows as numbers from 0, in the order in which they come; None: each row its own."""
     if clusters is None:
         return np.arange(n)

@@ -110,7 +110,14 @@ class NgramPairModel:
 
     @classmethod
     def cross_validate(cls, pairs: Sequence[Preference], folds: int = FOLDS, seed: int = 0) -> dict[str, Any]:
-        """Score each pair by a model that has not seen its query; :func:`pair_slices` of all folds pooled.
+        """:func:`pair_slices` of :meth:`held_out_scores`, all folds pooled."""
+        return pair_slices(pairs, cls.held_out_scores(pairs, folds, seed))
+
+    @classmethod
+    def held_out_scores(
+        cls, pairs: Sequence[Preference], folds: int = FOLDS, seed: int = 0
+    ) -> list[tuple[float, float]]:
+        """(chosen, rejected) scores of each pair by a model that has not seen its query.
 
         Raises:
             DataError: pairs of fewer than two queries.
@@ -118,12 +125,12 @@ class NgramPairModel:
         n = len(pairs)
         scores = np.full((n, 2), math.nan)
         counts = _counts([*(p.chosen for p in pairs), *(p.rejected for p in pairs)])
-        for train, test in _folds([p.query for p in pairs], None, folds, seed):
+        for train, test in query_folds([p.query for p in pairs], None, folds, seed):
             _enough(len(train))
             seen, new = _fold_vectors(counts, [*train, *(n + i for i in train)], [*test, *(n + i for i in test)])
             weights = _bradley_terry(seen[: len(train)] - seen[len(train) :])
             scores[test] = (new @ weights).reshape(2, -1).T
-        return pair_slices(pairs, [(float(chosen), float(rejected)) for chosen, rejected in scores])
+        return [(float(chosen), float(rejected)) for chosen, rejected in scores]
 
 
 def _enough(pairs: int) -> None:
@@ -178,7 +185,7 @@ def _vectorizer(vocabulary: Sequence[str] | None = None) -> Any:
     return TfidfVectorizer(analyzer="char", ngram_range=(1, 3), vocabulary=vocabulary)
 
 
-def _folds(
+def query_folds(
     queries: Sequence[Hashable], labels: Sequence[int] | None, folds: int, seed: int
 ) -> list[tuple[list[int], list[int]]]:
     """(train, test) rows per fold, no query in both; balanced by label where there are labels."""
@@ -297,7 +304,7 @@ def length_cv_hits(labelled: Sequence[Labelled], seed: int = 0) -> list[bool] | 
     """
     hits = np.zeros(len(labelled), bool)
     try:
-        for train, test in _folds([row.query for row in labelled], [row.label for row in labelled], FOLDS, seed):
+        for train, test in query_folds([row.query for row in labelled], [row.label for row in labelled], FOLDS, seed):
             hits[test] = _cut_hits([labelled[i] for i in test], *_best_cut([labelled[i] for i in train]))
     except DataError:
         return None
@@ -316,7 +323,7 @@ def ngram_cv_scores(labelled: Sequence[Labelled], seed: int = 0) -> list[float] 
     scores = np.zeros(len(labelled))
     try:
         counts = _counts([row.response for row in labelled])
-        for train, test in _folds([row.query for row in labelled], labels, FOLDS, seed):
+        for train, test in query_folds([row.query for row in labelled], labels, FOLDS, seed):
             classes = [labels[i] for i in train]
             if len(set(classes)) < 2:
                 return None
@@ -341,7 +348,7 @@ def writer_cv_scores(labelled: Sequence[Labelled], writers: Sequence[str], seed:
     labels = [row.label for row in labelled]
     scores = np.zeros(len(labelled))
     try:
-        for train, test in _folds([row.query for row in labelled], labels, FOLDS, seed):
+        for train, test in query_folds([row.query for row in labelled], labels, FOLDS, seed):
             n, good = Counter(writers[i] for i in train), Counter(writers[i] for i in train if labels[i])
             shares = {name: (good[name] + 1) / (n[name] + 2) for name in names}
             ranks = {share: rank / len(names) for rank, share in enumerate(sorted(set(shares.values())))}

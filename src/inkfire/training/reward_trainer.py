@@ -24,35 +24,42 @@ from inkfire.training.settings import RewardModelSettings
 
 try:
     from datasets import Dataset
-    from transformers import AutoModelForSequenceClassification, set_seed
+    from transformers import AutoModelForSequenceClassification, EarlyStoppingCallback, set_seed
     from trl import RewardConfig, RewardTrainer
 except ImportError as error:
     raise MissingExtraError(error.name or "trl", "train") from error
 
+_LOOKS = 5  # an epoch, at the pairs that are held back for early stopping
+
 
 def train_transformer(
     pairs: Sequence[Preference],
+    held_back: Sequence[Preference],
     out: Path,
     settings: RewardModelSettings,
     task: Task,
-    base: str,
+    start_from: Path | None,
     *,
     seed: int,
     bars: Bars,
 ) -> tuple[TransformerReward, dict[str, Any]]:
     """Train on ``pairs`` and save the merged model in ``out``.
 
+    Args:
+        held_back: pairs whose loss decides when to stop, with ``settings.patience``.
+        start_from: a reward model's folder to go on from, head and all, instead of ``settings.base``.
+
     Returns:
         The reward, loaded from what was saved, and what its card says of the training: base, template, steps,
-        loss_first and loss_last.
+        loss_first and loss_last; with early stopping the best step and its ``validation_loss``.
 
     Raises:
         ModelNameError: no such model.
     """
-    template = Template.of(task)
+    template, base = Template.of(task), str(start_from or settings.base)
     with trl.quiet(), trl.written(out):
-        trainer = build_trainer(pairs, out, settings, template, base, seed)
-        kept = {"loss": "loss", "grad_norm": "grad_norm", "accuracy": "accuracy", "margin": "margin"}
+        trainer = build_trainer(pairs, out, settings, template, base, seed, held_back)
+        kept = {name: name for name in ("loss", "grad_norm", "accuracy", "margin")} | {"eval_loss": "validation_loss"}
         trl.run_trainer(trainer, out, label="reward model", rename=kept, bars=bars)
         # Merged in float32: the adapter's small changes would be lost in the rounding of bfloat16.
         merged = trainer.model.float().merge_and_unload()
@@ -66,13 +73,21 @@ def train_transformer(
         "steps": trainer.state.global_step,
         **trl.losses(out),
     }
+    if trainer.state.best_metric is not None:
+        trained |= {"best_step": trainer.state.best_global_step, "validation_loss": trainer.state.best_metric}
     return TransformerReward.open(out, template), trained
 
 
 def build_trainer(
-    pairs: Sequence[Preference], out: Path, settings: RewardModelSettings, template: Template, base: str, seed: int
+    pairs: Sequence[Preference],
+    out: Path,
+    settings: RewardModelSettings,
+    template: Template,
+    base: str,
+    seed: int,
+    held_back: Sequence[Preference] = (),
 ) -> RewardTrainer:
-    """TRL's trainer over the pairs as conversations.
+    """TRL's trainer over the pairs as conversations, with early stopping where some are held back.
 
     Raises:
         ModelNameError: no such model, or one that cannot be asked.
@@ -86,17 +101,27 @@ def build_trainer(
         )
     except (OSError, ValueError) as error:
         raise ModelNameError(f"{base}: the weights cannot be loaded: {error}") from error
-    rows = [
-        {
-            f"{name}_ids": chat.encode_whole(tokenizer, template.messages(pair.query), text)
-            for name, text in (("chosen", pair.chosen), ("rejected", pair.rejected))
-        }
-        for pair in pairs
-    ]
+
+    def encoded(some: Sequence[Preference]) -> Any:
+        rows = []
+        for pair in some:
+            messages = template.messages(pair.query)
+            chosen, rejected = (chat.encode_whole(tokenizer, messages, text) for text in (pair.chosen, pair.rejected))
+            rows.append({"chosen_ids": chosen, "rejected_ids": rejected, "margin": settings.margin})
+        return Dataset.from_list(rows)
+
+    arguments = trl.epoch_arguments(out, settings, seed)
+    if held_back:
+        steps = max(1, len(pairs) // settings.batch_size // _LOOKS)
+        arguments |= {"eval_strategy": "steps", "eval_steps": steps, "save_steps": steps}
+        arguments |= {"load_best_model_at_end": True, "metric_for_best_model": "eval_loss", "greater_is_better": False}
+        arguments |= {"per_device_eval_batch_size": settings.micro_batch_size}
     return RewardTrainer(
         model=model,
-        args=RewardConfig(**trl.epoch_arguments(out, settings, seed)),
-        train_dataset=Dataset.from_list(rows),
+        args=RewardConfig(**arguments),
+        train_dataset=encoded(pairs),
+        eval_dataset=encoded(held_back) if held_back else None,
         processing_class=tokenizer,
-        peft_config=trl.lora("SEQ_CLS"),
+        peft_config=trl.lora("SEQ_CLS", settings.lora_rank, settings.lora_alpha, settings.lora_targets),
+        callbacks=[EarlyStoppingCallback(settings.patience)] if held_back else [],
     )

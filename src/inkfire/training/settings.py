@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
 from inkfire.errors import InputError
 from inkfire.settings import Preset, option, settings
@@ -35,7 +35,7 @@ class SftSettings:
 
 @settings
 class RewardModelSettings:
-    """A reward model. All but the kind and the test fraction matter to the transformer only."""
+    """A reward model. From ``epochs`` on they matter to the transformer only."""
 
     preset: Preset | None = None
     """paper: the numbers of the paper; options given beside it count."""
@@ -45,6 +45,12 @@ class RewardModelSettings:
     """The model under a transformer: local/NAME, folder, hub id."""
     test_fraction: Annotated[float, Gt(0), Lt(1)] = 0.2
     """Share of the queries held out to measure."""
+    length_debias: bool = False
+    """Balance the pairs by length, and take what log length explains out of the score."""
+    negatives: Literal["damaged"] | None = None
+    """damaged: add pairs whose loser is a chosen text damaged by code."""
+    negatives_share: Annotated[float, Gt(0), Le(5)] = 0.5
+    """Such pairs for each pair to train on."""
     epochs: Annotated[float, Gt(0)] = 5.0
     """Passes over the data."""
     learning_rate: Annotated[float, Gt(0)] = 2e-4
@@ -56,12 +62,30 @@ class RewardModelSettings:
     max_length: Annotated[int, Ge(1)] = 512
     """Tokens of prompt and text together."""
     save_steps: Annotated[int, Ge(1)] = 20
-    """Steps between checkpoints: what a kill can lose."""
+    """Steps between checkpoints: what a kill can lose. With --patience, a fifth of an epoch."""
+    margin: Annotated[float, Ge(0)] = 0.0
+    """By how much the chosen text's score has to be above the other's before the loss is content."""
+    patience: Annotated[int, Ge(1)] | None = None
+    """Look at held-back queries five times an epoch, stop when so many looks were no better, keep the best."""
+    lora_rank: Annotated[int, Ge(1)] = 16
+    """Of LoRA."""
+    lora_alpha: Annotated[int, Ge(1)] = 32
+    """Of LoRA: its weights count alpha / rank times."""
+    lora_targets: Annotated[tuple[str, ...], option(several=True)] = ()
+    """Layers with LoRA, say q_proj v_proj; all linear ones if none."""
 
-    def check(self, *, task: object | None) -> None:
+    def check(self, *, task: object | None, start_from: object | None = None) -> None:
         """Raises InputError where the kind needs what is not there."""
-        if self.kind == "transformer" and (task is None or self.base is None):
-            raise InputError("a transformer reward model needs a task (its template) and a base model: --task, --base")
+        if self.kind == "linear" and start_from is not None:
+            raise InputError(
+                "--start-from goes on with a transformer; a linear reward model learns anew in seconds: give it all "
+                "pairs, --pairs A --pairs B"
+            )
+        if self.kind == "transformer" and (task is None or (self.base is None) == (start_from is None)):
+            raise InputError(
+                "a transformer reward model needs a task (its template) and a base model: --task, and either --base or "
+                "--start-from"
+            )
 
 
 @settings

@@ -12,7 +12,7 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,9 +39,10 @@ _REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, 
 _OF_A_WRITER = re.compile(r"inline_container|PytorchStreamWriter|os error")  # torch's and safetensors' own words
 
 
-def lora(task_type: str) -> LoraConfig:
-    """LoRA of rank 16 (PAPER) on every linear layer."""
-    return LoraConfig(r=16, lora_alpha=32, lora_dropout=0.0, target_modules="all-linear", task_type=task_type)
+def lora(task_type: str, rank: int = 16, alpha: int = 32, targets: Sequence[str] = ()) -> LoraConfig:
+    """LoRA of rank 16 (PAPER) on every linear layer, or on those named."""
+    layers = list(targets) or "all-linear"
+    return LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules=layers, task_type=task_type)
 
 
 def common_arguments(
