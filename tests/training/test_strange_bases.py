@@ -14,7 +14,7 @@ from strange_models import THOUGHT, WISHES
 from inkfire.errors import EndpointDown, InkfireError, InputError
 from inkfire.models import chat, policy
 from inkfire.models.card import Card
-from inkfire.models.policy import Policy
+from inkfire.models.policy import Policy, compute_dtype
 from inkfire.records import Candidate, Identity
 from inkfire.rewards.load import load_reward
 from inkfire.rewards.mixture import Mixture
@@ -87,11 +87,10 @@ def test_grpo_and_a_reward_model_on_any_base(kind: str, strange_model: Models, t
     train_reward_model(task.pairs(), tmp_path / "rm", settings, task=task)
     reward = load_reward(tmp_path / "rm")
     queries, texts = ["a wish", "a wish"], ["Hi!", "Hello, you who are reading this!"]
-    together, alone = (
-        reward.score(queries, texts),
-        [reward.score([q], [t])[0] for q, t in zip(queries, texts, strict=True)],
-    )
-    assert together == pytest.approx(alone, abs=1e-3)  # pads are no part of a text
+    reward.model.float()  # bfloat16 rounds by what stands beside a text
+    alone = [reward.score([q], [t])[0] for q, t in zip(queries, texts, strict=True)]
+    assert reward.score(queries, texts) == pytest.approx(alone, abs=1e-4)  # nor pads nor a shared beginning count
+    reward.model.to(compute_dtype())
     result = train_grpo(task, task.queries(), strange_model(kind), reward, tmp_path / "rl", GRPO)
     assert result["missing"] == 0
     assert Policy.load(tmp_path / "rl").generate(["a wish"], max_new_tokens=4)

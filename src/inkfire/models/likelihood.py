@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from inkfire.models.batches import TOKENS, by_length
 from inkfire.models.card import Card, Template
 from inkfire.models.chat import encode
 from inkfire.models.policy import load_model
@@ -31,7 +32,7 @@ class Likelihood:
     model: Any
     tokenizer: Any
     template: Template
-    tokens: int = 4096
+    tokens: int = TOKENS
 
     @classmethod
     def load(cls, base: str, task: Task) -> Self:
@@ -45,14 +46,9 @@ class Likelihood:
         prompts = encode(self.tokenizer, [self.template.messages(query) for query in queries])
         texts = [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in responses]
         found: list[float | None] = [None] * len(texts)
-        sizes = [len(prompt) + len(text) for prompt, text in zip(prompts, texts, strict=True)]
-        batch: list[int] = []
-        for i in sorted((i for i, text in enumerate(texts) if text), key=sizes.__getitem__):
-            if batch and (len(batch) + 1) * sizes[i] > self.tokens:
-                self._read(batch, prompts, texts, found)
-                batch = []
-            batch.append(i)
-        self._read(batch, prompts, texts, found)
+        some = [i for i, text in enumerate(texts) if text]
+        for batch in by_length([len(prompts[i]) + len(texts[i]) for i in some], self.tokens):
+            self._read([some[place] for place in batch], prompts, texts, found)
         return found
 
     def relevance(
@@ -77,8 +73,6 @@ class Likelihood:
         found: list[float | None],
     ) -> None:
         """Fill in the rows of one batch. Logits are made for the responses alone: the vocabulary is what is large."""
-        if not batch:
-            return
         longest = max(len(texts[i]) for i in batch)
         rows = [[*prompts[i], *texts[i]] for i in batch]
         padded = self.tokenizer.pad({"input_ids": rows}, padding=True, padding_side="left", return_tensors="pt")

@@ -11,6 +11,7 @@ Trained by training/reward_model.py; saved merged, so that others load it too:
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any, Self
 
 from inkfire.errors import DataError, MissingExtraError, ModelNameError
 from inkfire.models import chat
+from inkfire.models.batches import by_length
 from inkfire.models.card import Template
 from inkfire.models.policy import compute_dtype, load_tokenizer, quiet
 from inkfire.records import Identity
@@ -26,6 +28,7 @@ from inkfire.rewards.identity import reward_model_identity
 try:
     import torch
     from transformers import AutoModelForSequenceClassification
+    from transformers.cache_utils import DynamicCache, DynamicLayer
 except ImportError as error:
     raise MissingExtraError(error.name or "torch", "train") from error
 
@@ -39,7 +42,6 @@ class TransformerReward:
     template: Template
     name: str
     threshold: float | None = None
-    batch_size: int = 16
     identities: tuple[Identity, ...] = (Identity("reward model", "not saved yet"),)
 
     @classmethod
@@ -76,23 +78,46 @@ class TransformerReward:
     def score(
         self, queries: Sequence[str], responses: Sequence[str], *, truncated: Sequence[bool | None] | None = None
     ) -> list[float | None]:
-        """The texts with their queries, in batches of ``batch_size``, the long ones together."""
+        """The texts with their queries, those of like length together; what all begin with is read once."""
         ids = [
             chat.encode_whole(self.tokenizer, self.template.messages(query), response)
             for query, response in zip(queries, responses, strict=True)
         ]
-        order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
-        scores: list[float | None] = [None] * len(ids)
-        for start in range(0, len(order), self.batch_size):
-            batch = order[start : start + self.batch_size]
-            padded = self.tokenizer.pad(
-                {"input_ids": [ids[i] for i in batch]}, padding=True, padding_side="right", return_tensors="pt"
-            )
-            with torch.no_grad():
-                logits = self.model(**padded.to(self.model.device)).logits[:, 0].float().tolist()
-            for i, value in zip(batch, logits, strict=True):
-                scores[i] = value
+        with torch.no_grad():
+            start, cache = self._shared(ids)
+            scores: list[float | None] = [None] * len(ids)
+            for batch in by_length([len(of_text) - start for of_text in ids]):
+                for i, value in zip(batch, self._read([ids[i][start:] for i in batch], start, cache), strict=True):
+                    scores[i] = value
         return scores
+
+    def _shared(self, ids: list[list[int]]) -> tuple[int, DynamicCache | None]:
+        """How many tokens all texts begin with (the system turn, say), and the model's keys and values of them.
+
+        None are shared where a layer does not keep them all (sliding windows, recurrent layers).
+        """
+        first, last = (min(ids), max(ids)) if len(ids) > 1 else ([], [])
+        same = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+        same = min(same, len(first) - 1)  # each text keeps a token of its own: its score is read there
+        if same < 1:
+            return 0, None
+        ones = torch.tensor([first[:same]], device=self.model.device)
+        cache = self.model.base_model(input_ids=ones, use_cache=True).get("past_key_values")
+        whole = isinstance(cache, DynamicCache) and all(type(layer) is DynamicLayer for layer in cache.layers)
+        return (same, cache) if whole else (0, None)
+
+    def _read(self, rows: Sequence[Sequence[int]], start: int, cache: DynamicCache | None) -> list[float]:
+        padded = self.tokenizer.pad(
+            {"input_ids": list(rows)}, padding=True, padding_side="right", return_tensors="pt"
+        ).to(self.model.device)
+        if cache is not None:
+            cache = copy.deepcopy(cache)  # the model adds to what it is given
+            cache.batch_repeat_interleave(len(rows))
+            before = padded["attention_mask"].new_ones(len(rows), start)
+            padded["attention_mask"] = torch.cat([before, padded["attention_mask"]], dim=1)
+        logits = self.model(**padded, past_key_values=cache, use_cache=cache is not None).logits
+        values: list[float] = logits[:, 0].float().tolist()
+        return values
 
     def close(self) -> None:
         self.model = None
