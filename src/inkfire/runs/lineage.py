@@ -12,6 +12,7 @@ from inkfire.errors import InputError
 from inkfire.files.jsonl import sha256_file
 from inkfire.files.reading import Data
 from inkfire.files.run import Run
+from inkfire.rewards.load import CARD, parts_of, read_card
 from inkfire.runs.context import note
 
 _TAUGHT = {
@@ -51,6 +52,22 @@ def seen(files: Data, made: Mapping[str, Path]) -> list[dict[str, str]]:
             "learnt, not how new texts fare"
         )
     return found
+
+
+def off_policy(reward: str, policy: str) -> list[str]:
+    """A sentence for each reward model in ``reward`` none of whose pairs' writers is the policy, by name."""
+    names, said = {policy, Path(policy).resolve().name}, []
+    for part in [name for _, name in parts_of(reward)] or [reward]:
+        if not (Path(part) / CARD).is_file():
+            continue
+        writers = read_card(Path(part)).get("writers") or {"unknown": 0}
+        bare = [writer.partition(",")[0] for writer in writers]
+        if not names & {*bare, *(Path(writer).name for writer in bare)}:
+            said.append(
+                f"None of the texts that {part} learnt from is known to be {policy}'s (writers: {', '.join(writers)}): "
+                f"it may not rank what this policy writes. Pairs of its own: inkfire curate --writer {policy}."
+            )
+    return said
 
 
 def _inputs(folder: Path) -> Iterator[tuple[str, str, str]]:

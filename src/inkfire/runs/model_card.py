@@ -1,7 +1,8 @@
-"""README.md of an exported policy: the model card that the Hugging Face hub reads, with what a user of it must know.
+"""README.md of an exported policy, and of a reward model: the card that the Hugging Face hub reads, with what a user of
+it must know.
 
-It is made of policy.json and the run folders of the trainings, and of the evaluation that lies beside the policy where
-there is one. Nothing in it is a path of this machine.
+A policy's is made of policy.json and the run folders of the trainings, and of the evaluation that lies beside the
+policy where there is one; a reward's of reward.json. Nothing in it is a path of this machine.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from inkfire.files.jsonl import atomic, dump, parse_json, sha256_file
 from inkfire.files.run import Run
 from inkfire.models import store
 from inkfire.models.card import Card, is_policy
+from inkfire.rewards.load import read_card
 from inkfire.training.export import TEMPERATURE
 
 README = "README.md"
@@ -29,13 +31,10 @@ def write_model_card(folder: Path, to: str, out: Path) -> None:
         folder: the policy's.
         to: the form of the export.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     card = Card.read(folder)
-    environment = Environment(
-        loader=PackageLoader("inkfire.runs"), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
-    )
-    text = environment.get_template("model.md.jinja").render(
+    _write(
+        out,
+        "model.md.jinja",
         name=folder.resolve().name,
         to=to,
         task=card.template.task,
@@ -45,8 +44,45 @@ def write_model_card(folder: Path, to: str, out: Path) -> None:
         stages=[_stage(*one) for one in reversed(list(_lineage(folder)))],
         rewards=list(dict.fromkeys(" ".join(filter(None, (r.kind, r.name, r.model))) for r in card.own_rewards)),
         measured=_measured(folder),
-        version=inkfire.__version__,
     )
+
+
+_SLICES = {"": "all", "_length_matched": "of like length", "_chosen_shorter": "the chosen text the shorter one"}
+_ADDED = {
+    "damaged_negatives": "whose loser is a chosen text damaged by code",
+    "hard_negatives": "whose loser a gamed policy wrote",
+}
+
+
+def write_reward_card(folder: Path) -> None:
+    """Write README.md into a reward model's folder, of what its reward.json says."""
+    card = read_card(folder)
+    head = {"": "it", "raw_": "before length is taken out", "ngram_": "plain n-grams"}
+    there = {"": True, "raw_": bool(card["length"]), "ngram_": "gain_over_ngram" in card}
+    shown = [prefix for prefix in head if there[prefix]]
+    cells = [["pairs", *(head[prefix] for prefix in shown)], ["---", *("---:" for _ in shown)]]
+    for suffix, words in _SLICES.items():
+        cells.append([words, *(_of(card, f"{prefix}accuracy{suffix}") for prefix in shown)])
+    cells.append(["correlation of score and log length", *(_of(card, f"{p}length_correlation") for p in shown)])
+    table = [f"| {' | '.join(row)} |" for row in cells]
+    name, card = folder.resolve().name, {"base": None} | dict.fromkeys(_ADDED) | card
+    _write(folder, "reward.md.jinja", name=name, card=card, added=_ADDED, table=table)
+
+
+def _of(card: Mapping[str, Any], name: str) -> str:
+    if card.get(name) is None:
+        return "-"
+    low, high = card[f"{name}_ci"]
+    return f"{card[name]:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _write(out: Path, template: str, **values: Any) -> None:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("inkfire.runs"), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
+    )
+    text = environment.get_template(template).render(**values, version=inkfire.__version__)
     with atomic(out / README) as file:
         file.write(text.encode("utf-8", "replace"))
 

@@ -126,7 +126,8 @@ def reward_model(x: Experiment) -> dict[str, Any]:
     curated = x.folder("curate") / "pairs.jsonl"
     pairs = [*x.splits.pairs, *(read_pairs(curated) if curated.stat().st_size else [])]
     both = x.folder("data") / "pairs_and_curated.jsonl"
-    write_jsonl(both, ({"query": p.query, "chosen": p.chosen, "rejected": p.rejected} for p in pairs))
+    rows = ({"query": p.query, "chosen": p.chosen, "rejected": p.rejected, "provenance": p.provenance} for p in pairs)
+    write_jsonl(both, rows)
     table = x.recipe.reward_model
     if table.kind == "transformer" and table.base is None:
         table = dataclasses.replace(table, base=x.recipe.models.writer)

@@ -17,7 +17,8 @@ from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.llm.bill import FIELDS, between
 from inkfire.records import Candidate, Labelled
 from inkfire.rewards.load import check_reward, placeholders, read_card
-from inkfire.runs.context import Context, Place, described, named_files, opened, with_own_data
+from inkfire.runs.context import Context, Place, described, named_files, note, opened, with_own_data
+from inkfire.runs.lineage import off_policy
 from inkfire.settings import option, settings
 from inkfire.tasks.task import Task, load_task
 from inkfire.training.reward_model import Material, train_reward_model
@@ -116,7 +117,7 @@ def reward_model(inputs: RewardModelInputs, settings: RewardModelSettings, place
     files = named_files(inputs) | ({} if task is None else {"task": task.folder})
 
     def train(context: Context) -> dict[str, Any]:
-        return train_reward_model(
+        result = train_reward_model(
             pairs,
             context.run.out,
             settings,
@@ -126,6 +127,10 @@ def reward_model(inputs: RewardModelInputs, settings: RewardModelSettings, place
             seed=place.seed,
             bars=context.bars,
         )
+        from inkfire.runs.model_card import write_reward_card
+
+        write_reward_card(context.run.out)
+        return result
 
     return _trained("train rm", place, described(inputs, settings, task=task and task.name), files, train)
 
@@ -166,6 +171,9 @@ def grpo(inputs: GrpoInputs, settings: GrpoSettings, place: Place) -> dict[str, 
     find_model(inputs.policy)
     check_reward(inputs.reward, force=inputs.force)
     reward, folders = placeholders(inputs.reward)
+    unlike = off_policy(inputs.reward, inputs.policy)
+    for line in unlike:
+        note(line)
     files = named_files(inputs) | {"task": task.folder} | folders
     more = {"task": task.name, "reward": reward}
     if is_policy(inputs.policy):
@@ -178,7 +186,7 @@ def grpo(inputs: GrpoInputs, settings: GrpoSettings, place: Place) -> dict[str, 
             task, queries, inputs.policy, scorer, context.run.out, settings, seed=place.seed, bars=context.bars
         )
         after = context.ledger.stats()
-        result |= context.lacking()
+        result |= context.lacking() | {"warnings": [*result["warnings"], *unlike]}
         return result | {key: after[key] - before[key] for key in ("calls", "cached")} | between(before, after)
 
     return _trained("train grpo", place, described(inputs, settings, **more), files, train)
