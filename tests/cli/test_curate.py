@@ -1,8 +1,10 @@
 """``inkfire curate`` against a stub endpoint, and what it says when the input is wrong."""
 
 import json
+import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +16,7 @@ from stub_endpoint import Stub, default_reply
 from inkfire.cli.curate import conversation
 from inkfire.files.jsonl import read_jsonl, write_jsonl
 from inkfire.llm.bill import Bill
+from inkfire.models.card import Card
 from inkfire.tasks.task import load_task
 
 Cli = Callable[..., tuple[int, dict[str, Any], str]]
@@ -401,3 +404,41 @@ def test_a_run_of_before_depths_goes_on_and_is_repeated_in_short(
     assert 'settings.depth was "short" and is "full" now' in err
     code, like, _ = cli("run", "--like", tmp_path / "run", "--out", tmp_path / "like", "--base-url", endpoint, "--json")
     assert (code, like["depth"], like["cached"]) == (0, "short", like["calls"])
+
+
+def test_a_policy_of_weights_is_a_writer(
+    cli: Cli, command: list[object], base: str, tiny_task: Path, tmp_path: Path
+) -> None:
+    sft, run = tmp_path / "sft", tmp_path / "run"
+    shutil.copytree(base, sft)
+    Card.of(base, load_task(tiny_task)).write(sft)
+    code, _, err = cli(*command, "--writer", f"{sft},prompt=writer_alt")
+    assert (code, "a policy writes with its own prompt" in err) == (2, True)
+    code, _, err = cli(*command, "--writer", sft, "--estimate")
+    assert (code, "--estimate times no policy" in err) == (2, True)
+    assert not run.exists()
+
+    both = ["--writer", f"{sft},temperature=0.7", "--writer", "stub", "--candidates", 5, "--rounds", 1]
+    code, result, _ = cli(*command, *both)
+    assert code == 0
+    texts = list(read_jsonl(run / "responses-sft-1.jsonl"))
+    assert [len(row["responses"]) for row in texts] == [3, 3, 3]  # of five a query, and none for the one that repeats
+    sources = Counter(row["source"] for row in read_jsonl(run / "transcripts.jsonl"))
+    assert set(sources) == {"sft,prompt=writer,temperature=0.7", "stub,prompt=writer,temperature=1"}
+    assert sources["stub,prompt=writer,temperature=1"] <= 6
+    assert result["candidates"] == sources.total()
+    assert str(tmp_path) not in (run / "pairs.jsonl").read_text()
+    pairs = (run / "pairs.jsonl").read_bytes()
+
+    for name in ("pairs.jsonl", "transcripts.jsonl", "outcomes.jsonl"):
+        (run / name).unlink()
+    code, again, _ = cli(*command, *both, "--retry-unscored")
+    assert (code, again["calls"]) == (0, result["calls"])
+    assert (run / "pairs.jsonl").read_bytes() == pairs
+
+    alone = [tmp_path / "alone" if arg == run else arg for arg in command]
+    code, result, _ = cli(*alone, "--writer", sft, "--candidates", 2)
+    assert (code, result["candidates"] <= 6) == (0, True)
+    (sft / "policy.json").write_text((sft / "policy.json").read_text() + "\n")
+    code, _, err = cli(*alone, "--writer", sft, "--candidates", 2)
+    assert (code, "input writer 1" in err) == (2, True)

@@ -65,6 +65,19 @@ def base_of(folder: Path) -> str:
     )
 
 
+def can_serve(folder: Path) -> bool:
+    """Whether the embedded engine can serve a policy.
+
+    Raises:
+        DataError: its card is damaged.
+    """
+    try:
+        base_of(folder)
+    except ModelNameError:
+        return False
+    return True
+
+
 def served(folder: Path) -> tuple[Path, Path]:
     """The base's .gguf and the adapter's, for the engine; the second is made where it is not of this adapter.
 

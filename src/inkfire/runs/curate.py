@@ -36,12 +36,14 @@ from inkfire.llm.bill import FIELDS, Bill, repriced
 from inkfire.llm.prices import prices_beside
 from inkfire.llm.progress import Bar
 from inkfire.llm.stream import ordered
+from inkfire.models.card import is_policy
 from inkfire.models.open import is_local
-from inkfire.records import Query
+from inkfire.records import Candidate, Query
 from inkfire.runs.card import write_card
 from inkfire.runs.context import Context, Place, described, named_files, opened, with_own_data
 from inkfire.runs.debates import corpus_of
 from inkfire.runs.estimate import SAMPLE, Capacity, estimate
+from inkfire.runs.policy_writers import Spec, check_policy, shares, specs_of, texts_of_policies, writes_here
 from inkfire.search import Retriever, without
 from inkfire.settings import option, settings
 from inkfire.tasks.task import Task, load_task
@@ -74,7 +76,7 @@ class CurateSettings(DebateSettings):
     candidates: Annotated[int, Ge(1)] = 4
     """Candidates a query and round, shared out among the writers."""
     writer: tuple[str, ...] = ()
-    """MODEL[,prompt=writer|writer_alt][,temperature=T]; repeat it. Default: --model with both prompts."""
+    """MODEL or POLICY[,prompt=writer|writer_alt][,temperature=T]; repeat it. Default: --model with both prompts."""
     temperature: Annotated[float, Ge(0)] = 1.0
     """Of the writers that name none."""
     pairs: PairPolicy = "length-matched"
@@ -134,13 +136,15 @@ def open_curation(
 ) -> AbstractContextManager[Context]:
     """The run folder of a curation."""
     task = load_task(inputs.task)
+    specs = _writers(inputs, settings)
+    policies = {f"writer {i}": Path(one["model"]) for i, one in enumerate(specs, 1) if is_policy(one["model"])}
     about = described(inputs, settings, task=task.name, task_version=task.version, language=task.language)
     about["slices"] = {name: one.model_dump(mode="json") for name, one in task.slices.items()}  # for the card
-    about |= {"shard": shard, "writers": _writers(inputs, settings), "agents": settings.agents(inputs.model)}
+    about |= {"shard": shard, "writers": specs, "agents": settings.agents(inputs.model)}
     if not inputs.corpus and (corpus := corpus_of(task, settings, (), inputs.reading)):
         about["examples_of_task"] = len(corpus)
     del about["writer"], about["agent"]
-    return opened("curate", place, settings=about, files=named_files(inputs))
+    return opened("curate", place, settings=about, files=named_files(inputs) | policies)
 
 
 def check(inputs: CurateInputs, settings: CurateSettings, how: CurateHow) -> tuple[CurateInputs, CurateSettings]:
@@ -160,6 +164,7 @@ def check(inputs: CurateInputs, settings: CurateSettings, how: CurateHow) -> tup
     task = load_task(inputs.task)
     for spec in _writers(inputs, settings):
         task.messages("a query", spec["prompt"])
+        check_policy(spec, estimate=how.estimate)
     settings = settings.settled(task, inputs.model)
     corpus_of(task, settings, inputs.corpus, inputs.reading)
     return inputs if inputs.candidates_from else with_own_data(inputs, task, prompts="queries"), settings
@@ -170,9 +175,12 @@ def _curated(
 ) -> dict[str, Any]:
     run, started = context.run, time.monotonic()
     batching = nullcontext() if how.batch_dir is None else Batch(how.batch_dir)
+    task = load_task(inputs.task).limited(settings.max_tokens)
+    asked = (query.query for query in distinct(_queries(inputs, settings)) if shard.owns(query))
+    own = texts_of_policies(context, task, shares(_writers(inputs, settings), settings.candidates), asked)
     with batching as batch, context.bars("curate", total) as bar:
         try:
-            sampler = loop.run(_sampler(context, inputs, settings, shard, batch))
+            sampler = loop.run(_sampler(context, inputs, settings, shard, batch, own))
             queries, limit = _queries(inputs, settings), _at_once(context, inputs, settings)
             result = loop.run(write_pairs(queries, sampler, run.out, shard=shard, limit=limit, bar=bar))
         except Waiting as waiting:
@@ -205,9 +213,14 @@ def _estimated(
 
 
 async def _sampler(
-    context: Context, inputs: CurateInputs, settings: CurateSettings, shard: Shard, batch: Batch | None
+    context: Context,
+    inputs: CurateInputs,
+    settings: CurateSettings,
+    shard: Shard,
+    batch: Batch | None,
+    own: Sequence[Candidate] = (),
 ) -> RejectionSampler:
-    """The writers and the debate, on models that the context opens once each."""
+    """The writers and the debate, on models that the context opens once each; ``own`` is what policies wrote."""
     task = load_task(inputs.task).limited(settings.max_tokens)
 
     def model(name: str) -> Any:
@@ -216,9 +229,11 @@ async def _sampler(
     writers: list[Writer] = []
     if inputs.candidates_from:
         writers += GivenWriter.of(iter_texts(inputs.candidates_from, inputs.reading), shard.owns)[0]
+    writers += GivenWriter.of(own)[0]
+    asked = [(spec, n) for spec, n in shares(_writers(inputs, settings), settings.candidates) if not writes_here(spec)]
     writers += [
         ModelWriter(task, model(spec["model"]), variant=spec["prompt"], temperature=spec["temperature"])
-        for spec in _writers(inputs, settings)
+        for spec, _ in asked
     ]
     agents = {agent: model(name) for agent, name in settings.agents(inputs.model).items()}
     debate = Debate(
@@ -230,8 +245,8 @@ async def _sampler(
         seed=context.seed,
         depth=settings,
     )
-    n, rounds = settings.candidates, settings.rounds
-    if not _writers(inputs, settings):  # what is given is all there is: nobody writes more in another round
+    n, rounds = sum(share for _, share in asked), settings.rounds
+    if not n:  # what is given is all there is: nobody writes more in another round
         n, rounds = len(writers), 1
     return RejectionSampler(writers, debate, n, settings.pairs, settings.max_length_ratio, rounds, context.seed)
 
@@ -331,23 +346,12 @@ def _queries(inputs: CurateInputs, settings: CurateSettings) -> Iterator[Query]:
     return itertools.islice(queries, settings.limit)
 
 
-def _writers(inputs: CurateInputs, settings: CurateSettings) -> list[dict[str, Any]]:
-    """The writers that are models: ``MODEL[,prompt=P][,temperature=T]`` → their parts."""
-    specs: Sequence[str] = settings.writer
-    if not specs and not inputs.candidates_from:
-        specs = [inputs.model, f"{inputs.model},prompt=writer_alt"]
-    writers = []
-    for spec in specs:
-        name, *options = spec.split(",")
-        values = dict(option.partition("=")[::2] for option in options)
-        if not name or set(values) - {"prompt", "temperature"}:
-            raise InputError(f"--writer {spec!r}: write MODEL,prompt=writer_alt,temperature=0.8")
-        try:
-            temperature = float(values.get("temperature", settings.temperature))
-        except ValueError:
-            raise InputError(f"--writer {spec!r}: temperature must be a number") from None
-        writers.append({"model": name, "prompt": values.get("prompt", "writer"), "temperature": temperature})
-    return writers
+def _writers(inputs: CurateInputs, settings: CurateSettings) -> list[Spec]:
+    """The writers that are models."""
+    given = settings.writer
+    if not given and not inputs.candidates_from:
+        given = (inputs.model, f"{inputs.model},prompt=writer_alt")
+    return specs_of(given, settings.temperature)
 
 
 def find_transcript(out: Path, id: str) -> dict[str, Any]:
