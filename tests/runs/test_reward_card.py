@@ -10,8 +10,8 @@ import pytest
 from inkfire.files.jsonl import write_jsonl
 from inkfire.runs.context import Place
 from inkfire.runs.lineage import off_policy
-from inkfire.runs.train import RewardModelInputs, reward_model
-from inkfire.training.settings import RewardModelSettings
+from inkfire.runs.train import GrpoInputs, RewardModelInputs, grpo, reward_model
+from inkfire.training.settings import GrpoSettings, RewardModelSettings
 
 WORDS = ["rain", "moon", "lamp", "song", "bird", "snow"]
 
@@ -82,3 +82,18 @@ def test_what_cannot_be_learnt_from_begins_no_folder(tmp_path: Path) -> None:
         with pytest.raises(error, match=message):
             reward_model(inputs, settings, Place(tmp_path / "out"))
         assert not (tmp_path / "out").exists()
+
+
+def test_grpo_says_so_before_and_after(
+    tiny_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("trl")
+    data = pairs_file(tmp_path / "pairs.jsonl", chosen_source="gpt")
+    reward_model(RewardModelInputs(pairs=(data,)), RewardModelSettings(), Place(tmp_path / "rm"))
+    monkeypatch.setattr("inkfire.models.policy.find_model", lambda _: None)
+    monkeypatch.setattr("inkfire.training.grpo.train_grpo", lambda *_, **__: {"warnings": ["It repeats itself."]})
+    inputs = GrpoInputs(task=str(tiny_task), policy="m", reward=str(tmp_path / "rm"))
+    result = grpo(inputs, GrpoSettings(), Place(tmp_path / "rl"))
+    assert result["warnings"][0] == "It repeats itself."
+    assert "is known to be m's (writers: gpt, unknown)" in result["warnings"][1]
+    assert result["warnings"][1] in capsys.readouterr().err

@@ -10,7 +10,7 @@ from inkfire.judge.measure import CLASSIFIER
 from inkfire.llm.bill import in_words
 from inkfire.report import picks
 from inkfire.report.findings import Result
-from inkfire.report.words import change, counted, duration, number, percent, rate, several, share, value
+from inkfire.report.words import change, counted, duration, number, percent, rate, several, share, value, values
 
 Cell = Callable[[Result, str], str]
 Names = Mapping[str, tuple[str, Cell]]
@@ -283,12 +283,19 @@ _RIGHT: Names = {
     "longer_wins": ("the longer text wins", rate),
     "ngram_accuracy": ("n-grams are right", rate),
 }
+_FOLLOWS = {
+    "length_correlation": "correlation with log length",
+    "raw_length_correlation": "before length is taken out",
+    "ngram_length_correlation": "of plain n-grams",
+}
 
 
 def reward_model(result: Result) -> list[Table]:
-    names = {name: told for name, told in _RIGHT.items() if name != "ngram_accuracy" or result["kind"] != "linear"}
+    beside = result["kind"] != "linear" or "gain_over_ngram" in result
+    names = {name: told for name, told in _RIGHT.items() if name != "ngram_accuracy" or beside}
     cut = f"{number(result['threshold'])}, from {result['threshold_n']:,} {result['threshold_from']}"
     more = [("threshold for excellent", cut), ("AUC on these", value(result, "auc"))]
+    more += values(result, {name: told for name, told in _FOLLOWS.items() if beside or name == "length_correlation"})
     return [_on_pairs(result, names, result["n"]), Table([*more, *took(result)])]
 
 

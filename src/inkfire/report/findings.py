@@ -266,7 +266,9 @@ def reward_model(result: Result) -> Finding:
 
 def _beside_twins(result: Result) -> str:
     """How many pairs a reward has right, and how many the longer text and n-grams have."""
-    ngrams = result.get("ngram_accuracy") is not None and result.get("kind") != "linear"
+    ngrams = result.get("ngram_accuracy") is not None and (
+        result.get("kind") != "linear" or "gain_over_ngram" in result
+    )
     told = f"{rate(result, 'accuracy')} of {several(result['n'], 'pair')}, length alone on "
     return told + rate(result, "longer_wins") + (f", n-grams on {rate(result, 'ngram_accuracy')}" if ngrams else "")
 
