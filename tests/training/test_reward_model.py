@@ -4,6 +4,7 @@ import dataclasses
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -210,6 +211,7 @@ def test_a_transformer_goes_on_from_another(trained: Path, tiny_base: str, tiny_
     queries = [pair.query for pair in task.pairs()]
     assert second.reward.score(queries, texts) == pytest.approx(first.score(queries, texts), abs=0.02)  # head and all
     assert second.length.slope == result["length"]["slope"]
+    assert result["writers"] == {"unknown": 2 * len(both)}
     old = [pair for pair in task.pairs() if text_id(pair.query) in seen]
     with pytest.raises(DataError, match="has not learnt from"):
         train_reward_model(old, tmp_path / "same", settings, task=task, material=Material(start_from=trained))
@@ -230,6 +232,28 @@ def test_early_stopping_keeps_the_best_look(tiny_base: str, tiny_task: Path, tmp
     assert result["steps"] < 20 * result["n_train"] // 2  # it stopped
     assert result["threshold_from"] == "held-back pairs"
     assert not (tmp_path / "rm" / "checkpoints").exists()
+
+
+def test_early_stopping_goes_on_where_a_kill_left_it(
+    tiny_base: str, tiny_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = load_task(tiny_task)
+    settings = RewardModelSettings(kind="transformer", base=tiny_base, epochs=6, batch_size=2, learning_rate=5e-2)
+    settings = dataclasses.replace(settings, patience=2)
+    whole = train_reward_model(task.pairs(), tmp_path / "whole", settings, task=task)
+    log = trl.append
+
+    def killed(path: Path, row: dict[str, Any]) -> None:
+        log(path, row)
+        if row["step"] == whole["best_step"] + 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(trl, "append", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train_reward_model(task.pairs(), tmp_path / "killed", settings, task=task)
+    monkeypatch.undo()
+    assert trl.last_checkpoint(tmp_path / "killed") is not None
+    assert train_reward_model(task.pairs(), tmp_path / "killed", settings, task=task) == whole
 
 
 def test_the_margin_is_in_the_loss(tiny_base: str, tiny_task: Path, tmp_path: Path) -> None:

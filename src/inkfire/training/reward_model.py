@@ -102,7 +102,9 @@ def train_reward_model(
         write_jsonl(out / "held_out_pairs.jsonl", map(to_json, test))
         job = _Job(pairs, train, held_back, test, out, settings, task, material, seed, bars)
         card: dict[str, Any] = {"kind": settings.kind, "task": None if task is None else task.name}
-        card |= {"n_train": len(train), "n_test": len(test), "writers": writers_of(pairs)}
+        card |= {"n_train": len(train), "n_test": len(test)} | ({"n_held_back": len(held_back)} if held_back else {})
+        before = {} if material.start_from is None else read_card(material.start_from).get("writers", {})
+        card["writers"] = before | writers_of(pairs)
         reward, measured = (_linear if settings.kind == "linear" else _transformer)(job)
         card |= job.prepared(train, [*held_back, *test])[1] | measured | _threshold(job, reward, labelled)
         if isinstance(reward, WithoutLength):

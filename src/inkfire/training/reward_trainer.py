@@ -116,6 +116,7 @@ def build_trainer(
         arguments |= {"eval_strategy": "steps", "eval_steps": steps, "save_steps": steps}
         arguments |= {"load_best_model_at_end": True, "metric_for_best_model": "eval_loss", "greater_is_better": False}
         arguments |= {"per_device_eval_batch_size": settings.micro_batch_size}
+        arguments |= {"restore_callback_states_from_checkpoint": True}  # how many looks were no better
     return RewardTrainer(
         model=model,
         args=RewardConfig(**arguments),
