@@ -108,7 +108,7 @@ def test_damage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     code, result = cli("tasks", "damage", "greetings-en", "--out", out)
     rows = read_texts(out)
     assert (code, result["rows"], result["texts"]) == (0, len(rows), 86)
-    assert result["made"] == {kind: 86 for kind in KINDS}
+    assert result["made"] == dict.fromkeys(KINDS, 86)
     assert set(result["left_out"].values()) == {0}
 
     texts = tmp_path / "texts.jsonl"

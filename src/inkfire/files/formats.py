@@ -172,6 +172,16 @@ def iter_ratings(
     return _convert(path, columns, records)
 
 
+def read_rated(path: Files, reading: Reading = AS_IT_STANDS) -> list[tuple[str, str, float]]:
+    """(query, response, rating) of rows with one rated answer or several; a text that is rated twice has the mean."""
+    columns = Columns(reading)
+    found: dict[tuple[str, str], list[float]] = {}
+    rows = _convert(path, columns, lambda row: [(columns.query(row), *one) for one in columns.scored(row)])
+    for query, text, rating in rows:
+        found.setdefault((query, text), []).append(rating)
+    return [(query, text, sum(rated) / len(rated)) for (query, text), rated in found.items()]
+
+
 def read_examples(path: Files, reading: Reading = AS_IT_STANDS) -> list[Example]:
     """A retrieval corpus; rows without ``clicks`` count as never clicked."""
     columns = Columns(reading)

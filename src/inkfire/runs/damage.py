@@ -46,7 +46,7 @@ def damage(task: str, inputs: DamageInputs, out: Path, *, seed: int = 0) -> dict
     good = good_texts(read_texts_or_labelled(inputs.data, inputs.reading) if inputs.data else load_good(task))
     if not good:
         raise DataError("no good text to damage: all are labelled 0", path=inputs.data[0] if inputs.data else None)
-    rows, made = [], Counter({kind: 0 for kind in inputs.kind})
+    rows, made = [], Counter(dict.fromkeys(inputs.kind, 0))
     for kind in made:
         for text, worse in beside_damaged(kind, good, seed=seed):
             made[kind] += 1
