@@ -161,11 +161,29 @@ STEADY = [
                 "如 春风",
                 "slo p",
             ],
-            ["愿你如春风", "Slop!", "what SLOP this is", "It is a new chapter.", "A NEW CHAPTER begins", "如春风。", "slop-free", "x，如春风般"],
+            [
+                "愿你如春风",
+                "Slop!",
+                "what SLOP this is",
+                "It is a new chapter.",
+                "A NEW CHAPTER begins",
+                "如春风。",
+                "slop-free",
+                "x，如春风般",
+            ],
         ),
         (
             "require:外婆,Anna",
-            ["外婆和Anna", "Anna，外婆", "anna! 外婆!", "外婆, ANNA", "Dear Anna: 外婆", "外婆（Anna）", "Anna-外婆", "Anna外婆"],
+            [
+                "外婆和Anna",
+                "Anna，外婆",
+                "anna! 外婆!",
+                "外婆, ANNA",
+                "Dear Anna: 外婆",
+                "外婆（Anna）",
+                "Anna-外婆",
+                "Anna外婆",
+            ],
             ["外婆", "Anna", "", "外 婆 Anna", "外婆 Annabel", "Hanna 外婆", "奶奶 Anna", "外婆A"],
         ),
         (
@@ -189,7 +207,10 @@ def test_a_text_that_met_the_limit_is_not_finished() -> None:
     assert checks.failures(["q"] * 3, ["好。"] * 3, [None, False, True]) == [[], [], ["finished"]]
 
 
-GOOD = ["祝外婆八十大寿，身体硬朗，笑口常开，岁岁有今朝！", "May every loaf you bake this year rise as high as our love."]
+GOOD = [
+    "祝外婆八十大寿，身体硬朗，笑口常开，岁岁有今朝！",
+    "May every loaf you bake this year rise as high as our love.",
+]
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from inkfire.files.formats import read_texts
 from inkfire.rewards import writing
 from inkfire.rewards.python import load_function
 from inkfire.settings import nearest
-from inkfire.stats.texts import copied_share, units
+from inkfire.stats.texts import longest_inside, units
 
 FLUENT = "fluent"
 KINDS = ("length", "words", "finished", "no-repeat", "language", "forbid", "require", "regex", "no-copy", "python")
@@ -89,6 +89,22 @@ def file_in(spec: str) -> str:
     if kind in ("forbid", "require"):
         return rest if _LIKE_A_FILE.search(rest) else ""
     return rest.rpartition(":")[0] if kind in ("no-copy", "python") else ""
+
+
+def placeholders(specs: Sequence[str]) -> tuple[list[str], dict[str, Path]]:
+    """Checks with their files as ``<check 1>``, …, and those files: what a manifest says, wherever they lie."""
+    said, files = [], {}
+    for number, spec in enumerate(specs, 1):
+        if file := file_in(spec):
+            files[f"check {number}"] = Path(file)
+            spec = spec.replace(file, f"<check {number}>", 1)
+        said.append(spec)
+    return said, files
+
+
+def within(spec: str, folder: Path) -> str:
+    """A check with its file in ``folder``, where it names one."""
+    return spec.replace(file, str(folder / file), 1) if (file := file_in(spec)) else spec
 
 
 def _test(spec: str, folder: Path) -> Test:
@@ -174,7 +190,15 @@ def _no_copy(rest: str, folder: Path) -> Test:
     if not name or not 0 <= float(share) < 1:
         raise ValueError("a file and a share are needed, as in no-copy:good.jsonl:0.3")
     corpus = [text.response for text in read_texts((folder / name,))]
-    return lambda query, text, cut: copied_share([text], corpus, _CHANCE)[0] <= float(share)
+    joined = "\0".join(corpus)
+    pieces = {joined[i : i + _CHANCE] for i in range(len(joined) - _CHANCE + 1)}
+
+    def test(query: str, text: str, cut: bool | None) -> bool:
+        if all(text[i : i + _CHANCE] not in pieces for i in range(len(text) - _CHANCE + 1)):
+            return True
+        return longest_inside(text, joined) <= float(share) * len(text)
+
+    return test
 
 
 def _python(rest: str, folder: Path) -> Test:

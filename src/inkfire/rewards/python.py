@@ -59,7 +59,9 @@ class PythonReward:
     def load(cls, spec: str) -> PythonReward:
         """Raises InputError: as :func:`load_function`."""
         function, (file, _, name) = load_function(spec), spec.rpartition(":")
-        return cls(f"python:{spec}", function, (check_identity(f"python:{name} {sha256_file(Path(file))}"),))
+        return cls(
+            f"python:{Path(file).name}:{name}", function, (check_identity(f"python:{name} {sha256_file(Path(file))}"),)
+        )
 
     def score(
         self, queries: Sequence[str], responses: Sequence[str], *, truncated: Sequence[bool | None] | None = None

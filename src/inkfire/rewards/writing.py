@@ -47,7 +47,7 @@ def finished(text: str, truncated: bool | None = None) -> bool:
     rest = text[end + 1 :].strip()
     if end >= 0:
         return _SIGNATURE.fullmatch(rest) is not None
-    if any(text.count(opening) > text.count(closing) for opening, closing in _PAIRS):
+    if any(text.count(pair[0]) > text.count(pair[1]) for pair in _PAIRS):
         return False
     words, spaced = units(text), script_mix(text).get("latin", 0) > 0.5
     return len(words) <= (_SHORT_WORDS if spaced else _SHORT) and not set(words[-1:]) & _WORDS["en"]
