@@ -97,7 +97,7 @@ def check_reward(spec: str, *, force: bool = False) -> None:
 
 
 def placeholders(spec: str) -> tuple[str, dict[str, Path]]:
-    """The name with its folders as ``<reward 1>``, …, and those folders: what a manifest says, wherever they lie."""
+    """The name with its folders and files as ``<reward 1>``, …, and those: what a manifest says, wherever they lie."""
     least = _MIN.fullmatch(spec) is not None
     parts: Sequence[tuple[float | None, str]] = parts_of(spec) or [(None, spec)]
     if least:
@@ -105,10 +105,12 @@ def placeholders(spec: str) -> tuple[str, dict[str, Path]]:
     folders: dict[str, Path] = {}
     said = []
     for weight, name in parts:
-        if Path(name).is_dir():
+        kind, _, rest = name.partition(":")
+        path = rest.rpartition(":")[0] if kind == "python" else name
+        if Path(path).exists():
             key = f"reward {len(folders) + 1}"
-            folders[key] = Path(name)
-            name = f"<{key}>"
+            folders[key] = Path(path)
+            name = name.replace(path, f"<{key}>", 1)
         said.append(name if weight is None else f"{weight:g}*{name}")
     return f"min({', '.join(said)})" if least else " + ".join(said), folders
 

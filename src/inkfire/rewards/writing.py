@@ -19,7 +19,8 @@ _TAGS = re.compile(r"(?:\s*#[^\s#]+#?)+$")
 _SIGNATURE = re.compile(r"[—–-]{1,2}\s*\S.{0,30}|(?:[^\W\d_][\w'’]*[, ]+){0,5}(?!May |I |You |We )[A-ZÀ-Þ][\w'’.]+")
 """What may stand under a whole text: a dash and a name, or a few words that end in a name."""
 _SEPARATORS = re.compile(r"[。！？!?….,，、；;：:\n]+")
-_SHORT = 16
+_PAIRS = ("（）", "()", "“”", "「」", "『』", "【】", "《》")
+_SHORT, _SHORT_WORDS = 16, 5
 """Units up to which a text without such a mark is whole: a motto, a couplet, four characters for a door frame."""
 
 
@@ -46,8 +47,10 @@ def finished(text: str, truncated: bool | None = None) -> bool:
     rest = text[end + 1 :].strip()
     if end >= 0:
         return _SIGNATURE.fullmatch(rest) is not None
-    spaced = bool(script_mix(text).get("latin", 0) > 0.5)
-    return len(units(text)) <= _SHORT / (1 + spaced) and not set(units(text)[-1:]) & _WORDS["en"]
+    if any(text.count(pair[0]) > text.count(pair[1]) for pair in _PAIRS):
+        return False
+    words, spaced = units(text), script_mix(text).get("latin", 0) > 0.5
+    return len(words) <= (_SHORT_WORDS if spaced else _SHORT) and not set(words[-1:]) & _WORDS["en"]
 
 
 def _ends(text: str) -> bool:
