@@ -53,6 +53,15 @@ def _lacking(result: Result) -> list[tuple[str, str]]:
     return [*([("debates", result["depth"])] if result.get("depth") else []), *said]
 
 
+def damage(result: Result) -> list[Table]:
+    """How well it tells good texts from damaged ones, by kind."""
+    rows = [
+        (kind, value(row, "auc"), value(row, "length_auc"), count(row, "n"))
+        for kind, row in (result.get("qualified") or {}).items()
+    ]
+    return [Table(rows, ("good texts beside damaged ones", "AUC", "length alone", "n"))] if rows else []
+
+
 def arrow(result: Result, name: str) -> str:
     return f"{number(result[f'{name}_first'])} → {number(result[f'{name}_last'])}"
 
@@ -198,6 +207,7 @@ def judge(result: Result) -> list[Table]:
         numbers,
         Table(twins, ("as a classifier", "the judge", "length alone", "n-grams")),
         Table(said, ("P(Good) said", "found good", "texts")),
+        *damage(result),
         Table([*counts, *took(result)]),
     ]
 
@@ -289,7 +299,7 @@ def reward_model(result: Result) -> list[Table]:
     names = {name: told for name, told in _RIGHT.items() if name != "ngram_accuracy" or result["kind"] != "linear"}
     cut = f"{number(result['threshold'])}, from {result['threshold_n']:,} {result['threshold_from']}"
     more = [("threshold for excellent", cut), ("AUC on these", value(result, "auc"))]
-    return [_on_pairs(result, names, result["n"]), Table([*more, *took(result)])]
+    return [_on_pairs(result, names, result["n"]), *damage(result), Table([*more, *took(result)])]
 
 
 def grpo(result: Result) -> list[Table]:
@@ -309,7 +319,7 @@ def grpo(result: Result) -> list[Table]:
 def score(result: Result) -> list[Table]:
     if "longer_wins" in result:
         left = ("without a score", share(result["missing"], result["n"] + result["missing"]))
-        return [_on_pairs(result, _RIGHT, result["n"]), Table([left])]
+        return [_on_pairs(result, _RIGHT, result["n"]), *damage(result), Table([left])]
     names: Names = {
         "auc": ("AUC", value),
         "length_auc": ("AUC of length alone", value),
@@ -319,7 +329,8 @@ def score(result: Result) -> list[Table]:
         "excellent_rate": ("excellent, at the threshold", rate),
         "mean": ("mean score", plain),
     }
-    return [Table([*rows(result, names), ("without a score", share(result["missing"], result["n"]))])]
+    left = ("without a score", share(result["missing"], result["n"]))
+    return [Table([*rows(result, names), left]), *damage(result)]
 
 
 def write(result: Result) -> list[Table]:

@@ -34,7 +34,14 @@ _VERSIONS = ("openai", "numpy", "scikit-learn", "torch", "transformers", "trl", 
 _FORMAT = 2
 """Of the manifest. Folders without one were made before settings were those of the command line."""
 
-_BEFORE: Mapping[str, Any] = {"depth": "short", "agent": [], "retrieval": "bm25", "k_search": 20, "k_final": 2}
+_BEFORE: Mapping[str, Any] = {
+    "depth": "short",
+    "agent": [],
+    "retrieval": "bm25",
+    "k_search": 20,
+    "k_final": 2,
+    "qualify": 0,
+}
 """What settings were before manifests named them."""
 
 Consent = Callable[[str], bool]

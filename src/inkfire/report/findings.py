@@ -19,6 +19,7 @@ from inkfire.report import picks
 from inkfire.report.folder import Folder
 from inkfire.report.words import duration, number, percent, rate, sentence, several, value
 from inkfire.stats.intervals import FEW
+from inkfire.stress.qualify import said_blind
 
 Result = Mapping[str, Any]
 Rows = Iterable[Mapping[str, Any]]
@@ -155,7 +156,9 @@ def judge(result: Result, rows: Rows) -> Finding:
     if "accuracy" not in result:
         good = sum(row["label"] == 1 for row in verdicts)
         told = f"The judge calls {good:,} of {several(n, 'text')} good ({percent(good / n)})"
-        return Finding([*said, f"{told}; they have no labels, so nothing says how right it is."], warnings)
+        sees, blind = _looked_at(result)
+        told += "; they have no labels, so nothing says how right it is."
+        return Finding([*said, told, *sees], [*warnings, *blind])
     if result["auc"] is None:
         told = f"The judge is right on {rate(result, 'accuracy')} of {several(n, 'text')}, all with one label"
         return Finding([*said, f"{told}: nothing says whether it tells good from bad."], warnings)
@@ -163,7 +166,24 @@ def judge(result: Result, rows: Rows) -> Finding:
     allowed = "It is not refused as a reward." if doubt else "It may serve as a reward."
     said.append(f"The judge {_tells(result)}: {_aucs(result)}.")
     said.append(f"As a reward it is refused: {refused}." if refused else allowed)
-    return Finding(said, [*warnings, *([sentence(doubt)] if doubt else [])])
+    sees, blind = _looked_at(result)
+    return Finding([*said, *sees], [*warnings, *blind, *([sentence(doubt)] if doubt else [])])
+
+
+def _looked_at(result: Result) -> tuple[list[str], list[str]]:
+    """(what it was found to see besides labels, what it is not): damage, and what a reader rates."""
+    said: tuple[list[str], list[str]] = [], []
+    if qualified := result.get("qualified"):
+        blind, shown = said_blind(qualified), several(max(row["n"] for row in qualified.values()), "good text")
+        sees = f"it tells {shown} from the same texts damaged, in each way that was made"
+        said[bool(blind)].append(sentence(f"it is {blind}" if blind else sees))
+    if (ranks := result.get("within_query")) and ranks["correlation"] is not None:
+        low, high = ranks["correlation_ci"]
+        goes = "goes with" if low > 0 else "goes against" if high < 0 else "is not shown to go with"
+        on = f"{several(ranks['n_texts'], 'text')} of {several(ranks['n_queries'], 'query', 'queries')}"
+        told = f"Within a query it {goes} the ratings: correlation {value(ranks, 'correlation')} on {on}."
+        said[low <= 0].append(told)
+    return said
 
 
 def _aucs(result: Result) -> str:
@@ -261,7 +281,8 @@ def reward_model(result: Result) -> Finding:
     told = (
         f"Measured on {result['measured_on']}, the {result['kind']} reward model is right on {_beside_twins(result)}."
     )
-    return Finding([told, *_matched(result)], result["warnings"])
+    sees, blind = _looked_at(result)
+    return Finding([told, *_matched(result), *sees], [*result["warnings"], *blind])
 
 
 def _beside_twins(result: Result) -> str:
@@ -298,11 +319,11 @@ def score(result: Result) -> Finding:
     if missing == n:
         return Finding([f"{name} gave none of the {what} a score."])
     said = [f"{name} gave {missing:,} of {what} no score."] if missing >= max(1, MANY * n) else []
-    warnings = []
+    sees, warnings = _looked_at(result)
     if result.get("injections"):
         warnings.append(f"Texts that seem to tell the judge what to answer: {result['injections']}.")
     if of_pairs:
-        return Finding([*said, f"{name} is right on {_beside_twins(result)}.", *_matched(result)], warnings)
+        return Finding([*said, f"{name} is right on {_beside_twins(result)}.", *_matched(result), *sees], warnings)
     if result.get("auc") is not None:
         said.append(f"{name} {_tells(result)}: {_aucs(result)}.")
     else:
@@ -310,7 +331,7 @@ def score(result: Result) -> Finding:
     if result.get("excellent_rate") is not None:
         cut = number(float(result["threshold"]))
         said.append(f"At its threshold of {cut} it calls {rate(result, 'excellent_rate')} excellent.")
-    return Finding(said, warnings)
+    return Finding([*said, *sees], warnings)
 
 
 def compared(evaluation: Result) -> Finding:

@@ -67,6 +67,8 @@ class JudgeTable(JudgeSettings):
     """Share of the labelled queries that refine and calibrate the judge; the others measure it."""
     labelled: Annotated[int, Ge(20)] | None = None
     """At most so many labelled texts are judged for it: on a CPU each takes a second or two."""
+    qualify: Annotated[int, Ge(0)] | None = None
+    """Good texts that it is shown beside each kind of damage: 40, so 280 texts more; a debate 0; 0: none."""
     value: Literal["probability", "label"] = "probability"
     """What the judge gives as a reward: P(Good), or 0 and 1."""
 
@@ -91,6 +93,8 @@ class PolicySpec:
     """base, sft, or a policy above."""
     reward: str
     """rm, judge, a folder, share:X, or a weighted sum: 0.7*judge + 0.3*rm."""
+    force: bool = False
+    """Train against a reward that is refused all the same."""
 
 
 @settings

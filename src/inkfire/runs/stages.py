@@ -156,6 +156,7 @@ def judge(x: Experiment) -> dict[str, Any]:
         data=(x.file("test"),),
         principles=x.folder("refine") / "principles.toml",
         calibration=(x.file("fit"),),
+        qualify=table.qualify,
     )
     result = judging.judge(inputs, settings, x.context.below("judge"))
     return result | {"model": inputs.model, "mode": table.mode, "n_fit": len(x.splits.fit)}
@@ -172,6 +173,7 @@ def grpo(x: Experiment, policy: PolicySpec) -> dict[str, Any]:
         reward=x.reward(policy.reward),
         prompts=(x.file("train_queries"),),
         value=x.recipe.judge.value,
+        force=policy.force,
     )
     about = {"reward": policy.reward, "start": policy.start}
     try:

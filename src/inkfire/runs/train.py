@@ -11,15 +11,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from annotated_types import Ge
+
 from inkfire.errors import InputError
 from inkfire.files.formats import read_labelled, read_pairs, read_queries, read_texts_or_labelled
 from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.llm.bill import FIELDS, between
 from inkfire.records import Candidate, Labelled
 from inkfire.rewards import checks
-from inkfire.rewards.load import check_reward, placeholders
+from inkfire.rewards.load import check_reward, placeholders, read_card, write_card
 from inkfire.rewards.shaped import Shaped, Shaping
 from inkfire.runs.context import Context, Place, described, named_files, opened, with_own_data
+from inkfire.runs.damage import good_texts
+from inkfire.runs.qualify import QUALIFY, Exam, check_qualified, read_ratings
 from inkfire.settings import option, settings, to_json
 from inkfire.tasks.task import load_task
 from inkfire.training.reward_model import train_reward_model
@@ -53,6 +57,10 @@ class RewardModelInputs:
     """A task's name (inkfire tasks list) or its folder."""
     labelled: Data = ()
     """Texts with labels that fit the threshold for 'excellent'."""
+    qualify: Annotated[int, Ge(0)] = QUALIFY
+    """Good texts that it is shown beside each kind of damage; 0: none."""
+    ratings: Data = ()
+    """Rated texts of the policy (20 queries with 3 or more): the correlation within the query."""
     reading: Annotated[Reading, option("*")] = AS_IT_STANDS
     """How the data is read."""
 
@@ -72,7 +80,7 @@ class GrpoInputs:
     value: Literal["probability", "label"] = "probability"
     """What a judge gives: P(Good), or 0 and 1."""
     force: bool = False
-    """Take a judge that is refused as a reward."""
+    """Take a reward that is refused: a judge no better than chance, or damage that nothing sees."""
     reading: Annotated[Reading, option("*")] = AS_IT_STANDS
     """How the data is read."""
 
@@ -103,6 +111,7 @@ def reward_model(inputs: RewardModelInputs, settings: RewardModelSettings, place
         raise InputError("name the pairs: --pairs F, or --task FOLDER of a task that has some")
     pairs = read_pairs(inputs.pairs, inputs.reading)
     labelled = read_labelled(inputs.labelled, inputs.reading) if inputs.labelled else None
+    rated = read_ratings(inputs.ratings, inputs.reading)
     settings.check(task=task)
     if settings.base is not None:
         from inkfire.models.policy import find_model
@@ -111,9 +120,17 @@ def reward_model(inputs: RewardModelInputs, settings: RewardModelSettings, place
     files = named_files(inputs) | ({} if task is None else {"task": task.folder})
 
     def train(context: Context) -> dict[str, Any]:
-        return train_reward_model(
-            pairs, context.run.out, settings, task=task, labelled=labelled, seed=place.seed, bars=context.bars
+        out = context.run.out
+        result = train_reward_model(
+            pairs, out, settings, task=task, labelled=labelled, seed=place.seed, bars=context.bars
         )
+        held_out = [Candidate(pair.query, pair.chosen) for pair in read_pairs(out / "held_out_pairs.jsonl")]
+        learnt = {pair.chosen for pair in pairs}
+        own = [text for text in (task.good_texts() if task else []) if text.response not in learnt]
+        exam = Exam.of(inputs.qualify, rated, held_out, good_texts(labelled or ()), own)
+        found = exam.taken(context.reward(str(out)).score, place.seed)
+        write_card(out, read_card(out) | found)
+        return result | found
 
     return _trained("train rm", place, described(inputs, settings, task=task and task.name), files, train)
 
@@ -129,6 +146,7 @@ def grpo(inputs: GrpoInputs, settings: GrpoSettings, place: Place, shaping: Shap
     find_model(inputs.policy)
     check_reward(inputs.reward, force=inputs.force)
     reward, folders = placeholders(inputs.reward)
+    check_qualified(inputs.reward, folders.values(), shaping, force=inputs.force)
     held_to, listed = checks.Checks.parse(shaping.checks), checks.placeholders(shaping.checks)
     if shaping.base is not None:
         find_model(shaping.base)

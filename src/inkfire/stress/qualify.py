@@ -64,6 +64,14 @@ def blind(qualified: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [kind for kind, row in qualified.items() if row["auc"] is not None and not row["sees"]]
 
 
+def said_blind(qualified: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """The kinds in words, each with its AUC; None where it sees all that were measured."""
+    kinds = [f"{kind} ({qualified[kind]['auc']:.2f}, n = {qualified[kind]['n']})" for kind in blind(qualified)]
+    return (
+        f"not shown to tell good texts from the same texts damaged, by its AUC: {', '.join(kinds)}" if kinds else None
+    )
+
+
 def _spread(texts: Sequence[Candidate], n: int, seed: int) -> list[Candidate]:
     """``n`` different texts, one of each query before a second one; the same whatever their order."""
     drawn = sorted(set(texts), key=lambda text: (text.query, text.response))
