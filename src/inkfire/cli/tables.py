@@ -316,11 +316,14 @@ def grpo(result: Result) -> list[Table]:
     return [Table([*went, *rows(result, names), *took(result)])]
 
 
+_TWINS = {"length": "length", "ngram": "n-grams", "checks": "the checks"}
+
+
 def score(result: Result) -> list[Table]:
     if "longer_wins" in result:
         left = ("without a score", share(result["missing"], result["n"] + result["missing"]))
         return [_on_pairs(result, _RIGHT, result["n"]), *damage(result), Table([left])]
-    names: Names = {
+    names: dict[str, tuple[str, Cell]] = {
         "auc": ("AUC", value),
         "length_auc": ("AUC of length alone", value),
         "accuracy": ("accuracy at the threshold", rate),
@@ -329,8 +332,20 @@ def score(result: Result) -> list[Table]:
         "excellent_rate": ("excellent, at the threshold", rate),
         "mean": ("mean score", plain),
     }
+    names |= {f"{twin}_r2": (f"R² of {said} alone", value) for twin, said in _TWINS.items()}
+    names |= {"passed_rate": ("pass every check", rate)}
     left = ("without a score", share(result["missing"], result["n"]))
-    return [Table([*rows(result, names), left]), *damage(result)]
+    parts = [
+        (row["part"], number(row["weight"]), *(number(row[name]) for name in ("mean", "sd", "correlation")))
+        for row in result.get("parts", ())
+    ]
+    failed = [(name, share(n, result["n"])) for name, n in result.get("failed", {}).items()]
+    return [
+        Table([*rows(result, names), left]),
+        Table(parts, ("part", "weight", "mean", "sd", "correlation with the whole")),
+        Table(failed, ("check", "texts that fail it")),
+        *damage(result),
+    ]
 
 
 def write(result: Result) -> list[Table]:

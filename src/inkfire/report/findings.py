@@ -28,6 +28,10 @@ MANY = 0.1
 """Share of texts without a verdict from which on that is said before anything else."""
 
 
+HALF = 0.5
+"""R² from which on it is said that a twin explains a score."""
+
+
 class Finding(NamedTuple):
     said: list[str]
     warnings: Sequence[str] = ()
@@ -331,6 +335,13 @@ def score(result: Result) -> Finding:
     if result.get("excellent_rate") is not None:
         cut = number(float(result["threshold"]))
         said.append(f"At its threshold of {cut} it calls {rate(result, 'excellent_rate')} excellent.")
+    for twin, what in (
+        ("length", "the length of a text"),
+        ("ngram", "n-grams"),
+        ("checks", "the checks that it fails"),
+    ):
+        if result.get(f"{twin}_r2") is not None and result[f"{twin}_r2_ci"][0] >= HALF:
+            warnings.append(f"Half of what differs between texts or more is {what}: R² {value(result, f'{twin}_r2')}.")
     return Finding([*said, *sees], warnings)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from inkfire.errors import DataError
-from inkfire.files.jsonl import PROBED, QUALIFIED, parse_json
+from inkfire.files.jsonl import PROBED, QUALIFIED, parse_json, write_json
 from inkfire.judge.spec import JudgeSpec
 from inkfire.rewards.load import CARD, parts_of, read_card
 from inkfire.stress.qualify import blind, said_blind
@@ -77,6 +77,11 @@ def blind_of(reward: str) -> list[str]:
 
 def _folders(reward: str) -> list[Path]:
     return [folder for name in [part for _, part in parts_of(reward)] or [reward] if (folder := Path(name)).is_dir()]
+
+
+def keep(folder: Path, name: str, found: Mapping[str, Any]) -> None:
+    """Leave what was found of a reward beside its card, with what was found before."""
+    write_json(folder / name, {**(_read(folder / name) or {}), **found})
 
 
 def together(cards: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
