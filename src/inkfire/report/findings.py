@@ -282,11 +282,15 @@ def _matched(result: Result) -> list[str]:
 
 
 def grpo(result: Result, metrics: Rows) -> Finding:
-    told = f"In {several(result['steps'], 'step')} the mean reward {_went(result, 'reward')}"
+    name = "score" if "score_first" in result else "reward"  # a reward of ranks has always the same mean
+    told = f"In {several(result['steps'], 'step')} the mean {name} {_went(result, name)}"
     said = [f"{told}; the mean length, in characters, {_went(result, 'mean_length')}."]
     cut = [row["truncated"] for row in metrics if row.get("truncated") is not None]
     if cut and cut[-1]:
         said.append(f"In the last step {percent(cut[-1])} of the texts were cut off at their greatest length.")
+    if "failed_last" in result:
+        shares = f"{percent(result['failed_first'])}, now {percent(result['failed_last'])}"
+        said.append(f"At first the checks failed {shares} of the texts.")
     said.append("A higher reward is what was trained, not yet better writing.")
     return Finding(said, result["warnings"])
 
