@@ -17,7 +17,8 @@ from inkfire.runs.stages import basis
 from inkfire.tasks.task import task_names
 from inkfire.training.settings import GrpoSettings, RewardModelSettings, SftSettings
 
-MINIMAL = 'name = "mine"\ntask = "greetings-en"\n[models]\nwriter = "local/smollm2-135m"\nagents = "local/qwen2.5-coder-1.5b"\n'
+MODELS = '[models]\nwriter = "local/smollm2-135m"\nagents = "local/qwen2.5-coder-1.5b"\n'
+MINIMAL = f'name = "mine"\ntask = "greetings-en"\n{MODELS}'
 
 
 def write(tmp_path, text):

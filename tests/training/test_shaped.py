@@ -55,8 +55,8 @@ def test_everything_at_once_and_a_kill_is_no_loss(tiny_base: str, tiny_task: Pat
     measure = [row["fluency"] for row in start if levels["measured_by"] == 24 or not row["failed"]]
     assert levels["fluency"] == pytest.approx(np.quantile(measure, 0.85))
     assert levels["fluent"]["low"] < levels["fluency"] < levels["fluent"]["high"]
-    assert 0.5 < levels["fluent"]["start"] < 1
-    assert levels["fluent"]["good_n"] > 0
+    assert 0.5 < levels["fluent"]["start"]["share"] < 1
+    assert levels["fluent"]["good"]["n"] > 0
 
     metrics = rows(whole / "metrics.jsonl")
     assert [row["step"] for row in metrics] == [1, 2, 3, 4]

@@ -112,6 +112,11 @@ def _on_pairs(result: Result, names: Names, n: int) -> Table:
     return Table(rows(result, names, "_length_matched", "_chosen_shorter"), (several(n, "pair"), "all", *parts))
 
 
+def checked(result: Result) -> list[Table]:
+    counts = [(name, share(failed, result["n"])) for name, failed in result["failed"].items()]
+    return [Table(counts, ("check", "fail it"))]
+
+
 def curate(result: Result) -> list[Table]:
     shares = {
         "good": ("labelled good", "labelled"),

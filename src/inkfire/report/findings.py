@@ -295,6 +295,17 @@ def grpo(result: Result, metrics: Rows) -> Finding:
     return Finding(said, result["warnings"])
 
 
+def checked(result: Result) -> Finding:
+    said = [f"{rate(result, 'passed_rate')} of {several(result['n'], 'text')} pass all checks."]
+    if band := result.get("fluent"):
+        share, n = percent(band["reference"]["share"]), band["reference"]["n"]
+        said.append(
+            f"fluent is from {band['low']:.2f} to {band['high']:.2f} nats a token under {band['base']}: {share} of "
+            f"the {n} reference texts are. It sees drift from them, not quality."
+        )
+    return Finding(said, [])
+
+
 def score(result: Result) -> Finding:
     name, missing, of_pairs = result["reward"], result["missing"], "longer_wins" in result
     n = result["n"] + missing if of_pairs else result["n"]

@@ -20,7 +20,7 @@ from inkfire.models import policy as policies
 from inkfire.models.card import Card, portable
 from inkfire.models.likelihood import Likelihood
 from inkfire.rewards.identity import reader_identity
-from inkfire.rewards.reading import LEVEL, Band, Reader, Start, others, quantile
+from inkfire.rewards.reading import LEVEL, Band, Reader, Start, others, passed, quantile
 from inkfire.rewards.shaped import Shaped
 from inkfire.tasks.task import Task
 from inkfire.training import trl
@@ -143,7 +143,6 @@ def _levels(
     out |= {name: quantile([row[name] for row in measure], LEVEL) for name in columns if getattr(shaping, name)}
     if reward.checks.fluent:
         band = Band.of([row["fluency"] for row in measure])
-        good = task.good_texts()[:_GOOD]
-        read = reader.per_token([text.query for text in good], [text.response for text in good])
-        out["fluent"] = vars(band) | {"start": band.share(own), "good": band.share(read), "good_n": len(good)}
+        start = {"n": len(own), "share": band.share(own)}
+        out["fluent"] = vars(band) | {"start": start, "good": passed(reader, band, task.good_texts()[:_GOOD])}
     return out
