@@ -104,7 +104,7 @@ def test_a_policy_may_name_its_score_itself(tmp_path):
         (('"forbid:slop.txt"', '"forbid:none.txt"'), "no such file"),
         (('name = "taste"', 'name = "rm"'), "rewards: the name 'rm' is taken"),
         (("fluency = 1", "fluensy = 1"), "did you mean 'fluency'"),
-        (('reward = "taste"', 'reward = "tatse"'), "tatse: no reward"),
+        (('reward = "taste"', 'reward = "tatse"'), "tatse: no reward.*did you mean 'taste'"),
     ],
 )
 def test_what_is_wrong_with_a_reward(tmp_path, change, message):

@@ -203,6 +203,10 @@ _REFINED = {
     "judge.json": "the judge with these principles",
 }
 _POLICY = {"policy.json": "the policy, by this folder's name"}
+_TRAINED = _POLICY | {
+    "completions.jsonl": "every text with its reward",
+    "start.jsonl": "what the start policy wrote, by which it is measured",
+}
 _WRITTEN = {"texts.jsonl": "the texts", "candidates.jsonl": "all that were written, with their scores"}
 _COMPARED = {"responses-*.jsonl": "what each policy wrote", "evaluation.json": "the comparison, with every number"}
 _KINDS = {
@@ -215,7 +219,7 @@ _KINDS = {
     "refine": _Kind(tables.refine, _REFINED, _attack),
     "train sft": _Kind(tables.sft, _POLICY, _write),
     "train rm": _Kind(tables.reward_model, {"reward.json": "the reward, by this folder's name"}, _train),
-    "train grpo": _Kind(tables.grpo, _POLICY | {"completions.jsonl": "every text with its reward"}, _compare),
+    "train grpo": _Kind(tables.grpo, _TRAINED, _compare),
     "score": _Kind(tables.score, {"scores.jsonl": "the scores"}, _look),
     "write": _Kind(tables.write, _WRITTEN, _judge),
     "evaluate": _Kind(tables.compared, _COMPARED, _look),

@@ -306,8 +306,15 @@ def grpo(result: Result) -> list[Table]:
         "missing": ("texts without a reward", count),
         "steps": ("steps", count),
     }
-    labels = {"reward": "mean reward, first and last steps", "mean_length": "mean length, characters"}
-    went = [(label, arrow(result, name)) for name, label in labels.items()]
+    labels = {
+        "score": "mean score, first and last steps",
+        "reward": "mean reward, first and last steps",
+        "failed": "texts that fail a check",
+        "fluency": "log-probability a token under the frozen base",
+        "relevance": "more of it after its own query",
+        "mean_length": "mean length, characters",
+    }
+    went = [(label, arrow(result, name)) for name, label in labels.items() if f"{name}_first" in result]
     return [Table([*went, *rows(result, names), *took(result)])]
 
 

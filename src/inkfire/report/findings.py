@@ -289,8 +289,8 @@ def grpo(result: Result, metrics: Rows) -> Finding:
     if cut and cut[-1]:
         said.append(f"In the last step {percent(cut[-1])} of the texts were cut off at their greatest length.")
     if "failed_last" in result:
-        shares = f"{percent(result['failed_first'])}, now {percent(result['failed_last'])}"
-        said.append(f"At first the checks failed {shares} of the texts.")
+        first, last = percent(result["failed_first"]), percent(result["failed_last"])
+        said.append(f"{first} of the texts failed a check at first, {last} at last.")
     said.append("A higher reward is what was trained, not yet better writing.")
     return Finding(said, result["warnings"])
 

@@ -256,7 +256,9 @@ def check_recipe(recipe: Recipe, *, base_url: str | None = None) -> None:
                     check_reward(part, force=table.force)
             checks.Checks.parse(table.checks)
         except InkfireError as error:
-            raise RecipeError(f"policies: the reward of {policy.name!r}: {error}") from error
+            known = [table.name for table in recipe.rewards]
+            named = nearest(policy.reward, known) if known and policy.reward not in known else ""
+            raise RecipeError(f"policies: the reward of {policy.name!r}: {error}{named}") from error
 
 
 def rewards_of(table: RewardTable) -> list[str]:
