@@ -69,20 +69,22 @@ def texts(tmp_path: Path) -> Path:
 
 
 def test_each_part_and_check_is_shown_and_what_twins_explain(rm: Path, texts: Path, tmp_path: Path) -> None:
-    inputs = ScoreInputs(reward=f"0.5*{rm} + 2*share:!", data=(texts,), checks=("length:..24", "finished"))
+    inputs = ScoreInputs(reward=f"0.5*{rm} + 2*share:!", data=(texts,), checks=("length:..23", "finished"))
     found = score(inputs, Place(tmp_path / "out"))
     rows = list(read_jsonl(tmp_path / "out" / "scores.jsonl"))
     assert rows[0].keys() == {"query", "response", "score", "parts", "failed"}
     for row in rows:
         assert row["score"] == pytest.approx(0.5 * row["parts"]["rm:rm"] + 2 * row["parts"]["share:!"])
-        assert row["failed"] == (["length:..24"] if len(row["response"]) > 24 else [])
-    assert found["failed"] == {"length:..24": sum(len(row["response"]) > 24 for row in rows), "finished": 0}
-    assert found["passed_rate"] == pytest.approx(1 - found["failed"]["length:..24"] / 40)
+        assert row["failed"] == (["length:..23"] if len(row["response"]) > 23 else [])
+    assert found["failed"] == {"length:..23": sum(len(row["response"]) > 23 for row in rows), "finished": 0}
+    assert found["passed_rate"] == pytest.approx(1 - found["failed"]["length:..23"] / 40)
     model, share = found["parts"]
     assert (model["part"], model["weight"], model["missing"]) == ("rm:rm", 0.5, 0)
     assert model["correlation"] > 0.9 > abs(share["correlation"])
-    assert found["ngram_r2"] > 0.9 > found["length_r2"]
-    assert any("Half of what differs between texts or more is n-grams" in line for line in said(found).warnings)
+    assert found["ngram_r2"] > 0.8 > found["length_r2"]
+    assert any(
+        "Half of what it tells texts apart by, or more, is their n-grams" in line for line in said(found).warnings
+    )
 
 
 def test_a_reward_is_qualified_once_and_beside_its_card(

@@ -1,6 +1,6 @@
 """A user's own function as a check or a reward: ``python:FILE.py:NAME``. It runs only where the user names it.
 
->>> load_function("mine.py:rhymes")                                                              # doctest: +SKIP
+>>> load_function("FILE.py:rhymes")                                                              # doctest: +SKIP
 <function rhymes at …>
 """
 

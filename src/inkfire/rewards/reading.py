@@ -10,12 +10,12 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 
 from inkfire.errors import DataError
-from inkfire.records import Identity
+from inkfire.records import Candidate, Example, Identity
 
 LEVEL = 0.85
 """Quantile of the start samples above which fluency and relevance are flat. On rated samples of a 0.5B writer the
@@ -86,6 +86,12 @@ class Start:
     relevance: float | None = None
     band: Band | None = None
     read_by: tuple[Identity, ...] = ()
+
+
+def passed(reader: Reader, band: Band, texts: Sequence[Candidate | Example]) -> dict[str, Any]:
+    """``n`` texts and the ``share`` of them that are in the band: of references, of good texts, of damaged ones."""
+    values = reader.per_token([text.query for text in texts], [text.response for text in texts])
+    return {"n": len(texts), "share": band.share(values)}
 
 
 def quantile(values: Sequence[float | None], share: float) -> float | None:

@@ -179,6 +179,8 @@ class Shaped:
         self, places: Sequence[int], queries: Sequence[str], responses: Sequence[str], read: dict[int, float | None]
     ) -> list[Row]:
         """Every part's scores of the texts that pass, a row a text."""
+        if not places:
+            return []
         queries, responses = [queries[i] for i in places], [responses[i] for i in places]
         columns: dict[str, group.Scores] = {
             f"part {number}": part.score(queries, responses) for number, (_, part) in enumerate(self._parts)

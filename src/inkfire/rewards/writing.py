@@ -105,12 +105,14 @@ _FUNCTION_WORDS = {
 _WORDS = {code: frozenset(words.split()) for code, words in _FUNCTION_WORDS.items()}
 _ABBREVIATION = re.compile(r"(?<![A-Za-z])(?:[A-Z][a-z]?-?){2,}\d*(?![A-Za-z])")
 """PPT, VIP, WiFi, Wi-Fi: words of any language by now."""
+_NAME = re.compile(r"(?<![A-Za-z] )(?<![A-Za-z])[A-Z][A-Za-z]+(?! ?[A-Za-z])")
+"""Linda, FaceTime: a capital, and no word of its script beside it."""
 
 
 def in_language(text: str, code: str) -> bool:
     """Whether a text is in a language: by its script, among Latin ones by their function words.
 
-    A name or a brand in another script passes (up to a tenth of the letters), a phrase does not. A Latin text of
+    A name or a brand in another script passes, a phrase does not (a tenth of the letters, names apart). A Latin text of
     fewer than eight words is judged by its script alone: "Happy birthday, Zoë!" has no function word.
 
     Raises:
@@ -123,6 +125,7 @@ def in_language(text: str, code: str) -> bool:
     script = _SCRIPT_OF.get(code) or ("latin" if code in _WORDS else None)
     if script is None:
         raise ValueError(f"language:{code} cannot be told; known: {', '.join(sorted({*_SCRIPT_OF, *_WORDS}))}")
+    text = text if script == "latin" else _NAME.sub("", text)
     if not script_mix(text) or is_mixed(text, script, 0.1):
         return False
     words = units(text)

@@ -94,6 +94,8 @@ def check_qualified(reward: str, folders: Iterable[Path], shaping: Shaping, *, f
             f"{_listed(unknown)}: nobody has looked at which damage it sees; inkfire score --reward {unknown[0]} "
             "--task T does"
         )
+    for folder in parts:  # what is said of it is saved: no absolute path
+        reward = reward.replace(str(folder), folder.name)
     if open_to := uncovered(together(cards.values()), shaping.checks, shaping.fluency, shaping.relevance):
         why = said_blind({kind: together(cards.values())["qualified"][kind] for kind in open_to})
         fixes = " ".join(dict.fromkeys(FIXES[kind] for kind in open_to))

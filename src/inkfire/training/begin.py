@@ -17,10 +17,10 @@ import torch
 from inkfire.files.jsonl import parse_json, write_json, write_jsonl
 from inkfire.models import chat
 from inkfire.models import policy as policies
-from inkfire.models.card import Card, hub_id
+from inkfire.models.card import Card, portable
 from inkfire.models.likelihood import Likelihood
 from inkfire.rewards.identity import reader_identity
-from inkfire.rewards.reading import LEVEL, Band, Reader, Start, others, quantile
+from inkfire.rewards.reading import LEVEL, Band, Reader, Start, others, passed, quantile
 from inkfire.rewards.shaped import Shaped
 from inkfire.tasks.task import Task
 from inkfire.training import trl
@@ -90,27 +90,31 @@ def begin(reward: Shaped, task: Task, base: str, writer: Writer, out: Path) -> R
         return None
     read_by = shaping.base or base
     reader = Likelihood.load(read_by, task, writer.card.template) if shaping.reads else None
-    if not (out / LEVELS).is_file():
+    if (found := levels(out)) is None:
         rows = writer.texts(shaping.start_samples, reward.seed)
-        levels = _levels(reward, task, reader, rows, writer.queries)
+        found = _levels(reward, task, reader, rows, writer.queries)
+        found |= {"base": portable(read_by, out)} if reader else {}
         write_jsonl(out / TEXTS, rows)
-        write_json(out / LEVELS, levels | ({"base": hub_id(read_by)} if reader else {}))
-    levels = parse_json((out / LEVELS).read_text(encoding="utf-8"), path=out / LEVELS)
+        write_json(out / LEVELS, found)
     named = [
-        what
-        for what in ("fluency", "relevance")
-        if getattr(shaping, what) or (what == "fluency" and "fluent" in levels)
+        what for what in ("fluency", "relevance") if getattr(shaping, what) or (what == "fluency" and "fluent" in found)
     ]
     start = Start(
         responses=tuple(row["response"] for row in trl.rows(out / TEXTS)),
         queries=tuple(writer.queries),
-        fluency=levels.get("fluency"),
-        relevance=levels.get("relevance"),
-        band=Band(levels["fluent"]["low"], levels["fluent"]["high"]) if "fluent" in levels else None,
+        fluency=found.get("fluency"),
+        relevance=found.get("relevance"),
+        band=Band(found["fluent"]["low"], found["fluent"]["high"]) if "fluent" in found else None,
         read_by=tuple(reader_identity(what, read_by) for what in named),
     )
     reward.begin(start, reader)
     return reader
+
+
+def levels(out: Path) -> dict[str, Any] | None:
+    """start.json of a training's folder; None where nothing was measured by the start policy's texts."""
+    path = out / LEVELS
+    return parse_json(path.read_text(encoding="utf-8"), path=path) if path.is_file() else None
 
 
 def _levels(
@@ -139,7 +143,6 @@ def _levels(
     out |= {name: quantile([row[name] for row in measure], LEVEL) for name in columns if getattr(shaping, name)}
     if reward.checks.fluent:
         band = Band.of([row["fluency"] for row in measure])
-        good = task.good_texts()[:_GOOD]
-        read = reader.per_token([text.query for text in good], [text.response for text in good])
-        out["fluent"] = vars(band) | {"start": band.share(own), "good": band.share(read), "good_n": len(good)}
+        start = {"n": len(own), "share": band.share(own)}
+        out["fluent"] = vars(band) | {"start": start, "good": passed(reader, band, task.good_texts()[:_GOOD])}
     return out

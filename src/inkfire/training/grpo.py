@@ -100,7 +100,15 @@ def train_grpo(
     if settings.max_prompt_length is not None:
         kept = _short(Card.read(out), queries, policies.tokenizer_of(out), settings.max_prompt_length)
         found["prompts_too_long"] = len(queries) - len(kept)
-    return summary(trl.rows(out / trl.METRICS)) | found
+    result = summary(trl.rows(out / trl.METRICS)) | found
+    if (measured := begin.levels(out)) is not None:
+        result["start"] = measured
+        if measured["passed"] < measured["n"] / 2:
+            result["warnings"].append(
+                f"Of the {measured['n']} texts that the start policy wrote {measured['passed']} pass the checks: most "
+                "groups only learn to pass them."
+            )
+    return result
 
 
 def _train(

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -23,7 +24,7 @@ from inkfire.training.grpo import train_grpo
 pytestmark = pytest.mark.slow
 
 ALL = Shaping(
-    checks=("length:1..", "finished", "fluent"),
+    checks=("length:7..", "fluent"),
     fluency=0.5,
     relevance=0.5,
     diversity=0.3,
@@ -51,21 +52,22 @@ def test_everything_at_once_and_a_kill_is_no_loss(tiny_base: str, tiny_task: Pat
     levels = json.loads((whole / "start.json").read_text())
     assert len(start) == levels["n"] == 24
     assert {"query", "response", "truncated", "failed", "fluency", "relevance"} <= start[0].keys()
-    measure = sorted(row["fluency"] for row in start)
-    assert measure[18] < levels["fluency"] < measure[22]  # the 85 % quantile of 24
+    measure = [row["fluency"] for row in start if levels["measured_by"] == 24 or not row["failed"]]
+    assert levels["fluency"] == pytest.approx(np.quantile(measure, 0.85))
     assert levels["fluent"]["low"] < levels["fluency"] < levels["fluent"]["high"]
-    assert 0.7 < levels["fluent"]["start"] < 1
-    assert levels["fluent"]["good_n"] > 0
+    assert 0.5 < levels["fluent"]["start"]["share"] < 1
+    assert levels["fluent"]["good"]["n"] > 0
 
     metrics = rows(whole / "metrics.jsonl")
     assert [row["step"] for row in metrics] == [1, 2, 3, 4]
     for row in metrics:
-        assert row["failed_by"].keys() == {"length:1..", "finished", "fluent"}
+        assert row["failed_by"].keys() == {"length:7..", "fluent"}
         assert 0 <= row["failed"] <= 1
         assert "length_slope" in row
         assert "phrases" in row
     completions = rows(whole / "completions.jsonl")
     assert all(("mixed" in row) is not bool(row["failed"]) for row in completions)
+    assert 0 < sum(bool(row["failed"]) for row in completions) < len(completions)
     own = Card.read(whole).own_rewards
     assert [(one.kind, one.name) for one in own] == [
         ("check", "rule"),
@@ -90,3 +92,4 @@ def test_what_met_the_limit_is_not_finished(tiny_base: str, tiny_task: Path, tmp
     completions = rows(tmp_path / "out" / "completions.jsonl")
     assert sum(row["failed"] == ["finished"] for row in completions) > len(completions) / 2
     assert not (tmp_path / "out" / "start.jsonl").exists()  # nothing is measured by it
+    assert reward.reward.parts[0][1].calls < CONFIG.max_steps
