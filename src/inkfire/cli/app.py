@@ -46,6 +46,7 @@ COMMANDS = {
     "judge": ("judge:app", "Judge texts, and measure the judge where they are labelled."),
     "train": ("train:app", "Train a writer or a reward model."),
     "score": ("score:score", "Apply a reward, beside what length explains."),
+    "probe": ("probe:probe", "Find the edits of a text that a reward pays for, and no reader would."),
     "write": ("write:write", "Write texts for a query, or for a file of queries."),
     "export": ("export:export", "Write a policy for vLLM, llama.cpp or Ollama, with a model card."),
     "evaluate": ("evaluate:evaluate", "Compare policies on held-out queries."),

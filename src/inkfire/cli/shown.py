@@ -97,6 +97,15 @@ def checked(result: Result) -> Shown:
     )
 
 
+def probed(out: Path | None, result: Result) -> Shown:
+    """Of ``inkfire probe``, whose result is kept in the reward's folder, or nowhere."""
+    if out is not None:
+        return run(out, result)
+    said, warnings = findings.probed(result)
+    kept = f"Kept in {result['kept']}" if result["kept"] else "Nothing is kept: it is no single folder"
+    return Shown(said, warnings, tables.edits(result), [f"{kept}; --out FOLDER keeps the edited texts."])
+
+
 def planned(result: Result) -> Shown:
     """Of ``inkfire run --dry-run``."""
     rows = [(row["stage"], row["state"], f"{row['calls']:,}") for row in result["plan"]]
@@ -221,6 +230,7 @@ _KINDS = {
     "train rm": _Kind(tables.reward_model, {"reward.json": "the reward, by this folder's name"}, _train),
     "train grpo": _Kind(tables.grpo, _TRAINED, _compare),
     "score": _Kind(tables.score, {"scores.jsonl": "the scores"}, _look),
+    "probe": _Kind(tables.edits, {"edits.jsonl": "every edited text, with its scores"}, _look),
     "write": _Kind(tables.write, _WRITTEN, _judge),
     "evaluate": _Kind(tables.compared, _COMPARED, _look),
     "run": _Kind(tables.compared, {"*/": "a folder for each stage"}, _write),

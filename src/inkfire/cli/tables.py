@@ -328,9 +328,6 @@ def grpo(result: Result) -> list[Table]:
     return [Table([*went, *rows(result, names), *took(result)])]
 
 
-_TWINS = {"length": "length", "ngram": "n-grams", "checks": "the checks"}
-
-
 def score(result: Result) -> list[Table]:
     if "longer_wins" in result:
         left = ("without a score", share(result["missing"], result["n"] + result["missing"]))
@@ -344,7 +341,8 @@ def score(result: Result) -> list[Table]:
         "excellent_rate": ("excellent, at the threshold", rate),
         "mean": ("mean score", plain),
     }
-    names |= {f"{twin}_r2": (f"R² of {said} alone", value) for twin, said in _TWINS.items()}
+    twins = {"length": "length", "ngram": "n-grams", "checks": "the checks"}
+    names |= {f"{twin}_r2": (f"R² of {said} alone", value) for twin, said in twins.items()}
     names |= {"passed_rate": ("pass every check", rate)}
     left = ("without a score", share(result["missing"], result["n"]))
     parts = [
@@ -357,6 +355,14 @@ def score(result: Result) -> list[Table]:
         Table(parts, ("part", "weight", "mean", "sd", "correlation with the whole")),
         Table(failed, ("check", "texts that fail it")),
         *damage(result),
+    ]
+
+
+def edits(result: Result) -> list[Table]:
+    head = ("edit", "texts whose score rises", "shift, in sd of the score", "n")
+    most_first = sorted(result["edits"].items(), key=lambda item: -(item[1]["shift"] or 0.0))
+    return [
+        Table([(name, rate(row, "raised"), change(row, "shift"), count(row, "n")) for name, row in most_first], head)
     ]
 
 

@@ -15,21 +15,16 @@ from typing import Any, NamedTuple
 from inkfire.evaluation import claims
 from inkfire.judge.measure import why_refused
 from inkfire.llm.futile import failure, main_reason
-from inkfire.report import picks
+from inkfire.report import looks, picks
 from inkfire.report.folder import Folder
 from inkfire.report.words import duration, number, percent, rate, sentence, several, value
 from inkfire.stats.intervals import FEW
-from inkfire.stress.qualify import said_blind
 
 Result = Mapping[str, Any]
 Rows = Iterable[Mapping[str, Any]]
 
 MANY = 0.1
 """Share of texts without a verdict from which on that is said before anything else."""
-
-
-HALF = 0.5
-"""R² from which on it is said that a twin explains a score."""
 
 
 class Finding(NamedTuple):
@@ -160,7 +155,7 @@ def judge(result: Result, rows: Rows) -> Finding:
     if "accuracy" not in result:
         good = sum(row["label"] == 1 for row in verdicts)
         told = f"The judge calls {good:,} of {several(n, 'text')} good ({percent(good / n)})"
-        sees, blind = _looked_at(result)
+        sees, blind = looks.shown(result)
         told += "; they have no labels, so nothing says how right it is."
         return Finding([*said, told, *sees], [*warnings, *blind])
     if result["auc"] is None:
@@ -170,24 +165,8 @@ def judge(result: Result, rows: Rows) -> Finding:
     allowed = "It is not refused as a reward." if doubt else "It may serve as a reward."
     said.append(f"The judge {_tells(result)}: {_aucs(result)}.")
     said.append(f"As a reward it is refused: {refused}." if refused else allowed)
-    sees, blind = _looked_at(result)
+    sees, blind = looks.shown(result)
     return Finding([*said, *sees], [*warnings, *blind, *([sentence(doubt)] if doubt else [])])
-
-
-def _looked_at(result: Result) -> tuple[list[str], list[str]]:
-    """(what it was found to see besides labels, what it is not): damage, and what a reader rates."""
-    said: tuple[list[str], list[str]] = [], []
-    if qualified := result.get("qualified"):
-        blind, shown = said_blind(qualified), several(max(row["n"] for row in qualified.values()), "good text")
-        sees = f"it tells {shown} from the same texts damaged, in each way that was made"
-        said[bool(blind)].append(sentence(f"it is {blind}" if blind else sees))
-    if (ranks := result.get("within_query")) and ranks["correlation"] is not None:
-        low, high = ranks["correlation_ci"]
-        goes = "goes with" if low > 0 else "goes against" if high < 0 else "is not shown to go with"
-        on = f"{several(ranks['n_texts'], 'text')} of {several(ranks['n_queries'], 'query', 'queries')}"
-        told = f"Within a query it {goes} the ratings: correlation {value(ranks, 'correlation')} on {on}."
-        said[low <= 0].append(told)
-    return said
 
 
 def _aucs(result: Result) -> str:
@@ -285,7 +264,7 @@ def reward_model(result: Result) -> Finding:
     told = (
         f"Measured on {result['measured_on']}, the {result['kind']} reward model is right on {_beside_twins(result)}."
     )
-    sees, blind = _looked_at(result)
+    sees, blind = looks.shown(result)
     return Finding([told, *_matched(result), *sees], [*result["warnings"], *blind])
 
 
@@ -338,7 +317,7 @@ def score(result: Result) -> Finding:
     if missing == n:
         return Finding([f"{name} gave none of the {what} a score."])
     said = [f"{name} gave {missing:,} of {what} no score."] if missing >= max(1, MANY * n) else []
-    sees, warnings = _looked_at(result)
+    sees, warnings = looks.shown(result)
     if result.get("injections"):
         warnings.append(f"Texts that seem to tell the judge what to answer: {result['injections']}.")
     if of_pairs:
@@ -350,11 +329,12 @@ def score(result: Result) -> Finding:
     if result.get("excellent_rate") is not None:
         cut = number(float(result["threshold"]))
         said.append(f"At its threshold of {cut} it calls {rate(result, 'excellent_rate')} excellent.")
-    for twin, what in {"length": "their length", "ngram": "their n-grams", "checks": "checks they fail"}.items():
-        if result.get(f"{twin}_r2") is not None and result[f"{twin}_r2_ci"][0] >= HALF:
-            told = f"Half of what it tells texts apart by, or more, is {what}"
-            warnings.append(f"{told}: R² {value(result, f'{twin}_r2')}.")
+    warnings += looks.twins(result)
     return Finding([*said, *sees], warnings)
+
+
+def probed(result: Result) -> Finding:
+    return Finding(looks.edits(result))
 
 
 def compared(evaluation: Result) -> Finding:
@@ -382,6 +362,7 @@ _KINDS: dict[str, tuple[Callable[..., Finding], str | None]] = {
     "train rm": (reward_model, None),
     "train grpo": (grpo, "metrics.jsonl"),
     "score": (score, None),
+    "probe": (probed, None),
     "write": (write, None),
     "evaluate": (compared, None),
     "run": (compared, None),

@@ -96,7 +96,7 @@ def score(inputs: ScoreInputs, place: Place | None, *, access: Access = Access()
     exam = Exam.of(n, rated, good, [] if task is None else task.good_texts())
     for line in blind_of(inputs.reward) if not n else ():
         note(line)
-    with _scorer(inputs.reward, access, force=inputs.force) as scorer:
+    with scorer_of(inputs.reward, access, force=inputs.force) as scorer:
         measured, rows = _pairs(scorer, pairs) if pairs else _texts(scorer, texts, held_to, seed)
         found = exam.taken(scorer.score, seed)
         about: dict[str, Any] = {"reward": scorer.name, "threshold": scorer.threshold, "seen": known}
@@ -118,7 +118,7 @@ def score(inputs: ScoreInputs, place: Place | None, *, access: Access = Access()
 
 def rank(reward: str, query: str, texts: Sequence[str], *, access: Access = Access()) -> list[tuple[str, float | None]]:
     """Texts with their scores, the best first; those without a score come last."""
-    with _scorer(reward, access) as scorer:
+    with scorer_of(reward, access) as scorer:
         scores = scorer.score([query] * len(texts), texts)
     return best_first(zip(texts, scores, strict=True), lambda one: one[1])
 
@@ -129,7 +129,7 @@ def best_first(scored: Iterable[T], score: Callable[[T], float | None]) -> list[
 
 
 @contextmanager
-def _scorer(reward: str, access: Access, *, force: bool = False) -> Iterator[Reward]:
+def scorer_of(reward: str, access: Access, *, force: bool = False) -> Iterator[Reward]:
     """The reward, closed afterwards; a judge's replies are kept in the ledger beside its folder."""
     judges = [folder for folder in placeholders(reward)[1].values() if (folder / "judge.json").is_file()]
     ledger = access.ledger(judges[0].absolute().parent / ".inkfire" / "ledger.sqlite", "score") if judges else None

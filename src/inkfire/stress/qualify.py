@@ -39,7 +39,7 @@ def qualify(score: Scorer, good: Sequence[Candidate], *, n: int = 40, seed: int 
         good: texts of several queries; they are also what strung and foreign texts are made of.
         n: so many of them are shown, of as many queries as there are.
     """
-    chosen = _spread(good, n, seed)
+    chosen = spread(good, n, seed)
     whole = dict(zip(chosen, _scores(score, chosen), strict=True))
     out = {}
     for kind in KINDS:
@@ -72,7 +72,7 @@ def said_blind(qualified: Mapping[str, Mapping[str, Any]]) -> str | None:
     )
 
 
-def _spread(texts: Sequence[Candidate], n: int, seed: int) -> list[Candidate]:
+def spread(texts: Sequence[Candidate], n: int, seed: int) -> list[Candidate]:
     """``n`` different texts, one of each query before a second one; the same whatever their order."""
     drawn = sorted(set(texts), key=lambda text: (text.query, text.response))
     random.Random(seed).shuffle(drawn)
