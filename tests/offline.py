@@ -128,8 +128,11 @@ limit = 2
 candidates = 1
 [refine]
 rounds = 0
+[reward_model]
+qualify = 0
 [judge]
 fit_fraction = 0.5
+qualify = 0
 [grpo]
 max_steps = 1
 batch_size = 1

@@ -63,8 +63,8 @@ def files(tiny_task: Path, tmp_path: Path) -> dict[str, Path]:
 @pytest.fixture
 def judge(tiny_task: Path, files: dict[str, Path], tmp_path: Path, endpoint: str) -> list[object]:
     return [
-        "judge", "--task", tiny_task, "--data", files["data"], "--model", "stub", "--base-url", endpoint,
-        "--out", tmp_path / "run", "--json",
+        "judge", "--qualify", 0, "--task", tiny_task, "--data", files["data"],
+        "--model", "stub", "--base-url", endpoint, "--out", tmp_path / "run", "--json",
     ]  # fmt: skip
 
 
@@ -119,14 +119,14 @@ def test_one_labelled_file_is_split_by_query(
     code, isotonic, _ = cli(*replace(judge, out=tmp_path / "isotonic"), "--calibration-method", "isotonic")
     assert (code, isotonic["n"]) == (0, 43)
     code, like, _ = cli(
-        "run", "--like", tmp_path / "half", "--out", tmp_path / "like", "--base-url", judge[8], "--json"
+        "run", "--like", tmp_path / "half", "--out", tmp_path / "like", "--base-url", judge[10], "--json"
     )
     assert (code, like["n"]) == (0, 31)
 
     none = [*replace(judge, out=tmp_path / "none"), "--calibration-fraction", "0"]
     code, all_of_them, err = cli(*none)
     assert (code, all_of_them["n"], all_of_them["calibrated"]) == (0, 61, False)
-    code, like, _ = cli("run", "--like", tmp_path / "none", "--out", tmp_path / "as", "--base-url", judge[8], "--json")
+    code, like, _ = cli("run", "--like", tmp_path / "none", "--out", tmp_path / "as", "--base-url", judge[10], "--json")
     assert (code, like["n"]) == (0, 61)
 
 
@@ -198,7 +198,7 @@ def test_examples_come_from_the_calibration_texts_and_are_saved(
 def test_the_curve_judges_once_and_refits_offline(
     cli: Cli, judge: list[object], files: dict[str, Path], tmp_path: Path
 ) -> None:
-    command = ["judge", "curve", *replace(judge[1:], data=files["labels"]), "--sizes", "10,20,500"]
+    command = ["judge", "curve", *replace(judge[3:], data=files["labels"]), "--sizes", "10,20,500"]
     code, result, err = cli(*command)
     assert code == 0
     assert "no row for 500" in err
@@ -227,7 +227,7 @@ def test_the_curve_judges_once_and_refits_offline(
 def test_a_curve_that_cannot_be_drawn_exits_2(
     cli: Cli, judge: list[object], files: dict[str, Path], tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
-    code, _, err = cli("judge", "curve", *replace(judge[1:], data=files["labels"], **change))
+    code, _, err = cli("judge", "curve", *replace(judge[3:], data=files["labels"], **change))
     assert code == 2
     assert message in err
     assert not (tmp_path / "run").exists()
@@ -522,3 +522,45 @@ def test_a_debates_settings_without_one_exit_2(
     assert code == 2
     assert message in err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_judge_says_which_damage_it_sees_and_whether_it_ranks_as_a_reader_does(
+    cli: Cli, judge: list[object], tmp_path: Path
+) -> None:
+    """The stub calls a text good where a window is named: cut and foreign texts have lost it, swapped ones too."""
+    rated = [
+        {"query": f"r{i}", "response": text, "rating": rating}
+        for i in range(20)
+        for text, rating in (("a window", 4), ("a wall", 1), ("no window", 3 + i % 2))
+    ]
+    write_jsonl(tmp_path / "rated.jsonl", rated)
+    good = [
+        {"query": f"q{i}", "response": f"Dear friend {i}, all the best, and may your window open.", "label": 1}
+        for i in range(12)
+    ]
+    bad = [{"query": f"q{i}", "response": "All the best.", "label": 0} for i in range(12)]
+    write_jsonl(tmp_path / "labelled.jsonl", [*good, *bad])
+    command = replace(judge, data=tmp_path / "labelled.jsonl", **{"calibration-fraction": 0})
+    command = replace(command, qualify=10, ratings=tmp_path / "rated.jsonl")
+    code, result, err = cli(*command)
+    assert (code, result["n"]) == (0, 24)
+    assert "about 130 texts more are judged" in err
+    seen = {kind: row["sees"] for kind, row in result["qualified"].items()}
+    assert seen == {
+        "shuffled": False, "looped": True, "strung": False, "cut": True, "foreign": False, "swapped": True,
+    }  # fmt: skip
+    assert result["within_query"]["correlation"] > 0.9
+    assert (result["within_query"]["n_texts"], result["within_query"]["n_queries"]) == (60, 20)
+    saved = JudgeSpec.read(tmp_path / "run")
+    assert (saved.qualified, saved.within_query) == (result["qualified"], result["within_query"])
+    text = cli(*[arg for arg in command if arg != "--json"])[1]["text"]
+    assert (
+        "! It is not shown to tell good texts from the same texts damaged, by its AUC: shuffled (0.50, n = 10)," in text
+    )
+    assert "Within a query it goes with the ratings: correlation 0." in text
+    assert "good texts beside damaged ones" in text
+
+    write_jsonl(tmp_path / "rated.jsonl", rated[3:])
+    code, result, _ = cli(*replace(command, out=tmp_path / "other"))
+    assert (code, "ratings of 19 queries with 3 texts or more; 20 are needed" in result["error"]) == (2, True)
+    assert not (tmp_path / "other").exists()

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from inkfire.cli.app import run
+from inkfire.files.formats import read_texts
+from inkfire.files.jsonl import write_jsonl
+from inkfire.stress.damage import KINDS
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *args: object) -> int:
@@ -94,3 +98,29 @@ def test_a_prompt_that_a_command_needs_is_missed_before_anything_runs(
         assert call(monkeypatch, *command, *common) == 2
         assert f"{missing}.jinja: no such prompt; it is for inkfire" in capsys.readouterr().err
         assert not (tmp_path / "out").exists()
+
+
+def test_damage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    def cli(*args: object) -> tuple[int, dict[str, Any]]:
+        return call(monkeypatch, *args, "--json"), json.loads(capsys.readouterr().out)
+
+    out = tmp_path / "damaged.jsonl"
+    code, result = cli("tasks", "damage", "greetings-en", "--out", out)
+    rows = read_texts(out)
+    assert (code, result["rows"], result["texts"]) == (0, len(rows), 86)
+    assert result["made"] == dict.fromkeys(KINDS, 86)
+    assert set(result["left_out"].values()) == {0}
+
+    texts = tmp_path / "texts.jsonl"
+    write_jsonl(texts, [{"query": f"q{i}", "response": f"Word {i}", "label": i % 2} for i in range(6)])
+    some = ("tasks", "damage", "greetings-en", "--data", texts, "--kind", "foreign", "--kind", "looped")
+    code, result = cli(*some, "--out", tmp_path / "some.jsonl")
+    assert (code, result["made"], result["left_out"]) == (0, {"foreign": 3, "looped": 0}, {"foreign": 0, "looped": 3})
+    (first, *_) = map(json.loads, (tmp_path / "some.jsonl").read_text().splitlines())
+    assert first.keys() == {"query", "response", "kind", "original"}
+    assert (first["query"], first["original"]) == ("q1", "Word 1") != (first["query"], first["response"])
+    code, result = cli(*some, "--out", tmp_path / "some.jsonl")
+    assert (code, "is there already" in result["error"]) == (2, True)
+    code, result = cli("tasks", "damage", "greetings-en", "--kind", "swaped", "--out", tmp_path / "x")
+    assert (code, result["error"]) == (2, "--kind swaped: unknown kind of damage; did you mean 'swapped'?")
+    assert not (tmp_path / "x").exists()

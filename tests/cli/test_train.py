@@ -10,7 +10,7 @@ import pytest
 from inkfire.files.jsonl import read_jsonl, write_jsonl
 from inkfire.judge.spec import JudgeSpec
 from inkfire.models.card import trained_against
-from inkfire.rewards.load import identities_of
+from inkfire.rewards.load import identities_of, read_card
 
 Cli = Callable[..., tuple[int, dict[str, Any], str]]
 
@@ -25,10 +25,18 @@ def test_from_good_texts_to_a_writer(cli: Cli, base: str, tiny_task: Path, tmp_p
     code, result, _ = cli("train", "rm", "--pairs", tiny_task / "pairs.jsonl", "--out", tmp_path / "rm", "--json")
     assert code == 0
     assert {"seconds", "n_train", "n_test", "accuracy", "accuracy_ci", "accuracy_length_matched"} <= result.keys()
+    assert read_card(tmp_path / "rm")["qualified"] == result["qualified"]
 
     grpo = ["train", "grpo", "--task", tiny_task, "--policy", tmp_path / "sft", "--reward", tmp_path / "rm"]
     grpo += ["--max-steps", 2, "--max-completion-length", 8, "--out", tmp_path / "rl", "--json"]
     code, result, _ = cli(*grpo)
+    assert (code, (tmp_path / "rl").exists()) == (2, False)
+    assert "is not shown to tell good texts from the same texts damaged, by its AUC: " in result["error"]
+    assert "a policy finds that out. Cover it: " in result["error"]
+    grpo = [*grpo[:-1], "--force", "--json"]
+    code, result, err = cli(*grpo)
+    assert "and nothing covers it" in err
+    assert "nobody has looked for edits that it rewards" in err
     assert (code, result["steps"], result["completions"], result["calls"]) == (0, 2, 16, 0)
     assert [row["step"] for row in read_jsonl(tmp_path / "rl" / "metrics.jsonl")] == [1, 2]
 

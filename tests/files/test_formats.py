@@ -24,10 +24,12 @@ from inkfire.files.formats import (
     read_labelled,
     read_pairs,
     read_queries,
+    read_rated,
     read_texts,
     split_by_query,
 )
 from inkfire.files.jsonl import write_jsonl
+from inkfire.files.reading import Reading
 from inkfire.records import Candidate, Example, Labelled, Preference, Query
 
 BARE = {"query": "q", "chosen": "good", "rejected": "bad"}
@@ -326,3 +328,19 @@ def test_the_release_reads(release_data: Path) -> None:
     assert len(read_texts(release_data / "sft_data.json")) == 4000
     assert len(read_queries(release_data / "grpo_train.parquet")) == 3200
     assert len(read_queries(release_data / "random_query.txt")) == 10000
+
+
+def test_ratings_of_one_text_or_several_in_a_row_are_one_number_a_text(tmp_path: Path) -> None:
+    path = tmp_path / "rated.jsonl"
+    rows = [
+        {"query": "q", "response": "a", "rating": 2, "annotator": "ann"},
+        {"query": "q", "response": "a", "rating": 5, "annotator": "bob"},
+        {"query": "p", "completions": [{"response": "b", "score": 1}, {"response": "c", "score": 4}]},
+        {"query": "o", "response_1": "d", "score_1": 3},
+    ]
+    write_jsonl(path, rows)
+    assert read_rated(path) == [("q", "a", 3.5), ("p", "b", 1.0), ("p", "c", 4.0), ("o", "d", 3.0)]
+    write_jsonl(path, [{"query": "q", "response": "a", "grade": 2}])
+    with pytest.raises(DataError, match=r"no 'score'; the row has .*--column score=THEIRS"):
+        read_rated(path)
+    assert read_rated(path, Reading(column=("score=grade",))) == [("q", "a", 2.0)]

@@ -26,12 +26,12 @@ class Given:
     def close(self) -> None:
         self.closed += 1
 
-    def score(self, queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
+    def score(self, queries: Sequence[str], responses: Sequence[str], *, truncated=None) -> list[float | None]:
         return self.scores
 
 
 class Unasked(Given):
-    def score(self, queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
+    def score(self, queries: Sequence[str], responses: Sequence[str], *, truncated=None) -> list[float | None]:
         raise AssertionError("a part of weight 0 is not asked")
 
 

@@ -29,8 +29,11 @@ limit = 1
 candidates = 1
 [refine]
 rounds = 0
+[reward_model]
+qualify = 0
 [judge]
 fit_fraction = 0.7
+qualify = 0
 labelled = 28
 examples = 2
 examples_choice = "nearest"

@@ -26,6 +26,7 @@ from inkfire.stats.intervals import (
     sign_test,
     wilson,
     within_cluster_auc,
+    within_cluster_correlation,
 )
 
 
@@ -251,3 +252,23 @@ def test_sign_test_counts_queries_not_texts(better: int, worse: int, same: int, 
     new = ([1.0] * better + [0.0] * worse + [1.0] * same) * 3
     old = ([0.0] * better + [1.0] * worse + [1.0] * same) * 3
     assert sign_test(new, old, clusters=queries) == pytest.approx(p)
+
+
+def test_a_correlation_within_clusters_is_that_of_what_their_means_leave() -> None:
+    rng = np.random.default_rng(0)
+    clusters = np.repeat(np.arange(30), 4)
+    quality, level = rng.normal(size=120), np.repeat(rng.normal(size=30), 4) * 10
+    a, b = quality + level + rng.normal(size=120), quality - level + rng.normal(size=120)
+    centred = [column - np.repeat(column.reshape(30, 4).mean(1), 4) for column in (a, b)]
+    found = within_cluster_correlation(a.tolist(), b.tolist(), clusters.tolist())
+    assert found.estimate == pytest.approx(np.corrcoef(*centred)[0, 1])
+    assert np.corrcoef(a, b)[0, 1] < 0 < found.low < 0.5 < found.high < 0.8
+    assert (found.n, found.clusters) == (120, 30)
+    lone = within_cluster_correlation([*a.tolist(), 99.0], [*b.tolist(), -99.0], [*clusters.tolist(), "alone"])
+    assert (lone.estimate, lone.n, lone.clusters) == (pytest.approx(found.estimate), 120, 30)
+
+
+def test_nothing_correlates_where_nothing_differs_within_a_cluster() -> None:
+    assert math.isnan(within_cluster_correlation([1, 1, 2, 2], [3, 4, 5, 6], "aabb").estimate)
+    assert math.isnan(within_cluster_correlation([1, 2, 3], [3, 4, 5], "abc").estimate)
+    assert math.isnan(within_cluster_correlation([], [], []).estimate)

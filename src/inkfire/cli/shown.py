@@ -17,7 +17,7 @@ from inkfire.cli.common import Shown, Table
 from inkfire.evaluation.claims import claims
 from inkfire.files.reading import Reading
 from inkfire.judge.measure import why_refused
-from inkfire.report import findings
+from inkfire.report import findings, words
 from inkfire.report.findings import Result
 from inkfire.report.folder import Folder
 from inkfire.report.words import counted, several
@@ -84,6 +84,28 @@ def scored(out: Path | None, result: Result) -> Shown:
     return Shown(said, warnings, tables.score(result), ["Nothing is kept; --out FOLDER keeps the scores."])
 
 
+def checked(result: Result) -> Shown:
+    """Of ``inkfire check``: which checks fail how many, and the first texts that fail."""
+    said, warnings = findings.checked(result)
+    first = [
+        f"{row['file']}:{row['line']}: {', '.join(row['failed'])}: {words.shown(row['response'], 60)}"
+        for row in result["failures"][:_FAILURES]
+    ]
+    more = len(result["failures"]) - len(first)
+    return Shown(
+        said, warnings, tables.checked(result), [*first, *([f"and {more:,} more; --json has all"] * (more > 0))]
+    )
+
+
+def probed(out: Path | None, result: Result) -> Shown:
+    """Of ``inkfire probe``, whose result is kept in the reward's folder, or nowhere."""
+    if out is not None:
+        return run(out, result)
+    said, warnings = findings.probed(result)
+    kept = f"Kept in {result['kept']}" if result["kept"] else "Nothing is kept: it is no single folder"
+    return Shown(said, warnings, tables.edits(result), [f"{kept}; --out FOLDER keeps the edited texts."])
+
+
 def planned(result: Result) -> Shown:
     """Of ``inkfire run --dry-run``."""
     rows = [(row["stage"], row["state"], f"{row['calls']:,}") for row in result["plan"]]
@@ -91,6 +113,9 @@ def planned(result: Result) -> Shown:
     calls = several(sum(row["calls"] for row in result["plan"]), "model call")
     said = [f"{several(len(rows), 'stage')} ({states}), about {calls}."]
     return Shown(said, [], [Table(rows, ("stage", "state", "calls"))], next=_without("--dry-run"))
+
+
+_FAILURES = 10  # texts shown of those that fail a check
 
 
 # ---- what to type next ---------------------------------------------------------------------------------------------
@@ -187,6 +212,10 @@ _REFINED = {
     "judge.json": "the judge with these principles",
 }
 _POLICY = {"policy.json": "the policy, by this folder's name"}
+_TRAINED = _POLICY | {
+    "completions.jsonl": "every text with its reward",
+    "start.jsonl": "what the start policy wrote, by which it is measured",
+}
 _WRITTEN = {"texts.jsonl": "the texts", "candidates.jsonl": "all that were written, with their scores"}
 _COMPARED = {"responses-*.jsonl": "what each policy wrote", "evaluation.json": "the comparison, with every number"}
 _KINDS = {
@@ -199,8 +228,9 @@ _KINDS = {
     "refine": _Kind(tables.refine, _REFINED, _attack),
     "train sft": _Kind(tables.sft, _POLICY, _write),
     "train rm": _Kind(tables.reward_model, {"reward.json": "the reward, by this folder's name"}, _train),
-    "train grpo": _Kind(tables.grpo, _POLICY | {"completions.jsonl": "every text with its reward"}, _compare),
+    "train grpo": _Kind(tables.grpo, _TRAINED, _compare),
     "score": _Kind(tables.score, {"scores.jsonl": "the scores"}, _look),
+    "probe": _Kind(tables.edits, {"edits.jsonl": "every edited text, with its scores"}, _look),
     "write": _Kind(tables.write, _WRITTEN, _judge),
     "evaluate": _Kind(tables.compared, _COMPARED, _look),
     "run": _Kind(tables.compared, {"*/": "a folder for each stage"}, _write),

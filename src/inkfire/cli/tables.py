@@ -53,6 +53,15 @@ def _lacking(result: Result) -> list[tuple[str, str]]:
     return [*([("debates", result["depth"])] if result.get("depth") else []), *said]
 
 
+def damage(result: Result) -> list[Table]:
+    """How well it tells good texts from damaged ones, by kind."""
+    rows = [
+        (kind, value(row, "auc"), value(row, "length_auc"), count(row, "n"))
+        for kind, row in (result.get("qualified") or {}).items()
+    ]
+    return [Table(rows, ("good texts beside damaged ones", "AUC", "length alone", "n"))] if rows else []
+
+
 def arrow(result: Result, name: str) -> str:
     return f"{number(result[f'{name}_first'])} → {number(result[f'{name}_last'])}"
 
@@ -110,6 +119,11 @@ def _on_pairs(result: Result, names: Names, n: int) -> Table:
     """Beside all pairs, those whose length says nothing, and those in which it says the wrong thing."""
     parts = (f"{result['n_length_matched']:,} of like length", f"{result['n_chosen_shorter']:,} chosen shorter")
     return Table(rows(result, names, "_length_matched", "_chosen_shorter"), (several(n, "pair"), "all", *parts))
+
+
+def checked(result: Result) -> list[Table]:
+    counts = [(name, share(failed, result["n"])) for name, failed in result["failed"].items()]
+    return [Table(counts, ("check", "fail it"))]
 
 
 def curate(result: Result) -> list[Table]:
@@ -198,6 +212,7 @@ def judge(result: Result) -> list[Table]:
         numbers,
         Table(twins, ("as a classifier", "the judge", "length alone", "n-grams")),
         Table(said, ("P(Good) said", "found good", "texts")),
+        *damage(result),
         Table([*counts, *took(result)]),
     ]
 
@@ -296,7 +311,7 @@ def reward_model(result: Result) -> list[Table]:
     cut = f"{number(result['threshold'])}, from {result['threshold_n']:,} {result['threshold_from']}"
     more = [("threshold for excellent", cut), ("AUC on these", value(result, "auc"))]
     more += values(result, {name: told for name, told in _FOLLOWS.items() if beside or name == "length_correlation"})
-    return [_on_pairs(result, names, result["n"]), Table([*more, *took(result)])]
+    return [_on_pairs(result, names, result["n"]), *damage(result), Table([*more, *took(result)])]
 
 
 def grpo(result: Result) -> list[Table]:
@@ -308,16 +323,23 @@ def grpo(result: Result) -> list[Table]:
         "missing": ("texts without a reward", count),
         "steps": ("steps", count),
     }
-    labels = {"reward": "mean reward, first and last steps", "mean_length": "mean length, characters"}
-    went = [(label, arrow(result, name)) for name, label in labels.items()]
+    labels = {
+        "score": "mean score, first and last steps",
+        "reward": "mean reward, first and last steps",
+        "failed": "texts that fail a check",
+        "fluency": "log-probability a token under the frozen base",
+        "relevance": "more of it after its own query",
+        "mean_length": "mean length, characters",
+    }
+    went = [(label, arrow(result, name)) for name, label in labels.items() if f"{name}_first" in result]
     return [Table([*went, *rows(result, names), *took(result)])]
 
 
 def score(result: Result) -> list[Table]:
     if "longer_wins" in result:
         left = ("without a score", share(result["missing"], result["n"] + result["missing"]))
-        return [_on_pairs(result, _RIGHT, result["n"]), Table([left])]
-    names: Names = {
+        return [_on_pairs(result, _RIGHT, result["n"]), *damage(result), Table([left])]
+    names: dict[str, tuple[str, Cell]] = {
         "auc": ("AUC", value),
         "length_auc": ("AUC of length alone", value),
         "accuracy": ("accuracy at the threshold", rate),
@@ -326,7 +348,29 @@ def score(result: Result) -> list[Table]:
         "excellent_rate": ("excellent, at the threshold", rate),
         "mean": ("mean score", plain),
     }
-    return [Table([*rows(result, names), ("without a score", share(result["missing"], result["n"]))])]
+    twins = {"length": "length", "ngram": "n-grams", "checks": "the checks"}
+    names |= {f"{twin}_r2": (f"R² of {said} alone", value) for twin, said in twins.items()}
+    names |= {"passed_rate": ("pass every check", rate)}
+    left = ("without a score", share(result["missing"], result["n"]))
+    parts = [
+        (row["part"], number(row["weight"]), *(number(row[name]) for name in ("mean", "sd", "correlation")))
+        for row in result.get("parts", ())
+    ]
+    failed = [(name, share(n, result["n"])) for name, n in result.get("failed", {}).items()]
+    return [
+        Table([*rows(result, names), left]),
+        Table(parts, ("part", "weight", "mean", "sd", "correlation with the whole")),
+        Table(failed, ("check", "texts that fail it")),
+        *damage(result),
+    ]
+
+
+def edits(result: Result) -> list[Table]:
+    head = ("edit", "texts whose score rises", "shift, in sd of the score", "n")
+    most_first = sorted(result["edits"].items(), key=lambda item: -(item[1]["shift"] or 0.0))
+    return [
+        Table([(name, rate(row, "raised"), change(row, "shift"), count(row, "n")) for name, row in most_first], head)
+    ]
 
 
 def write(result: Result) -> list[Table]:

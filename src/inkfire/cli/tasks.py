@@ -12,6 +12,8 @@ from cyclopts import App, Parameter
 
 from inkfire.cli.common import Json, Seed, Table, emit, flat, grid, say
 from inkfire.report.words import several
+from inkfire.runs.damage import DamageInputs
+from inkfire.runs.damage import damage as make_damage
 from inkfire.tasks.fill import FillInputs, fill_task
 from inkfire.tasks.task import DATA, HELD_OUT, load_task, new_task, task_names
 
@@ -113,6 +115,31 @@ def check(
     found = check_task(folder, seed=seed)
     emit(found, as_json=json, show=_check)
     return 0 if found["ok"] else 2
+
+
+@app.command
+def damage(
+    task: Annotated[str, Parameter(help="A task's name or its folder.")],
+    /,
+    *,
+    inputs: Annotated[DamageInputs, flat] = DamageInputs(),
+    out: Annotated[Path, Parameter(help="The .jsonl file to write.")],
+    json: Json = False,
+    seed: Seed = 0,
+) -> None:
+    """Damage good texts in ways that a reward has to see: a file of them for score, judge or train.
+
+    Example: inkfire tasks damage greetings-zh --kind shuffled --out damaged.jsonl
+    """
+    emit(make_damage(task, inputs, out, seed=seed), as_json=json, show=_damage)
+
+
+def _damage(row: Mapping[str, Any]) -> None:
+    say(f"{row['out']} has {several(row['rows'], 'damaged text')} made of {several(row['texts'], 'good text')}.")
+    grid(
+        Table([(kind, str(n), str(row["left_out"][kind])) for kind, n in row["made"].items()], ("", "made", "left out"))
+    )
+    say(f"Next: {shlex.join(['inkfire', 'score', '--reward', 'REWARD', '--data', row['out']])}")
 
 
 def _new(row: Mapping[str, Any]) -> None:

@@ -157,6 +157,18 @@ class Columns:
         text = response(row) if key is not None else None
         return None if key is None or text is None else (text, number(row[key], key))
 
+    def scored(self, row: Row) -> Scored:
+        """The text, or the texts, of a row with their scores.
+
+        Raises:
+            Unfit: it has none.
+        """
+        if answers := self.answers(row):
+            return answers
+        if (one := self.rated(row)) is None:
+            self.need(row, "query", "response", "score")
+        return [one] if one else []
+
 
 def _has(row: Row, name: str) -> bool:
     """Whether a row has a query, a response or a column of that name."""

@@ -20,10 +20,8 @@ than one query and one answer. For a JSON array or Parquet the "line" of an erro
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import logging
-import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -34,7 +32,7 @@ from inkfire.files.columns import Columns, Row, Scored, clicks, ranked, response
 from inkfire.files.containers import rows as rows_of
 from inkfire.files.conversations import SYSTEM, Carries, Unfit
 from inkfire.files.jsonl import json_kind
-from inkfire.files.prefix import SHARE, shared_prefix
+from inkfire.files.prefix import say_prefix, shared_prefix
 from inkfire.files.reading import AS_IT_STANDS, COLUMNS, Reading
 from inkfire.records import Candidate, Example, Labelled, Preference, Query
 from inkfire.settings import nearest
@@ -66,6 +64,11 @@ def read_texts(path: Files, reading: Reading = AS_IT_STANDS) -> list[Candidate]:
 
 def iter_texts(path: Files, reading: Reading = AS_IT_STANDS) -> Iterator[Candidate]:
     """Like :func:`read_texts`, one at a time."""
+    return (text for _, _, text in iter_placed_texts(path, reading))
+
+
+def iter_placed_texts(path: Files, reading: Reading = AS_IT_STANDS) -> Iterator[tuple[Path, int, Candidate]]:
+    """Like :func:`iter_texts`, each with its file and line."""
     columns = Columns(reading)
 
     def records(row: Row) -> list[Candidate]:
@@ -73,7 +76,7 @@ def iter_texts(path: Files, reading: Reading = AS_IT_STANDS) -> Iterator[Candida
         query, source = columns.query(row), text_of(row, "source", "")
         return [Candidate(query, text, source) for text in columns.texts(row)]
 
-    return _convert(path, columns, records)
+    return _placed(path, columns, records)
 
 
 def read_labelled(path: Files, reading: Reading = AS_IT_STANDS) -> list[Labelled]:
@@ -170,6 +173,16 @@ def iter_ratings(
             raise Unfit(str(problem)) from None
 
     return _convert(path, columns, records)
+
+
+def read_rated(path: Files, reading: Reading = AS_IT_STANDS) -> list[tuple[str, str, float]]:
+    """(query, response, rating) of rows with one rated answer or several; a text that is rated twice has the mean."""
+    columns = Columns(reading)
+    found: dict[tuple[str, str], list[float]] = {}
+    rows = _convert(path, columns, lambda row: [(columns.query(row), *one) for one in columns.scored(row)])
+    for query, text, rating in rows:
+        found.setdefault((query, text), []).append(rating)
+    return [(query, text, sum(rated) / len(rated)) for (query, text), rated in found.items()]
 
 
 def read_examples(path: Files, reading: Reading = AS_IT_STANDS) -> list[Example]:
@@ -324,6 +337,13 @@ def _first(path: Path, columns: Columns) -> Row:
 def _convert(
     path: Files, columns: Columns, records: Callable[[Row], list[T]], *, plain_text: bool = False
 ) -> Iterator[T]:
+    return (record for _, _, record in _placed(path, columns, records, plain_text=plain_text))
+
+
+def _placed(
+    path: Files, columns: Columns, records: Callable[[Row], list[T]], *, plain_text: bool = False
+) -> Iterator[tuple[Path, int, T]]:
+    """Each record with its file and line."""
     queries: set[str] = set()
     for one in _each(path):
         rows = _numbered(one, columns, plain_text=plain_text)
@@ -337,13 +357,13 @@ def _convert(
                 raise DataError(_refusal(carried, number + more, columns), path=file, line=line) from None
             except Unfit as problem:
                 raise DataError(str(problem), path=file, line=line) from None
-            yield from found
+            yield from ((file, line, record) for record in found)
             if len(queries) < _ENOUGH and found:
                 queries.add(found[0][0] if isinstance(found[0], tuple) else getattr(found[0], "query", ""))
         if not number:
             raise DataError("the data set is empty", path=one)
     if (prefix := shared_prefix(queries)) is not None:
-        _say_prefix(str(_each(path)[0]), prefix)
+        say_prefix(str(_each(path)[0]), prefix)
 
 
 def _carried(rows: Iterator[tuple[Path, int, Row]], records: Callable[[Row], list[Any]]) -> tuple[Counter[str], int]:
@@ -370,17 +390,3 @@ def _refusal(carried: Counter[str], count: int, columns: Columns) -> str:
     else:
         fix = "they have not all the same one: keep the rows of one, or write it into the query"
     return f"{said}; nothing is cut off unsaid: {fix}. This is the first of them"
-
-
-@functools.cache  # a file that is read twice says it once
-def _say_prefix(path: str, prefix: str) -> None:
-    if prefix.isprintable():
-        quoted = shlex.quote(prefix)
-    else:
-        escaped = prefix.replace("\\", "\\\\").replace("'", "\\'")
-        quoted = "$'" + "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in escaped) + "'"
-    _log.warning(
-        "%s: %d %% of the queries or more begin with the same words. Where these are a template's and no part of what "
-        "is asked, a judge or reward sees other queries than its texts had: --strip-prefix %s",
-        *(path, round(100 * SHARE), quoted),
-    )

@@ -6,9 +6,14 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import re
+import shlex
 from collections.abc import Iterable
 from itertools import pairwise
+
+_log = logging.getLogger(__name__)
 
 SHARE = 0.9
 """Of the queries, at least, have it."""
@@ -44,3 +49,18 @@ def _common(a: str, b: str) -> int:
             break
         length += 1
     return length
+
+
+@functools.cache  # a file that is read twice says it once
+def say_prefix(path: str, prefix: str) -> None:
+    """Warn of the prefix of a file, with the option that leaves it out."""
+    if prefix.isprintable():
+        quoted = shlex.quote(prefix)
+    else:
+        escaped = prefix.replace("\\", "\\\\").replace("'", "\\'")
+        quoted = "$'" + "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in escaped) + "'"
+    _log.warning(
+        "%s: %d %% of the queries or more begin with the same words. Where these are a template's and no part of what "
+        "is asked, a judge or reward sees other queries than its texts had: --strip-prefix %s",
+        *(path, round(100 * SHARE), quoted),
+    )

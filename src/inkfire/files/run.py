@@ -35,9 +35,18 @@ _FORMAT = 2
 """Of the manifest. Folders without one were made before settings were those of the command line."""
 
 _BEFORE: Mapping[str, Any] = {
-    **{"depth": "short", "agent": [], "retrieval": "bm25", "k_search": 20, "k_final": 2},
-    **{"length_debias": False, "negatives_share": 0.5, "margin": 0.0},
-    **{"lora_rank": 16, "lora_alpha": 32, "lora_targets": []},
+    "depth": "short",
+    "agent": [],
+    "retrieval": "bm25",
+    "k_search": 20,
+    "k_final": 2,
+    "qualify": 0,
+    "length_debias": False,
+    "negatives_share": 0.5,
+    "margin": 0.0,
+    "lora_rank": 16,
+    "lora_alpha": 32,
+    "lora_targets": [],
 }
 """What settings were before manifests named them."""
 

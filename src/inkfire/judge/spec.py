@@ -118,6 +118,7 @@ class JudgeSpec:
     that the judge shows the same ones wherever it is used; ``calibration`` None: uncalibrated; ``measured`` are its
     metrics on labelled texts (``measure.py``), which decide whether it may be a reward. ``debate`` says how a debate
     goes, and ``corpus`` are the good texts that its agents are shown examples of, where there are no ``examples``.
+    ``qualified`` and ``within_query`` say what damage it sees and whether it ranks as a reader does (``stress/``).
 
     What it asks besides its own model (an embedder, other models of a debate's agents) is open in what :meth:`opened`
     gives; a judge that asks nothing else needs no opening.
@@ -133,6 +134,8 @@ class JudgeSpec:
     measured: Mapping[str, Any] | None = None
     debate: DebateSettings = SHORT
     corpus: tuple[Example, ...] = ()
+    qualified: Mapping[str, Any] | None = None
+    within_query: Mapping[str, Any] | None = None
     besides: Any = field(default=None, compare=False, repr=False)  # a Besides; any, since no part of what is saved
 
     @cached_property

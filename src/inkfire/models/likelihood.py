@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from inkfire.models.batches import TOKENS, by_length
-from inkfire.models.card import Card, Template
+from inkfire.models.card import Template
 from inkfire.models.chat import encode
-from inkfire.models.policy import load_model
+from inkfire.models.policy import Policy
 from inkfire.tasks.task import Task
 
 
@@ -35,11 +35,14 @@ class Likelihood:
     tokens: int = TOKENS
 
     @classmethod
-    def load(cls, base: str, task: Task) -> Self:
-        """Raises ModelNameError: weights that cannot be loaded."""
-        card = Card.of(base, task)
-        model, tokenizer = load_model(None, card, trainable=False)
-        return cls(model, tokenizer, card.template)
+    def load(cls, source: str, task: Task, template: Template | None = None) -> Self:
+        """A model by name, or a policy folder, asked with ``template``, the task's if none.
+
+        Raises:
+            ModelNameError: weights that cannot be loaded.
+        """
+        policy = Policy.load(source, task=task)
+        return cls(policy.model, policy.tokenizer, template or policy.card.template)
 
     def per_token(self, queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
         """Mean log-probability of each response's tokens after its query's prompt; None for an empty response."""
@@ -52,17 +55,24 @@ class Likelihood:
         return found
 
     def relevance(
-        self, queries: Sequence[str], responses: Sequence[str], others: Sequence[Sequence[str]]
+        self,
+        queries: Sequence[str],
+        responses: Sequence[str],
+        others: Sequence[Sequence[str]],
+        own: Sequence[float | None] | None = None,
     ) -> list[float | None]:
-        """How much likelier a token of each response is after its own query than, in the mean, after its ``others``."""
-        asked = [query for own, more in zip(queries, others, strict=True) for query in (own, *more)]
-        texts = [text for text, more in zip(responses, others, strict=True) for _ in range(1 + len(more))]
-        values = iter(self.per_token(asked, texts))
+        """How much likelier a token of each response is after its own query than, in the mean, after its ``others``.
+
+        Args:
+            own: ``per_token(queries, responses)``, where the caller has it.
+        """
+        own = self.per_token(queries, responses) if own is None else own
+        texts = [text for text, more in zip(responses, others, strict=True) for _ in more]
+        values = iter(self.per_token([query for more in others for query in more], texts))
         out: list[float | None] = []
-        for more in others:
-            own, rest = next(values), [next(values) for _ in more]
-            known = [value for value in rest if value is not None]
-            out.append(None if own is None or not known else own - sum(known) / len(known))
+        for value, more in zip(own, others, strict=True):
+            known = [other for other in [next(values) for _ in more] if other is not None]
+            out.append(None if value is None or not known else value - sum(known) / len(known))
         return out
 
     def _read(

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from inkfire.evaluation import claims
 from inkfire.judge.measure import why_refused
 from inkfire.llm.futile import failure, main_reason
-from inkfire.report import picks
+from inkfire.report import looks, picks
 from inkfire.report.folder import Folder
 from inkfire.report.words import duration, number, percent, rate, sentence, several, value
 from inkfire.stats.intervals import FEW
@@ -155,7 +155,9 @@ def judge(result: Result, rows: Rows) -> Finding:
     if "accuracy" not in result:
         good = sum(row["label"] == 1 for row in verdicts)
         told = f"The judge calls {good:,} of {several(n, 'text')} good ({percent(good / n)})"
-        return Finding([*said, f"{told}; they have no labels, so nothing says how right it is."], warnings)
+        sees, blind = looks.shown(result)
+        told += "; they have no labels, so nothing says how right it is."
+        return Finding([*said, told, *sees], [*warnings, *blind])
     if result["auc"] is None:
         told = f"The judge is right on {rate(result, 'accuracy')} of {several(n, 'text')}, all with one label"
         return Finding([*said, f"{told}: nothing says whether it tells good from bad."], warnings)
@@ -163,7 +165,8 @@ def judge(result: Result, rows: Rows) -> Finding:
     allowed = "It is not refused as a reward." if doubt else "It may serve as a reward."
     said.append(f"The judge {_tells(result)}: {_aucs(result)}.")
     said.append(f"As a reward it is refused: {refused}." if refused else allowed)
-    return Finding(said, [*warnings, *([sentence(doubt)] if doubt else [])])
+    sees, blind = looks.shown(result)
+    return Finding([*said, *sees], [*warnings, *blind, *([sentence(doubt)] if doubt else [])])
 
 
 def _aucs(result: Result) -> str:
@@ -261,7 +264,8 @@ def reward_model(result: Result) -> Finding:
     told = (
         f"Measured on {result['measured_on']}, the {result['kind']} reward model is right on {_beside_twins(result)}."
     )
-    return Finding([told, *_matched(result)], result["warnings"])
+    sees, blind = looks.shown(result)
+    return Finding([told, *_matched(result), *sees], [*result["warnings"], *blind])
 
 
 def _beside_twins(result: Result) -> str:
@@ -284,13 +288,28 @@ def _matched(result: Result) -> list[str]:
 
 
 def grpo(result: Result, metrics: Rows) -> Finding:
-    told = f"In {several(result['steps'], 'step')} the mean reward {_went(result, 'reward')}"
+    name = "score" if "score_first" in result else "reward"  # a reward of ranks has always the same mean
+    told = f"In {several(result['steps'], 'step')} the mean {name} {_went(result, name)}"
     said = [f"{told}; the mean length, in characters, {_went(result, 'mean_length')}."]
     cut = [row["truncated"] for row in metrics if row.get("truncated") is not None]
     if cut and cut[-1]:
         said.append(f"In the last step {percent(cut[-1])} of the texts were cut off at their greatest length.")
+    if "failed_last" in result:
+        first, last = percent(result["failed_first"]), percent(result["failed_last"])
+        said.append(f"{first} of the texts failed a check at first, {last} at last.")
     said.append("A higher reward is what was trained, not yet better writing.")
     return Finding(said, result["warnings"])
+
+
+def checked(result: Result) -> Finding:
+    said = [f"{rate(result, 'passed_rate')} of {several(result['n'], 'text')} pass all checks."]
+    if band := result.get("fluent"):
+        share, n = percent(band["reference"]["share"]), band["reference"]["n"]
+        said.append(
+            f"fluent is from {band['low']:.2f} to {band['high']:.2f} nats a token under {band['base']}: {share} of "
+            f"the {n} reference texts are. It sees drift from them, not quality."
+        )
+    return Finding(said, [])
 
 
 def score(result: Result) -> Finding:
@@ -300,11 +319,11 @@ def score(result: Result) -> Finding:
     if missing == n:
         return Finding([f"{name} gave none of the {what} a score."])
     said = [f"{name} gave {missing:,} of {what} no score."] if missing >= max(1, MANY * n) else []
-    warnings = []
+    sees, warnings = looks.shown(result)
     if result.get("injections"):
         warnings.append(f"Texts that seem to tell the judge what to answer: {result['injections']}.")
     if of_pairs:
-        return Finding([*said, f"{name} is right on {_beside_twins(result)}.", *_matched(result)], warnings)
+        return Finding([*said, f"{name} is right on {_beside_twins(result)}.", *_matched(result), *sees], warnings)
     if result.get("auc") is not None:
         said.append(f"{name} {_tells(result)}: {_aucs(result)}.")
     else:
@@ -312,7 +331,12 @@ def score(result: Result) -> Finding:
     if result.get("excellent_rate") is not None:
         cut = number(float(result["threshold"]))
         said.append(f"At its threshold of {cut} it calls {rate(result, 'excellent_rate')} excellent.")
-    return Finding(said, warnings)
+    warnings += looks.twins(result)
+    return Finding([*said, *sees], warnings)
+
+
+def probed(result: Result) -> Finding:
+    return Finding(looks.edits(result))
 
 
 def compared(evaluation: Result) -> Finding:
@@ -340,6 +364,7 @@ _KINDS: dict[str, tuple[Callable[..., Finding], str | None]] = {
     "train rm": (reward_model, None),
     "train grpo": (grpo, "metrics.jsonl"),
     "score": (score, None),
+    "probe": (probed, None),
     "write": (write, None),
     "evaluate": (compared, None),
     "run": (compared, None),

@@ -8,12 +8,13 @@
     regex:PATTERN        the pattern is found in it
     no-copy:F:0.3        no text of F covers more than this share of it in one piece
     python:F.py:NAME     a function of (query, response) that says yes or no
+    fluent               as likely under a frozen model as reference texts are (reading.py); asked last, by who has one
 
 A text that fails one never has a higher reward than one of its group that passes, and costs no judge a call.
 
 >>> checks = Checks.parse(["length:3..20", "finished"])
 >>> checks.failures(["q", "q"], ["Well done!", "or,"])
-[[], ['length:3..20', 'finished']]
+[[], ['finished']]
 """
 
 from __future__ import annotations
@@ -29,11 +30,15 @@ from inkfire.files.formats import read_texts
 from inkfire.rewards import writing
 from inkfire.rewards.python import load_function
 from inkfire.settings import nearest
-from inkfire.stats.texts import copied_share, units
+from inkfire.stats.texts import longest_inside, units
 
+FLUENT = "fluent"
 KINDS = ("length", "words", "finished", "no-repeat", "language", "forbid", "require", "regex", "no-copy", "python")
 _CHANCE = 8
 """Characters in a row that two texts may share by chance."""
+
+_LETTER = "[A-Za-zÀ-ɏ]"
+_LIKE_A_FILE = re.compile(r"^[^,]*(?:[/\\]|\.[a-z]{2,5}$)")
 
 Test = Callable[[str, str, bool | None], bool]
 
@@ -48,9 +53,10 @@ class Check:
 
 @dataclass(frozen=True)
 class Checks:
-    """Checks in the order given."""
+    """Checks of a text alone, in the order given; ``fluent`` says whether the check of that name is one of them."""
 
     checks: tuple[Check, ...] = ()
+    fluent: bool = False
 
     @classmethod
     def parse(cls, specs: Sequence[str], *, folder: Path = Path()) -> Self:
@@ -62,43 +68,54 @@ class Checks:
         Raises:
             InputError: there is no such check, or something is wrong with what follows its name.
         """
-        return cls(tuple(Check(spec, _test(spec, folder)) for spec in specs))
+        return cls(tuple(Check(spec, _test(spec, folder)) for spec in specs if spec != FLUENT), FLUENT in specs)
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(check.name for check in self.checks)
+        return (*(check.name for check in self.checks), *([FLUENT] if self.fluent else []))
 
     def failures(
         self, queries: Sequence[str], responses: Sequence[str], truncated: Sequence[bool | None] | None = None
     ) -> list[list[str]]:
-        """The names of the checks that each response fails."""
+        """The names of the checks that each response fails; ``fluent`` is not asked here."""
         cut = truncated or [None] * len(responses)
         rows = zip(queries, responses, cut, strict=True)
         return [[check.name for check in self.checks if not check.test(*row)] for row in rows]
 
 
-def files_of(specs: Sequence[str], *, folder: Path = Path()) -> dict[str, Path]:
-    """The files that checks read, by the check's name: inputs of a run."""
-    found = {}
-    for spec in specs:
-        kind, _, rest = spec.partition(":")
-        name = (
-            rest if kind in ("forbid", "require") else rest.rpartition(":")[0] if kind in ("no-copy", "python") else ""
-        )
-        if name and (folder / name).is_file():
-            found[f"check {spec}"] = folder / name
-    return found
+def file_in(spec: str) -> str:
+    """The file that a check names; empty where it names none, or a list of words."""
+    kind, _, rest = spec.partition(":")
+    if kind in ("forbid", "require"):
+        return rest if _LIKE_A_FILE.search(rest) else ""
+    return rest.rpartition(":")[0] if kind in ("no-copy", "python") else ""
+
+
+def placeholders(specs: Sequence[str]) -> tuple[list[str], dict[str, Path]]:
+    """Checks with their files as ``<check 1>``, …, and those files: what a manifest says, wherever they lie."""
+    said, files = [], {}
+    for number, spec in enumerate(specs, 1):
+        if file := file_in(spec):
+            files[f"check {number}"] = Path(file)
+            spec = spec.replace(file, f"<check {number}>", 1)
+        said.append(spec)
+    return said, files
+
+
+def within(spec: str, folder: Path) -> str:
+    """A check with its file in ``folder``, where it names one."""
+    return spec.replace(file, str(folder / file), 1) if (file := file_in(spec)) else spec
 
 
 def _test(spec: str, folder: Path) -> Test:
     kind, _, rest = spec.partition(":")
+    if kind == FLUENT:
+        raise InputError(f"check {spec!r}: nothing follows its name")
     if kind not in KINDS:
-        raise InputError(f"check {spec!r}: unknown check{nearest(kind, KINDS)}")
+        raise InputError(f"check {spec!r}: unknown check{nearest(kind, (*KINDS, FLUENT))}")
     try:
         return _MAKERS[kind](rest, folder)
-    except InputError as error:
-        raise InputError(f"check {spec!r}: {error}") from None
-    except (ValueError, re.error) as error:
+    except (InputError, ValueError, re.error, OSError) as error:
         raise InputError(f"check {spec!r}: {error}") from None
 
 
@@ -135,19 +152,19 @@ def _language(rest: str, folder: Path) -> Test:
 def _listed(rest: str, folder: Path) -> list[re.Pattern[str]]:
     """The words of a list, in a file or in place; in scripts with blanks a word is a whole one."""
     path = folder / rest
+    if not path.is_file() and _LIKE_A_FILE.search(rest):
+        raise ValueError(f"no such file: {path}")
     words = path.read_text(encoding="utf-8").splitlines() if path.is_file() else rest.split(",")
     words = [word.strip() for word in words if word.strip() and not word.startswith("#")]
     if not words:
         raise ValueError("a list of words is needed: word,word or a file with one a line")
-    if not path.is_file() and re.search(r"[/\\]|\.\w{2,4}$", rest):
-        raise ValueError(f"no such file: {path}")
     return [re.compile(_bounded(word), re.IGNORECASE) for word in words]
 
 
 def _bounded(word: str) -> str:
-    spaced = r"(?<![^\W\d_])" if re.match(r"[A-Za-zÀ-ɏ]", word) else ""
-    after = r"(?![^\W\d_])" if re.search(r"[A-Za-zÀ-ɏ]$", word) else ""
-    return spaced + re.escape(word) + after
+    before = rf"(?<!{_LETTER})" if re.match(_LETTER, word) else ""
+    after = rf"(?!{_LETTER})" if re.match(_LETTER, word[-1]) else ""
+    return before + re.escape(word) + after
 
 
 def _forbid(rest: str, folder: Path) -> Test:
@@ -173,7 +190,15 @@ def _no_copy(rest: str, folder: Path) -> Test:
     if not name or not 0 <= float(share) < 1:
         raise ValueError("a file and a share are needed, as in no-copy:good.jsonl:0.3")
     corpus = [text.response for text in read_texts((folder / name,))]
-    return lambda query, text, cut: copied_share([text], corpus, _CHANCE)[0] <= float(share)
+    joined = "\0".join(corpus)
+    pieces = {joined[i : i + _CHANCE] for i in range(len(joined) - _CHANCE + 1)}
+
+    def test(query: str, text: str, cut: bool | None) -> bool:
+        if all(text[i : i + _CHANCE] not in pieces for i in range(len(text) - _CHANCE + 1)):
+            return True
+        return longest_inside(text, joined) <= float(share) * len(text)
+
+    return test
 
 
 def _python(rest: str, folder: Path) -> Test:

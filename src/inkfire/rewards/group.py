@@ -132,12 +132,16 @@ class LengthSlope:
 
     def taken_out(self, texts: Sequence[str], scores: Scores) -> list[float | None]:
         """The scores at the group's mean log length."""
-        slope = self.xy / self.xx if self.xx > 1e-9 else 0.0
+        slope = self.slope
         _, _, mean = self._centred(texts, scores)
         return [
             None if score is None else round(score - slope * (_log_length(text) - mean), 12)
             for text, score in zip(texts, scores, strict=True)
         ]
+
+    @property
+    def slope(self) -> float:
+        return self.xy / self.xx if self.xx > 1e-9 else 0.0
 
     @staticmethod
     def _centred(texts: Sequence[str], scores: Scores) -> tuple[np.ndarray, np.ndarray, float]:

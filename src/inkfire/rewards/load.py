@@ -2,7 +2,7 @@
 
     runs/rm                      a folder with reward.json: a reward model, linear or transformer
     runs/judge                   a folder with judge.json: a judge, when its measurements allow it
-    python:mine.py:rhymes        a function of (query, response)
+    python:FILE.py:rhymes        a function of (query, response)
     share:!                      the share of a character, to see that training works
     0.8*runs/rm + 0.2*share:!    a weighted sum (with blanks around the plus)
     min(runs/rm, runs/judge)     the least of several
@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -98,21 +98,30 @@ def check_reward(spec: str, *, force: bool = False) -> None:
             load_reward(name)
 
 
+def renamed(spec: str, name: Callable[[str], str]) -> str:
+    """The same sum, least or single reward of parts that are called otherwise."""
+    parts = parts_of(spec)
+    if not parts:
+        return name(spec)
+    if _MIN.fullmatch(spec):
+        return f"min({', '.join(name(part) for _, part in parts)})"
+    return " + ".join(f"{weight:g}*{name(part)}" for weight, part in parts)
+
+
 def placeholders(spec: str) -> tuple[str, dict[str, Path]]:
-    """The name with its folders as ``<reward 1>``, …, and those folders: what a manifest says, wherever they lie."""
-    least = _MIN.fullmatch(spec) is not None
-    parts: Sequence[tuple[float | None, str]] = parts_of(spec) or [(None, spec)]
-    if least:
-        parts = [(None, name) for _, name in parts]
+    """The name with its folders and files as ``<reward 1>``, …, and those: what a manifest says, wherever they lie."""
     folders: dict[str, Path] = {}
-    said = []
-    for weight, name in parts:
-        if Path(name).is_dir():
+
+    def said(name: str) -> str:
+        kind, _, rest = name.partition(":")
+        path = rest.rpartition(":")[0] if kind == "python" else name
+        if Path(path).exists():
             key = f"reward {len(folders) + 1}"
-            folders[key] = Path(name)
-            name = f"<{key}>"
-        said.append(name if weight is None else f"{weight:g}*{name}")
-    return f"min({', '.join(said)})" if least else " + ".join(said), folders
+            folders[key] = Path(path)
+            return name.replace(path, f"<{key}>", 1)
+        return name
+
+    return renamed(spec, said), folders
 
 
 def identities_of(spec: str) -> tuple[Identity, ...]:

@@ -45,12 +45,23 @@ class Mixture:
     def score(
         self, queries: Sequence[str], responses: Sequence[str], *, truncated: Sequence[bool | None] | None = None
     ) -> list[float | None]:
-        columns = [
-            (weight, part.score(queries, responses, truncated=truncated)) for weight, part in self.parts if weight != 0
+        return self.together(self.columns(queries, responses, truncated=truncated), len(responses))
+
+    def columns(
+        self, queries: Sequence[str], responses: Sequence[str], *, truncated: Sequence[bool | None] | None = None
+    ) -> list[tuple[float, str, list[float | None]]]:
+        """(weight, name, scores) of each part that is asked."""
+        return [
+            (weight, part.name, part.score(queries, responses, truncated=truncated))
+            for weight, part in self.parts
+            if weight != 0
         ]
+
+    def together(self, columns: Sequence[tuple[float, str, Sequence[float | None]]], n: int) -> list[float | None]:
+        """What the columns of ``n`` texts come to."""
         out: list[float | None] = []
-        for row in range(len(responses)):
-            scores = [(weight, column[row]) for weight, column in columns]
+        for row in range(n):
+            scores = [(weight, column[row]) for weight, _, column in columns]
             known = [weight * score for weight, score in scores if score is not None]
             total = min(known, default=0.0) if self.how == "min" else sum(known)
             out.append(total if len(known) == len(scores) else None)

@@ -1,6 +1,6 @@
 """A user's own function as a check or a reward: ``python:FILE.py:NAME``. It runs only where the user names it.
 
->>> load_function("mine.py:rhymes")                                                              # doctest: +SKIP
+>>> load_function("FILE.py:rhymes")                                                              # doctest: +SKIP
 <function rhymes at …>
 """
 
@@ -21,7 +21,7 @@ from inkfire.rewards.identity import check_identity
 
 
 def load_function(spec: str, folder: Path = Path()) -> Callable[[str, str], Any]:
-    """The function of ``FILE.py:NAME``, which takes a query and a response.
+    """The function of ``FILE.py:NAME``, which takes a query and a response; it raises InputError where that fails.
 
     Raises:
         InputError: no such file or function, or the file fails when it is run.
@@ -36,7 +36,14 @@ def load_function(spec: str, folder: Path = Path()) -> Callable[[str, str], Any]
         raise InputError(f"python:{spec}: {path} fails: {type(error).__name__}: {error}") from error
     if not isinstance(function, FunctionType):
         raise InputError(f"python:{spec}: {path} has no function {name!r}")
-    return function
+
+    def call(query: str, response: str) -> Any:
+        try:
+            return function(query, response)
+        except Exception as error:  # whatever the user's function raises
+            raise InputError(f"python:{spec} fails on {response!r}: {type(error).__name__}: {error}") from error
+
+    return call
 
 
 @dataclass(frozen=True)
@@ -51,9 +58,9 @@ class PythonReward:
     @classmethod
     def load(cls, spec: str) -> PythonReward:
         """Raises InputError: as :func:`load_function`."""
-        function = load_function(spec)
+        function, (file, _, name) = load_function(spec), spec.rpartition(":")
         return cls(
-            f"python:{spec}", function, (check_identity(f"{spec} {sha256_file(Path(spec.rpartition(':')[0]))}"),)
+            f"python:{Path(file).name}:{name}", function, (check_identity(f"python:{name} {sha256_file(Path(file))}"),)
         )
 
     def score(
@@ -62,10 +69,7 @@ class PythonReward:
         return [self._one(query, response) for query, response in zip(queries, responses, strict=True)]
 
     def _one(self, query: str, response: str) -> float | None:
-        try:
-            said = self.function(query, response)
-        except Exception as error:  # whatever the user's function raises
-            raise InputError(f"{self.name} fails on {response!r}: {type(error).__name__}: {error}") from error
+        said = self.function(query, response)
         if isinstance(said, (bool, int, float)):
             return float(said) if math.isfinite(said) else None
         if said is None:

@@ -19,7 +19,8 @@ _TAGS = re.compile(r"(?:\s*#[^\s#]+#?)+$")
 _SIGNATURE = re.compile(r"[—–-]{1,2}\s*\S.{0,30}|(?:[^\W\d_][\w'’]*[, ]+){0,5}(?!May |I |You |We )[A-ZÀ-Þ][\w'’.]+")
 """What may stand under a whole text: a dash and a name, or a few words that end in a name."""
 _SEPARATORS = re.compile(r"[。！？!?….,，、；;：:\n]+")
-_SHORT = 16
+_PAIRS = ("（）", "()", "“”", "「」", "『』", "【】", "《》")
+_SHORT, _SHORT_WORDS = 16, 5
 """Units up to which a text without such a mark is whole: a motto, a couplet, four characters for a door frame."""
 
 
@@ -46,8 +47,10 @@ def finished(text: str, truncated: bool | None = None) -> bool:
     rest = text[end + 1 :].strip()
     if end >= 0:
         return _SIGNATURE.fullmatch(rest) is not None
-    spaced = bool(script_mix(text).get("latin", 0) > 0.5)
-    return len(units(text)) <= _SHORT / (1 + spaced) and not set(units(text)[-1:]) & _WORDS["en"]
+    if any(text.count(pair[0]) > text.count(pair[1]) for pair in _PAIRS):
+        return False
+    words, spaced = units(text), script_mix(text).get("latin", 0) > 0.5
+    return len(words) <= (_SHORT_WORDS if spaced else _SHORT) and not set(words[-1:]) & _WORDS["en"]
 
 
 def _ends(text: str) -> bool:
@@ -102,12 +105,14 @@ _FUNCTION_WORDS = {
 _WORDS = {code: frozenset(words.split()) for code, words in _FUNCTION_WORDS.items()}
 _ABBREVIATION = re.compile(r"(?<![A-Za-z])(?:[A-Z][a-z]?-?){2,}\d*(?![A-Za-z])")
 """PPT, VIP, WiFi, Wi-Fi: words of any language by now."""
+_NAME = re.compile(r"(?<![A-Za-z] )(?<![A-Za-z])[A-Z][A-Za-z]+(?! ?[A-Za-z])")
+"""Linda, FaceTime: a capital, and no word of its script beside it."""
 
 
 def in_language(text: str, code: str) -> bool:
     """Whether a text is in a language: by its script, among Latin ones by their function words.
 
-    A name or a brand in another script passes (up to a tenth of the letters), a phrase does not. A Latin text of
+    A name or a brand in another script passes, a phrase does not (a tenth of the letters, names apart). A Latin text of
     fewer than eight words is judged by its script alone: "Happy birthday, Zoë!" has no function word.
 
     Raises:
@@ -120,6 +125,7 @@ def in_language(text: str, code: str) -> bool:
     script = _SCRIPT_OF.get(code) or ("latin" if code in _WORDS else None)
     if script is None:
         raise ValueError(f"language:{code} cannot be told; known: {', '.join(sorted({*_SCRIPT_OF, *_WORDS}))}")
+    text = text if script == "latin" else _NAME.sub("", text)
     if not script_mix(text) or is_mixed(text, script, 0.1):
         return False
     words = units(text)

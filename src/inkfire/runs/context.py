@@ -168,8 +168,11 @@ class Context:
     ) -> Reward:
         """A reward by its name, opened once."""
         from inkfire.rewards.load import load_reward
+        from inkfire.rewards.qualified import blind_of
 
         if name not in self.rewards:
+            for line in blind_of(name):
+                note(line)
             reward = load_reward(name, ledger=self.ledger, base_url=self.access.base_url, value=value, force=force)
             self.stack.callback(reward.close)
             self.rewards[name] = reward

@@ -18,8 +18,8 @@ from inkfire.errors import DataError, InputError
 from inkfire.files.formats import read_any, read_labelled, read_pairs, read_texts_or_labelled, split_by_query
 from inkfire.files.jsonl import write_jsonl
 from inkfire.files.reading import AS_IT_STANDS, Data, Reading
-from inkfire.judge.base import compare_many
-from inkfire.judge.calibration import MIN_LABELS
+from inkfire.judge.base import compare_many, judge_many
+from inkfire.judge.calibration import MIN_LABELS, raw_score
 from inkfire.judge.examples import NO_EXAMPLES, Examples
 from inkfire.judge.guard import GuardedPairwise
 from inkfire.judge.measure import measure_no_overlap
@@ -29,7 +29,9 @@ from inkfire.judge.spec import JudgeSettings, JudgeSpec
 from inkfire.llm import loop
 from inkfire.records import Candidate, Comparison, Labelled, Preference, Verdict, to_json
 from inkfire.runs.context import Context, Place, described, named_files, note, opened, with_own_data
+from inkfire.runs.damage import good_texts
 from inkfire.runs.debates import debate_of
+from inkfire.runs.qualify import QUALIFY, Exam, read_ratings
 from inkfire.settings import option, settings
 from inkfire.tasks.task import lasting, load_task
 
@@ -54,6 +56,10 @@ class JudgeInputs:
     """Good {query, response, clicks} that a debate's agents are shown; in a full one the task's, if none."""
     overlap: Data = ()
     """Texts that the judge, or what it learnt from, may know: metrics also without those of --data."""
+    qualify: Annotated[int, Ge(0)] | None = None
+    """Good texts that it is shown beside each kind of damage: 40, so 280 texts more; a debate 0; 0: none."""
+    ratings: Data = ()
+    """Rated texts of the policy (20 queries with 3 or more): the correlation within the query."""
     calibration_fraction: Annotated[float, Ge(0), Lt(1)] = 0.3
     """Of labelled --data without another file, the share of the queries that calibrates."""
     reading: Annotated[Reading, option("*")] = AS_IT_STANDS
@@ -73,6 +79,7 @@ def judge(inputs: JudgeInputs, settings: JudgeSettings, place: Place) -> dict[st
     settings = settings.check(task, inputs.model)
     inputs = with_own_data(inputs, task, data="labelled")
     texts = read_texts_or_labelled(inputs.data, inputs.reading)
+    rated = read_ratings(inputs.ratings, inputs.reading)
     texts, apart = _set_apart(inputs, texts, place.seed)
     known = {text.query for text in texts}
     fixed, fit = _calibration(inputs, settings, known, apart)
@@ -103,10 +110,14 @@ def judge(inputs: JudgeInputs, settings: JudgeSettings, place: Place) -> dict[st
     if not apart:  # then it decides nothing
         del about["calibration_fraction"]
     overlap = [text for _, texts in read_any(inputs.overlap, inputs.reading) for text in texts]
+    shown = {row.query for row in (*fit, *examples.pool)}
+    own = [text for text in task.good_texts() if text.query not in shown]
+    n = (0 if settings.mode == "debate" else QUALIFY) if inputs.qualify is None else inputs.qualify
+    exam = Exam.of(n, rated, good_texts(texts) if isinstance(texts[0], Labelled) else [], own)
     with opened("judge", place, settings=about, files=named_files(inputs)) as context:
         if not (fixed or fit) and context.run.done("judge") is None:
             note("uncalibrated: labels come from the model's own bias; fit a threshold with --calibration F")
-        return context.once("judge", lambda: _judge(context, spec, settings, fit, texts, overlap))
+        return context.once("judge", lambda: _judge(context, spec, settings, fit, texts, overlap, exam))
 
 
 def _judge(
@@ -116,16 +127,26 @@ def _judge(
     fit: Sequence[Labelled],
     texts: Sequence[Candidate | Labelled],
     overlap: Sequence[str],
+    exam: Exam,
 ) -> dict[str, Any]:
     spec = context.besides(spec)
     method, cost = settings.calibration_method, settings.cost_false_good
-    with context.judging("judge", len(fit) + len(texts), spec.model, spec.mode) as (llm, how):
+    if exam.texts:
+        note(f"about {exam.texts} texts more are judged, to say what it sees (--qualify 0 leaves the damaged ones out)")
+    with context.judging("judge", len(fit) + len(texts) + exam.texts, spec.model, spec.mode) as (llm, how):
 
         async def work() -> tuple[list[Verdict], JudgeSpec]:
             fitted = await spec.fit(llm, fit, method=method, cost_false_good=cost, **how) if fit else spec
             return await fitted.judge(llm, texts, seed=context.seed, **how)
 
         verdicts, judged = loop.run(work())
+        judge = judged.build(llm)
+
+        def score(queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
+            shown = [Candidate(query, response) for query, response in zip(queries, responses, strict=True)]
+            return [raw_score(verdict) for verdict in loop.run(judge_many(judge, shown, **how))]
+
+        found = exam.taken(score, context.seed)
     write_jsonl(context.run.path("verdicts.jsonl"), map(_verdict_row, texts, verdicts))
     scored = sum(verdict.scored for verdict in verdicts)
     result: dict[str, Any] = {"n": len(texts), "scored": scored, "unscored": len(texts) - scored}
@@ -140,8 +161,8 @@ def _judge(
         result |= measure_no_overlap(labelled, verdicts, overlap, seed=context.seed)
     result["injections"] = sum(bool(verdict.injection) for verdict in verdicts)
     result |= context.lacking()
-    dataclasses.replace(judged, measured=judged.measured and result).save(context.run.out)
-    return result
+    dataclasses.replace(judged, measured=judged.measured and result, **found).save(context.run.out)
+    return result | found
 
 
 def _set_apart(
@@ -253,6 +274,8 @@ def compare(inputs: JudgeInputs, settings: JudgeSettings, place: Place) -> dict[
         raise InputError("--mode pairwise knows neither --corpus nor --overlap: leave them out")
     if inputs.calibration or settings.cost_false_good is not None or settings.votes > 1:
         raise InputError("--mode pairwise has nothing to calibrate and no votes: leave these options out")
+    if inputs.ratings:
+        raise InputError("--mode pairwise gives no scores to hold --ratings against: leave it out")
     task = load_task(inputs.task)
     task.require("pairwise")
     if settings.examples:
@@ -262,7 +285,7 @@ def compare(inputs: JudgeInputs, settings: JudgeSettings, place: Place) -> dict[
     rules = read_principles(inputs.principles) if inputs.principles else None
     examples = choose_examples(settings, inputs, [], {pair.query for pair in pairs}, place.seed)
     about = described(inputs, task=task.name, task_version=task.version)
-    del about["calibration_fraction"]
+    del about["calibration_fraction"], about["qualify"]
     about |= {"examples": settings.examples, "examples_choice": settings.examples_choice}
     about |= {"retrieval": settings.retrieval, "embedder": settings.embedder}
 

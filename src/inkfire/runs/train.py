@@ -11,15 +11,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from annotated_types import Ge
+
 from inkfire.errors import InputError
 from inkfire.files.formats import read_labelled, read_pairs, read_queries, read_texts, read_texts_or_labelled
 from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.llm.bill import FIELDS, between
 from inkfire.records import Candidate, Labelled
-from inkfire.rewards.load import check_reward, placeholders, read_card
+from inkfire.rewards import checks
+from inkfire.rewards.load import check_reward, placeholders, read_card, write_card
+from inkfire.rewards.shaped import Shaped, Shaping
 from inkfire.runs.context import Context, Place, described, named_files, note, opened, with_own_data
+from inkfire.runs.damage import good_texts
 from inkfire.runs.lineage import off_policy
-from inkfire.settings import option, settings
+from inkfire.runs.qualify import QUALIFY, Exam, check_qualified, read_ratings
+from inkfire.settings import option, settings, to_json
 from inkfire.tasks.task import Task, load_task
 from inkfire.training.reward_model import Material, train_reward_model
 from inkfire.training.settings import GrpoSettings, RewardModelSettings, SftSettings
@@ -58,6 +64,10 @@ class RewardModelInputs:
     """Good texts for them, beside the pairs' chosen ones and the task's good texts."""
     start_from: Path | None = None
     """A transformer reward model to go on from."""
+    qualify: Annotated[int, Ge(0)] = QUALIFY
+    """Good texts that it is shown beside each kind of damage; 0: none."""
+    ratings: Data = ()
+    """Rated texts of the policy (20 queries with 3 or more): the correlation within the query."""
     reading: Annotated[Reading, option("*")] = AS_IT_STANDS
     """How the data is read."""
 
@@ -71,13 +81,13 @@ class GrpoInputs:
     policy: Annotated[str, option("--policy", "--model")]
     """Where to start: a policy folder (say runs/sft) or a model."""
     reward: str
-    """Who scores: a reward's or judge's folder, share:X, or 'W*A + W*B'."""
+    """Who scores: a reward's or judge's folder, python:FILE:FUNCTION, share:X, 'W*A + W*B', or 'min(A, B)'."""
     prompts: Data = ()
     """Queries, in any format; the task's own if none."""
     value: Literal["probability", "label"] = "probability"
     """What a judge gives: P(Good), or 0 and 1."""
     force: bool = False
-    """Take a judge that is refused as a reward."""
+    """Take a reward that is refused: a judge no better than chance, or damage that nothing sees."""
     reading: Annotated[Reading, option("*")] = AS_IT_STANDS
     """How the data is read."""
 
@@ -110,6 +120,7 @@ def reward_model(inputs: RewardModelInputs, settings: RewardModelSettings, place
     labelled = read_labelled(inputs.labelled, inputs.reading) if inputs.labelled else None
     settings.check(task=task, start_from=inputs.start_from)
     material = _material(inputs, task)
+    rated = read_ratings(inputs.ratings, inputs.reading)
     if settings.base is not None:
         from inkfire.models.policy import find_model
 
@@ -117,9 +128,10 @@ def reward_model(inputs: RewardModelInputs, settings: RewardModelSettings, place
     files = named_files(inputs) | ({} if task is None else {"task": task.folder})
 
     def train(context: Context) -> dict[str, Any]:
+        out = context.run.out
         result = train_reward_model(
             pairs,
-            context.run.out,
+            out,
             settings,
             task=task,
             labelled=labelled,
@@ -127,10 +139,16 @@ def reward_model(inputs: RewardModelInputs, settings: RewardModelSettings, place
             seed=place.seed,
             bars=context.bars,
         )
+        held_out = [Candidate(pair.query, pair.chosen) for pair in read_pairs(out / "held_out_pairs.jsonl")]
+        learnt = {pair.chosen for pair in pairs}
+        own = [text for text in (task.good_texts() if task else []) if text.response not in learnt]
+        exam = Exam.of(inputs.qualify, rated, held_out, good_texts(labelled or ()), own)
+        found = exam.taken(context.reward(str(out)).score, place.seed)
+        write_card(out, read_card(out) | found)
         from inkfire.runs.model_card import write_reward_card
 
-        write_reward_card(context.run.out)
-        return result
+        write_reward_card(out)
+        return result | found
 
     return _trained("train rm", place, described(inputs, settings, task=task and task.name), files, train)
 
@@ -160,7 +178,7 @@ def _good(texts: Sequence[Candidate | Labelled]) -> list[Candidate]:
     return [Candidate(t.query, t.response) for t in texts if not isinstance(t, Labelled) or t.label == 1]
 
 
-def grpo(inputs: GrpoInputs, settings: GrpoSettings, place: Place) -> dict[str, Any]:
+def grpo(inputs: GrpoInputs, settings: GrpoSettings, place: Place, shaping: Shaping = Shaping()) -> dict[str, Any]:
     """Train the policy against the reward on the queries of ``prompts``, or of the task."""
     from inkfire.models.card import is_policy
     from inkfire.models.policy import find_model
@@ -174,14 +192,21 @@ def grpo(inputs: GrpoInputs, settings: GrpoSettings, place: Place) -> dict[str, 
     unlike = off_policy(inputs.reward, inputs.policy)
     for line in unlike:
         note(line)
-    files = named_files(inputs) | {"task": task.folder} | folders
-    more = {"task": task.name, "reward": reward}
+    check_qualified(inputs.reward, folders.values(), shaping, force=inputs.force)
+    held_to, listed = checks.Checks.parse(shaping.checks), checks.placeholders(shaping.checks)
+    if shaping.base is not None:
+        find_model(shaping.base)
+    files = named_files(inputs) | {"task": task.folder} | folders | listed[1]
+    asked = {key: value for key, value in to_json(shaping).items() if value != to_json(Shaping())[key]}
+    more = asked | {"task": task.name, "reward": reward} | ({"checks": listed[0]} if listed[0] else {})
     if is_policy(inputs.policy):
         files["policy"], more["policy"] = Path(inputs.policy), "<policy>"
 
     def train(context: Context) -> dict[str, Any]:
         before = context.ledger.stats()  # a recipe's other stages asked as well
         scorer = context.reward(inputs.reward, value=inputs.value, force=inputs.force)
+        if shaping.needed(scorer):
+            scorer = Shaped(scorer, shaping, held_to, place.seed)
         result = train_grpo(
             task, queries, inputs.policy, scorer, context.run.out, settings, seed=place.seed, bars=context.bars
         )

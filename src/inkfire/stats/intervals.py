@@ -96,6 +96,32 @@ def within_cluster_auc(
     return _ratio(np.array(won), np.array(pairs)), ties / sum(pairs) if pairs else math.nan
 
 
+def within_cluster_correlation(
+    a: Sequence[float], b: Sequence[float], clusters: Sequence[Hashable], seed: int = 0, n_resamples: int = RESAMPLES
+) -> Interval:
+    """Pearson's correlation of what is left of ``a`` and ``b`` when each cluster's mean is taken off.
+
+    Clusters of one row are left out. NaN where ``a`` or ``b`` never differs within a cluster.
+    """
+    index, values = cluster_index(clusters, len(a)), np.column_stack([np.asarray(a, float), np.asarray(b, float)])
+    sizes = np.bincount(index)
+    means = np.column_stack([np.bincount(index, column) / sizes for column in values.T])
+    x, y = (values - means[index]).T
+    sums = np.column_stack([np.bincount(index, part) for part in (x * x, y * y, x * y)])[sizes > 1]
+    n = int(sizes[sizes > 1].sum())
+    if not n or min(sums[:, 0].sum(), sums[:, 1].sum()) < 1e-20:
+        return Interval(math.nan, math.nan, math.nan, n, len(sums))
+
+    def of_weights(weights: Floats) -> Floats:
+        xx, yy, xy = (weights @ sums).T
+        out: Floats = np.full(len(xx), np.nan)
+        np.divide(xy, np.sqrt(xx * yy), out=out, where=xx * yy > 0)
+        return out
+
+    estimate = float(of_weights(np.ones((1, len(sums))))[0])
+    return percentiles(estimate, resample(of_weights, len(sums), seed, n_resamples), n, len(sums))
+
+
 def _ratio(hits: Floats, sizes: Floats) -> Interval:
     """``hits`` of ``sizes`` of each cluster."""
     n, k = float(sizes.sum()), len(sizes)

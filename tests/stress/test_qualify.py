@@ -1,0 +1,103 @@
+"""What a signal sees: of scripted signals it is known."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from inkfire.errors import InputError
+from inkfire.records import Candidate
+from inkfire.stress.damage import KINDS, clauses
+from inkfire.stress.qualify import blind, check_rated, qualify, within_query
+from inkfire.tasks.task import load_task
+
+GOOD = [Candidate(row.query, row.response) for row in load_task("greetings-en").labelled() if row.label == 1]
+OWN = {text.response: text.query for text in GOOD}
+
+
+def finished(queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
+    return [float(not text[-1].isalnum()) for text in responses]
+
+
+def loops(queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
+    return [len(set(clauses(text))) / len(clauses(text)) for text in responses]
+
+
+def own(queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
+    """Knows which query each good text answers, and nothing of texts that it has not met."""
+    return [
+        None if text not in OWN else float(OWN[text] == query) for query, text in zip(queries, responses, strict=True)
+    ]
+
+
+def test_each_signal_sees_what_it_looks_at() -> None:
+    seen = qualify(finished, GOOD)
+    assert list(seen) == list(KINDS)
+    assert [kind for kind in KINDS if seen[kind]["sees"]] == ["cut"]
+    assert seen["cut"]["auc"] > 0.9
+    assert seen["cut"]["length_auc"] > 0.9  # and so does length
+    assert seen["swapped"]["auc"] == seen["swapped"]["length_auc"] == 0.5
+    assert {row["n"] for row in seen.values()} == {40}
+    assert blind(seen) == [kind for kind in KINDS if kind != "cut"]
+    assert "looped" not in blind(qualify(loops, GOOD))
+
+
+def test_texts_without_a_score_are_missing_and_nothing_else() -> None:
+    seen = qualify(own, GOOD)
+    assert seen["foreign"] | {"auc_ci": 0, "length_auc": 0, "length_auc_ci": 0} == {
+        "auc": 1.0, "auc_ci": 0, "length_auc": 0, "length_auc_ci": 0, "n": 40, "missing": 0, "sees": True,
+    }  # fmt: skip
+    assert (seen["swapped"]["n"], seen["swapped"]["missing"], seen["swapped"]["auc"]) == (0, 40, None)
+    assert seen["swapped"]["sees"] is False
+    assert blind(seen) == []  # of what could not be measured nothing is said
+
+
+def test_it_is_the_same_whatever_the_order_and_asks_once_a_text() -> None:
+    asked: list[str] = []
+
+    def score(queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
+        asked.extend(responses)
+        return [float(len(text)) for text in responses]
+
+    once = qualify(score, GOOD, n=10, seed=3)
+    assert len(asked) == 70
+    assert qualify(score, GOOD[::-1], n=10, seed=3) == once != qualify(score, GOOD, n=10, seed=4)
+    assert once["cut"]["auc"] == once["cut"]["length_auc"]
+
+
+def test_texts_of_many_queries_come_before_several_of_one() -> None:
+    texts = [Candidate("q", f"One, two, three, {i}.") for i in range(30)]
+    texts += [Candidate(f"q{i}", f"Four, five, six, {i}.") for i in range(9)]
+    asked: list[str] = []
+
+    def score(queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
+        asked.extend(queries[:10])
+        return [1.0] * len(queries)
+
+    qualify(score, texts, n=10)
+    assert len(set(asked[:10])) == 10
+
+
+def test_no_damage_can_be_made_of_texts_of_one_query() -> None:
+    seen = qualify(finished, [Candidate("q", "H.")])
+    assert {row["n"] for row in seen.values()} == {0}
+    assert blind(seen) == []
+
+
+def test_a_signal_that_ranks_as_the_reader_does() -> None:
+    queries = [f"q{i}" for i in range(25) for _ in range(4)]
+    ratings = [float((7 * i) % 5) for i in range(100)]
+    scores: list[float | None] = [rating + 10 * (i // 4) for i, rating in enumerate(ratings)]
+    found = within_query(scores, ratings, queries)
+    assert (found["correlation"], found["n_texts"], found["n_queries"]) == (pytest.approx(1), 100, 25)
+    found = within_query([None, *scores[1:]], ratings, queries)
+    assert (found["correlation"], found["n_texts"]) == (pytest.approx(1), 99)
+    assert within_query([1.0] * 100, ratings, queries)["correlation"] is None
+    against = within_query([-rating for rating in ratings], ratings, queries)
+    assert against["correlation"] == pytest.approx(-1)
+    assert against["correlation_ci"] == pytest.approx([-1, -1])
+
+
+def test_ratings_of_few_queries_are_refused() -> None:
+    check_rated([f"q{i % 20}" for i in range(60)])
+    with pytest.raises(InputError, match="ratings of 19 queries with 3 texts or more; 20 are needed"):
+        check_rated([f"q{i % 20}" for i in range(59)])
