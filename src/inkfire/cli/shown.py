@@ -86,11 +86,25 @@ def scored(out: Path | None, result: Result) -> Shown:
 
 def planned(result: Result) -> Shown:
     """Of ``inkfire run --dry-run``."""
-    rows = [(row["stage"], row["state"], f"{row['calls']:,}") for row in result["plan"]]
-    states = ", ".join(f"{n} {state}" for state, n in counted(Counter(state for _, state, _ in rows)))
+    rows = [
+        (row["stage"], row["state"], f"{row['calls']:,}", f"{row['tokens']:,}", _gib(row["memory_gib"]))
+        for row in result["plan"]
+    ]
+    states = ", ".join(f"{n} {state}" for state, n in counted(Counter(row["state"] for row in result["plan"])))
     calls = several(sum(row["calls"] for row in result["plan"]), "model call")
-    said = [f"{several(len(rows), 'stage')} ({states}), about {calls}."]
-    return Shown(said, [], [Table(rows, ("stage", "state", "calls"))], next=_without("--dry-run"))
+    tokens = sum(row["tokens"] for row in result["plan"])
+    most = max((row["memory_gib"] or 0.0 for row in result["plan"]), default=0.0)
+    said = [
+        f"{several(len(rows), 'stage')} ({states}), about {calls} and {tokens:,} tokens; at most about {most:g} GiB of "
+        "weights at once."
+    ]
+    if any(row["memory_gib"] is None for row in result["plan"]):
+        said.append("How large a model is cannot always be told from its name: there the memory is left open.")
+    return Shown(said, [], [Table(rows, ("stage", "state", "calls", "tokens", "GiB"))], next=_without("--dry-run"))
+
+
+def _gib(memory: float | None) -> str:
+    return "?" if memory is None else f"{memory:g}" if memory else ""
 
 
 # ---- what to type next ---------------------------------------------------------------------------------------------

@@ -317,6 +317,8 @@ def compared(evaluation: Result) -> Finding:
     """Of ``inkfire evaluate``, and of a recipe, which may have left policies and signals out."""
     refused = [f"{name} was not trained: {why}" for name, why in evaluation.get("refused", {}).items()]
     left_out = [f"The signal {name} is left out: {why}" for name, why in evaluation.get("left_out", {}).items()]
+    if names := evaluation.get("not_asked"):
+        left_out.append(f"Not compared with: {', '.join(names)} (there was no OPENAI_API_KEY to ask them with).")
     return Finding([claims.headline(evaluation)], [*refused, *left_out, *claims.caveats(evaluation)])
 
 

@@ -20,6 +20,7 @@ from inkfire.files.reading import AS_IT_STANDS, Reading
 from inkfire.files.reading import Data as Files
 from inkfire.judge.spec import JudgeSettings
 from inkfire.models.open import check_name, is_local
+from inkfire.models.release import release_folder
 from inkfire.refine.settings import RefineSettings
 from inkfire.rewards.load import check_reward, parts_of
 from inkfire.runs.curate import CurateSettings
@@ -47,16 +48,28 @@ class Models:
 @settings
 class Data:
     """The user's own files, one or a list of them; what is not named comes from the task. Paths are relative to the
-    recipe."""
+    recipe; release:NAME/FILE is a file of a release that inkfire data pull NAME has fetched."""
 
     queries: Path | Files | None = None
     """Queries to train on and to hold out."""
+    curate: Path | Files | None = None
+    """Queries to curate pairs for; those to train on, if none."""
+    good: Path | Files | None = None
+    """Good texts for SFT; the good labelled ones and the chosen ones of pairs, if none."""
     labelled: Path | Files | None = None
     """Labelled texts: they calibrate, refine and measure the judge; good ones are learnt from."""
     pairs: Path | Files | None = None
     """Preference pairs, beside the curated ones."""
     examples: Path | Files | None = None
     """Good texts that agents are shown; the good labelled ones that fit the judge, if none."""
+
+
+@settings
+class RewardModelTable(RewardModelSettings):
+    """The reward model, and which pairs it learns from."""
+
+    pairs: Literal["both", "curated", "data"] = "both"
+    """curated: what five agents curate in this run; data: the recipe's or the task's; both together."""
 
 
 @settings
@@ -79,6 +92,8 @@ class EvaluateTable(EvaluateSettings):
     """Queries that no other stage sees."""
     signals: tuple[str, ...] = OWN
     """judge and rm (those of this recipe), debate (as its curation debates), rubric; the length twin is beside them."""
+    others: tuple[str, ...] = ()
+    """NAME=MODEL of models that are only compared, at the endpoint; left out where there is no OPENAI_API_KEY."""
 
 
 @settings
@@ -108,7 +123,7 @@ class Recipe:
     reading: Reading = AS_IT_STANDS
     sft: SftSettings = SftSettings()
     curate: CurateSettings = CurateSettings()
-    reward_model: RewardModelSettings = RewardModelSettings()
+    reward_model: RewardModelTable = RewardModelTable()
     refine: RefineSettings = RefineSettings()
     judge: JudgeTable = JudgeTable()
     grpo: GrpoSettings = GrpoSettings()
@@ -178,13 +193,30 @@ def load_recipe(name_or_path: str) -> Recipe:
                 f"{path}: policies: {policy.name!r} starts from {policy.start!r}{nearest(policy.start, known)}"
             )
         known.append(policy.name)
+    for other in recipe.evaluate.others:
+        name, _, model = other.partition("=")
+        if not _NAME.fullmatch(name) or not model or name in known:
+            raise RecipeError(f"{path}: evaluate.others: {other!r}: write NAME=MODEL, with a name that no policy has")
     home = path.parent.absolute()
     data = {
-        name: home / value if isinstance(value, Path) else tuple(home / one for one in value)
+        name: _located(value, home) if isinstance(value, Path) else tuple(_located(one, home) for one in value)
         for name, value in vars(recipe.data).items()
         if value
     }
     return dataclasses.replace(recipe, data=Data(**data))
+
+
+def _located(path: Path, home: Path) -> Path:
+    """Where a file of a recipe lies: beside the recipe, or in a release."""
+    release = re.fullmatch(r"release:([\w.-]+)/(.+)", str(path))
+    if release is None:
+        return home / path
+    folder = release_folder(release[1])
+    if not (folder / release[2]).is_file():
+        raise RecipeError(
+            f"{path}: the release is not here: inkfire data pull {release[1]} --evaluation fetches it into {folder}"
+        )
+    return folder / release[2]
 
 
 STAGES = ("audit", "sft", "candidates", "curate", "reward_model", "refine", "judge", "evaluate")
