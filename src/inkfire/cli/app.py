@@ -51,8 +51,16 @@ COMMANDS = {
     "report": ("evaluate:report", "Draw RUN/report.html from what the run's stages left."),
     "ledger": ("ledger:app", "Calls, tokens, cost and latency by model and run; the prices."),
 }
-TABLES: dict[tuple[str, ...], str] = {("train", "rm"): "reward_model", ("train", "grpo"): "grpo"}
-"""Commands that take a preset, and the recipe's table that has the same keys."""
+TABLES: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("curate",): ("curate",),
+    ("refine",): ("refine",),
+    ("judge",): ("judge",),
+    ("judge", "curve"): ("judge",),
+    ("train", "rm"): ("reward_model",),
+    ("train", "grpo"): ("judge", "grpo"),
+}
+"""Commands that take a preset, and the recipe's tables that have keys of the same names: what a judge gives as a reward
+is a key of the judge's there, and an option of GRPO here."""
 _HELP = ("--help", "-h")
 
 
@@ -84,8 +92,9 @@ def _preset(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) 
 
     chosen = next((a.tokens[0].value for a in arguments if a.name == "--preset" and a.tokens), None)
     if chosen is not None:
-        values = preset(chosen, TABLES[commands])
-        Dict(values, use_commands_as_keys=False, source=f"--preset {chosen}")(app, commands, arguments)
+        values = {key: value for table in TABLES[commands] for key, value in preset(chosen, table).items()}
+        given = Dict(values, use_commands_as_keys=False, allow_unknown=True, source=f"--preset {chosen}")
+        given(app, commands, arguments)
 
 
 def run() -> int:

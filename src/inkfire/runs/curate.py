@@ -43,7 +43,7 @@ from inkfire.runs.context import Context, Place, described, named_files, opened,
 from inkfire.runs.debates import corpus_of
 from inkfire.runs.estimate import SAMPLE, Capacity, estimate
 from inkfire.search import Retriever, without
-from inkfire.settings import option, settings
+from inkfire.settings import WithPreset, option, settings
 from inkfire.tasks.task import Task, load_task
 
 _CONCURRENCY = 16  # calls in flight that are fed with work where --concurrency says nothing
@@ -68,7 +68,7 @@ class CurateInputs:
 
 
 @settings
-class CurateSettings(DebateSettings):
+class CurateSettings(DebateSettings, WithPreset):
     """How candidates come about, are debated and become pairs."""
 
     candidates: Annotated[int, Ge(1)] = 4
