@@ -9,6 +9,7 @@ command's own page is its docstring, which begins with the same line.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterable
@@ -115,6 +116,9 @@ def run() -> int:
         return _fail(str(error), error.exit_code)
     except CycloptsError as error:
         return _fail(in_words(error), 2)
+    except BrokenPipeError:  # who read stdout has seen enough: | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         return _fail("interrupted; the same command resumes", 130)
     return code if isinstance(code, int) else 0

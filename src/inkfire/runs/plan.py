@@ -66,7 +66,8 @@ def calls(recipe: Recipe, splits: Splits, stage: str) -> list[tuple[int, int]]:
         return [(texts // 2, _TOKENS["write"]), (_DEBATE * texts, _TOKENS[_depth(recipe)])]
     if stage == "refine":
         table = recipe.refine
-        tried = table.rounds * (1 if table.accept == "all" else 2) * len(splits.fit) // 2 + labelled
+        half = min(table.validation or labelled, len(splits.fit) // 2)
+        tried = table.rounds * (1 if table.accept == "all" else 2) * half + 2 * min(table.test or labelled, labelled)
         reflected = min(table.training or len(splits.fit), len(splits.fit)) * table.rounds
         return [
             (table.rounds * (4 * table.attacks + 2 * table.errors), _TOKENS["forge"]),
