@@ -126,7 +126,7 @@ def in_language(text: str, code: str) -> bool:
     if script is None:
         raise ValueError(f"language:{code} cannot be told; known: {', '.join(sorted({*_SCRIPT_OF, *_WORDS}))}")
     text = text if script == "latin" else _NAME.sub("", text)
-    if not script_mix(text) or is_mixed(text, script, 0.1):
+    if not any(map(str.isalpha, text)) or is_mixed(text, script, 0.1):
         return False
     words = units(text)
     if script != "latin" or len(words) < 8:

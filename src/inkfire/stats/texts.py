@@ -51,12 +51,12 @@ def copied_share(texts: Sequence[str], corpus: Sequence[str], min_chars: int) ->
     joined = border.join(corpus)
     shares = []
     for text in texts:
-        longest = longest_inside(text, joined)
+        longest = _longest_inside(text, joined)
         shares.append(longest / len(text) if longest >= max(min_chars, 1) else 0.0)
     return shares
 
 
-def longest_inside(text: str, joined: str) -> int:
+def _longest_inside(text: str, joined: str) -> int:
     """Each search either lengthens the best match or moves the start on, so there are at most 2 len(text)."""
     best = 0
     for start in range(len(text)):
