@@ -88,7 +88,7 @@ def checked(result: Result) -> Shown:
     """Of ``inkfire check``: which checks fail how many, and the first texts that fail."""
     said, warnings = findings.checked(result)
     first = [
-        f"{row['file']}:{row['line']}: {', '.join(row['failed'])}: {words.shown(row['response'], 60)}"
+        f"{row['file']}:{row['line']}: {', '.join(row['failed'])}: {words.shown(' '.join(row['response'].split()), 60)}"
         for row in result["failures"][:_FAILURES]
     ]
     more = len(result["failures"]) - len(first)
