@@ -1,6 +1,6 @@
 """How fast checks are, and what a frozen model that reads costs.
 
-    python benchmarks/bench_checks.py [--base local/qwen2.5-coder-0.5b] [--texts 200]
+    python benchmarks/bench_checks.py [--base local/qwen2.5-coder-0.5b] [--texts 64]
 
 First all text checks together on the texts of the two greetings tasks, many times over: texts a minute. The peer is
 difflib's SequenceMatcher, which looks for the longest piece that a text shares with a corpus, against the check
@@ -89,7 +89,7 @@ def readings(base: str, n: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--base")
-    parser.add_argument("--texts", type=int, default=200)
+    parser.add_argument("--texts", type=int, default=64)
     given = parser.parse_args()
     for name in ("greetings-zh", "greetings-en"):
         text_checks(name)
