@@ -138,7 +138,7 @@ class Rating:
     points: dict[str, int]
 
 
-RewardKind = Literal["reward model", "judge", "check"]
+RewardKind = Literal["reward model", "judge", "check", "likelihood"]
 
 
 @dataclass(frozen=True, slots=True)

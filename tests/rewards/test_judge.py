@@ -15,10 +15,10 @@ from inkfire.judge.calibration import Calibration
 from inkfire.judge.spec import JudgeSpec
 from inkfire.records import Identity, Verdict
 from inkfire.rewards.base import why_unscored
-from inkfire.rewards.checks import Share
 from inkfire.rewards.judge import JudgeReward, load_judge_reward
 from inkfire.rewards.load import load_reward
 from inkfire.rewards.mixture import Mixture
+from inkfire.rewards.share import Share
 
 
 class Listed:

@@ -7,9 +7,9 @@ import pytest
 
 from inkfire.errors import DataError, InputError
 from inkfire.records import Identity
-from inkfire.rewards.checks import Share
 from inkfire.rewards.load import load_reward
 from inkfire.rewards.mixture import Mixture
+from inkfire.rewards.share import Share
 from inkfire.rewards.threshold import fit_threshold
 
 
@@ -26,12 +26,12 @@ class Given:
     def close(self) -> None:
         self.closed += 1
 
-    def score(self, queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
+    def score(self, queries: Sequence[str], responses: Sequence[str], *, truncated=None) -> list[float | None]:
         return self.scores
 
 
 class Unasked(Given):
-    def score(self, queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
+    def score(self, queries: Sequence[str], responses: Sequence[str], *, truncated=None) -> list[float | None]:
         raise AssertionError("a part of weight 0 is not asked")
 
 

@@ -13,11 +13,13 @@ from inkfire.refine.settings import RefineSettings
 from inkfire.runs.curate import CurateSettings
 from inkfire.runs.evaluate import EvaluateSettings
 from inkfire.runs.experiment import stages_of
-from inkfire.runs.recipe import Recipe, load_recipe, new_recipe, recipe_names
+from inkfire.runs.recipe import Recipe, check_recipe, load_recipe, new_recipe, placed, recipe_names, rewards_of
+from inkfire.runs.stages import basis
 from inkfire.tasks.task import task_names
 from inkfire.training.settings import GrpoSettings, RewardModelSettings, SftSettings
 
-MINIMAL = 'name = "mine"\ntask = "greetings-en"\n[models]\nwriter = "local/a"\nagents = "local/b"\n'
+MODELS = '[models]\nwriter = "local/smollm2-135m"\nagents = "local/qwen2.5-coder-1.5b"\n'
+MINIMAL = f'name = "mine"\ntask = "greetings-en"\n{MODELS}'
 
 
 def write(tmp_path, text):
@@ -65,6 +67,58 @@ def test_an_unknown_recipe_names_the_known_ones():
 def test_policies_that_cannot_be_trained(tmp_path, policies, message):
     with pytest.raises(RecipeError, match=message):
         load_recipe(write(tmp_path, MINIMAL + policies))
+
+
+REWARD = """[[rewards]]
+name = "taste"
+score = "0.7*rm + 0.3*python:mine.py:f"
+checks = ["length:2..", "forbid:slop.txt", "fluent"]
+fluency = 1
+length = "rescale"
+[[policies]]
+name = "a"
+reward = "taste"
+"""
+
+
+def test_a_reward_of_several_parts_is_a_table(tmp_path):
+    (tmp_path / "mine.py").write_text("def f(query, response):\n    return 1\n")
+    (tmp_path / "slop.txt").write_text("slop\n")
+    recipe = load_recipe(write(tmp_path, MINIMAL + REWARD))
+    table = recipe.reward_of(recipe.policies[0])
+    assert (table.name, table.fluency, table.length, table.mix) == ("taste", 1, "rescale", "standardise")
+    assert table.checks == ("length:2..", f"forbid:{tmp_path}/slop.txt", "fluent")
+    assert rewards_of(table) == ["rm", f"python:{tmp_path}/mine.py:f"]
+    said, files = placed(table)
+    assert said.score == "0.7*rm + 0.3*python:<reward 1>:f"
+    assert said.checks == ("length:2..", "forbid:<check 2>", "fluent")
+    assert files == {"reward 1": tmp_path / "mine.py", "check 2": tmp_path / "slop.txt"}
+    assert basis(recipe)["a"][1] == ("audit", "sft", "reward_model")
+    check_recipe(recipe)
+
+
+def test_a_policy_may_name_its_score_itself(tmp_path):
+    recipe = load_recipe(write(tmp_path, MINIMAL + '[[policies]]\nname = "a"\nreward = "min(rm, judge)"\n'))
+    table = recipe.reward_of(recipe.policies[0])
+    assert (table.score, table.checks, rewards_of(table)) == ("min(rm, judge)", (), ["rm", "judge"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (('score = "0.7*rm + 0.3*python:mine.py:f"', 'score = "rn"'), r"reward of 'a': rn: no reward"),
+        (('"length:2.."', '"lenght:2.."'), "unknown check; did you mean 'length'"),
+        (('"forbid:slop.txt"', '"forbid:none.txt"'), "no such file"),
+        (('name = "taste"', 'name = "rm"'), "rewards: the name 'rm' is taken"),
+        (("fluency = 1", "fluensy = 1"), "did you mean 'fluency'"),
+        (('reward = "taste"', 'reward = "tatse"'), "tatse: no reward.*did you mean 'taste'"),
+    ],
+)
+def test_what_is_wrong_with_a_reward(tmp_path, change, message):
+    (tmp_path / "mine.py").write_text("def f(query, response):\n    return 1\n")
+    (tmp_path / "slop.txt").write_text("slop\n")
+    with pytest.raises(RecipeError, match=message):
+        check_recipe(load_recipe(write(tmp_path, MINIMAL + REWARD.replace(*change))))
 
 
 def test_data_paths_are_relative_to_the_recipe(tmp_path):

@@ -17,6 +17,8 @@ from inkfire.errors import InputError, ModelNameError, RecipeError, RunFolderErr
 from inkfire.files.jsonl import read_jsonl, sha256_file
 from inkfire.models.card import Card
 from inkfire.report.page import write_report
+from inkfire.rewards.base import Reward
+from inkfire.rewards.shaped import Shaped
 from inkfire.runs.context import Context, Place
 from inkfire.runs.experiment import run_recipe
 from inkfire.runs.like import repeat
@@ -95,6 +97,39 @@ def test_typed_again_it_is_read_back(offline: Offline, recipe: RecipeFile, tmp_p
     assert (stages(tmp_path / "run"), offline.trained, offline.opened) == (before, trained, opened)
     assert again["evaluation"] == first["evaluation"]
     assert again["cached"] == again["calls"]
+
+
+TASTE = """[[rewards]]
+name = "taste"
+score = "min(rm, share:!)"
+checks = ["length:3..", "forbid:slop.txt"]
+diversity = 0.3
+[[policies]]
+name = "judge-rl"
+reward = "taste"
+"""
+
+
+def test_a_reward_of_a_table_is_what_its_policy_is_trained_against(
+    offline: Offline, recipe: RecipeFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Reward] = []
+    module = sys.modules["inkfire.training.grpo"]
+    train = module.__dict__["train_grpo"]
+    monkeypatch.setattr(module, "train_grpo", lambda *given, **how: seen.append(given[3]) or train(*given, **how))
+    file = recipe(('[[policies]]\nname = "judge-rl"\nreward = "judge"\n', TASTE))
+    (file.parent / "slop.txt").write_text("slop\n")
+    run(file, tmp_path / "run")
+    assert [isinstance(reward, Shaped) for reward in seen] == [False, True, True]  # a sum is standardised
+    assert seen[1].checks.names == ("length:3..", f"forbid:{file.parent / 'slop.txt'}")
+    assert (seen[1].shaping.diversity, seen[1].reward.how) == (0.3, "min")
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["inputs"]["taste: check 2"]["path"] == "slop.txt"
+    assert manifest["settings"]["rewards"][0]["checks"] == ["length:3..", "forbid:<check 2>"]
+
+    file.write_text(file.read_text().replace("diversity = 0.3", "diversity = 0.4"))
+    rows = plan(load_recipe(str(file)), Place(tmp_path / "run"))
+    assert [row["stage"] for row in rows if row["state"] == "redo"] == ["judge-rl", "on-top", "evaluate"]
 
 
 @pytest.mark.slow

@@ -34,7 +34,7 @@ class Scores:
     def __init__(self, rule, stop_at: int | None = None):
         self.rule, self.stop_at, self.calls = rule, stop_at, 0
 
-    def score(self, queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
+    def score(self, queries: Sequence[str], responses: Sequence[str], *, truncated=None) -> list[float | None]:
         self.calls += 1
         if self.calls == self.stop_at:
             raise BudgetExceeded("the spend limit was reached")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from inkfire.rewards.checks import Share
+from inkfire.rewards.share import Share
 from inkfire.tasks.task import load_task
 from inkfire.training import trl
 from inkfire.training.grpo import GrpoSettings, train_grpo
@@ -38,7 +38,7 @@ def test_a_real_model_resumes_to_the_same_weights(smollm2: Path, tmp_path: Path)
     config = GrpoSettings(max_steps=2, batch_size=1, num_generations=4, max_completion_length=8, learning_rate=5e-4)
 
     class Stops(Share):
-        def score(self, queries: object, responses: object) -> list[float | None]:
+        def score(self, queries: object, responses: object, *, truncated: object = None) -> list[float | None]:
             if (tmp_path / "parts" / "checkpoints" / "checkpoint-1").exists():
                 raise KeyboardInterrupt
             return super().score(queries, responses)  # type: ignore[arg-type]

@@ -48,7 +48,7 @@ class Reward:
         self.rule, self.seen, self.why = rule, list[str](), why
         self.unscored = Counter[str]()
 
-    def score(self, queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
+    def score(self, queries: Sequence[str], responses: Sequence[str], *, truncated=None) -> list[float | None]:
         self.seen += responses
         self.unscored.update(self.why)
         return [self.rule(text) for text in responses]

@@ -41,6 +41,7 @@ COMMANDS = {
     "tasks": ("tasks:app", "What to write: list, look at, begin your own, check it."),
     "data": ("data:app", "Public data sets that belong to a task."),
     "audit": ("audit:audit", "Find shortcuts, leaks and repeats in data."),
+    "check": ("check:check", "Hold texts to checks: length, whole sentences, loops, language, fluency."),
     "curate": ("curate:app", "Write candidates for queries, debate each, and make preference pairs."),
     "refine": ("refine:app", "Evolve principles and flaw strategies against each other."),
     "judge": ("judge:app", "Judge texts, and measure the judge where they are labelled."),

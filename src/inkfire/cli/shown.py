@@ -17,7 +17,7 @@ from inkfire.cli.common import Shown, Table
 from inkfire.evaluation.claims import claims
 from inkfire.files.reading import Reading
 from inkfire.judge.measure import why_refused
-from inkfire.report import findings
+from inkfire.report import findings, words
 from inkfire.report.findings import Result
 from inkfire.report.folder import Folder
 from inkfire.report.words import counted, several
@@ -84,6 +84,19 @@ def scored(out: Path | None, result: Result) -> Shown:
     return Shown(said, warnings, tables.score(result), ["Nothing is kept; --out FOLDER keeps the scores."])
 
 
+def checked(result: Result) -> Shown:
+    """Of ``inkfire check``: which checks fail how many, and the first texts that fail."""
+    said, warnings = findings.checked(result)
+    first = [
+        f"{row['file']}:{row['line']}: {', '.join(row['failed'])}: {words.shown(' '.join(row['response'].split()), 60)}"
+        for row in result["failures"][:_FAILURES]
+    ]
+    more = len(result["failures"]) - len(first)
+    return Shown(
+        said, warnings, tables.checked(result), [*first, *([f"and {more:,} more; --json has all"] * (more > 0))]
+    )
+
+
 def planned(result: Result) -> Shown:
     """Of ``inkfire run --dry-run``."""
     rows = [
@@ -105,6 +118,9 @@ def planned(result: Result) -> Shown:
 
 def _gib(memory: float | None) -> str:
     return "?" if memory is None else f"{memory:g}" if memory else ""
+
+
+_FAILURES = 10  # texts shown of those that fail a check
 
 
 # ---- what to type next ---------------------------------------------------------------------------------------------
@@ -201,6 +217,10 @@ _REFINED = {
     "judge.json": "the judge with these principles",
 }
 _POLICY = {"policy.json": "the policy, by this folder's name"}
+_TRAINED = _POLICY | {
+    "completions.jsonl": "every text with its reward",
+    "start.jsonl": "what the start policy wrote, by which it is measured",
+}
 _WRITTEN = {"texts.jsonl": "the texts", "candidates.jsonl": "all that were written, with their scores"}
 _COMPARED = {"responses-*.jsonl": "what each policy wrote", "evaluation.json": "the comparison, with every number"}
 _KINDS = {
@@ -213,7 +233,7 @@ _KINDS = {
     "refine": _Kind(tables.refine, _REFINED, _attack),
     "train sft": _Kind(tables.sft, _POLICY, _write),
     "train rm": _Kind(tables.reward_model, {"reward.json": "the reward, by this folder's name"}, _train),
-    "train grpo": _Kind(tables.grpo, _POLICY | {"completions.jsonl": "every text with its reward"}, _compare),
+    "train grpo": _Kind(tables.grpo, _TRAINED, _compare),
     "score": _Kind(tables.score, {"scores.jsonl": "the scores"}, _look),
     "write": _Kind(tables.write, _WRITTEN, _judge),
     "evaluate": _Kind(tables.compared, _COMPARED, _look),

@@ -116,6 +116,11 @@ def _on_pairs(result: Result, names: Names, n: int) -> Table:
     return Table(rows(result, names, "_length_matched", "_chosen_shorter"), (several(n, "pair"), "all", *parts))
 
 
+def checked(result: Result) -> list[Table]:
+    counts = [(name, share(failed, result["n"])) for name, failed in result["failed"].items()]
+    return [Table(counts, ("check", "fail it"))]
+
+
 def curate(result: Result) -> list[Table]:
     shares = {
         "good": ("labelled good", "labelled"),
@@ -305,8 +310,15 @@ def grpo(result: Result) -> list[Table]:
         "missing": ("texts without a reward", count),
         "steps": ("steps", count),
     }
-    labels = {"reward": "mean reward, first and last steps", "mean_length": "mean length, characters"}
-    went = [(label, arrow(result, name)) for name, label in labels.items()]
+    labels = {
+        "score": "mean score, first and last steps",
+        "reward": "mean reward, first and last steps",
+        "failed": "texts that fail a check",
+        "fluency": "log-probability a token under the frozen base",
+        "relevance": "more of it after its own query",
+        "mean_length": "mean length, characters",
+    }
+    went = [(label, arrow(result, name)) for name, label in labels.items() if f"{name}_first" in result]
     return [Table([*went, *rows(result, names), *took(result)])]
 
 

@@ -9,6 +9,7 @@ from cyclopts import App
 
 from inkfire.cli import shown
 from inkfire.cli.common import Json, Out, Seed, Yes, emit, flat
+from inkfire.rewards.shaped import Shaping
 from inkfire.runs import train
 from inkfire.runs.context import Access, Place
 from inkfire.runs.train import GrpoInputs, RewardModelInputs, SftInputs
@@ -61,6 +62,7 @@ def grpo(
     *,
     inputs: Annotated[GrpoInputs, flat],
     settings: Annotated[GrpoSettings, flat] = GrpoSettings(),
+    shaping: Annotated[Shaping, flat] = Shaping(),
     access: Annotated[Access, flat] = Access(),
     out: Out,
     seed: Seed = 0,
@@ -70,6 +72,8 @@ def grpo(
     r"""Train a policy against a reward by GRPO.
 
     Example: inkfire train grpo --task greetings-zh --policy runs/sft \
-        --reward runs/rm --out runs/rm-rl
+        --reward runs/rm --check length:20..90 --check finished --fluency 1 \
+        --length rescale --out runs/rm-rl
     """
-    emit(train.grpo(inputs, settings, Place(out, seed, access, yes)), as_json=json, show=partial(shown.run, out))
+    result = train.grpo(inputs, settings, Place(out, seed, access, yes), shaping)
+    emit(result, as_json=json, show=partial(shown.run, out))

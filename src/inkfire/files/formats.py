@@ -66,6 +66,11 @@ def read_texts(path: Files, reading: Reading = AS_IT_STANDS) -> list[Candidate]:
 
 def iter_texts(path: Files, reading: Reading = AS_IT_STANDS) -> Iterator[Candidate]:
     """Like :func:`read_texts`, one at a time."""
+    return (text for _, _, text in iter_placed_texts(path, reading))
+
+
+def iter_placed_texts(path: Files, reading: Reading = AS_IT_STANDS) -> Iterator[tuple[Path, int, Candidate]]:
+    """Like :func:`iter_texts`, each with its file and line."""
     columns = Columns(reading)
 
     def records(row: Row) -> list[Candidate]:
@@ -73,7 +78,7 @@ def iter_texts(path: Files, reading: Reading = AS_IT_STANDS) -> Iterator[Candida
         query, source = columns.query(row), text_of(row, "source", "")
         return [Candidate(query, text, source) for text in columns.texts(row)]
 
-    return _convert(path, columns, records)
+    return _placed(path, columns, records)
 
 
 def read_labelled(path: Files, reading: Reading = AS_IT_STANDS) -> list[Labelled]:
@@ -324,6 +329,13 @@ def _first(path: Path, columns: Columns) -> Row:
 def _convert(
     path: Files, columns: Columns, records: Callable[[Row], list[T]], *, plain_text: bool = False
 ) -> Iterator[T]:
+    return (record for _, _, record in _placed(path, columns, records, plain_text=plain_text))
+
+
+def _placed(
+    path: Files, columns: Columns, records: Callable[[Row], list[T]], *, plain_text: bool = False
+) -> Iterator[tuple[Path, int, T]]:
+    """Each record with its file and line."""
     queries: set[str] = set()
     for one in _each(path):
         rows = _numbered(one, columns, plain_text=plain_text)
@@ -337,7 +349,7 @@ def _convert(
                 raise DataError(_refusal(carried, number + more, columns), path=file, line=line) from None
             except Unfit as problem:
                 raise DataError(str(problem), path=file, line=line) from None
-            yield from found
+            yield from ((file, line, record) for record in found)
             if len(queries) < _ENOUGH and found:
                 queries.add(found[0][0] if isinstance(found[0], tuple) else getattr(found[0], "query", ""))
         if not number:

@@ -290,13 +290,28 @@ def _matched(result: Result) -> list[str]:
 
 
 def grpo(result: Result, metrics: Rows) -> Finding:
-    told = f"In {several(result['steps'], 'step')} the mean reward {_went(result, 'reward')}"
+    name = "score" if "score_first" in result else "reward"  # a reward of ranks has always the same mean
+    told = f"In {several(result['steps'], 'step')} the mean {name} {_went(result, name)}"
     said = [f"{told}; the mean length, in characters, {_went(result, 'mean_length')}."]
     cut = [row["truncated"] for row in metrics if row.get("truncated") is not None]
     if cut and cut[-1]:
         said.append(f"In the last step {percent(cut[-1])} of the texts were cut off at their greatest length.")
+    if "failed_last" in result:
+        first, last = percent(result["failed_first"]), percent(result["failed_last"])
+        said.append(f"{first} of the texts failed a check at first, {last} at last.")
     said.append("A higher reward is what was trained, not yet better writing.")
     return Finding(said, result["warnings"])
+
+
+def checked(result: Result) -> Finding:
+    said = [f"{rate(result, 'passed_rate')} of {several(result['n'], 'text')} pass all checks."]
+    if band := result.get("fluent"):
+        share, n = percent(band["reference"]["share"]), band["reference"]["n"]
+        said.append(
+            f"fluent is from {band['low']:.2f} to {band['high']:.2f} nats a token under {band['base']}: {share} of "
+            f"the {n} reference texts are. It sees drift from them, not quality."
+        )
+    return Finding(said, [])
 
 
 def score(result: Result) -> Finding:

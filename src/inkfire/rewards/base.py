@@ -28,7 +28,15 @@ class Reward(Protocol):
         """The elementary rewards that its scores come from, each once."""
         ...
 
-    def score(self, queries: Sequence[str], responses: Sequence[str]) -> list[float | None]: ...
+    def score(
+        self, queries: Sequence[str], responses: Sequence[str], *, truncated: Sequence[bool | None] | None = None
+    ) -> list[float | None]:
+        """The texts of one query stand side by side: a reward may look at the group.
+
+        Args:
+            truncated: which responses met the limit before their end token, where the caller knows.
+        """
+        ...
 
     def close(self) -> None:
         """Let go of the models behind it. Who opened the reward closes it."""

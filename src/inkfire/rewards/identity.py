@@ -20,7 +20,7 @@ from inkfire.errors import DataError
 from inkfire.files.jsonl import sha256_file
 from inkfire.judge.principles import Principles
 from inkfire.judge.spec import SHORT, JudgeSpec
-from inkfire.models.card import is_policy
+from inkfire.models.card import hub_id, is_policy
 from inkfire.records import Identity, to_json
 from inkfire.tasks.task import load_task
 
@@ -60,6 +60,13 @@ def judge_identity(judge: JudgeSpec, name: str) -> Identity:
 def check_identity(name: str) -> Identity:
     """A check is what its name says."""
     return Identity("check", name, _digest(name))
+
+
+def reader_identity(what: str, base: str) -> Identity:
+    """``what`` (fluency, relevance) a frozen model says, by its name or, of a folder, by its weights."""
+    folder = Path(base)
+    weights = {path.name: sha256_file(path) for path in sorted(folder.glob("*.safetensors"))} if folder.is_dir() else {}
+    return Identity("likelihood", what, _digest([what, weights or hub_id(base)]), hub_id(base))
 
 
 def _digest(value: Any) -> str:

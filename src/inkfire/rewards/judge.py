@@ -56,7 +56,9 @@ class JudgeReward:
     def threshold(self) -> float | None:
         return 0.5 if self.value == "label" else self.cut
 
-    def score(self, queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
+    def score(
+        self, queries: Sequence[str], responses: Sequence[str], *, truncated: Sequence[bool | None] | None = None
+    ) -> list[float | None]:
         texts = [Candidate(query, response) for query, response in zip(queries, responses, strict=True)]
         verdicts = loop.run(judge_many(self.judge, texts, concurrency=self.concurrency))
         return [self._value(verdict, text.response) for verdict, text in zip(verdicts, texts, strict=True)]

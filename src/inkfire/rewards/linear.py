@@ -26,7 +26,9 @@ class LinearReward:
     threshold: float | None = None
     identities: tuple[Identity, ...] = (Identity("reward model", "not saved yet"),)
 
-    def score(self, queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
+    def score(
+        self, queries: Sequence[str], responses: Sequence[str], *, truncated: Sequence[bool | None] | None = None
+    ) -> list[float | None]:
         return [float(score) for score in self.model.score(queries, responses)]
 
     def close(self) -> None:

@@ -2,8 +2,10 @@
 
     runs/rm                      a folder with reward.json: a reward model, linear or transformer
     runs/judge                   a folder with judge.json: a judge, when its measurements allow it
+    python:FILE.py:rhymes        a function of (query, response)
     share:!                      the share of a character, to see that training works
     0.8*runs/rm + 0.2*share:!    a weighted sum (with blanks around the plus)
+    min(runs/rm, runs/judge)     the least of several
 
 >>> load_reward("share:!").name
 'share:!'
@@ -12,7 +14,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,14 +24,16 @@ from inkfire.files.jsonl import parse_json, write_json
 from inkfire.judge.spec import JudgeSpec
 from inkfire.records import Identity
 from inkfire.rewards.base import Reward
-from inkfire.rewards.checks import Share
 from inkfire.rewards.identity import judge_identity, reward_model_identity
 from inkfire.rewards.mixture import Mixture
+from inkfire.rewards.python import PythonReward
+from inkfire.rewards.share import Share
 
 if TYPE_CHECKING:
     from inkfire.llm.ledger import Ledger
 
 CARD = "reward.json"
+_MIN = re.compile(r"\s*min\((.+,.+)\)\s*")
 _PART = re.compile(r"\s*(-?\d+(?:\.\d+)?)\*(.+?)\s*")
 
 
@@ -58,11 +62,13 @@ def load_reward(
                 opened.callback(reward.close)
                 loaded.append((weight, reward))
             opened.pop_all()
-        return Mixture(tuple(loaded))
+        return Mixture(tuple(loaded), "min" if _MIN.fullmatch(text) else "sum")
     if text.startswith("share:"):
         if len(text) != len("share:") + 1:
             raise InputError(f"reward {text!r}: share: is followed by one character, as in share:!")
         return Share(text[-1])
+    if text.startswith("python:"):
+        return PythonReward.load(text.removeprefix("python:"))
     folder = Path(text)
     if (folder / CARD).is_file():
         return _reward_model(folder)
@@ -72,7 +78,7 @@ def load_reward(
         return load_judge_reward(folder, ledger=ledger, base_url=base_url, value=value, force=force)
     raise InputError(
         f"{text}: no reward; a folder with reward.json (inkfire train rm) or judge.json (inkfire refine), "
-        "or share:X is needed"
+        "python:FILE.py:FUNCTION or share:X is needed"
     )
 
 
@@ -90,18 +96,30 @@ def check_reward(spec: str, *, force: bool = False) -> None:
             load_reward(name)
 
 
+def renamed(spec: str, name: Callable[[str], str]) -> str:
+    """The same sum, least or single reward of parts that are called otherwise."""
+    parts = parts_of(spec)
+    if not parts:
+        return name(spec)
+    if _MIN.fullmatch(spec):
+        return f"min({', '.join(name(part) for _, part in parts)})"
+    return " + ".join(f"{weight:g}*{name(part)}" for weight, part in parts)
+
+
 def placeholders(spec: str) -> tuple[str, dict[str, Path]]:
-    """The name with its folders as ``<reward 1>``, …, and those folders: what a manifest says, wherever they lie."""
-    parts: Sequence[tuple[float | None, str]] = parts_of(spec) or [(None, spec)]
+    """The name with its folders and files as ``<reward 1>``, …, and those: what a manifest says, wherever they lie."""
     folders: dict[str, Path] = {}
-    said = []
-    for weight, name in parts:
-        if Path(name).is_dir():
+
+    def said(name: str) -> str:
+        kind, _, rest = name.partition(":")
+        path = rest.rpartition(":")[0] if kind == "python" else name
+        if Path(path).exists():
             key = f"reward {len(folders) + 1}"
-            folders[key] = Path(name)
-            name = f"<{key}>"
-        said.append(name if weight is None else f"{weight:g}*{name}")
-    return " + ".join(said), folders
+            folders[key] = Path(path)
+            return name.replace(path, f"<{key}>", 1)
+        return name
+
+    return renamed(spec, said), folders
 
 
 def identities_of(spec: str) -> tuple[Identity, ...]:
@@ -121,7 +139,9 @@ def identities_of(spec: str) -> tuple[Identity, ...]:
 
 
 def parts_of(text: str) -> list[tuple[float, str]]:
-    """(weight, reward) of a weighted sum; [] for a single reward."""
+    """(weight, reward) of a weighted sum, or of the least of several; [] for a single reward."""
+    if least := _MIN.fullmatch(text):
+        return [(1.0, part.strip()) for part in least[1].split(",")]
     matches = [_PART.fullmatch(part) for part in text.split(" + ")]
     return [(float(match[1]), match[2]) for match in matches if match is not None] if all(matches) else []
 

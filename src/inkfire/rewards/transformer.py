@@ -73,7 +73,9 @@ class TransformerReward:
             model = model.to("cuda")
         return cls(model.eval(), tokenizer, template, f"rm:{folder.name}", threshold)
 
-    def score(self, queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
+    def score(
+        self, queries: Sequence[str], responses: Sequence[str], *, truncated: Sequence[bool | None] | None = None
+    ) -> list[float | None]:
         """The texts with their queries, in batches of ``batch_size``, the long ones together."""
         ids = [
             chat.encode_whole(self.tokenizer, self.template.messages(query), response)

@@ -23,7 +23,7 @@ from inkfire.llm.bill import FIELDS, between
 from inkfire.runs import stages
 from inkfire.runs.context import Place, named_files, note, opened, read_as
 from inkfire.runs.memory import give_back
-from inkfire.runs.recipe import Recipe, check_recipe
+from inkfire.runs.recipe import Recipe, check_recipe, placed
 from inkfire.runs.refine import training_and_validation
 from inkfire.runs.splits import Splits, make_splits
 from inkfire.runs.stages import Experiment, Stage, basis
@@ -107,8 +107,12 @@ def _experiment(recipe: Recipe, place: Place) -> Iterator[Experiment]:
     task, splits = checked(recipe, place)
     _check_weights(recipe, place)
     inputs = {"task": task.folder} | named_files(recipe.data)
-    about = {key: value for key, value in to_json(recipe).items() if key not in ("data", "reading")}
+    about = {key: value for key, value in to_json(recipe).items() if key not in ("data", "reading", "rewards")}
     about |= read_as(recipe.reading)
+    if recipe.rewards:
+        tables = [(table.name, *placed(table)) for table in recipe.rewards]
+        about["rewards"] = [to_json(table) for _, table, _ in tables]
+        inputs |= {f"{name}: {key}": path for name, _, files in tables for key, path in files.items()}
     with opened("run", place, settings=about, files=inputs, redo=partial(_redo, recipe, place)) as context:
         yield Experiment(recipe, task, splits, context)
 

@@ -83,7 +83,7 @@ def calls(recipe: Recipe, splits: Splits, stage: str) -> list[tuple[int, int]]:
         asked = [kinds[name] for name in recipe.evaluate.signals if name in kinds]
         return [(others, _TOKENS["write"]), *((count * texts, each) for count, each in asked)]
     policy = _policy(recipe, stage)
-    if policy is None or "judge" not in rewards_of(policy):
+    if policy is None or "judge" not in rewards_of(recipe.reward_of(policy)):
         return []
     grpo = recipe.grpo
     texts = grpo.steps(len(splits.train)) * grpo.batch_size * grpo.num_generations
@@ -116,10 +116,12 @@ def memory(recipe: Recipe, stage: str) -> float | None:
     scorer = [(recipe.reward_model.base or writer, "lora")] if recipe.reward_model.kind == "transformer" else []
     policy = _policy(recipe, stage)
     if policy is not None:
-        parts, table = rewards_of(policy), recipe.grpo
+        reward, table = recipe.reward_of(policy), recipe.grpo
+        parts = rewards_of(reward)
         start = [(writer, "frozen")] if table.weights == "full" and table.beta else []
         own = [(name, "frozen") for name, _ in scorer] if "rm" in parts else []
-        return _gib([(writer, table.weights), *start, *own, *(asked if "judge" in parts else [])])
+        reader = [(reward.base or writer, "frozen")] if reward.reads else []
+        return _gib([(writer, table.weights), *start, *reader, *own, *(asked if "judge" in parts else [])])
     by_stage: dict[str, list[tuple[str, str]]] = {
         "sft": [(writer, "lora")],
         "candidates": [(writer, "frozen")],

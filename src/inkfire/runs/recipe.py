@@ -22,7 +22,9 @@ from inkfire.judge.spec import JudgeSettings
 from inkfire.models.open import check_name, is_local
 from inkfire.models.release import release_folder
 from inkfire.refine.settings import RefineSettings
-from inkfire.rewards.load import check_reward, parts_of
+from inkfire.rewards import checks
+from inkfire.rewards.load import check_reward, parts_of, placeholders
+from inkfire.rewards.shaped import Shaping
 from inkfire.runs.curate import CurateSettings
 from inkfire.runs.evaluate import SIGNALS, EvaluateSettings
 from inkfire.settings import load_toml, nearest, settings
@@ -97,6 +99,18 @@ class EvaluateTable(EvaluateSettings):
 
 
 @settings
+class RewardTable(Shaping):
+    """Who scores, and what keeps a policy from finding what that overrates."""
+
+    name: str
+    """By which a policy names it as its reward."""
+    score: str
+    """rm, judge, a folder, python:FILE:FUNCTION, share:X, a weighted sum as 0.7*judge + 0.3*rm, or min(rm, judge)."""
+    force: bool = False
+    """Take a judge that is refused as a reward."""
+
+
+@settings
 class PolicySpec:
     """A condition: which policy it starts from, and the one line that says who scores."""
 
@@ -105,7 +119,7 @@ class PolicySpec:
     start: str = "sft"
     """base, sft, or a policy above."""
     reward: str
-    """rm, judge, a folder, share:X, or a weighted sum: 0.7*judge + 0.3*rm."""
+    """The name of one of [[rewards]], or what its score may be."""
 
 
 @settings
@@ -127,8 +141,14 @@ class Recipe:
     refine: RefineSettings = RefineSettings()
     judge: JudgeTable = JudgeTable()
     grpo: GrpoSettings = GrpoSettings()
+    rewards: tuple[RewardTable, ...] = ()
     policies: tuple[PolicySpec, ...] = ()
     evaluate: EvaluateTable = EvaluateTable()
+
+    def reward_of(self, policy: PolicySpec) -> RewardTable:
+        """The table that a policy's reward names, or one with that score alone."""
+        named = next((table for table in self.rewards if table.name == policy.reward), None)
+        return named or RewardTable(name=policy.name, score=policy.reward)
 
 
 def recipe_names() -> list[str]:
@@ -203,7 +223,17 @@ def load_recipe(name_or_path: str) -> Recipe:
         for name, value in vars(recipe.data).items()
         if value
     }
-    return dataclasses.replace(recipe, data=Data(**data))
+    rewards = tuple(_found(table, home) for table in recipe.rewards)
+    names = [table.name for table in rewards]
+    if taken := [name for name in names if names.count(name) > 1 or name in OWN or not _NAME.fullmatch(name)]:
+        raise RecipeError(f"{path}: rewards: the name {taken[0]!r} is taken, or not of a-z, 0-9, +, - and _")
+    return dataclasses.replace(recipe, data=Data(**data), rewards=rewards)
+
+
+def _found(table: RewardTable, home: Path) -> RewardTable:
+    """A reward whose files lie where the recipe says, from its own folder."""
+    score = re.sub(r"python:([^:,]+):", lambda of: f"python:{home / of[1]}:", table.score)
+    return dataclasses.replace(table, score=score, checks=tuple(checks.within(spec, home) for spec in table.checks))
 
 
 def _located(path: Path, home: Path) -> Path:
@@ -247,18 +277,32 @@ def check_recipe(recipe: Recipe, *, base_url: str | None = None) -> None:
             raise RecipeError(f"evaluate.signals: unknown signal {signal!r}{nearest(signal, signals)}")
     if "debate" not in recipe.evaluate.signals and (given := recipe.evaluate.given()):
         raise RecipeError(f'evaluate: {given[0]} is a setting of a debate, and no signal is one: signals = ["debate"]')
+    for table in recipe.rewards:
+        if table.base is not None:
+            check_name(table.base, weights=True)
     for policy in recipe.policies:
-        for part in rewards_of(policy):
-            if part not in OWN:
-                try:
-                    check_reward(part)
-                except InkfireError as error:
-                    raise RecipeError(f"policies: the reward of {policy.name!r}: {error}") from error
+        table = recipe.reward_of(policy)
+        try:
+            for part in rewards_of(table):
+                if part not in OWN:
+                    check_reward(part, force=table.force)
+            checks.Checks.parse(table.checks)
+        except InkfireError as error:
+            known = [table.name for table in recipe.rewards]
+            named = nearest(policy.reward, known) if known and policy.reward not in known else ""
+            raise RecipeError(f"policies: the reward of {policy.name!r}: {error}{named}") from error
 
 
-def rewards_of(policy: PolicySpec) -> list[str]:
-    """The parts of a policy's reward."""
-    return [part for _, part in parts_of(policy.reward)] or [policy.reward]
+def rewards_of(table: RewardTable) -> list[str]:
+    """The parts of a reward's score."""
+    return [part for _, part in parts_of(table.score)] or [table.score]
+
+
+def placed(table: RewardTable) -> tuple[RewardTable, dict[str, Path]]:
+    """A reward as a manifest says it, with names for its files and folders, and those."""
+    score, folders = placeholders(table.score)
+    listed, files = checks.placeholders(table.checks)
+    return dataclasses.replace(table, score=score, checks=tuple(listed)), folders | files
 
 
 def _debaters(recipe: Recipe) -> list[str]:

@@ -17,14 +17,15 @@ from inkfire.files.formats import read_pairs
 from inkfire.files.jsonl import write_jsonl
 from inkfire.judge.spec import JudgeSettings
 from inkfire.records import Query
-from inkfire.rewards.load import check_reward, parts_of
+from inkfire.rewards.load import check_reward, renamed
+from inkfire.rewards.shaped import Shaping
 from inkfire.runs import curate as curating
 from inkfire.runs import evaluate as evaluating
 from inkfire.runs import judge as judging
 from inkfire.runs import refine as refining
 from inkfire.runs import train as training
 from inkfire.runs.context import Context, note, opened
-from inkfire.runs.recipe import OWN, PolicySpec, Recipe, rewards_of
+from inkfire.runs.recipe import OWN, PolicySpec, Recipe, placed, rewards_of
 from inkfire.runs.splits import Splits
 from inkfire.runs.writers import Drawing, Source, as_weights, open_writer, written
 from inkfire.settings import to_json
@@ -56,10 +57,7 @@ class Experiment:
     def reward(self, name: str) -> str:
         """A reward as a command names it: the run's own ``rm`` and ``judge`` are folders."""
         own = {"rm": str(self.folder("reward_model")), "judge": str(self.folder("judge"))}
-        weighted = parts_of(name)
-        if not weighted:
-            return own.get(name, name)
-        return " + ".join(f"{weight:g}*{own.get(named, named)}" for weight, named in weighted)
+        return renamed(name, lambda part: own.get(part, part))
 
 
 Stage = Callable[[Experiment], dict[str, Any]]
@@ -172,16 +170,19 @@ def grpo(x: Experiment, policy: PolicySpec) -> dict[str, Any]:
     table = x.recipe.grpo
     if table.max_completion_length is None:
         table = dataclasses.replace(table, max_completion_length=x.task.max_tokens)
+    reward = x.recipe.reward_of(policy)
     inputs = training.GrpoInputs(
         task=x.recipe.task,
         policy=x.policy(policy.start),
-        reward=x.reward(policy.reward),
+        reward=x.reward(reward.score),
         prompts=(x.file("train_queries"),),
         value=x.recipe.judge.value,
+        force=reward.force,
     )
+    shaping = Shaping(**_of(Shaping, reward))
     about = {"reward": policy.reward, "start": policy.start}
     try:
-        return training.grpo(inputs, table, x.context.below(policy.name)) | about
+        return training.grpo(inputs, table, x.context.below(policy.name), shaping) | about
     except RefusedReward as refusal:
         note(f"  {policy.name} is not trained: {refusal}")
         return {"refused": str(refusal)} | about
@@ -256,11 +257,12 @@ def basis(recipe: Recipe) -> dict[str, tuple[Any, tuple[str, ...]]]:
     }
     start = {"base": "audit"}
     for policy in recipe.policies:
-        parts = rewards_of(policy)
+        reward, _ = placed(recipe.reward_of(policy))
+        parts = rewards_of(reward)
         uses = [stage for part, stage in (("rm", "reward_model"), ("judge", "judge")) if part in parts]
         needs = ("audit", start.get(policy.start, policy.start), *uses)
         value = recipe.judge.value if "judge" in parts else None
-        stages[policy.name] = ((policy, recipe.grpo, value, most), needs)
+        stages[policy.name] = ((policy, reward, recipe.grpo, value, most), needs)
     compared = (recipe.evaluate, recipe.models, [policy.name for policy in recipe.policies], most)
     stages["evaluate"] = (compared, ("sft", "reward_model", "judge", *(policy.name for policy in recipe.policies)))
     return stages if curates(recipe) else {name: of for name, of in stages.items() if name not in CURATION}

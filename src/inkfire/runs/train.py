@@ -16,9 +16,11 @@ from inkfire.files.formats import read_labelled, read_pairs, read_queries, read_
 from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.llm.bill import FIELDS, between
 from inkfire.records import Candidate, Labelled
+from inkfire.rewards import checks
 from inkfire.rewards.load import check_reward, placeholders
+from inkfire.rewards.shaped import Shaped, Shaping
 from inkfire.runs.context import Context, Place, described, named_files, opened, with_own_data
-from inkfire.settings import option, settings
+from inkfire.settings import option, settings, to_json
 from inkfire.tasks.task import load_task
 from inkfire.training.reward_model import train_reward_model
 from inkfire.training.settings import GrpoSettings, RewardModelSettings, SftSettings
@@ -64,7 +66,7 @@ class GrpoInputs:
     policy: Annotated[str, option("--policy", "--model")]
     """Where to start: a policy folder (say runs/sft) or a model."""
     reward: str
-    """Who scores: a reward's or judge's folder, share:X, or 'W*A + W*B'."""
+    """Who scores: a reward's or judge's folder, python:FILE:FUNCTION, share:X, 'W*A + W*B', or 'min(A, B)'."""
     prompts: Data = ()
     """Queries, in any format; the task's own if none."""
     value: Literal["probability", "label"] = "probability"
@@ -116,7 +118,7 @@ def reward_model(inputs: RewardModelInputs, settings: RewardModelSettings, place
     return _trained("train rm", place, described(inputs, settings, task=task and task.name), files, train)
 
 
-def grpo(inputs: GrpoInputs, settings: GrpoSettings, place: Place) -> dict[str, Any]:
+def grpo(inputs: GrpoInputs, settings: GrpoSettings, place: Place, shaping: Shaping = Shaping()) -> dict[str, Any]:
     """Train the policy against the reward on the queries of ``prompts``, or of the task."""
     from inkfire.models.card import is_policy
     from inkfire.models.policy import find_model
@@ -127,14 +129,20 @@ def grpo(inputs: GrpoInputs, settings: GrpoSettings, place: Place) -> dict[str, 
     find_model(inputs.policy)
     check_reward(inputs.reward, force=inputs.force)
     reward, folders = placeholders(inputs.reward)
-    files = named_files(inputs) | {"task": task.folder} | folders
-    more = {"task": task.name, "reward": reward}
+    held_to, listed = checks.Checks.parse(shaping.checks), checks.placeholders(shaping.checks)
+    if shaping.base is not None:
+        find_model(shaping.base)
+    files = named_files(inputs) | {"task": task.folder} | folders | listed[1]
+    asked = {key: value for key, value in to_json(shaping).items() if value != to_json(Shaping())[key]}
+    more = asked | {"task": task.name, "reward": reward} | ({"checks": listed[0]} if listed[0] else {})
     if is_policy(inputs.policy):
         files["policy"], more["policy"] = Path(inputs.policy), "<policy>"
 
     def train(context: Context) -> dict[str, Any]:
         before = context.ledger.stats()  # a recipe's other stages asked as well
         scorer = context.reward(inputs.reward, value=inputs.value, force=inputs.force)
+        if shaping.needed(scorer):
+            scorer = Shaped(scorer, shaping, held_to, place.seed)
         result = train_grpo(
             task, queries, inputs.policy, scorer, context.run.out, settings, seed=place.seed, bars=context.bars
         )

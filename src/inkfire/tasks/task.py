@@ -86,6 +86,7 @@ class TaskFile(Strict):
     injection: Literal["bad", "unscored"] = "bad"
     scale: Scale = PAPER_SCALE
     excellent: float | None = None
+    checks: tuple[Text, ...] = ()
     rubric: tuple[Dimension, ...]
 
     @model_validator(mode="after")
@@ -93,6 +94,8 @@ class TaskFile(Strict):
         check_rubric(self.rubric, self.scale, self.excellent)
         if self.good == self.bad:
             raise ValueError(f"good and bad are the same word, {self.good!r}")
+        if code := next((check for check in self.checks if check.startswith("python:")), None):
+            raise ValueError(f"the check {code!r} would run a file of the task: name it on the command line")
         return self
 
 

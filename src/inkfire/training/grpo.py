@@ -18,10 +18,12 @@ start is also the reference of the KL term (k3, Schulman 2020).
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +35,9 @@ from inkfire.models import policy as policies
 from inkfire.models.card import Card, is_adapter, is_policy
 from inkfire.records import Query
 from inkfire.rewards.base import Reward, why_unscored
+from inkfire.rewards.shaped import Shaped
 from inkfire.tasks.task import Task
-from inkfire.training import trl
+from inkfire.training import begin, trl
 from inkfire.training.monitors import Monitor, summary
 from inkfire.training.settings import GrpoSettings
 
@@ -72,7 +75,9 @@ def train_grpo(
 ) -> dict[str, Any]:
     """Train the policy ``start`` (a policy folder or a model's name) against ``reward`` and save it in ``out``.
 
-    Writes metrics.jsonl (a row a step) and completions.jsonl (step, query, response, reward).
+    Writes metrics.jsonl (a row a step) and completions.jsonl (step, query, response, reward, and what it came from
+    where the reward looks at the group). Such a reward may measure by what the start policy writes: start.jsonl, with
+    its levels in start.json.
 
     Args:
         bars: opens the bar that the steps advance.
@@ -95,7 +100,15 @@ def train_grpo(
     if settings.max_prompt_length is not None:
         kept = _short(Card.read(out), queries, policies.tokenizer_of(out), settings.max_prompt_length)
         found["prompts_too_long"] = len(queries) - len(kept)
-    return summary(trl.rows(out / trl.METRICS)) | found
+    result = summary(trl.rows(out / trl.METRICS)) | found
+    if (measured := begin.levels(out)) is not None:
+        result["start"] = measured
+        if measured["passed"] < measured["n"] / 2:
+            result["warnings"].append(
+                f"Of the {measured['n']} texts that the start policy wrote {measured['passed']} pass the checks: most "
+                "groups only learn to pass them."
+            )
+    return result
 
 
 def _train(
@@ -112,26 +125,34 @@ def _train(
     settings = dataclasses.replace(settings, max_completion_length=length)
     folder = Path(start) if is_policy(start) else None
     card = Card.of(str(start), task) if folder is None else Card.read(folder)
+    untrained = card.base
     if settings.weights == "lora" and folder is not None and not is_adapter(folder):
         card = dataclasses.replace(card, base=str(folder))  # a whole model
     checkpoint = trl.last_checkpoint(out)
     trl.rewind(out / COMPLETIONS, 0 if checkpoint is None else trl.step_of(checkpoint))
     monitor = Monitor(settings.num_generations)
-    with trl.quiet(), trl.written(out):
+    with trl.quiet(), trl.written(out), ExitStack() as opened:
         model, tokenizer = _start(folder, card, out, settings)
         adapted = hasattr(model, "peft_config")
         if settings.max_prompt_length is not None:
             queries = _short(card, queries, tokenizer, settings.max_prompt_length)
+        if isinstance(reward, Shaped):
+            writer = begin.Writer(card, model, tokenizer, settings, [query.query for query in queries])
+            if (reader := begin.begin(reward, task, untrained, writer, out)) is not None:
+                opened.callback(reader.close)
+            for _, rows in itertools.groupby(trl.rows(out / COMPLETIONS), key=lambda row: row["step"]):
+                reward.recall(rows)
         trainer = GRPOTrainer(
             model=model,
-            reward_funcs=_reward_function(reward, tokenizer, monitor, out / COMPLETIONS),
+            reward_funcs=_reward_function(reward, model, tokenizer, monitor, out / COMPLETIONS),
             args=_arguments(out, settings, seed, len(queries)),
             train_dataset=Dataset.from_list(_examples(card, queries, settings.batch_size)),
             processing_class=tokenizer,
             peft_config=None if adapted or settings.weights == "full" else trl.lora("CAUSAL_LM"),
             rollout_func=_rollout(tokenizer, settings),
         )
-        trl.run_trainer(trainer, out, label="grpo", extra=monitor.step, rename=_METRICS, bars=bars)
+        extra = (lambda: monitor.step() | reward.step()) if isinstance(reward, Shaped) else monitor.step
+        trl.run_trainer(trainer, out, label="grpo", extra=extra, rename=_METRICS, bars=bars)
         trl.save(trainer, tokenizer, out, card.base)
         shutil.rmtree(out / _REFERENCE, ignore_errors=True)
     dataclasses.replace(
@@ -205,21 +226,26 @@ def _examples(card: Card, queries: Sequence[Query], batch_size: int) -> list[dic
     return rows * math.ceil(batch_size / len(rows))
 
 
-def _reward_function(reward: Reward, tokenizer: Any, monitor: Monitor, log: Path) -> Callable[..., list[float | None]]:
+def _reward_function(
+    reward: Reward, model: Any, tokenizer: Any, monitor: Monitor, log: Path
+) -> Callable[..., list[float | None]]:
     """The one function TRL gets: synchronous, and None for a text that has no finite score."""
     blind = 0  # steps in a row without a reward
     explained: Counter[str] = Counter()  # why texts had none, before those steps
+    ends = {*policies.end_tokens(model, tokenizer)}
 
     def score(
         completion_ids: Sequence[Sequence[int]], query: Sequence[str], trainer_state: Any, **_: Any
     ) -> list[float | None]:
         nonlocal blind, explained
         responses = [chat.answer(tokenizer, ids) for ids in completion_ids]
-        scores = [s if s is not None and math.isfinite(s) else None for s in reward.score(query, responses)]
+        found = reward.score(query, responses, truncated=[not {*ids[-1:]} & ends for ids in completion_ids])
+        scores = [s if s is not None and math.isfinite(s) else None for s in found]
         monitor.observe(query, responses, scores, [chat.length(tokenizer, text) for text in responses])
-        for asked, response, value in zip(query, responses, scores, strict=True):
+        details = reward.details if isinstance(reward, Shaped) else [{} for _ in responses]
+        for asked, response, value, detail in zip(query, responses, scores, details, strict=True):
             row = {"step": trainer_state.global_step + 1, "query": asked, "response": response, "reward": value}
-            trl.append(log, row)
+            trl.append(log, row | detail)
         blind = blind + 1 if scores.count(None) == len(scores) else 0
         if blind == _BLIND:
             raise _missing(reward.name, why_unscored(reward) - explained)
@@ -238,22 +264,12 @@ def _missing(name: str, reasons: Counter[str]) -> InkfireError:
 
 
 def _rollout(tokenizer: Any, settings: GrpoSettings) -> Callable[[Sequence[Any], Any], dict[str, Any]]:
-    """Our own generation, the one that evaluation and ``write`` use: without LoRA weights in float32, which would
-    make every layer cast its input for every token."""
+    """Our own generation, the one that evaluation and ``write`` use."""
 
     def write(prompts: Sequence[Any], trainer: Any) -> dict[str, Any]:
         model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
         prompt_ids = chat.encode(tokenizer, prompts)
-        model.eval()
-        with policies.half_precision_adapter(model):
-            completion_ids = policies.sample(
-                model,
-                tokenizer,
-                prompt_ids,
-                temperature=settings.temperature,
-                max_new_tokens=settings.max_completion_length or 1,
-            )
-        model.train()
+        completion_ids = begin.completed(model, tokenizer, prompt_ids, settings)
         return {"prompt_ids": prompt_ids, "completion_ids": completion_ids, "logprobs": None}
 
     return write

@@ -1,0 +1,106 @@
+"""How likely a frozen model finds texts: the log-probability a token of a response after its query.
+
+It tells writing from word salad without having seen a label, and drift from the texts that a policy began with. It is
+no measure of quality: a base model's own dull texts are the likeliest of all.
+
+>>> reader = Likelihood.load("local/qwen2.5-coder-0.5b", task)                                   # doctest: +SKIP
+>>> reader.per_token(["给外婆的生日祝福"], ["外婆，生日快乐！"])                                        # doctest: +SKIP
+[-2.31]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from inkfire.models.card import Template
+from inkfire.models.chat import encode
+from inkfire.models.policy import Policy
+from inkfire.tasks.task import Task
+
+
+@dataclass
+class Likelihood:
+    """A frozen model that reads. Numbers are nats a token of the response, its end token not counted.
+
+    Args:
+        tokens: padded tokens that go through the model at once.
+    """
+
+    model: Any
+    tokenizer: Any
+    template: Template
+    tokens: int = 4096
+
+    @classmethod
+    def load(cls, source: str, task: Task, template: Template | None = None) -> Self:
+        """A model by name, or a policy folder, asked with ``template``, the task's if none.
+
+        Raises:
+            ModelNameError: weights that cannot be loaded.
+        """
+        policy = Policy.load(source, task=task)
+        return cls(policy.model, policy.tokenizer, template or policy.card.template)
+
+    def per_token(self, queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
+        """Mean log-probability of each response's tokens after its query's prompt; None for an empty response."""
+        prompts = encode(self.tokenizer, [self.template.messages(query) for query in queries])
+        texts = [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in responses]
+        found: list[float | None] = [None] * len(texts)
+        sizes = [len(prompt) + len(text) for prompt, text in zip(prompts, texts, strict=True)]
+        batch: list[int] = []
+        for i in sorted((i for i, text in enumerate(texts) if text), key=sizes.__getitem__):
+            if batch and (len(batch) + 1) * sizes[i] > self.tokens:
+                self._read(batch, prompts, texts, found)
+                batch = []
+            batch.append(i)
+        self._read(batch, prompts, texts, found)
+        return found
+
+    def relevance(
+        self,
+        queries: Sequence[str],
+        responses: Sequence[str],
+        others: Sequence[Sequence[str]],
+        own: Sequence[float | None] | None = None,
+    ) -> list[float | None]:
+        """How much likelier a token of each response is after its own query than, in the mean, after its ``others``.
+
+        Args:
+            own: ``per_token(queries, responses)``, where the caller has it.
+        """
+        own = self.per_token(queries, responses) if own is None else own
+        texts = [text for text, more in zip(responses, others, strict=True) for _ in more]
+        values = iter(self.per_token([query for more in others for query in more], texts))
+        out: list[float | None] = []
+        for value, more in zip(own, others, strict=True):
+            known = [other for other in [next(values) for _ in more] if other is not None]
+            out.append(None if value is None or not known else value - sum(known) / len(known))
+        return out
+
+    def _read(
+        self,
+        batch: Sequence[int],
+        prompts: Sequence[Sequence[int]],
+        texts: Sequence[Sequence[int]],
+        found: list[float | None],
+    ) -> None:
+        """Fill in the rows of one batch. Logits are made for the responses alone: the vocabulary is what is large."""
+        if not batch:
+            return
+        longest = max(len(texts[i]) for i in batch)
+        rows = [[*prompts[i], *texts[i]] for i in batch]
+        padded = self.tokenizer.pad({"input_ids": rows}, padding=True, padding_side="left", return_tensors="pt")
+        padded = padded.to(self.model.device)
+        import torch
+
+        with torch.no_grad():
+            logits = self.model(**padded, logits_to_keep=longest + 1).logits
+        for row, i in enumerate(batch):  # a row at a time: in float32 those of a batch would be gigabytes
+            n = len(texts[i])
+            said = logits[row, -n - 1 : -1].float().log_softmax(-1)
+            found[i] = float(said.gather(-1, padded["input_ids"][row, -n:, None]).mean())
+
+    def close(self) -> None:
+        self.model = None
