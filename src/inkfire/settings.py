@@ -46,6 +46,14 @@ def settings(cls: type[T]) -> type[T]:
     return made
 
 
+@settings
+class WithPreset:
+    """Settings that a preset has values for."""
+
+    preset: Preset | None = None
+    """paper: the paper's own settings (docs/paper.md); options given beside it count."""
+
+
 class Strict(BaseModel):
     """A frozen model that refuses unknown keys and does not convert types ("8" is no number)."""
 

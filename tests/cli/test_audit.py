@@ -85,4 +85,17 @@ def test_who_wrote_what_and_which_occasions(
     assert "Of 3 occasions that the task lists 2 are named (most often Easter 2, Diwali 1)." in found["findings"][-1]
     assert found["writers"]["big"]["good_share"] == 1.0
     assert call(monkeypatch, "audit", "--labelled", tmp_path / "rows.jsonl") == 0
-    assert re.search(r"big +2 +100 %", capsys.readouterr().out)
+    out = capsys.readouterr().out
+    assert re.search(r"big +2 +100 %", out)
+    assert re.search(r"distinct-1 +0\.545 +0\.556", out)
+    assert "writer's name gives" not in out  # of four texts nothing is shown
+
+
+def test_a_name_that_gives_the_label_away_is_said_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = ({"query": f"q{n}", "response": f"text {n}", "label": n % 2, "source": "ab"[n % 2]} for n in range(40))
+    write_jsonl(tmp_path / "rows.jsonl", texts)
+    assert call(monkeypatch, "audit", "--labelled", tmp_path / "rows.jsonl") == 0
+    said = capsys.readouterr().out.partition("\n\n")[0]
+    assert "The writer's name gives the label away: alone it has an AUC of 1.00 (" in said

@@ -144,7 +144,7 @@ def test_agents_are_shown_what_embeddings_find(
     for row in read_jsonl(tmp_path / "run" / "transcripts.jsonl"):
         assert row["query"] in {example["query"] for example in row["examples"]} or "exam" in row["query"]
     assert len(list((tmp_path / "cache" / "vectors").glob("*.npy"))) == 1
-    code, _, err = cli(*command, "--retrieval", kind)
+    code, _, err = cli(*command, "--retrieval", kind, "--embedder", "e")
     assert code == 2
     assert f"--retrieval {kind} has nothing to search: name good texts, --corpus FILE" in err
 

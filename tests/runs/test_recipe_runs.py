@@ -16,11 +16,13 @@ from offline import Offline
 from inkfire.errors import InputError, ModelNameError, RecipeError, RunFolderError, TaskError
 from inkfire.files.jsonl import read_jsonl, sha256_file
 from inkfire.models.card import Card
+from inkfire.report.page import write_report
 from inkfire.rewards.base import Reward
 from inkfire.rewards.shaped import Shaped
 from inkfire.runs.context import Context, Place
-from inkfire.runs.experiment import plan, run_recipe
+from inkfire.runs.experiment import run_recipe
 from inkfire.runs.like import repeat
+from inkfire.runs.plan import plan
 from inkfire.runs.recipe import load_recipe
 
 RecipeFile = Callable[..., Path]
@@ -296,6 +298,66 @@ def test_a_writer_that_cannot_be_asked_is_refused_before_the_folder_is_begun(
     assert not (tmp_path / "run").exists()
 
 
+def test_pairs_of_the_data_alone_need_no_curation_and_the_report_says_whose_they_are(
+    offline: Offline, recipe: RecipeFile, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    data = ("[refine]", '[reward_model]\npairs = "data"\n[refine]')
+    result = run(recipe(data), out)
+    assert not {"candidates", "curate"} & stages(out).keys()
+    assert not (out / "curate").exists()
+    trained = json.loads(stages(out)["reward_model"])
+    assert trained["pairs_curated"] == 0 < trained["pairs_data"]
+    page = write_report(out).read_text(encoding="utf-8")
+    assert f"learnt from 0 pairs curated here and {trained['pairs_data']} of the data" in page
+    assert "debate" in result["comparison"]["signals"]  # by the recipe's agents: there is no curation to copy
+
+
+def test_pairs_curated_here_alone_are_learnt_from(offline: Offline, recipe: RecipeFile, tmp_path: Path) -> None:
+    run(
+        recipe(("limit = 2", "limit = 6"), ("[refine]", '[reward_model]\npairs = "curated"\n[refine]')),
+        tmp_path / "run",
+    )
+    trained = json.loads(stages(tmp_path / "run")["reward_model"])
+    assert trained["pairs_data"] == 0 < trained["pairs_curated"]
+
+
+def test_large_models_are_compared_where_there_is_a_key_and_named_where_there_is_none(
+    offline: Offline, recipe: RecipeFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = ("queries = 4", 'queries = 4\nothers = ["large=m", "larger=m"]')
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    without = run(recipe(others), tmp_path / "without")
+    assert "large" not in without["evaluation"]
+    page = write_report(tmp_path / "without").read_text(encoding="utf-8")
+    assert "Not compared with: large, larger (there was no OPENAI_API_KEY" in page
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    compared = run(recipe(others), tmp_path / "with")
+    assert {"large", "larger"} <= compared["evaluation"].keys()
+    assert compared["comparison"]["not_asked"] == []
+    with pytest.raises(RecipeError, match=r"others: 'sft=m': write NAME=MODEL, with a name that no policy has"):
+        load_recipe(str(recipe(("queries = 4", 'queries = 4\nothers = ["sft=m"]'))))
+
+
+def test_a_file_of_a_release_is_found_in_the_cache(
+    offline: Offline, recipe: RecipeFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INKFIRE_CACHE", str(tmp_path / "cache"))
+    named = ('queries = "queries.jsonl"', 'queries = ["release:greetings-zh/random_query.txt", "queries.jsonl"]')
+    with pytest.raises(RecipeError, match="the release is not here: inkfire data pull greetings-zh"):
+        load_recipe(str(recipe(named)))
+    folder = tmp_path / "cache" / "data" / "greetings-zh"
+    folder.mkdir(parents=True)
+    (folder / "random_query.txt").write_text("给外婆的生日祝福\n")
+    queries = load_recipe(str(recipe(named))).data.queries
+    assert isinstance(queries, tuple)
+    assert queries[0] == folder / "random_query.txt"
+    assert queries[1].name == "queries.jsonl"
+    with pytest.raises(InputError, match="no release 'greeting-zh'; did you mean 'greetings-zh'"):
+        load_recipe(str(recipe((named[0], 'queries = "release:greeting-zh/a.txt"'))))
+
+
 def test_the_plan_says_what_would_run_and_writes_nothing(offline: Offline, recipe: RecipeFile, tmp_path: Path) -> None:
     rows = plan(load_recipe(str(recipe())), Place(tmp_path / "run"))
     assert [row["stage"] for row in rows] == [*STAGES, "evaluate"]
@@ -304,6 +366,10 @@ def test_the_plan_says_what_would_run_and_writes_nothing(offline: Offline, recip
     calls = {row["stage"]: row["calls"] for row in rows}
     assert calls["curate"] > 0
     assert calls["sft"] == calls["reward_model"] == calls["rm-rl"] == 0
+    assert all((row["tokens"] > 0) == (row["calls"] > 0) for row in rows)
+    memory = {row["stage"]: row["memory_gib"] for row in rows}
+    assert memory["sft"] == 0.3  # 135M in bf16, and an adapter
+    assert memory["curate"] == 0  # at the endpoint
     run(recipe(), tmp_path / "run")
     assert {row["state"] for row in plan(load_recipe(str(recipe())), Place(tmp_path / "run"))} == {"done"}
 

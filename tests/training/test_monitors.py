@@ -68,5 +68,16 @@ def test_summary_says_in_words_what_is_wrong() -> None:
     assert missing.endswith("missing, not equal.")
 
 
+def test_of_ranks_the_score_behind_them_is_summed_up_and_a_phrase_that_spread_is_said() -> None:
+    phrases = [["sea of stars", 0.02, 0.6], ["the", 0.5, 0.65]]
+    rows = [row(i, score=i / 10, failed=0.5 - i / 20, phrases=phrases) for i in range(1, 9)]
+    found = summary(rows)
+    assert (found["score_first"], found["score_last"]) == (pytest.approx(0.2), pytest.approx(0.7))
+    assert (found["failed_first"], found["failed_last"]) == (pytest.approx(0.4), pytest.approx(0.15))
+    assert found["warnings"] == ["'sea of stars' stands in 60% of the last texts, and stood in 2% of the start's."]
+    assert summary([row(1, phrases=[["the", 0.5, 0.65]])])["warnings"] == []
+    assert "score_first" not in summary([row(1)])
+
+
 def test_summary_of_nothing() -> None:
     assert summary([])["steps"] == 0

@@ -9,6 +9,7 @@ command's own page is its docstring, which begins with the same line.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterable
@@ -53,8 +54,16 @@ COMMANDS = {
     "report": ("evaluate:report", "Draw RUN/report.html from what the run's stages left."),
     "ledger": ("ledger:app", "Calls, tokens, cost and latency by model and run; the prices."),
 }
-TABLES: dict[tuple[str, ...], str] = {("train", "rm"): "reward_model", ("train", "grpo"): "grpo"}
-"""Commands that take a preset, and the recipe's table that has the same keys."""
+TABLES: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("curate",): ("curate",),
+    ("refine",): ("refine",),
+    ("judge",): ("judge",),
+    ("judge", "curve"): ("judge",),
+    ("train", "rm"): ("reward_model",),
+    ("train", "grpo"): ("judge", "grpo"),
+}
+"""Commands that take a preset, and the recipe's tables that have keys of the same names: what a judge gives as a reward
+is a key of the judge's there, and an option of GRPO here."""
 _HELP = ("--help", "-h")
 
 
@@ -86,8 +95,9 @@ def _preset(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) 
 
     chosen = next((a.tokens[0].value for a in arguments if a.name == "--preset" and a.tokens), None)
     if chosen is not None:
-        values = preset(chosen, TABLES[commands])
-        Dict(values, use_commands_as_keys=False, source=f"--preset {chosen}")(app, commands, arguments)
+        values = {key: value for table in TABLES[commands] for key, value in preset(chosen, table).items()}
+        given = Dict(values, use_commands_as_keys=False, allow_unknown=True, source=f"--preset {chosen}")
+        given(app, commands, arguments)
 
 
 def run() -> int:
@@ -108,6 +118,9 @@ def run() -> int:
         return _fail(str(error), error.exit_code)
     except CycloptsError as error:
         return _fail(in_words(error), 2)
+    except BrokenPipeError:  # who read stdout has seen enough: | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         return _fail("interrupted; the same command resumes", 130)
     return code if isinstance(code, int) else 0

@@ -24,7 +24,7 @@ def pull(
     Example: inkfire data pull greetings-zh --evaluation
     """
     from inkfire.models.release import pull as pull_release
-    from inkfire.models.store import cache_dir
+    from inkfire.models.release import release_folder
 
-    result = pull_release(name, cache_dir() / "data" / name, evaluation=evaluation)
+    result = pull_release(name, release_folder(name), evaluation=evaluation)
     emit(result, as_json=json, show=lambda row: f"{row['about']}\n{row['path']}")

@@ -36,7 +36,8 @@ def refine(
     r"""Evolve principles and flaw strategies against each other.
 
     They and how they came about: OUT/principles.toml, history.jsonl,
-    attacks.jsonl. --detector verdict takes a model without log-probabilities.
+    attacks.jsonl. --detector verdict takes a model without log-probabilities,
+    --preset paper refines as the paper does.
 
     Example: inkfire refine --task greetings-zh --prompts queries.jsonl \
         --labelled labelled.jsonl --model local/qwen2.5-coder-1.5b --rounds 2 \

@@ -14,7 +14,8 @@ from inkfire.cli.common import Json, Out, Seed, Yes, emit, flat
 from inkfire.errors import InputError
 from inkfire.runs import like as like_run
 from inkfire.runs.context import Access, Place
-from inkfire.runs.experiment import plan, run_recipe
+from inkfire.runs.experiment import run_recipe
+from inkfire.runs.plan import plan
 from inkfire.runs.recipe import load_recipe, recipe_lines
 
 app = App(name="run", help_epilogue="Recipes that come with inkfire:\n\n" + "\n".join(recipe_lines()))
@@ -28,7 +29,7 @@ def run(
     access: Annotated[Access, flat] = Access(),
     out: Out,
     like: Annotated[Path | None, Parameter(help="In place of a recipe, a run folder: the same run again.")] = None,
-    dry_run: Annotated[bool, Parameter(help="Only list the stages: done, to do or redone, and their calls.")] = False,
+    dry_run: Annotated[bool, Parameter(help="Only list the stages, and their calls, tokens and memory.")] = False,
     seed: Seed = 0,
     yes: Yes = False,
     json: Json = False,

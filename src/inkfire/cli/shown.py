@@ -88,7 +88,7 @@ def checked(result: Result) -> Shown:
     """Of ``inkfire check``: which checks fail how many, and the first texts that fail."""
     said, warnings = findings.checked(result)
     first = [
-        f"{row['file']}:{row['line']}: {', '.join(row['failed'])}: {words.shown(row['response'], 60)}"
+        f"{row['file']}:{row['line']}: {', '.join(row['failed'])}: {words.shown(' '.join(row['response'].split()), 60)}"
         for row in result["failures"][:_FAILURES]
     ]
     more = len(result["failures"]) - len(first)
@@ -108,11 +108,25 @@ def probed(out: Path | None, result: Result) -> Shown:
 
 def planned(result: Result) -> Shown:
     """Of ``inkfire run --dry-run``."""
-    rows = [(row["stage"], row["state"], f"{row['calls']:,}") for row in result["plan"]]
-    states = ", ".join(f"{n} {state}" for state, n in counted(Counter(state for _, state, _ in rows)))
+    rows = [
+        (row["stage"], row["state"], f"{row['calls']:,}", f"{row['tokens']:,}", _gib(row["memory_gib"]))
+        for row in result["plan"]
+    ]
+    states = ", ".join(f"{n} {state}" for state, n in counted(Counter(row["state"] for row in result["plan"])))
     calls = several(sum(row["calls"] for row in result["plan"]), "model call")
-    said = [f"{several(len(rows), 'stage')} ({states}), about {calls}."]
-    return Shown(said, [], [Table(rows, ("stage", "state", "calls"))], next=_without("--dry-run"))
+    tokens = sum(row["tokens"] for row in result["plan"])
+    most = max((row["memory_gib"] or 0.0 for row in result["plan"]), default=0.0)
+    said = [
+        f"{several(len(rows), 'stage')} ({states}), about {calls} and {tokens:,} tokens; at most about {most:g} GiB of "
+        "weights at once."
+    ]
+    if any(row["memory_gib"] is None for row in result["plan"]):
+        said.append("How large a model is cannot always be told from its name: there the memory is left open.")
+    return Shown(said, [], [Table(rows, ("stage", "state", "calls", "tokens", "GiB"))], next=_without("--dry-run"))
+
+
+def _gib(memory: float | None) -> str:
+    return "?" if memory is None else f"{memory:g}" if memory else ""
 
 
 _FAILURES = 10  # texts shown of those that fail a check

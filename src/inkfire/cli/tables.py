@@ -102,7 +102,11 @@ def audit(found: Result) -> list[Table]:
         (tag, count(row, "n_pairs"), rate(row, "longer_wins"), count(row, "n_labelled"), rate(row, "good_share"))
         for tag, row in found["slices"].items()
     ]
-    texts = Table(rows(found, of_texts, "_good", "_bad"), (several(found["n_texts"], "text"), "all", "good", "bad"))
+    varied = [
+        (f"distinct-{n}", "", *(plain(found, f"distinct_{n}_{side}") for side in ("good", "bad"))) for n in (1, 2)
+    ]
+    told = [*rows(found, of_texts, "_good", "_bad"), *varied]
+    texts = Table(told, (several(found["n_texts"], "text"), "all", "good", "bad"))
     return [
         *([_on_pairs(found, of_pairs, found["n_pairs"])] if found["n_pairs"] else []),
         texts,

@@ -112,10 +112,12 @@ class DebateSettings(DepthSettings, RetrievalSettings):
         """The same with its depth decided: full where every agent is behind an endpoint and the task has the prompts.
 
         Raises:
-            InputError: as :meth:`agents`, or a setting of a full debate for a short one.
+            InputError: as :meth:`agents`, a retrieval without what it needs, or a setting of a full debate for a short
+                one.
             TaskError: a prompt that the depth needs is missing.
         """
         agents = self.agents(model)
+        self.check_retrieval(searched=True, otherwise="")  # what there is to search is known later
         depth = self.depth
         if depth is None:
             depth = "short" if any(map(is_local, agents.values())) else "full"

@@ -35,6 +35,8 @@ def text_schema(longest: int) -> JsonSchema:
 
 
 REASON = text_schema(240)
+_REASONED = 320
+"""Tokens of a reply with one reason: its characters may take more than a token each, and the JSON a few."""
 _LABEL: JsonSchema = {"type": "integer", "enum": [0, 1]}
 VERDICT_SCHEMA = object_schema(reason=REASON, judge=_LABEL)
 _ADVISED_SCHEMA = object_schema(reason=REASON, judge=_LABEL, advice=REASON)
@@ -49,7 +51,7 @@ async def ask(
     messages: list[Message],
     schema: JsonSchema,
     *,
-    max_tokens: int = 160,
+    max_tokens: int = _REASONED,
     temperature: float = 0.0,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -116,11 +118,11 @@ class VerdictJudge(PromptedJudge):
         """A verdict and, in the same reply, how the text would hide its flaw better (PAPER, strategy B's Detector);
         empty where the reply has none."""
         messages = await self.render(query, response, "verdict_advice")
-        verdict, said = await self._asked(messages, _ADVISED_SCHEMA, max_tokens=400)
+        verdict, said = await self._asked(messages, _ADVISED_SCHEMA, max_tokens=2 * _REASONED)
         return verdict, said.get("advice", "").strip()
 
     async def _asked(
-        self, messages: list[Message], schema: JsonSchema, max_tokens: int = 160
+        self, messages: list[Message], schema: JsonSchema, max_tokens: int = _REASONED
     ) -> tuple[Verdict, dict[str, Any]]:
         version = self.rules.version
         try:

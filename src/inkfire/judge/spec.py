@@ -37,7 +37,7 @@ from inkfire.llm.ledger import Ledger
 from inkfire.models.embeddings import Embedder
 from inkfire.records import Example, Labelled, Verdict, to_json
 from inkfire.search import ExampleSource, Retriever
-from inkfire.settings import from_json, settings
+from inkfire.settings import WithPreset, from_json, settings
 from inkfire.tasks.task import Task, load_task
 
 Mode = Literal["verdict", "logprob", "rubric", "debate"]
@@ -49,7 +49,7 @@ C = TypeVar("C", bound=Closes)
 
 
 @settings
-class JudgeSettings(DebateSettings):
+class JudgeSettings(DebateSettings, WithPreset):
     """How texts are judged, and how the judge is calibrated."""
 
     mode: Mode = "logprob"

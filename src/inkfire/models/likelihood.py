@@ -90,11 +90,11 @@ class Likelihood:
         import torch
 
         with torch.no_grad():
-            logits = self.model(**padded, logits_to_keep=longest + 1).logits[:, :-1].float()
-        targets = padded["input_ids"][:, -longest:]
-        chosen = logits.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-        for row, i in enumerate(batch):
-            found[i] = float(chosen[row, longest - len(texts[i]) :].mean())
+            logits = self.model(**padded, logits_to_keep=longest + 1).logits
+        for row, i in enumerate(batch):  # a row at a time: in float32 those of a batch would be gigabytes
+            n = len(texts[i])
+            said = logits[row, -n - 1 : -1].float().log_softmax(-1)
+            found[i] = float(said.gather(-1, padded["input_ids"][row, -n:, None]).mean())
 
     def close(self) -> None:
         self.model = None

@@ -13,6 +13,7 @@ from typing import Any
 
 from inkfire.errors import EndpointDown, InputError
 from inkfire.files.jsonl import atomic, sha256_file
+from inkfire.models.store import cache_dir
 from inkfire.settings import Strict, load_toml, nearest
 
 _SECONDS = 30.0
@@ -47,6 +48,17 @@ class _Table(Strict):
 
 
 RELEASES = load_toml(Path(__file__).with_name("releases.toml"), _Table).releases
+
+
+def release_folder(name: str) -> Path:
+    """Where a release lies in the cache.
+
+    Raises:
+        InputError: no release of that name.
+    """
+    if name not in RELEASES:
+        raise InputError(f"no release {name!r}{nearest(name, list(RELEASES))}")
+    return cache_dir() / "data" / name
 
 
 def pull(name: str, folder: Path, release: Release | None = None, *, evaluation: bool = False) -> dict[str, Any]:

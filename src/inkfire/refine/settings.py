@@ -10,11 +10,11 @@ from inkfire.judge.calibration import MIN_LABELS
 from inkfire.judge.examples import Choice
 from inkfire.judge.principles import LIMIT
 from inkfire.refine.proposals import ErrorChoice
-from inkfire.settings import settings
+from inkfire.settings import WithPreset, settings
 
 
 @settings
-class RefineSettings:
+class RefineSettings(WithPreset):
     """How principles are refined."""
 
     detector: Literal["logprob", "verdict"] = "logprob"

@@ -55,11 +55,11 @@ def _without(unscored: int, n: int, what: str, rows: Rows) -> list[str]:
 
 
 def audit(found: Result) -> Finding:
-    """Shortcuts in length and in wording, and which rows are to be looked at."""
+    """Shortcuts in length, in wording and in who wrote, and which rows are to be looked at."""
     wrong = _wrong(found)
     rows = f"To be looked at: {'; '.join(wrong)}." if wrong else "No row repeats another, and no text is blank."
     length = _of_texts(found) if found["longer_wins"] is None else _of_pairs(found, found["n_pairs"])
-    return Finding([length, _wording(found), rows])
+    return Finding([length, _wording(found), *_writers(found), rows])
 
 
 def _of_pairs(found: Result, n: int) -> str:
@@ -97,6 +97,14 @@ def _wording(found: Result) -> str:
     if found["ngram_auc_ci"][0] <= 0.5:
         return f"Wording is not shown to give the label away: {told}."
     return f"Wording gives the label {'away' if found['ngram_auc'] >= 0.85 else 'partly away'}: {told}."
+
+
+def _writers(found: Result) -> list[str]:
+    """Only where the name tells something; older results know of no writers."""
+    if found.get("writer_auc") is None or found["writer_auc_ci"][0] <= 0.5:
+        return []
+    much = "away" if found["writer_auc"] >= 0.85 else "partly away"
+    return [f"The writer's name gives the label {much}: alone it has an AUC of {value(found, 'writer_auc')}."]
 
 
 _WRONG = {
@@ -343,6 +351,8 @@ def compared(evaluation: Result) -> Finding:
     """Of ``inkfire evaluate``, and of a recipe, which may have left policies and signals out."""
     refused = [f"{name} was not trained: {why}" for name, why in evaluation.get("refused", {}).items()]
     left_out = [f"The signal {name} is left out: {why}" for name, why in evaluation.get("left_out", {}).items()]
+    if names := evaluation.get("not_asked"):
+        left_out.append(f"Not compared with: {', '.join(names)} (there was no OPENAI_API_KEY to ask them with).")
     return Finding([claims.headline(evaluation)], [*refused, *left_out, *claims.caveats(evaluation)])
 
 

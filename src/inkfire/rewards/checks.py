@@ -30,7 +30,7 @@ from inkfire.files.formats import read_texts
 from inkfire.rewards import writing
 from inkfire.rewards.python import load_function
 from inkfire.settings import nearest
-from inkfire.stats.texts import longest_inside, units
+from inkfire.stats.texts import units
 
 FLUENT = "fluent"
 KINDS = ("length", "words", "finished", "no-repeat", "language", "forbid", "require", "regex", "no-copy", "python")
@@ -194,9 +194,13 @@ def _no_copy(rest: str, folder: Path) -> Test:
     pieces = {joined[i : i + _CHANCE] for i in range(len(joined) - _CHANCE + 1)}
 
     def test(query: str, text: str, cut: bool | None) -> bool:
-        if all(text[i : i + _CHANCE] not in pieces for i in range(len(text) - _CHANCE + 1)):
-            return True
-        return longest_inside(text, joined) <= float(share) * len(text)
+        need = max(_CHANCE, int(float(share) * len(text)) + 1)
+        row = 0  # places in a row at which a piece of the file begins: what is longer is made of these
+        for end in range(_CHANCE, len(text) + 1):
+            row = row + 1 if text[end - _CHANCE : end] in pieces else 0
+            if row > need - _CHANCE and text[end - need : end] in joined:
+                return False
+        return True
 
     return test
 

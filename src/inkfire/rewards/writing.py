@@ -76,11 +76,11 @@ def loops(text: str) -> bool:
     if clauses and max(clauses.values()) >= 2:
         return True
     row = units(text)
-    for size, times in ((8, 2), (4, 3)):
-        grams = Counter(tuple(row[i : i + size]) for i in range(len(row) - size + 1))
-        if grams and max(grams.values()) >= times:
-            return True
-    return False
+    fours = max(Counter(zip(row, row[1:], row[2:], row[3:], strict=False)).values(), default=0)
+    if fours != 2:
+        return fours > 2
+    eights = [tuple(row[i : i + 8]) for i in range(len(row) - 7)]
+    return len(set(eights)) < len(eights)
 
 
 _SCRIPT_OF = {"zh": "han", "ja": "kana", "ko": "hangul"} | dict.fromkeys(
@@ -126,10 +126,11 @@ def in_language(text: str, code: str) -> bool:
     if script is None:
         raise ValueError(f"language:{code} cannot be told; known: {', '.join(sorted({*_SCRIPT_OF, *_WORDS}))}")
     text = text if script == "latin" else _NAME.sub("", text)
-    if not script_mix(text) or is_mixed(text, script, 0.1):
+    if not any(map(str.isalpha, text)) or is_mixed(text, script, 0.1):
         return False
     words = units(text)
     if script != "latin" or len(words) < 8:
         return True
-    share = {other: sum(word in known for word in words) for other, known in _WORDS.items()}
+    found = Counter(words)
+    share = {other: sum(found[word] for word in known.intersection(found)) for other, known in _WORDS.items()}
     return share[code] > 0 and share[code] == max(share.values())

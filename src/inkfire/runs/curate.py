@@ -45,7 +45,7 @@ from inkfire.runs.debates import corpus_of
 from inkfire.runs.estimate import SAMPLE, Capacity, estimate
 from inkfire.runs.policy_writers import Spec, check_policy, shares, specs_of, texts_of_policies, writes_here
 from inkfire.search import Retriever, without
-from inkfire.settings import option, settings
+from inkfire.settings import WithPreset, option, settings
 from inkfire.tasks.task import Task, load_task
 
 _CONCURRENCY = 16  # calls in flight that are fed with work where --concurrency says nothing
@@ -70,7 +70,7 @@ class CurateInputs:
 
 
 @settings
-class CurateSettings(DebateSettings):
+class CurateSettings(DebateSettings, WithPreset):
     """How candidates come about, are debated and become pairs."""
 
     candidates: Annotated[int, Ge(1)] = 4

@@ -2,7 +2,7 @@
 
 A stage whose result is in the run folder is not run again; one that was interrupted is entered again and finds its
 checkpoint (a training) or its replies (the ledger). A recipe that was changed redoes the stages that depend on the
-change, with consent. The plan is data: ``stages_of(recipe)`` lists what will run.
+change, with consent. The plan is data: ``stages_of(recipe)`` lists what will run (see plan.py).
 
     result = run_recipe(load_recipe("demo-zh"), Place(Path("runs/demo")))
     result["evaluation"]["rm-rl"]["excellent_rate"]["judge"]
@@ -46,6 +46,8 @@ def stages_of(recipe: Recipe) -> list[tuple[str, Stage]]:
         ("refine", stages.refine),
         ("judge", stages.judge),
     ]
+    if not stages.curates(recipe):
+        steps = [(name, stage) for name, stage in steps if name not in stages.CURATION]
     steps += [(policy.name, partial(stages.grpo, policy=policy)) for policy in recipe.policies]
     return [*steps, ("evaluate", stages.evaluate)]
 
@@ -102,7 +104,7 @@ def _check_weights(recipe: Recipe, place: Place) -> None:
 @contextmanager
 def _experiment(recipe: Recipe, place: Place) -> Iterator[Experiment]:
     """The recipe's run folder, once everything in the recipe was found to mean something."""
-    task, splits = _checked(recipe, place)
+    task, splits = checked(recipe, place)
     _check_weights(recipe, place)
     inputs = {"task": task.folder} | named_files(recipe.data)
     about = {key: value for key, value in to_json(recipe).items() if key not in ("data", "reading", "rewards")}
@@ -115,7 +117,7 @@ def _experiment(recipe: Recipe, place: Place) -> Iterator[Experiment]:
         yield Experiment(recipe, task, splits, context)
 
 
-def _checked(recipe: Recipe, place: Place) -> tuple[Any, Splits]:
+def checked(recipe: Recipe, place: Place) -> tuple[Any, Splits]:
     task = load_task(recipe.task).limited(recipe.max_tokens)
     task.require(*(name for name in COMMANDS["run"].prompts if name not in AGENTS))
     task.require(*refine_prompts(recipe.refine.detector))
@@ -128,16 +130,16 @@ def _checked(recipe: Recipe, place: Place) -> tuple[Any, Splits]:
 
 
 def _redo(recipe: Recipe, place: Place, changed: Sequence[str]) -> Redone:
-    before = _before(place)
+    before = ran_with(place)
     if before is None or any(not name.startswith("settings.") for name in changed):
         return EVERYTHING
-    names = _void(before, recipe)
+    names = outdated(before, recipe)
     if not names:
         return Redone("nothing: only names changed", ())
     return Redone(f"the stages {', '.join(names)}", tuple(f"stages/{name}.json" for name in names))
 
 
-def _before(place: Place) -> Recipe | None:
+def ran_with(place: Place) -> Recipe | None:
     """The recipe that the folder was run with; None where there is none that can be read."""
     try:
         return from_json(Run.read(place.out).manifest["settings"], Recipe)
@@ -145,7 +147,7 @@ def _before(place: Place) -> Recipe | None:
         return None
 
 
-def _void(before: Recipe, recipe: Recipe) -> list[str]:
+def outdated(before: Recipe, recipe: Recipe) -> list[str]:
     """The stages that a changed recipe makes void: those that it decides otherwise, and all that read their results."""
     old = basis(before)
     void: list[str] = []
@@ -161,44 +163,3 @@ def _used(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     used = {key: after[key] - before[key] for key in ("calls", "failures", "cached", "recalled")}
     used["calls"] += used.pop("recalled") - used.pop("cached")
     return used | between(before, after)
-
-
-# ---- the plan ------------------------------------------------------------------------------------------------------
-
-
-def plan(recipe: Recipe, place: Place) -> list[dict[str, Any]]:
-    """What ``run_recipe`` would do: for each stage its ``state`` (done, to do, redo) and about how many ``calls``.
-
-    Nothing is written. Calls are those of models that judge, write or debate; replies in the ledger cost none.
-    """
-    _, splits = _checked(recipe, place)
-    before = _before(place)
-    void = _void(before, recipe) if before is not None else []
-    rows = []
-    for name, _ in stages_of(recipe):
-        done = Run(place.out, {}).done(name) is not None
-        state = "to do" if not done else "redo" if name in void else "done"
-        rows.append({"stage": name, "state": state, "calls": 0 if state == "done" else calls(recipe, splits, name)})
-    return rows
-
-
-def calls(recipe: Recipe, splits: Splits, stage: str) -> int:
-    """About how many calls of models a stage takes."""
-    judged = {"verdict": 1, "logprob": 1, "rubric": 1, "debate": 4}[recipe.judge.mode] * recipe.judge.votes
-    labelled = len(splits.fit) + len(splits.test)
-    if stage == "curate":
-        queries = min(recipe.curate.limit or len(splits.train), len(splits.train))
-        return queries * recipe.curate.candidates * (1 + 2 * 4)  # the model's own texts, and four agents for each text
-    if stage == "refine":
-        rounds = recipe.refine.rounds * (4 * recipe.refine.attacks + recipe.refine.errors + len(splits.fit))
-        return rounds + labelled
-    if stage == "judge":
-        return judged * labelled
-    if stage == "evaluate":
-        texts = len(splits.held_out) * (2 + len(recipe.policies))
-        return sum({"judge": judged, "debate": 4, "rubric": 1}.get(name, 0) for name in recipe.evaluate.signals) * texts
-    policy = next((policy for policy in recipe.policies if policy.name == stage), None)
-    if policy is None or "judge" not in recipe.reward_of(policy).score:
-        return 0
-    grpo = recipe.grpo
-    return judged * grpo.steps(len(splits.train)) * grpo.batch_size * grpo.num_generations

@@ -20,6 +20,7 @@ from inkfire.files.reading import AS_IT_STANDS, Reading
 from inkfire.files.reading import Data as Files
 from inkfire.judge.spec import JudgeSettings
 from inkfire.models.open import check_name, is_local
+from inkfire.models.release import release_folder
 from inkfire.refine.settings import RefineSettings
 from inkfire.rewards import checks
 from inkfire.rewards.load import check_reward, parts_of, placeholders
@@ -50,10 +51,14 @@ class Models:
 @settings
 class Data:
     """The user's own files, one or a list of them; what is not named comes from the task. Paths are relative to the
-    recipe."""
+    recipe; release:NAME/FILE is a file of a release that inkfire data pull NAME has fetched."""
 
     queries: Path | Files | None = None
     """Queries to train on and to hold out."""
+    curate: Path | Files | None = None
+    """Queries to curate pairs for; those to train on, if none."""
+    good: Path | Files | None = None
+    """Good texts for SFT; the good labelled ones and the chosen ones of pairs, if none."""
     labelled: Path | Files | None = None
     """Labelled texts: they calibrate, refine and measure the judge; good ones are learnt from."""
     pairs: Path | Files | None = None
@@ -64,8 +69,10 @@ class Data:
 
 @settings
 class RewardModelTable(RewardModelSettings):
-    """The reward model, and what it is shown when it is trained."""
+    """The reward model, and which pairs it learns from and what it is shown afterwards."""
 
+    pairs: Literal["both", "curated", "data"] = "both"
+    """curated: what five agents curate in this run; data: the recipe's or the task's; both together."""
     qualify: Annotated[int, Ge(0)] = QUALIFY
     """Good texts that it is shown beside each kind of damage; 0: none."""
 
@@ -92,6 +99,8 @@ class EvaluateTable(EvaluateSettings):
     """Queries that no other stage sees."""
     signals: tuple[str, ...] = OWN
     """judge and rm (those of this recipe), debate (as its curation debates), rubric; the length twin is beside them."""
+    others: tuple[str, ...] = ()
+    """NAME=MODEL of models that are only compared, at the endpoint; left out where there is no OPENAI_API_KEY."""
 
 
 @settings
@@ -209,9 +218,13 @@ def load_recipe(name_or_path: str) -> Recipe:
                 f"{path}: policies: {policy.name!r} starts from {policy.start!r}{nearest(policy.start, known)}"
             )
         known.append(policy.name)
+    for other in recipe.evaluate.others:
+        name, _, model = other.partition("=")
+        if not _NAME.fullmatch(name) or not model or name in known:
+            raise RecipeError(f"{path}: evaluate.others: {other!r}: write NAME=MODEL, with a name that no policy has")
     home = path.parent.absolute()
     data = {
-        name: home / value if isinstance(value, Path) else tuple(home / one for one in value)
+        name: _located(value, home) if isinstance(value, Path) else tuple(_located(one, home) for one in value)
         for name, value in vars(recipe.data).items()
         if value
     }
@@ -226,6 +239,19 @@ def _found(table: RewardTable, home: Path) -> RewardTable:
     """A reward whose files lie where the recipe says, from its own folder."""
     score = re.sub(r"python:([^:,]+):", lambda of: f"python:{home / of[1]}:", table.score)
     return dataclasses.replace(table, score=score, checks=tuple(checks.within(spec, home) for spec in table.checks))
+
+
+def _located(path: Path, home: Path) -> Path:
+    """Where a file of a recipe lies: beside the recipe, or in a release."""
+    release = re.fullmatch(r"release:([\w.-]+)/(.+)", str(path))
+    if release is None:
+        return home / path
+    folder = release_folder(release[1])
+    if not (folder / release[2]).is_file():
+        raise RecipeError(
+            f"{path}: the release is not here: inkfire data pull {release[1]} --evaluation fetches it into {folder}"
+        )
+    return folder / release[2]
 
 
 STAGES = ("audit", "sft", "candidates", "curate", "reward_model", "refine", "judge", "evaluate")

@@ -19,10 +19,10 @@ from inkfire.tasks.task import Task
 
 @dataclass(frozen=True)
 class Splits:
-    """``train`` queries are written for in curation and GRPO, ``held_out`` ones only in the comparison.
+    """``train`` queries are written for in GRPO, ``curated`` ones in curation, ``held_out`` ones in the comparison.
 
     ``fit`` labelled texts calibrate and refine the judge, ``test`` ones measure it. ``pairs`` train the reward
-    model. ``examples`` are good texts for retrieval.
+    model. ``examples`` are good texts for retrieval, ``good`` ones for SFT where the recipe names them.
     """
 
     train: list[Query]
@@ -31,10 +31,14 @@ class Splits:
     test: list[Labelled]
     pairs: list[Preference]
     examples: list[Example]
+    curated: list[Query]
+    good: list[tuple[str, str]] | None
 
     @property
     def good_texts(self) -> list[tuple[str, str]]:
         """(query, text) of every good text a training stage may imitate, without repeats."""
+        if self.good is not None:
+            return self.good
         good = [(row.query, row.response) for row in (*self.fit, *self.test) if row.label == 1]
         return list(dict.fromkeys(good + [(pair.query, pair.chosen) for pair in self.pairs]))
 
@@ -42,6 +46,7 @@ class Splits:
         """The files that the stages read."""
         parts: dict[str, Sequence[Any]] = {
             "train_queries": self.train,
+            "curated_queries": self.curated,
             "held_out_queries": self.held_out,
             "fit": self.fit,
             "test": self.test,
@@ -90,7 +95,20 @@ def make_splits(recipe: Recipe, task: Task, seed: int) -> Splits:
         examples = formats.read_examples(data.examples, how)
     else:
         examples = [Example(row.query, row.response) for row in fit if row.label == 1]
-    return Splits(train, held_out, fit, test, pairs, examples)
+    measured = kept_apart | {row.query for row in labelled}
+    curated = train
+    if data.curate:
+        named = formats.read_queries(data.curate, how)
+        curated = [query for query in {q.query: q for q in named}.values() if query.query not in measured]
+        if not curated:
+            raise InputError("data.curate: every query of it has a labelled text or is held out; name others")
+    good = None
+    if data.good:
+        texts = ((text.query, text.response) for text in formats.read_texts(data.good, how))
+        good = [text for text in dict.fromkeys(texts) if text[0] not in kept_apart]
+        if not good:
+            raise InputError("data.good: no text of it is for a query that is not held out; name others")
+    return Splits(train, held_out, fit, test, pairs, examples, curated, good)
 
 
 def _stratified(queries: list[Query], n: int, task: Task, seed: int) -> list[Query]:

@@ -7,12 +7,12 @@ folder below is a run of its own, known by its settings and inputs, and what did
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from inkfire.errors import RefusedReward
+from inkfire.errors import InputError, RefusedReward
 from inkfire.files.formats import read_pairs
 from inkfire.files.jsonl import write_jsonl
 from inkfire.judge.spec import JudgeSettings
@@ -83,7 +83,7 @@ def sft(x: Experiment) -> dict[str, Any]:
 def candidates(x: Experiment) -> dict[str, Any]:
     """The policy's own texts for the queries of curation, as many as the second writer's."""
     table = x.recipe.curate
-    queries = spread(x.splits.train, table.limit or len(x.splits.train))
+    queries = spread(x.splits.curated, table.limit or len(x.splits.curated))
     task = x.task.limited(table.max_tokens)
     about = {
         "temperature": table.temperature,
@@ -91,7 +91,7 @@ def candidates(x: Experiment) -> dict[str, Any]:
         "max_tokens": task.max_tokens,
         "queries": [query.id for query in queries],
     }
-    files = {"policy": x.folder("sft"), "prompts": x.file("train_queries")}
+    files = {"policy": x.folder("sft"), "prompts": x.file("curated_queries")}
     with opened("candidates", x.context.below("candidates"), settings=about, files=files) as context:
         sft = Source(x.policy("sft"), "weights")
         how = Drawing(n=table.candidates, temperature=table.temperature, max_tokens=task.max_tokens, seed=context.seed)
@@ -123,18 +123,22 @@ def curate(x: Experiment) -> dict[str, Any]:
 
 def reward_model(x: Experiment) -> dict[str, Any]:
     """Train the reward model on the task's pairs and the curated ones; the labelled texts fit its threshold."""
-    curated = x.folder("curate") / "pairs.jsonl"
-    pairs = [*x.splits.pairs, *(read_pairs(curated) if curated.stat().st_size else [])]
+    table, file = x.recipe.reward_model, x.folder("curate") / "pairs.jsonl"
+    data = x.splits.pairs if table.pairs != "curated" else []
+    curated = read_pairs(file) if table.pairs != "data" and file.stat().st_size else []
+    if not data and not curated:
+        raise InputError('reward_model: no pair was curated to learn from; pairs = "both" learns from the data\'s too')
     both = x.folder("data") / "pairs_and_curated.jsonl"
+    pairs = [*data, *curated]
     rows = ({"query": p.query, "chosen": p.chosen, "rejected": p.rejected, "provenance": p.provenance} for p in pairs)
     write_jsonl(both, rows)
-    table = x.recipe.reward_model
-    if table.kind == "transformer" and table.base is None:
-        table = dataclasses.replace(table, base=x.recipe.models.writer)
+    settings = RewardModelSettings(**_of(RewardModelSettings, table))
+    if settings.kind == "transformer" and settings.base is None:
+        settings = dataclasses.replace(settings, base=x.recipe.models.writer)
     labelled = (x.file("labelled"),)
     inputs = training.RewardModelInputs(pairs=(both,), task=x.recipe.task, labelled=labelled, qualify=table.qualify)
-    settings = RewardModelSettings(**{one.name: getattr(table, one.name) for one in fields(RewardModelSettings)})
-    return training.reward_model(inputs, settings, x.context.below("reward_model"))
+    result = training.reward_model(inputs, settings, x.context.below("reward_model"))
+    return result | {"pairs_data": len(data), "pairs_curated": len(curated)}
 
 
 def refine(x: Experiment) -> dict[str, Any]:
@@ -152,7 +156,7 @@ def refine(x: Experiment) -> dict[str, Any]:
 def judge(x: Experiment) -> dict[str, Any]:
     """Calibrate the judge on the fit part, measure it on the test part, and save it."""
     table = x.recipe.judge
-    settings = JudgeSettings(**{field.name: getattr(table, field.name) for field in fields(JudgeSettings)})
+    settings = JudgeSettings(**_of(JudgeSettings, table))
     inputs = judging.JudgeInputs(
         task=x.recipe.task,
         model=x.recipe.models.agents,
@@ -179,7 +183,7 @@ def grpo(x: Experiment, policy: PolicySpec) -> dict[str, Any]:
         value=x.recipe.judge.value,
         force=reward.force,
     )
-    shaping = Shaping(**{field.name: getattr(reward, field.name) for field in fields(Shaping)})
+    shaping = Shaping(**_of(Shaping, reward))
     about = {"reward": policy.reward, "start": policy.start}
     try:
         return training.grpo(inputs, table, x.context.below(policy.name), shaping) | about
@@ -195,9 +199,11 @@ def evaluate(x: Experiment) -> dict[str, Any]:
     refused = {name: result["refused"] for name, result in results.items() if "refused" in result}
     trained = [name for name in results if name not in refused]
     signals, left_out = [], {}
+    others = table.others if os.environ.get("OPENAI_API_KEY") else ()
+    not_asked = [name.partition("=")[0] for name in table.others if name not in others]
     for name in table.signals:
         folder = x.reward(name) if name in OWN else None
-        if name == "debate":
+        if name == "debate" and curates(x.recipe):
             folder = str(x.folder("curate"))
         try:
             if folder is not None and name in OWN:
@@ -209,18 +215,28 @@ def evaluate(x: Experiment) -> dict[str, Any]:
     inputs = evaluating.EvaluateInputs(
         task=x.recipe.task,
         prompts=(x.file("held_out_queries"),),
-        policies=tuple(f"{name}={as_weights(x.policy(name))}" for name in ("base", "sft", *trained)),
+        policies=(*(f"{name}={as_weights(x.policy(name))}" for name in ("base", "sft", *trained)), *others),
         signals=(*signals, "length"),
         model=x.recipe.models.agents,
         train=(x.file("good"),),
         length_from=(x.file("labelled"),),
     )
-    settings = evaluating.EvaluateSettings(
-        **{one.name: getattr(table, one.name) for one in fields(evaluating.EvaluateSettings)}
-        | {"max_tokens": table.max_tokens or x.task.max_tokens}
-    )
-    result = evaluating.evaluate(inputs, settings, x.context.below("evaluate"))
-    return result | {"left_out": left_out, "refused": refused}
+    about = _of(evaluating.EvaluateSettings, table) | {"max_tokens": table.max_tokens or x.task.max_tokens}
+    result = evaluating.evaluate(inputs, evaluating.EvaluateSettings(**about), x.context.below("evaluate"))
+    return result | {"left_out": left_out, "refused": refused, "not_asked": not_asked}
+
+
+CURATION = ("candidates", "curate")
+
+
+def curates(recipe: Recipe) -> bool:
+    """Whether strategy A's pairs are made in this run."""
+    return recipe.reward_model.pairs != "data"
+
+
+def _of(settings: type[Any], table: Any) -> dict[str, Any]:
+    """What of a recipe's table is the command's."""
+    return {field.name: getattr(table, field.name) for field in dataclasses.fields(settings)}
 
 
 def spread(queries: Sequence[Query], n: int) -> list[Query]:
@@ -239,7 +255,7 @@ def basis(recipe: Recipe) -> dict[str, tuple[Any, tuple[str, ...]]]:
         "sft": ((recipe.sft, writer), ("audit",)),
         "candidates": ((recipe.curate.limit, recipe.curate.candidates, recipe.curate.temperature, most), ("sft",)),
         "curate": ((recipe.curate, agents, most), ("candidates",)),
-        "reward_model": (recipe.reward_model, ("audit", "curate")),
+        "reward_model": (recipe.reward_model, ("audit", "curate") if curates(recipe) else ("audit",)),
         "refine": ((recipe.refine, agents), ("audit",)),
         "judge": ((judged, agents), ("audit", "refine")),
     }
@@ -253,4 +269,4 @@ def basis(recipe: Recipe) -> dict[str, tuple[Any, tuple[str, ...]]]:
         stages[policy.name] = ((policy, reward, recipe.grpo, value, most), needs)
     compared = (recipe.evaluate, recipe.models, [policy.name for policy in recipe.policies], most)
     stages["evaluate"] = (compared, ("sft", "reward_model", "judge", *(policy.name for policy in recipe.policies)))
-    return stages
+    return stages if curates(recipe) else {name: of for name, of in stages.items() if name not in CURATION}

@@ -7,7 +7,7 @@ reward's own: ``--out runs/sft`` is what ``--policy runs/sft`` names afterwards.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -99,7 +99,7 @@ def sft(inputs: SftInputs, settings: SftSettings, place: Place) -> dict[str, Any
 
     task = load_task(inputs.task)
     texts = read_texts_or_labelled(inputs.data, inputs.reading) if inputs.data else task.labelled()
-    good = _good(texts)
+    good = [Candidate(t.query, t.response) for t in texts if not isinstance(t, Labelled) or t.label == 1]
     find_model(inputs.base)
     files = named_files(inputs) | {"task": task.folder}
 
@@ -166,16 +166,11 @@ def _material(inputs: RewardModelInputs, task: Task | None) -> Material:
         raise InputError(f"--start-from {start}: a linear reward model; only a transformer is gone on with")
     if not inputs.hard_negatives:
         return Material(start_from=start)
-    good = [*_good(read_texts_or_labelled(inputs.honest, inputs.reading) if inputs.honest else ())]
-    good += [Candidate(one.query, one.response) for one in (task.good_texts() if task else ())]
+    good = good_texts(read_texts_or_labelled(inputs.honest, inputs.reading) if inputs.honest else ())
     honest: dict[str, list[str]] = {}
-    for text in good:
+    for text in (*good, *(task.good_texts() if task else ())):
         honest.setdefault(text.query, []).append(text.response)
     return Material(read_texts(inputs.hard_negatives, inputs.reading), honest, start)
-
-
-def _good(texts: Sequence[Candidate | Labelled]) -> list[Candidate]:
-    return [Candidate(t.query, t.response) for t in texts if not isinstance(t, Labelled) or t.label == 1]
 
 
 def grpo(inputs: GrpoInputs, settings: GrpoSettings, place: Place, shaping: Shaping = Shaping()) -> dict[str, Any]:

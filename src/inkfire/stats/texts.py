@@ -51,12 +51,12 @@ def copied_share(texts: Sequence[str], corpus: Sequence[str], min_chars: int) ->
     joined = border.join(corpus)
     shares = []
     for text in texts:
-        longest = longest_inside(text, joined)
+        longest = _longest_inside(text, joined)
         shares.append(longest / len(text) if longest >= max(min_chars, 1) else 0.0)
     return shares
 
 
-def longest_inside(text: str, joined: str) -> int:
+def _longest_inside(text: str, joined: str) -> int:
     """Each search either lengthens the best match or moves the start on, so there are at most 2 len(text)."""
     best = 0
     for start in range(len(text)):
@@ -67,11 +67,11 @@ def longest_inside(text: str, joined: str) -> int:
 
 def script_mix(text: str) -> dict[str, float]:
     """Share of each script among the letters of a text (han, kana, hangul, latin, cyrillic, other); {} without any."""
-    letters = [char for char in text if char.isalpha()]
-    if not letters:
-        return {}
-    names = [_script(letter) for letter in letters]
-    return {name: names.count(name) / len(letters) for name in (*_SCRIPTS, "other") if name in names}
+    letters = Counter(filter(str.isalpha, text))
+    scripts: Counter[str] = Counter()
+    for letter, count in letters.items():
+        scripts[_script(letter)] += count
+    return {name: scripts[name] / letters.total() for name in (*_SCRIPTS, "other") if name in scripts}
 
 
 @lru_cache(maxsize=1 << 16)

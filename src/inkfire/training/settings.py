@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le, Lt
 
 from inkfire.errors import InputError
-from inkfire.settings import Preset, option, settings
+from inkfire.settings import WithPreset, option, settings
 
 
 @settings
@@ -34,11 +34,9 @@ class SftSettings:
 
 
 @settings
-class RewardModelSettings:
+class RewardModelSettings(WithPreset):
     """A reward model. From ``epochs`` on they matter to the transformer only."""
 
-    preset: Preset | None = None
-    """paper: the numbers of the paper; options given beside it count."""
     kind: Literal["linear", "transformer"] = "linear"
     """linear: character n-grams, seconds on a CPU; transformer: LoRA on a model."""
     base: Annotated[str | None, option("--base", "--model")] = None
@@ -89,11 +87,9 @@ class RewardModelSettings:
 
 
 @settings
-class GrpoSettings:
+class GrpoSettings(WithPreset):
     """GRPO (Shao et al. 2024), by TRL."""
 
-    preset: Preset | None = None
-    """paper: the numbers of the paper; options given beside it count."""
     max_steps: Annotated[int, Ge(1)] | None = None
     """Generations of a batch at most; 10 if no epochs are given either."""
     epochs: Annotated[float, Gt(0)] | None = None

@@ -1,0 +1,161 @@
+"""What a recipe would do: its stages, and about how many calls and tokens and how much memory each takes.
+
+    plan(load_recipe("paper-zh"), Place(Path("runs/paper")))[3]
+    # {"stage": "curate", "state": "to do", "calls": 360000, "tokens": 430000000, "memory_gib": None}
+
+Calls and tokens are those of models that judge, write or debate; replies in the ledger cost none. Memory is that of the
+weights that a stage has in this process, by their precision and what training keeps beside them; activations and the
+texts of a batch come on top. All three are rough: they tell an afternoon from a month.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from inkfire.files.run import Run
+from inkfire.models import store
+from inkfire.models.open import is_local
+from inkfire.runs.context import Place
+from inkfire.runs.experiment import checked, outdated, ran_with, stages_of
+from inkfire.runs.recipe import PolicySpec, Recipe, rewards_of
+from inkfire.runs.splits import Splits
+
+_DEBATE = 4  # calls a text: Positive, Negative, Judge, Reflect
+_TOKENS = {"short": 410, "full": 1300, "verdict": 900, "logprob": 420, "rubric": 600, "forge": 700, "write": 220}
+"""Of a call, prompt and reply, as the shipped tasks' prompts make them."""
+_EXAMPLE = 60
+"""Tokens of an example that a judge is shown."""
+_TRAINED = {"lora": 2.5, "full": 16.0, "frozen": 2.0, "engine": 0.7}
+"""Bytes a parameter: bf16 and an adapter; float32 with gradients and AdamW's two moments; bf16; a 4-bit file."""
+
+
+def plan(recipe: Recipe, place: Place) -> list[dict[str, Any]]:
+    """For each stage its ``state`` (done, to do, redo), ``calls``, ``tokens`` and ``memory_gib``. Nothing is written.
+
+    The memory is None where the size of a model cannot be told from its name.
+    """
+    _, splits = checked(recipe, place)
+    before = ran_with(place)
+    void = outdated(before, recipe) if before is not None else []
+    rows = []
+    for name, _ in stages_of(recipe):
+        done = Run(place.out, {}).done(name) is not None
+        state = "to do" if not done else "redo" if name in void else "done"
+        asked = [] if state == "done" else calls(recipe, splits, name)
+        rows.append(
+            {
+                "stage": name,
+                "state": state,
+                "calls": sum(count for count, _ in asked),
+                "tokens": _rounded(sum(count * each for count, each in asked)),
+                "memory_gib": 0.0 if state == "done" else memory(recipe, name),
+            }
+        )
+    return rows
+
+
+def calls(recipe: Recipe, splits: Splits, stage: str) -> list[tuple[int, int]]:
+    """About how many calls a stage takes, and tokens each, by their kinds."""
+    judged = _judged(recipe)
+    labelled = len(splits.fit) + len(splits.test)
+    if stage == "curate":
+        queries = min(recipe.curate.limit or len(splits.curated), len(splits.curated))
+        texts = queries * recipe.curate.candidates * 2  # the policy's own, and the second writer's
+        return [(texts // 2, _TOKENS["write"]), (_DEBATE * texts, _TOKENS[_depth(recipe)])]
+    if stage == "refine":
+        table = recipe.refine
+        half = min(table.validation or labelled, len(splits.fit) // 2)
+        tried = table.rounds * (1 if table.accept == "all" else 2) * half + 2 * min(table.test or labelled, labelled)
+        reflected = min(table.training or len(splits.fit), len(splits.fit)) * table.rounds
+        return [
+            (table.rounds * (4 * table.attacks + 2 * table.errors), _TOKENS["forge"]),
+            (tried + reflected, _TOKENS[table.detector] + _EXAMPLE * table.examples),
+        ]
+    if stage == "judge":
+        return [(labelled * judged[0], judged[1])]
+    if stage == "evaluate":
+        policies = 2 + len(recipe.policies)
+        others = len(splits.held_out) * len(recipe.evaluate.others)
+        texts = len(splits.held_out) * policies + others
+        kinds = {"judge": judged, "debate": (_DEBATE, _TOKENS[_depth(recipe)]), "rubric": (1, _TOKENS["rubric"])}
+        asked = [kinds[name] for name in recipe.evaluate.signals if name in kinds]
+        return [(others, _TOKENS["write"]), *((count * texts, each) for count, each in asked)]
+    policy = _policy(recipe, stage)
+    if policy is None or "judge" not in rewards_of(recipe.reward_of(policy)):
+        return []
+    grpo = recipe.grpo
+    texts = grpo.steps(len(splits.train)) * grpo.batch_size * grpo.num_generations
+    return [(judged[0] * texts, judged[1])]
+
+
+def _judged(recipe: Recipe) -> tuple[int, int]:
+    """Calls of a judged text, and the tokens of one."""
+    table = recipe.judge
+    if table.mode == "debate":
+        return _DEBATE * table.votes, _TOKENS[_depth(recipe)]
+    return table.votes, _TOKENS[table.mode] + _EXAMPLE * table.examples
+
+
+def _depth(recipe: Recipe) -> Literal["full", "short"]:
+    return recipe.curate.depth or ("short" if is_local(recipe.models.agents) else "full")
+
+
+def _policy(recipe: Recipe, stage: str) -> PolicySpec | None:
+    return next((policy for policy in recipe.policies if policy.name == stage), None)
+
+
+# ---- memory --------------------------------------------------------------------------------------------------------
+
+
+def memory(recipe: Recipe, stage: str) -> float | None:
+    """GiB of the weights in this process, with what training keeps beside them; None where a size is not known."""
+    writer, agents = recipe.models.writer, recipe.models.agents
+    asked = [(agents, "engine")] if is_local(agents) else []
+    scorer = [(recipe.reward_model.base or writer, "lora")] if recipe.reward_model.kind == "transformer" else []
+    policy = _policy(recipe, stage)
+    if policy is not None:
+        reward, table = recipe.reward_of(policy), recipe.grpo
+        parts = rewards_of(reward)
+        start = [(writer, "frozen")] if table.weights == "full" and table.beta else []
+        own = [(name, "frozen") for name, _ in scorer] if "rm" in parts else []
+        reader = [(reward.base or writer, "frozen")] if reward.reads else []
+        return _gib([(writer, table.weights), *start, *reader, *own, *(asked if "judge" in parts else [])])
+    by_stage: dict[str, list[tuple[str, str]]] = {
+        "sft": [(writer, "lora")],
+        "candidates": [(writer, "frozen")],
+        "curate": asked,
+        "reward_model": scorer,
+        "refine": asked,
+        "judge": asked,
+        "evaluate": [(writer, "frozen"), *((name, "frozen") for name, _ in scorer), *asked],
+    }
+    return _gib(by_stage.get(stage, []))
+
+
+def _gib(models: Iterable[tuple[str, str]]) -> float | None:
+    total = 0.0
+    for name, how in models:
+        if (size := parameters(name)) is None:
+            return None
+        total += size * _TRAINED[how] / 2**30
+    return round(total, 1)
+
+
+def parameters(model: str) -> float | None:
+    """How many parameters a model has, by its name or by the file of it that is here.
+
+    >>> parameters("hf/Qwen/Qwen2.5-7B-Instruct"), parameters("local/smollm2-135m"), parameters("gpt-5")
+    (7000000000.0, 135000000.0, None)
+    """
+    if found := re.search(r"(?<![\w.])(\d+(?:\.\d+)?)\s?([bm])(?![a-z0-9])", model.rpartition("/")[2], re.IGNORECASE):
+        return float(found[1]) * {"b": 1e9, "m": 1e6}[found[2].lower()]
+    if is_local(model) and store.is_file_name(model) and store.path(model).is_file():
+        return store.path(model).stat().st_size / _TRAINED["engine"]
+    return None
+
+
+def _rounded(tokens: float) -> int:
+    """To two figures: more would be made up."""
+    return int(float(f"{tokens:.2g}"))
