@@ -92,7 +92,7 @@ def test_grpo_says_so_before_and_after(
     reward_model(RewardModelInputs(pairs=(data,)), RewardModelSettings(), Place(tmp_path / "rm"))
     monkeypatch.setattr("inkfire.models.policy.find_model", lambda _: None)
     monkeypatch.setattr("inkfire.training.grpo.train_grpo", lambda *_, **__: {"warnings": ["It repeats itself."]})
-    inputs = GrpoInputs(task=str(tiny_task), policy="m", reward=str(tmp_path / "rm"))
+    inputs = GrpoInputs(task=str(tiny_task), policy="m", reward=str(tmp_path / "rm"), force=True)
     result = grpo(inputs, GrpoSettings(), Place(tmp_path / "rl"))
     assert result["warnings"][0] == "It repeats itself."
     assert "is known to be m's (writers: gpt, unknown)" in result["warnings"][1]

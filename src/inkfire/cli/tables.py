@@ -10,7 +10,7 @@ from inkfire.judge.measure import CLASSIFIER
 from inkfire.llm.bill import in_words
 from inkfire.report import picks
 from inkfire.report.findings import Result
-from inkfire.report.words import change, counted, duration, number, percent, rate, several, share, value, values
+from inkfire.report.words import change, counted, duration, number, percent, rate, several, share, value
 
 Cell = Callable[[Result, str], str]
 Names = Mapping[str, tuple[str, Cell]]
@@ -55,10 +55,8 @@ def _lacking(result: Result) -> list[tuple[str, str]]:
 
 def damage(result: Result) -> list[Table]:
     """How well it tells good texts from damaged ones, by kind."""
-    rows = [
-        (kind, value(row, "auc"), value(row, "length_auc"), count(row, "n"))
-        for kind, row in (result.get("qualified") or {}).items()
-    ]
+    kinds = (result.get("qualified") or {}).items()
+    rows = [(kind, value(row, "auc"), value(row, "length_auc"), count(row, "n")) for kind, row in kinds]
     return [Table(rows, ("good texts beside damaged ones", "AUC", "length alone", "n"))] if rows else []
 
 
@@ -250,10 +248,8 @@ def attack(result: Result) -> list[Table]:
         (label.replace("_", " "), count(row, f"flips_off{end}_n"), *(rate(row, name + end) for name in there))
         for row, end, label in parts
     ]
-    more = [("*", "the defences were not written on these")]
-    more += [
-        ("bad texts to hide them in", f"{result['carriers_bad']} of {result['carriers']} that the judge calls bad")
-    ]
+    carriers = f"{result['carriers_bad']} of {result['carriers']} that the judge calls bad"
+    more = [("*", "the defences were not written on these"), ("bad texts to hide them in", carriers)]
     if result.get("clean_lost") is not None:
         more.append(("good texts that the defences cost", rate(result, "clean_lost", result["clean"])))
     return [Table(numbers, ("injections", "n", *there.values())), Table([*more, *took(result)])]
@@ -302,11 +298,6 @@ _RIGHT: Names = {
     "longer_wins": ("the longer text wins", rate),
     "ngram_accuracy": ("n-grams are right", rate),
 }
-_FOLLOWS = {
-    "length_correlation": "correlation with log length",
-    "raw_length_correlation": "before length is taken out",
-    "ngram_length_correlation": "of plain n-grams",
-}
 
 
 def reward_model(result: Result) -> list[Table]:
@@ -314,7 +305,7 @@ def reward_model(result: Result) -> list[Table]:
     names = {name: told for name, told in _RIGHT.items() if name != "ngram_accuracy" or beside}
     cut = f"{number(result['threshold'])}, from {result['threshold_n']:,} {result['threshold_from']}"
     more = [("threshold for excellent", cut), ("AUC on these", value(result, "auc"))]
-    more += values(result, {name: told for name, told in _FOLLOWS.items() if beside or name == "length_correlation"})
+    more += [("correlation with log length", value(result, "length_correlation"))]
     return [_on_pairs(result, names, result["n"]), *damage(result), Table([*more, *took(result)])]
 
 
