@@ -138,7 +138,8 @@ def test_the_order_is_finding_numbers_files_next(cli: Cli, tiny_task: Path, tmp_
         "",
         f"Written to {out}:",
         "  reward.json  the reward, by this folder's name",
-        f"Next: inkfire train grpo --task TASK --policy POLICY --reward {out} --out {out}-rl",
+        f"Next: inkfire train grpo --task TASK --policy POLICY --reward {out} --check fluent --check finished "
+        f"--relevance 1 --out {out}-rl",
     ]
     code, again, _ = cli("run", "--like", out, "--out", tmp_path / "again")
     assert (code, again["text"].splitlines()[0]) == (0, lines[0])

@@ -114,7 +114,7 @@ def test_from_three_tables_to_a_report(shop: Stub, typed: Typed, base: str) -> N
     said = typed("train rm --task cards --pairs cards/pairs.jsonl --pairs runs/pairs/pairs.jsonl --out runs/both")
     assert f"of {80 + len(made)} pairs" in said
     steps = "--max-steps 2 --max-completion-length 16"
-    said = typed(f"train grpo --task cards --policy runs/sft --reward runs/judge {steps} --out runs/rl")
+    said = typed(f"train grpo --task cards --policy runs/sft --reward runs/judge {steps} --force --out runs/rl")
     assert "In 2 steps the mean reward went from" in said
     assert "--prompts cards/held-out.jsonl" in re.sub(r"\S*/cards/", "cards/", following(said))
 

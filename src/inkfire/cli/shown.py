@@ -21,7 +21,9 @@ from inkfire.report import findings, words
 from inkfire.report.findings import Result
 from inkfire.report.folder import Folder
 from inkfire.report.words import counted, several
+from inkfire.rewards.qualified import FIXES
 from inkfire.runs.audit import AuditInputs
+from inkfire.stress.qualify import blind
 from inkfire.tasks.slices import say_coverage
 from inkfire.tasks.task import HELD_OUT, task_names
 
@@ -188,9 +190,9 @@ def _judge(folder: Folder, result: Result) -> str:
 
 
 def _train(folder: Folder, result: Result) -> str:
-    del result
     how = ("--task", _given(folder, "task"), "--policy", "POLICY", "--reward", folder.path)
-    return _typed("train", "grpo", *how, "--out", f"{folder.path}-rl")
+    covered = dict.fromkeys(FIXES[kind] for kind in blind(result.get("qualified") or {}))
+    return _typed("train", "grpo", *how, *" ".join(covered).split(), "--out", f"{folder.path}-rl")
 
 
 def _compare(folder: Folder, result: Result) -> str:
