@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from inkfire.files.formats import read_texts_or_labelled
+from inkfire.files.formats import read_texts
 from inkfire.models import chat
 from inkfire.models.card import Template
 from inkfire.models.policy import base_source, compute_dtype, load_tokenizer
@@ -53,7 +53,7 @@ def main() -> None:
     if torch.cuda.is_available():
         model = model.to("cuda")
     reward = TransformerReward(model, tokenizer, Template.of(load_task(options.task)), "bench")
-    rows = read_texts_or_labelled((options.data,))
+    rows = read_texts((options.data,))
     rows = random.Random(0).sample(rows, min(len(rows), options.blocks * options.block))
     seconds: dict[str, list[float]] = {"ours": [], "naive": []}
     gap = 0.0
@@ -66,7 +66,7 @@ def main() -> None:
             begun = time.perf_counter()
             found[name] = score(queries, texts)
             seconds[name].append((time.perf_counter() - begun) / len(part))
-        gap = max(gap, *(abs(a - b) for a, b in zip(found["ours"], found["naive"], strict=True)))
+        gap = max(gap, *(abs((a or 0.0) - (b or 0.0)) for a, b in zip(found["ours"], found["naive"], strict=True)))
     ours, loop = (1 / statistics.median(seconds[name]) for name in ("ours", "naive"))
     print(f"{options.base}, {compute_dtype()!s}: {len(rows)} texts, largest difference of a score {gap:.3f}")
     print(f"texts a second: {ours:.1f} against {loop:.1f} of the naive loop: {ours / loop:.2f} times")
