@@ -285,7 +285,7 @@ def test_a_saved_judge_scores_as_a_reward_with_its_examples_and_says_if_it_is_ca
     code, judged, _ = cli(*replace(judge, **options))
     assert (code, "examples_auc" in judged) == (0, calibrated)
     score = ["score", "--reward", tmp_path / "run", "--data", files["data"], "--base-url", endpoint, "--json"]
-    code, result, _ = cli(*score)
+    code, result, _ = cli(*score, "--qualify", 0)
     assert (code, result["calibrated"], result["scored"], result["auc"]) == (0, calibrated, 16, 1.0)
     with sqlite3.connect(tmp_path / ".inkfire" / "ledger.sqlite") as ledger:  # the same prompts: nothing was asked anew
         asked = ledger.execute("SELECT COUNT(*) FROM replies").fetchone()[0]

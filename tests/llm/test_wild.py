@@ -163,7 +163,8 @@ async def test_a_whole_command_goes_on_after_a_wild_reply(tmp_path: Path) -> Non
     out = tmp_path / "runs" / "judge"
     async with Stub(reply=reply) as stub:
         command = [sys.executable, "-m", "inkfire", "judge", "--task", "greetings-en", "--model", "x"]
-        command += ["--mode", "verdict", "--base-url", stub.url, "--data", str(tmp_path / "texts.jsonl")]
+        command += ["--mode", "verdict", "--qualify", "0", "--base-url", stub.url]
+        command += ["--data", str(tmp_path / "texts.jsonl")]
         command += ["--out", str(out), "--json"]
         for asked in (5, 5):  # the wild one three times
             process = await asyncio.create_subprocess_exec(

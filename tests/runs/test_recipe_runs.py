@@ -302,7 +302,7 @@ def test_pairs_of_the_data_alone_need_no_curation_and_the_report_says_whose_they
     offline: Offline, recipe: RecipeFile, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    data = ("[refine]", '[reward_model]\npairs = "data"\n[refine]')
+    data = ("[reward_model]", '[reward_model]\npairs = "data"')
     result = run(recipe(data), out)
     assert not {"candidates", "curate"} & stages(out).keys()
     assert not (out / "curate").exists()
@@ -315,7 +315,7 @@ def test_pairs_of_the_data_alone_need_no_curation_and_the_report_says_whose_they
 
 def test_pairs_curated_here_alone_are_learnt_from(offline: Offline, recipe: RecipeFile, tmp_path: Path) -> None:
     run(
-        recipe(("limit = 2", "limit = 6"), ("[refine]", '[reward_model]\npairs = "curated"\n[refine]')),
+        recipe(("limit = 2", "limit = 6"), ("[reward_model]", '[reward_model]\npairs = "curated"')),
         tmp_path / "run",
     )
     trained = json.loads(stages(tmp_path / "run")["reward_model"])

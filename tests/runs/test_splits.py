@@ -49,14 +49,14 @@ def test_curation_and_sft_may_have_files_of_their_own_and_see_no_held_out_query(
     task = load_task(recipe.task)
     held_out = [query.query for query in make_splits(recipe, task, 0).held_out]
     measured = task.labelled()[0].query
-    write_jsonl(tmp_path / "curate.jsonl", [{"query": q} for q in ("new", "new", held_out[0], measured)])
+    write_jsonl(tmp_path / "curate_queries.jsonl", [{"query": q} for q in ("new", "new", held_out[0], measured)])
     write_jsonl(tmp_path / "good.jsonl", [{"query": q, "response": "r"} for q in ("new", "new", held_out[1])])
-    data = Data(curate=tmp_path / "curate.jsonl", good=tmp_path / "good.jsonl")
+    data = Data(curate_queries=tmp_path / "curate_queries.jsonl", good=tmp_path / "good.jsonl")
     splits = make_splits(replace(recipe, data=data), task, 0)
     assert [query.query for query in splits.curated] == ["new"]
     assert splits.good_texts == [("new", "r")]
     assert [query.query for query in splits.held_out] == held_out
-    for name, row in (("curate", {"query": measured}), ("good", {"query": held_out[0], "response": "r"})):
+    for name, row in (("curate_queries", {"query": measured}), ("good", {"query": held_out[0], "response": "r"})):
         write_jsonl(tmp_path / f"{name}.jsonl", [row])
         with pytest.raises(InputError, match=rf"data\.{name}: .*name others"):
             make_splits(replace(recipe, data=Data(**{name: tmp_path / f"{name}.jsonl"})), task, 0)

@@ -24,7 +24,7 @@ from inkfire.stress.qualify import blind, said_blind
 FIXES: Mapping[str, str] = {
     "shuffled": "--check fluent",
     "looped": "--check no-repeat",
-    "strung": "--check fluent",
+    "strung": "--relevance 1",
     "cut": "--check finished",
     "foreign": "--relevance 1",
     "swapped": "--check fluent",

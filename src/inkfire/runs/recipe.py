@@ -55,7 +55,7 @@ class Data:
 
     queries: Path | Files | None = None
     """Queries to train on and to hold out."""
-    curate: Path | Files | None = None
+    curate_queries: Path | Files | None = None
     """Queries to curate pairs for; those to train on, if none."""
     good: Path | Files | None = None
     """Good texts for SFT; the good labelled ones and the chosen ones of pairs, if none."""

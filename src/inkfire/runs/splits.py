@@ -97,11 +97,11 @@ def make_splits(recipe: Recipe, task: Task, seed: int) -> Splits:
         examples = [Example(row.query, row.response) for row in fit if row.label == 1]
     measured = kept_apart | {row.query for row in labelled}
     curated = train
-    if data.curate:
-        named = formats.read_queries(data.curate, how)
+    if data.curate_queries:
+        named = formats.read_queries(data.curate_queries, how)
         curated = [query for query in {q.query: q for q in named}.values() if query.query not in measured]
         if not curated:
-            raise InputError("data.curate: every query of it has a labelled text or is held out; name others")
+            raise InputError("data.curate_queries: every query of it has a labelled text or is held out; name others")
     good = None
     if data.good:
         texts = ((text.query, text.response) for text in formats.read_texts(data.good, how))
