@@ -19,7 +19,6 @@ from inkfire.files.run import Run
 from inkfire.models import store
 from inkfire.models.card import Card, is_policy
 from inkfire.rewards.load import read_card
-from inkfire.training.export import TEMPERATURE
 
 README = "README.md"
 
@@ -31,6 +30,8 @@ def write_model_card(folder: Path, to: str, out: Path) -> None:
         folder: the policy's.
         to: the form of the export.
     """
+    from inkfire.training.export import TEMPERATURE  # torch comes with it, which no linear reward model needs
+
     card = Card.read(folder)
     _write(
         out,
