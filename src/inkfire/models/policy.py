@@ -300,7 +300,8 @@ def quiet() -> Iterator[None]:
             # Deprecated calls between transformers, peft and trl are theirs to mend.
             warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|peft|trl|accelerate)\b")
             warnings.filterwarnings("ignore", message=".*rollout_func.*experimental", category=UserWarning)
-            warnings.filterwarnings("ignore", message="Could not find a config file in", category=UserWarning)
+            for looked_up in ("Could not find a config file in", "Unable to fetch remote file"):  # without a network
+                warnings.filterwarnings("ignore", message=looked_up, category=UserWarning)
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
