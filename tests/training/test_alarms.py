@@ -121,6 +121,16 @@ def test_a_baseline_of_the_start_policy_watches_from_the_first_step() -> None:
     assert rung[0].step == 2
 
 
+def test_a_policy_that_turns_at_once_has_two_good_steps() -> None:
+    many = [step(n) + [Rollout(n, f"{q.query} again", q.response) for q in step(n + 1)] for n in (1, 2)]
+    watch = Watch()
+    assert watch.see(many[0]) == watch.see(many[1]) == watch.see(step(3, "{place}!")) == []
+    assert watch.see(step(4, "{place}!")) == []
+    alarms = watch.see(step(5, "{place}!"))
+    assert {(alarm.what, alarm.step) for alarm in alarms} >= {("length down", 4)}
+    assert next(alarm.since for alarm in alarms if alarm.what == "length down") == 3
+
+
 @pytest.mark.slow
 def test_synthetic_rollouts() -> None:
     """The small twin of benchmarks/bench_alarms.py: two seeds."""

@@ -7,12 +7,15 @@ texts of a query). It is held against the baseline's mean m by a one-sided CUSUM
     u = (x - m - K) / e      e = s / sqrt(g)      S = max(0, S + u)      alarm when S > H = 5
 
 s is the standard deviation of the baseline's n group means and g the groups of the step; e is twice that for what texts
-share with each other, a mean over pairs (Hoeffding 1948). u goes through Student's t with n - 1 degrees of freedom to
-the normal scale, since s was estimated (Hawkins 1987); beyond 4 it is cut off, so that no single step is a trend
+share with each other, a mean over pairs (Hoeffding 1948). u goes through Student's t of n - 1 degrees of freedom to the
+normal scale, since s was estimated (Hawkins 1987); beyond 4 it is cut off, so that no single step is a trend
 (Lucas and Crosier 1982). K is what may change without an alarm: what the rule says, at least e, and two standard errors
-of m on top, which all steps share. With K = e and H = 5 a false alarm comes every (exp(2b) - 2b - 1) / 2 = 110,000 steps
-in the mean (Siegmund 1985; b = H + 1.166): for twelve rules and fifty steps in one run of 190. The change is dated by
-the last step with S = 0.
+of m on top, which all steps share. With K = e and H = 5 a false alarm comes every (exp(2b) - 2b - 1) / 2, that is
+110,000, steps in the mean (Siegmund 1985; b = H + 1.166): for twelve rules and fifty steps in one run of 190. The
+change is dated by the last step with S = 0.
+
+Where the first two steps have twenty groups, the three after them are first held against these: a policy that turns at
+once has no five good steps, and then these two stay its baseline.
 
 A phrase spreads when the share of groups that have it, in the last five steps (more where these have fewer than twenty
 groups), is 0.2 above the baseline's and Fisher's exact test gives less than 1e-6 of that by chance: a run looks at some
@@ -41,8 +44,10 @@ from inkfire.training.readings import Readings, Values, group_means, groups
 Shares = tuple[dict[Phrase, float], int]
 BASELINE = 5
 """Steps that are the baseline where no other is given, and the last ones in which a phrase spreads."""
+_SOONEST = 2
 _H, _MOST = 5.0, 4.0
-_GROWN, _BY_CHANCE, _ENOUGH = 0.2, 1e-6, 20
+_GROWN, _BY_CHANCE = 0.2, 1e-6
+_ENOUGH = 20  # groups
 _QUERIES = 8  # that texts are held against for what they share
 _SHOWN = 3
 
@@ -130,18 +135,17 @@ class Watch:
     Args:
         baseline: texts of the start policy; the first :data:`BASELINE` steps if none.
 
-    ``ready`` says whether there is a baseline yet, ``numbers`` what was read of the last step.
+    ``ready`` says whether there is a baseline yet, ``blind`` which series it cannot be watched by (nothing is known of
+    them, or the baseline itself is no better than chance), ``numbers`` what was read of the last step.
     """
 
     def __init__(self, baseline: Sequence[Rollout] = ()):
         self._first: list[list[Rollout]] = []
-        self._last: list[list[Rollout]] = []
-        self._shares: list[Shares] = []
-        self._spread = False
         self.numbers: dict[str, Any] = {}
+        self.blind: list[str] = []
         self.ready = bool(baseline)
         if baseline:
-            self._begin(baseline, [baseline])
+            self._begin([baseline])
 
     def see(self, texts: Sequence[Rollout]) -> list[Alarm]:
         """The texts of the next step.
@@ -151,17 +155,26 @@ class Watch:
         """
         if not texts:
             return []
-        step = list(texts)
-        if not self.ready:
-            self._first.append(step)
-            columns = Readings([text for one in self._first for text in one]).of(step, self._recent(self._first))
-            self.numbers = _means(group_means(columns, step))
-            if len(self._first) == BASELINE:
-                self.ready = True
-                self._begin([text for one in self._first for text in one], self._first)
+        if self.ready:
+            return self._held(texts)
+        self._first.append([*texts])
+        self._begin(self._first)
+        self.numbers = _means(group_means(self._readings.of(texts, _recent(self._first)), texts))
+        if len(self._first) < BASELINE:
             return []
-        self._last = [*self._last, step][-max(_ENOUGH, _QUERIES) :]
-        columns = self._readings.of(step, self._recent(self._last))
+        self.ready = True
+        begun, rest = self._first[:_SOONEST], self._first[_SOONEST:]
+        if len(groups([text for step in begun for text in step])) >= _ENOUGH:
+            self._begin(begun)
+            if found := [alarm for step in rest for alarm in self._held(step)]:
+                return found
+            self._begin(self._first)
+        return []
+
+    def _held(self, step: Sequence[Rollout]) -> list[Alarm]:
+        """A step held against the baseline."""
+        self._last = [*self._last, step][-_ENOUGH:]
+        columns = self._readings.of(step, _recent(self._last))
         means = group_means(columns, step)
         self.numbers = _means(means)
         found = []
@@ -170,34 +183,28 @@ class Watch:
                 found.append(_alarm(cusum, float(np.mean(of)), step, columns[cusum.rule.reading]))
         return [*found, *self._phrases(step)]
 
-    def _begin(self, baseline: Sequence[Rollout], steps: Sequence[Sequence[Rollout]]) -> None:
+    def _begin(self, steps: Sequence[Sequence[Rollout]]) -> None:
+        """Take the texts of these steps as the baseline."""
+        baseline = [text for step in steps for text in step]
         self._readings = Readings(baseline)
-        means: dict[str, list[float]] = {}
+        means: dict[str, list[float]] = defaultdict(list)
         for number, step in enumerate(steps):
-            columns = self._readings.of(step, self._recent(steps[: number + 1]))
-            for name, column in group_means(columns, step).items():
-                means.setdefault(name, []).extend(column)
-        self._cusums = [
-            cusum for rule in RULES if len(means[rule.reading]) > 1 and (cusum := _cusum(rule, means[rule.reading]))
-        ]
+            for name, column in group_means(self._readings.of(step, _recent(steps[: number + 1])), step).items():
+                means[name] += column
+        made = [_cusum(rule, means[rule.reading]) for rule in RULES]
+        self._cusums = [cusum for cusum in made if cusum is not None]
+        self.blind = [rule.what for rule, cusum in zip(RULES, made, strict=True) if cusum is None]
         self._start, self._n_start = _shares(baseline)
-
-    @staticmethod
-    def _recent(steps: Sequence[Sequence[Rollout]]) -> list[Rollout]:
-        """The texts of the last step, and of those before it until there are enough queries."""
-        found: list[Rollout] = []
-        for step in reversed(steps):
-            found += step
-            if len({text.query for text in found}) >= _QUERIES:
-                break
-        return found
+        self._last: list[Sequence[Rollout]] = []
+        self._spreads: list[Shares] = []
+        self._spread = False
 
     def _phrases(self, step: Sequence[Rollout]) -> list[Alarm]:
         """The phrase that spread most, once."""
-        self._shares.append(_shares(step))
-        while len(self._shares) > BASELINE and sum(n for _, n in self._shares[1:]) >= _ENOUGH:
-            del self._shares[0]
-        shares, n = _added(self._shares)
+        self._spreads.append(_shares(step))
+        while len(self._spreads) > BASELINE and sum(n for _, n in self._spreads[1:]) >= _ENOUGH:
+            del self._spreads[0]
+        shares, n = _added(self._spreads)
         grown = {
             phrase: now - before
             for phrase, total in shares.items()
@@ -224,15 +231,27 @@ class Watch:
     def _since(self, phrase: Phrase) -> int:
         """The first of the last steps from which on the phrase is in more texts than the baseline had."""
         before, since = self._start.get(phrase, 0.0) / self._n_start, self._last[-1][0].step
-        for step, (shares, n) in zip(reversed(self._last), reversed(self._shares), strict=False):
+        for step, (shares, n) in zip(reversed(self._last), reversed(self._spreads), strict=False):
             if shares.get(phrase, 0.0) / n < before + _GROWN / 2:
                 break
             since = step[0].step
         return since
 
 
+def _recent(steps: Sequence[Sequence[Rollout]]) -> list[Rollout]:
+    """The texts of the last step, and of those before it until there are enough queries."""
+    found: list[Rollout] = []
+    for step in reversed(steps):
+        found += step
+        if len({text.query for text in found}) >= _QUERIES:
+            break
+    return found
+
+
 def _cusum(rule: Rule, means: Sequence[float]) -> _Cusum | None:
-    """None for a reading that says nothing of the baseline itself."""
+    """None for a reading of which too little is known, or which says nothing of the baseline itself."""
+    if len(means) < 2:
+        return None
     n, mean, deviation = len(means), float(np.mean(means)), float(np.std(means, ddof=1))
     if rule.reading in _CHANCE and mean - _CHANCE[rule.reading] < 3 * deviation / math.sqrt(n):
         return None
