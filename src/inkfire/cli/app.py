@@ -30,8 +30,9 @@ from cyclopts import (
 from cyclopts.config import Dict
 
 import inkfire
-from inkfire.cli.common import exact, shown_default, visible
+from inkfire.cli.common import exact, shown_default
 from inkfire.errors import InkfireError
+from inkfire.stats.texts import visible
 
 # The order is that of the work, and of `inkfire --help`.
 COMMANDS = {

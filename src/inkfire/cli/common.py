@@ -16,6 +16,7 @@ from cyclopts import Parameter, Token, convert
 from cyclopts.annotations import resolve_optional
 
 from inkfire.files.jsonl import dump
+from inkfire.stats.texts import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,10 +50,6 @@ def shown_default(value: Any) -> str | None:
 def say(text: str = "") -> None:
     """A line on stdout. What a terminal would obey (a model may write it) is shown escaped, as is a lone surrogate."""
     print(visible(text))
-
-
-def visible(text: str) -> str:
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", lambda found: ascii(found[0])[1:-1], text)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from inkfire.cli.common import Json, Shown, Table, emit, flat
 from inkfire.report.words import number, several, shown
 from inkfire.runs.monitor import MonitorInputs
 from inkfire.runs.monitor import monitor as replay
+from inkfire.training.alarm_log import in_words
 
 ALARMED = 5
 _BARS = "▁▂▃▄▅▆▇█"
@@ -44,7 +45,7 @@ def monitor(
 
 def _shown(found: Mapping[str, Any]) -> Shown:
     alarms = found["alarms"]
-    said = [f"Step {alarm['step']}: {alarm['said']}{_began(alarm)}" for alarm in alarms]
+    said = [in_words(alarm) for alarm in alarms]
     seen = f"{several(found['n'], 'text')} of {several(found['steps'], 'step')}, held against {found['baseline']}"
     if not found["watched"]:
         said.append(f"Nothing was watched: {seen}, and none came after these; --baseline F names texts from before.")
@@ -70,10 +71,6 @@ def _shown(found: Mapping[str, Any]) -> Shown:
     if found["blind"]:
         details.append(f"Not watched, for want of what they need: {', '.join(found['blind'])}.")
     return Shown(said, (), [Table(rows, ("alarm", "step", "began about", "at the start", "now"))], details)
-
-
-def _began(alarm: Mapping[str, Any]) -> str:
-    return f" It began about step {alarm['since']}." if alarm["since"] < alarm["step"] else ""
 
 
 def sparkline(values: Sequence[float | None]) -> str:

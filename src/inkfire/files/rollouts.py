@@ -23,7 +23,7 @@ from inkfire.files.conversations import Unfit, messages
 from inkfire.files.jsonl import json_kind
 from inkfire.records import Rollout
 
-COMPLETIONS = "completions.jsonl"
+COMPLETIONS, START = "completions.jsonl", "start.jsonl"
 _QUERY, _RESPONSE = ("query", "prompt", "input"), ("response", "completion", "output")
 _REWARD = ("reward", "score")
 _KNOWN = ("step", *_QUERY, *_RESPONSE, *_REWARD)
@@ -76,14 +76,15 @@ def _rollout(row: Any, file: Path, line: int, steps: bool) -> Rollout:
     except Unfit as error:
         raise DataError(str(error), path=file, line=line) from None
     cut = row.get("truncated")
+    read = {*(row.get("failed") or ())} <= {"fluent"}  # a training reads only texts that pass all other checks
     return Rollout(
         step=step,
         query=query,
         response=response,
         reward=_reward(row),
         truncated=cut if isinstance(cut, bool) else None,
-        fluency=_number(row.get("fluency")),
-        relevance=_number(row.get("relevance")),
+        fluency=_number(row.get("fluency")) if read else None,
+        relevance=_number(row.get("relevance")) if read else None,
     )
 
 

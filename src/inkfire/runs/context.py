@@ -30,6 +30,7 @@ from inkfire.llm import loop
 from inkfire.models.card import is_policy
 from inkfire.runs.progress import Progress
 from inkfire.settings import option, settings, to_json
+from inkfire.stats.texts import visible
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -319,4 +320,4 @@ def _has_path(value: Any) -> bool:
 
 def note(message: str) -> None:
     """A line for the person watching; never on stdout."""
-    print(message, file=sys.stderr, flush=True)
+    print(visible(message), file=sys.stderr, flush=True)

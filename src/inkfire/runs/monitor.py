@@ -11,14 +11,13 @@ from typing import Annotated, Any
 import numpy as np
 
 from inkfire.errors import DataError
-from inkfire.files.rollouts import by_step, read_rollouts
+from inkfire.files.rollouts import START, by_step, read_rollouts
 from inkfire.models.card import Card, Template, is_policy
 from inkfire.records import Rollout
 from inkfire.rewards.reading import others
 from inkfire.settings import option, settings
 from inkfire.training.alarms import BASELINE, Watch
 
-START = "start.jsonl"
 _READ = 32
 """Texts of a step that a model reads: it reads each four times."""
 _PLAIN = Template("[user]\n{{ query }}\n", {})
