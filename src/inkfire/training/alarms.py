@@ -141,6 +141,8 @@ class Watch:
 
     def __init__(self, baseline: Sequence[Rollout] = ()):
         self._first: list[list[Rollout]] = []
+        self._last: list[Sequence[Rollout]] = []
+        self._spreads: list[Shares] = []
         self.numbers: dict[str, Any] = {}
         self.blind: list[str] = []
         self.ready = bool(baseline)
@@ -195,9 +197,7 @@ class Watch:
         self._cusums = [cusum for cusum in made if cusum is not None]
         self.blind = [rule.what for rule, cusum in zip(RULES, made, strict=True) if cusum is None]
         self._start, self._n_start = _shares(baseline)
-        self._last: list[Sequence[Rollout]] = []
-        self._spreads: list[Shares] = []
-        self._spread = False
+        self._last, self._spreads, self._spread = [], [], False
 
     def _phrases(self, step: Sequence[Rollout]) -> list[Alarm]:
         """The phrase that spread most, once."""

@@ -107,9 +107,8 @@ def train_grpo(
     alarms = trl.rows(out / ALARMS)
     result["warnings"] += map(in_words, alarms)
     if alarms and settings.on_alarm == "stop":
-        kept = Card.read(out).steps
-        result |= {"steps_kept": kept}
-        result["warnings"].append(f"The training stopped, and kept the policy as it was after {kept} steps.")
+        result["steps_kept"] = steps = Card.read(out).steps
+        result["warnings"].append(f"The training stopped, and kept the policy as it was after {steps} steps.")
     if (measured := begin.levels(out)) is not None:
         result["start"] = measured
         if measured["passed"] < measured["n"] / 2:
