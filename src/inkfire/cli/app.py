@@ -32,7 +32,7 @@ from cyclopts.config import Dict
 import inkfire
 from inkfire.cli.common import exact, shown_default
 from inkfire.errors import InkfireError
-from inkfire.stats.texts import visible
+from inkfire.files.jsonl import dump, visible
 
 # The order is that of the work, and of `inkfire --help`.
 COMMANDS = {
@@ -148,8 +148,6 @@ def main() -> None:
 def _fail(message: str, code: int) -> int:
     """One clear message on stderr; with --json also one object on stdout."""
     if "--json" in sys.argv[1:]:
-        from inkfire.files.jsonl import dump
-
         print(dump({"error": message, "exit_code": code}))
     print(f"Error: {visible(message)}", file=sys.stderr)
     return code

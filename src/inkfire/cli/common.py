@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter, Token, convert
 from cyclopts.annotations import resolve_optional
 
-from inkfire.files.jsonl import dump
-from inkfire.stats.texts import visible
+from inkfire.files.jsonl import dump, visible
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from annotated_types import Ge, Gt
 
 from inkfire.errors import InputError, RunFolderError
+from inkfire.files.jsonl import visible
 from inkfire.files.reading import Data, Reading
 from inkfire.files.run import EVERYTHING, Redo, Run, locked
 from inkfire.judge.base import at_once
@@ -30,7 +31,6 @@ from inkfire.llm import loop
 from inkfire.models.card import is_policy
 from inkfire.runs.progress import Progress
 from inkfire.settings import option, settings, to_json
-from inkfire.stats.texts import visible
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

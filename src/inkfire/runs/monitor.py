@@ -28,10 +28,9 @@ class MonitorInputs:
     """What is looked at, and what it is held against."""
 
     baseline: Path | None = None
-    """Texts of the policy before the training (or other rollouts of it); if none, start.jsonl of our run's folder, else
-    the first five steps."""
+    """Texts of the policy before the training; if none, start.jsonl of our run's folder, else the first five steps."""
     base: Annotated[str | None, option("--base", "--model")] = None
-    """A frozen model that reads: likelihood and relevance are watched too. local/NAME, a folder or a hub id."""
+    """A frozen model that reads, for likelihood and relevance: local/NAME, a folder or a hub id."""
     fail_on_alarm: bool = False
     """Exit with code 5 where anything alarms."""
 

@@ -126,11 +126,6 @@ def is_refusal(text: str) -> bool:
     return _REFUSAL.search(text.strip()[:200]) is not None
 
 
-def visible(text: str) -> str:
-    """A text with what a terminal would obey escaped, and lone surrogates."""
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", lambda found: ascii(found[0])[1:-1], text)
-
-
 def near_duplicates(texts: Sequence[str], threshold: float = 0.8) -> list[tuple[int, int]]:
     """(earlier, later) index of every text that nearly repeats an earlier one: each later text once.
 

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from inkfire.files.jsonl import write_jsonl
+from inkfire.files.jsonl import visible, write_jsonl
 from inkfire.files.rollouts import COMPLETIONS, START, by_step, read_rollouts
 from inkfire.records import Rollout
-from inkfire.stats.texts import visible
 from inkfire.training.alarms import Alarm, Watch
 
 ALARMS = "alarms.jsonl"
