@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_grpo import CONFIG, capitals, rows, run, weights
+from test_grpo import CONFIG, Scores, capitals, rows, run, weights
 
 from inkfire.errors import BudgetExceeded
 from inkfire.models.card import Card
 from inkfire.records import Rollout
+from inkfire.tasks.task import load_task
 from inkfire.training import alarm_log
 from inkfire.training.alarms import Alarm
+from inkfire.training.grpo import train_grpo
 
 pytestmark = pytest.mark.slow
 
@@ -85,3 +87,20 @@ def test_a_stop_of_all_weights(
     run(tiny_base, tiny_task, tmp_path / "out", capitals, dataclasses.replace(config, max_steps=6, on_alarm="stop"))
     before, after = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "out"))
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize(
+    ("rule", "what"),
+    [(lambda _, text: text.count("a") / (len(text) + 1), "phrase"), (lambda _, text: -len(text), "length down")],
+)
+def test_a_policy_that_games_is_seen_while_its_reward_rises(
+    tiny_base: str, tmp_path: Path, rule: Callable[[int, str], float], what: str
+) -> None:
+    """A favourite word, and length."""
+    config = dataclasses.replace(CONFIG, max_steps=20, max_completion_length=24, batch_size=8, weights="full")
+    task = load_task("greetings-en")
+    result = train_grpo(task, task.queries(), tiny_base, Scores(rule), tmp_path / "out", config)
+    alarms = {row["what"]: row for row in rows(tmp_path / "out" / "alarms.jsonl")}
+    assert result["reward_last"] > result["reward_first"] + 0.2
+    assert 5 < alarms[what]["step"] <= 20
+    assert any(f"Step {alarms[what]['step']}: " in line for line in result["warnings"])

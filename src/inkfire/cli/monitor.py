@@ -61,7 +61,7 @@ def _shown(found: Mapping[str, Any]) -> Shown:
     for alarm in alarms:
         details.append(f"{alarm['what']}, step {alarm['step']}:")
         details += [
-            f"  {shown(' '.join(query.split()), 40)} | {shown(' '.join(text.split()), _TEXT)}"
+            f"  {shown(' '.join(query.split()), 40)} | {shown(' '.join(text.split()), _TEXT) or '(empty)'}"
             for query, text in zip(alarm["queries"], alarm["texts"], strict=True)
         ]
     rows = [

@@ -41,7 +41,7 @@ class AlarmLog:
         for alarm in found:
             print(f"! {visible(in_words(dataclasses.asdict(alarm)))}", file=sys.stderr)
             for text in alarm.texts:
-                print(f"    {visible(' '.join(text.split())[:_LONGEST])}", file=sys.stderr, flush=True)
+                print(f"    {visible(' '.join(text.split())[:_LONGEST]) or '(empty)'}", file=sys.stderr, flush=True)
 
     def numbers(self) -> dict[str, Any]:
         """What was read of the last step's texts, for metrics.jsonl."""
