@@ -56,6 +56,23 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Rollout:
+    """A text that a policy wrote while it was trained, at a step. What nobody knows of it is None.
+
+    ``fluency`` is its log-probability a token under a frozen model, ``relevance`` how much likelier a token is after
+    its own query than after others.
+    """
+
+    step: int
+    query: str
+    response: str
+    reward: float | None = None
+    truncated: bool | None = None
+    fluency: float | None = None
+    relevance: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """A good text for retrieval; ``clicks`` is its popularity."""
 

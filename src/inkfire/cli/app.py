@@ -1,7 +1,8 @@
 """The ``inkfire`` command: its groups, and the one place where an error becomes an exit code.
 
 Exit codes: 0 done; 2 the user's input is wrong; 3 stopped by the spend limit; 4 the endpoint kept failing;
-1 a bug (the only case that prints a traceback).
+5 done, and what was asked to fail on was found (monitor --fail-on-alarm); 1 a bug (the only case that prints a
+traceback).
 
 A command is imported when it is called. The list of commands has a line for each, so that it needs none of them; a
 command's own page is its docstring, which begins with the same line.
@@ -29,8 +30,9 @@ from cyclopts import (
 from cyclopts.config import Dict
 
 import inkfire
-from inkfire.cli.common import exact, shown_default, visible
+from inkfire.cli.common import exact, shown_default
 from inkfire.errors import InkfireError
+from inkfire.files.jsonl import dump, visible
 
 # The order is that of the work, and of `inkfire --help`.
 COMMANDS = {
@@ -46,6 +48,7 @@ COMMANDS = {
     "refine": ("refine:app", "Evolve principles and flaw strategies against each other."),
     "judge": ("judge:app", "Judge texts, and measure the judge where they are labelled."),
     "train": ("train:app", "Train a writer or a reward model."),
+    "monitor": ("monitor:monitor", "Say what the texts of a training turned into, and when, whatever its reward says."),
     "score": ("score:score", "Apply a reward, beside what length explains."),
     "probe": ("probe:probe", "Find the edits of a text that a reward pays for, and no reader would."),
     "write": ("write:write", "Write texts for a query, or for a file of queries."),
@@ -145,8 +148,6 @@ def main() -> None:
 def _fail(message: str, code: int) -> int:
     """One clear message on stderr; with --json also one object on stdout."""
     if "--json" in sys.argv[1:]:
-        from inkfire.files.jsonl import dump
-
         print(dump({"error": message, "exit_code": code}))
     print(f"Error: {visible(message)}", file=sys.stderr)
     return code

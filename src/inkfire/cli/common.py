@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter, Token, convert
 from cyclopts.annotations import resolve_optional
 
-from inkfire.files.jsonl import dump
+from inkfire.files.jsonl import dump, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,10 +49,6 @@ def shown_default(value: Any) -> str | None:
 def say(text: str = "") -> None:
     """A line on stdout. What a terminal would obey (a model may write it) is shown escaped, as is a lone surrogate."""
     print(visible(text))
-
-
-def visible(text: str) -> str:
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", lambda found: ascii(found[0])[1:-1], text)
 
 
 @dataclass(frozen=True)

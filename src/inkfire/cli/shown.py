@@ -231,6 +231,7 @@ _POLICY = {"policy.json": "the policy, by this folder's name"}
 _TRAINED = _POLICY | {
     "completions.jsonl": "every text with its reward",
     "start.jsonl": "what the start policy wrote, by which it is measured",
+    "alarms.jsonl": "what the texts turned into, and when",
 }
 _WRITTEN = {"texts.jsonl": "the texts", "candidates.jsonl": "all that were written, with their scores"}
 _COMPARED = {"responses-*.jsonl": "what each policy wrote", "evaluation.json": "the comparison, with every number"}

@@ -60,7 +60,7 @@ def turns(value: Any, key: str) -> Turns:
         if said is None:
             return Turns(value, None)
     else:
-        said = _messages(value, key)
+        said = messages(value, key)
     system = "\n\n".join(text for role, text in said if role == "system")
     talk = [(role, text) for role, text in said if role != "system"]
     roles = [role for role, _ in talk]
@@ -85,15 +85,19 @@ def transcript(text: str) -> list[tuple[str, str]] | None:
     return said[:-1] if said[-1] == ("assistant", "") else said
 
 
-def _messages(value: Any, key: str) -> list[tuple[str, str]]:
-    """(role, content) of messages in either spelling: a list, one message, or an object of columns (a ``Sequence``)."""
-    messages = [value] if isinstance(value, dict) else value
+def messages(value: Any, key: str) -> list[tuple[str, str]]:
+    """(role, content) of messages in either spelling: a list, one message, or an object of columns (a ``Sequence``).
+
+    Raises:
+        Unfit: it is no list of messages.
+    """
+    listed = [value] if isinstance(value, dict) else value
     if isinstance(value, dict) and value and all(isinstance(column, list) for column in value.values()):
-        messages = [dict(zip(value, cells, strict=False)) for cells in zip(*value.values(), strict=False)]
-    if not isinstance(messages, list):
+        listed = [dict(zip(value, cells, strict=False)) for cells in zip(*value.values(), strict=False)]
+    if not isinstance(listed, list):
         raise Unfit(f"{key} must be a list of messages, found {json_kind(value)}")
     out = []
-    for message in messages:
+    for message in listed:
         if not isinstance(message, dict):
             raise Unfit(f"{key}: a message must be an object, found {json_kind(message)}")
         role = message.get("role") or message.get("from")

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import BufferedReader
@@ -148,6 +149,11 @@ def dump(value: Any, indent: int | None = None) -> str:
     except UnicodeEncodeError:
         return json.dumps(_finite(value), allow_nan=False, indent=indent, default=_plain)
     return text
+
+
+def visible(text: str) -> str:
+    """A text with what a terminal would obey escaped, and lone surrogates."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", lambda found: ascii(found[0])[1:-1], text)
 
 
 def _plain(value: object) -> str:

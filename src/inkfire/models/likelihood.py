@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from inkfire.models.batches import TOKENS, by_length
-from inkfire.models.card import Template
+from inkfire.models.card import Card, Template, is_policy
 from inkfire.models.chat import encode
-from inkfire.models.policy import Policy
+from inkfire.models.policy import Policy, find_model, load_model
 from inkfire.tasks.task import Task
 
 
@@ -43,6 +44,18 @@ class Likelihood:
         """
         policy = Policy.load(source, task=task)
         return cls(policy.model, policy.tokenizer, template or policy.card.template)
+
+    @classmethod
+    def bare(cls, source: str, template: Template) -> Self:
+        """A model by name, or a policy folder, without a task: asked with ``template``.
+
+        Raises:
+            ModelNameError: no such model, or weights that cannot be loaded.
+        """
+        find_model(source)
+        folder = Path(source) if is_policy(source) else None
+        card = Card(source, template, "", "") if folder is None else Card.read(folder)
+        return cls(*load_model(folder, card, trainable=False), template)
 
     def per_token(self, queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
         """Mean log-probability of each response's tokens after its query's prompt; None for an empty response."""

@@ -111,3 +111,8 @@ def shifts(result: Row, *, raised: bool) -> list[str]:
         n = result[f"{probes[shift]}_n"]
         said.append(f"{probes[shift]} ({result[shift]:+.2f}, {low:+.2f} to {high:+.2f}, n = {n})")
     return said
+
+
+def of_alarm(alarm: Row) -> list[tuple[str, str]]:
+    """The texts that an alarm shows, each by its query."""
+    return [(shown(query, 80), shown(text)) for query, text in zip(alarm["queries"], alarm["texts"], strict=True)]

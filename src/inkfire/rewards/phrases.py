@@ -32,7 +32,7 @@ class Phrases:
     """
 
     def __init__(self, start: Sequence[str], window: int = 256):
-        self._start = Counter(phrase for text in start for phrase in _phrases(text))
+        self._start = Counter(phrase for text in start for phrase in phrases_of(text))
         self._n_start = len(start)
         self._texts: deque[set[Phrase]] = deque()
         self._window = window
@@ -41,7 +41,7 @@ class Phrases:
     def see(self, queries: Sequence[str], responses: Sequence[str]) -> None:
         """Texts that were just written."""
         for query, response in zip(queries, responses, strict=True):
-            phrases = _phrases(response) - _phrases(query)
+            phrases = phrases_of(response) - phrases_of(query)
             self._texts.append(phrases)
             self._now.update(phrases)
             if len(self._texts) > self._window:
@@ -52,22 +52,22 @@ class Phrases:
 
         What chance explains (two standard errors of both shares) is taken off.
         """
-        return max((self._grown(phrase) for phrase in _phrases(response) - _phrases(query)), default=0.0)
+        return max((self._grown(phrase) for phrase in phrases_of(response) - phrases_of(query)), default=0.0)
 
     def spreading(self, n: int = 5) -> list[tuple[str, float, float]]:
         """(phrase, share at the start, share now) of those that grew most; a part of a longer one is left out."""
         order = sorted(self._now, key=lambda phrase: (-round(self._grown(phrase), 3), -len(phrase)))
         kept: list[Phrase] = []
         for phrase in order[: 50 * n]:
-            if self._grown(phrase) > 0 and not any(_inside(phrase, longer) for longer in kept):
+            if self._grown(phrase) > 0 and not any(inside(phrase, longer) for longer in kept):
                 kept.append(phrase)
             if len(kept) == n:
                 break
-        return [(_joined(phrase), self._share_at_start(phrase), self._share(phrase)) for phrase in kept]
+        return [(joined(phrase), self._share_at_start(phrase), self._share(phrase)) for phrase in kept]
 
     def _grown(self, phrase: Phrase) -> float:
         now, before = self._share(phrase), self._share_at_start(phrase)
-        error = math.sqrt(_variance(now, len(self._texts)) + _variance(before, self._n_start))
+        error = math.sqrt(variance(now, len(self._texts)) + variance(before, self._n_start))
         return max(0.0, now - before - 2 * error)
 
     def _share(self, phrase: Phrase) -> float:
@@ -77,7 +77,7 @@ class Phrases:
         return self._start[phrase] / self._n_start if self._n_start else 0.0
 
 
-def _variance(share: float, n: int) -> float:
+def variance(share: float, n: int) -> float:
     """Of a share, by Agresti and Coull's estimate: never 0, so that one text among few is no trend."""
     if n == 0:
         return 0.0
@@ -85,14 +85,17 @@ def _variance(share: float, n: int) -> float:
     return middle * (1 - middle) / (n + 4)
 
 
-def _phrases(text: str) -> set[Phrase]:
+def phrases_of(text: str) -> set[Phrase]:
+    """The runs of 1 to :data:`LONGEST` units in a text."""
     row = units(text)
     return {tuple(row[i : i + size]) for size in range(1, LONGEST + 1) for i in range(len(row) - size + 1)}
 
 
-def _inside(short: Phrase, long: Phrase) -> bool:
+def inside(short: Phrase, long: Phrase) -> bool:
+    """Whether a phrase is a part of another."""
     return any(long[i : i + len(short)] == short for i in range(len(long) - len(short) + 1))
 
 
-def _joined(phrase: Phrase) -> str:
+def joined(phrase: Phrase) -> str:
+    """A phrase as it is written."""
     return ("" if all(ord(unit[0]) > 0x2E7F for unit in phrase) else " ").join(phrase)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from annotated_types import Ge, Gt
 
 from inkfire.errors import InputError, RunFolderError
+from inkfire.files.jsonl import visible
 from inkfire.files.reading import Data, Reading
 from inkfire.files.run import EVERYTHING, Redo, Run, locked
 from inkfire.judge.base import at_once
@@ -319,4 +320,4 @@ def _has_path(value: Any) -> bool:
 
 def note(message: str) -> None:
     """A line for the person watching; never on stdout."""
-    print(message, file=sys.stderr, flush=True)
+    print(visible(message), file=sys.stderr, flush=True)

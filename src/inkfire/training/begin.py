@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from inkfire.files.jsonl import parse_json, write_json, write_jsonl
+from inkfire.files.rollouts import START
 from inkfire.models import chat
 from inkfire.models import policy as policies
 from inkfire.models.card import Card, portable
@@ -26,7 +27,7 @@ from inkfire.tasks.task import Task
 from inkfire.training import trl
 from inkfire.training.settings import GrpoSettings
 
-TEXTS, LEVELS = "start.jsonl", "start.json"
+LEVELS = "start.json"
 _AT_ONCE = 32
 _ENOUGH = 20  # texts that pass the checks, from which on they alone are the measure
 _GOOD = 64
@@ -94,13 +95,13 @@ def begin(reward: Shaped, task: Task, base: str, writer: Writer, out: Path) -> R
         rows = writer.texts(shaping.start_samples, reward.seed)
         found = _levels(reward, task, reader, rows, writer.queries)
         found |= {"base": portable(read_by, out)} if reader else {}
-        write_jsonl(out / TEXTS, rows)
+        write_jsonl(out / START, rows)
         write_json(out / LEVELS, found)
     named = [
         what for what in ("fluency", "relevance") if getattr(shaping, what) or (what == "fluency" and "fluent" in found)
     ]
     start = Start(
-        responses=tuple(row["response"] for row in trl.rows(out / TEXTS)),
+        responses=tuple(row["response"] for row in trl.rows(out / START)),
         queries=tuple(writer.queries),
         fluency=found.get("fluency"),
         relevance=found.get("relevance"),

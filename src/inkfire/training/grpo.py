@@ -28,27 +28,30 @@ from pathlib import Path
 from typing import Any
 
 from inkfire.errors import DataError, InkfireError, InputError, MissingExtraError
+from inkfire.files.rollouts import COMPLETIONS
 from inkfire.llm import futile
 from inkfire.llm.progress import Bars, no_bars
 from inkfire.models import chat
 from inkfire.models import policy as policies
 from inkfire.models.card import Card, is_adapter, is_policy
-from inkfire.records import Query
+from inkfire.records import Query, Rollout
 from inkfire.rewards.base import Reward, why_unscored
 from inkfire.rewards.shaped import Shaped
 from inkfire.tasks.task import Task
 from inkfire.training import begin, trl
+from inkfire.training.alarm_log import ALARMS, AlarmLog, in_words
 from inkfire.training.monitors import Monitor, summary
 from inkfire.training.settings import GrpoSettings
 
 try:
     from datasets import Dataset
+    from transformers import TrainerCallback
     from trl import GRPOConfig, GRPOTrainer
 except ImportError as error:
     raise MissingExtraError(error.name or "trl", "train") from error
 
-COMPLETIONS = "completions.jsonl"
 _REFERENCE = "start"
+_KEPT = 10  # checkpoints, where a stop may go back
 _BLIND = 3  # steps without any reward, after which a training stops
 
 # TRL's name of a number → ours. Reward statistics are the monitor's.
@@ -77,7 +80,7 @@ def train_grpo(
 
     Writes metrics.jsonl (a row a step) and completions.jsonl (step, query, response, reward, and what it came from
     where the reward looks at the group). Such a reward may measure by what the start policy writes: start.jsonl, with
-    its levels in start.json.
+    its levels in start.json. The texts are watched (alarms.py): alarms.jsonl has what was said at which step.
 
     Args:
         bars: opens the bar that the steps advance.
@@ -101,6 +104,11 @@ def train_grpo(
         kept = _short(Card.read(out), queries, policies.tokenizer_of(out), settings.max_prompt_length)
         found["prompts_too_long"] = len(queries) - len(kept)
     result = summary(trl.rows(out / trl.METRICS)) | found
+    alarms = trl.rows(out / ALARMS)
+    result["warnings"] += map(in_words, alarms)
+    if alarms and settings.on_alarm == "stop":
+        result["steps_kept"] = steps = Card.read(out).steps
+        result["warnings"].append(f"The training stopped, and kept the policy as it was after {steps} steps.")
     if (measured := begin.levels(out)) is not None:
         result["start"] = measured
         if measured["passed"] < measured["n"] / 2:
@@ -142,17 +150,26 @@ def _train(
                 opened.callback(reader.close)
             for _, rows in itertools.groupby(trl.rows(out / COMPLETIONS), key=lambda row: row["step"]):
                 reward.recall(rows)
+        log = AlarmLog(out)
         trainer = GRPOTrainer(
             model=model,
-            reward_funcs=_reward_function(reward, model, tokenizer, monitor, out / COMPLETIONS),
+            reward_funcs=_reward_function(reward, model, tokenizer, monitor, log, out / COMPLETIONS),
             args=_arguments(out, settings, seed, len(queries)),
             train_dataset=Dataset.from_list(_examples(card, queries, settings.batch_size)),
             processing_class=tokenizer,
             peft_config=None if adapted or settings.weights == "full" else trl.lora("CAUSAL_LM"),
             rollout_func=_rollout(tokenizer, settings),
         )
-        extra = (lambda: monitor.step() | reward.step()) if isinstance(reward, Shaped) else monitor.step
-        trl.run_trainer(trainer, out, label="grpo", extra=extra, rename=_METRICS, bars=bars)
+        if settings.on_alarm == "stop":
+            trainer.add_callback(_Stop(log))
+
+        def numbers() -> dict[str, Any]:
+            read = monitor.step()
+            return read | (log.numbers() if read else {}) | (reward.step() if isinstance(reward, Shaped) else {})
+
+        trl.run_trainer(trainer, out, label="grpo", extra=numbers, rename=_METRICS, bars=bars)
+        if settings.on_alarm == "stop" and log.alarms:
+            _go_back(trainer, out, min(alarm.since for alarm in log.alarms))
         trl.save(trainer, tokenizer, out, card.base)
         shutil.rmtree(out / _REFERENCE, ignore_errors=True)
     dataclasses.replace(
@@ -204,7 +221,9 @@ def _arguments(out: Path, settings: GrpoSettings, seed: int, prompts: int) -> GR
     steps = settings.steps(prompts) * updates * settings.num_iterations
     common = trl.common_arguments(out, settings, seed)
     return GRPOConfig(
-        **common | {"save_steps": settings.save_steps * updates * settings.num_iterations},  # where a batch ends
+        **common
+        | {"save_steps": settings.save_steps * updates * settings.num_iterations}  # where a batch ends
+        | ({"save_total_limit": _KEPT} if settings.on_alarm == "stop" else {}),
         max_steps=steps,
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=completions // micro,
@@ -227,7 +246,7 @@ def _examples(card: Card, queries: Sequence[Query], batch_size: int) -> list[dic
 
 
 def _reward_function(
-    reward: Reward, model: Any, tokenizer: Any, monitor: Monitor, log: Path
+    reward: Reward, model: Any, tokenizer: Any, monitor: Monitor, alarms: AlarmLog, log: Path
 ) -> Callable[..., list[float | None]]:
     """The one function TRL gets: synchronous, and None for a text that has no finite score."""
     blind = 0  # steps in a row without a reward
@@ -239,13 +258,17 @@ def _reward_function(
     ) -> list[float | None]:
         nonlocal blind, explained
         responses = [chat.answer(tokenizer, ids) for ids in completion_ids]
-        found = reward.score(query, responses, truncated=[not {*ids[-1:]} & ends for ids in completion_ids])
+        step, cut = trainer_state.global_step + 1, [not {*ids[-1:]} & ends for ids in completion_ids]
+        found = reward.score(query, responses, truncated=cut)
         scores = [s if s is not None and math.isfinite(s) else None for s in found]
         monitor.observe(query, responses, scores, [chat.length(tokenizer, text) for text in responses])
         details = reward.details if isinstance(reward, Shaped) else [{} for _ in responses]
-        for asked, response, value, detail in zip(query, responses, scores, details, strict=True):
-            row = {"step": trainer_state.global_step + 1, "query": asked, "response": response, "reward": value}
+        texts = []
+        for asked, response, value, long, detail in zip(query, responses, scores, cut, details, strict=True):
+            row = {"step": step, "query": asked, "response": response, "reward": value, "truncated": long}
             trl.append(log, row | detail)
+            texts.append(Rollout(**row, fluency=detail.get("fluency"), relevance=detail.get("relevance")))
+        alarms.see(texts)
         blind = blind + 1 if scores.count(None) == len(scores) else 0
         if blind == _BLIND:
             raise _missing(reward.name, why_unscored(reward) - explained)
@@ -254,6 +277,25 @@ def _reward_function(
         return scores
 
     return score
+
+
+class _Stop(TrainerCallback):  # type: ignore[misc]
+    """Ends a training whose texts turned."""
+
+    def __init__(self, log: AlarmLog):
+        self._log = log
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        control.should_training_stop = control.should_training_stop or bool(self._log.alarms)
+
+
+def _go_back(trainer: Any, out: Path, began: int) -> None:
+    """Take the weights of the last policy that had not written the texts of step ``began`` yet; the oldest if none."""
+    whole = trl.checkpoints(out)
+    before = [path for path in whole if trl.step_of(path) + 1 < began] or whole[:1]
+    if before:
+        trainer._load_from_checkpoint(str(before[-1]))
+        trainer.state.global_step = trl.step_of(before[-1])
 
 
 def _missing(name: str, reasons: Counter[str]) -> InkfireError:

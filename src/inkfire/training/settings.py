@@ -122,6 +122,8 @@ class GrpoSettings(WithPreset):
     """Completions that go through the model at once (all, by default): less needs less memory."""
     save_steps: Annotated[int, Ge(1)] = 1
     """Steps between checkpoints: what a kill can lose."""
+    on_alarm: Literal["note", "stop"] = "note"
+    """When the texts turn (inkfire monitor --help): say so; or stop, and keep the policy from before."""
 
     def steps(self, prompts: int) -> int:
         """Generations of a batch in a training on so many prompts."""

@@ -116,9 +116,14 @@ def planned_steps(trainer: Any) -> int:
 
 
 def last_checkpoint(out: Path) -> Path | None:
-    """The newest whole checkpoint. The trainer's state is the last file a checkpoint gets."""
+    """The newest whole checkpoint."""
+    return max(checkpoints(out), key=step_of, default=None)
+
+
+def checkpoints(out: Path) -> list[Path]:
+    """The whole ones, by step. The trainer's state is the last file a checkpoint gets."""
     whole = [path.parent for path in (out / "checkpoints").glob("checkpoint-*/trainer_state.json") if _parses(path)]
-    return max(whole, key=step_of, default=None)
+    return sorted(whole, key=step_of)
 
 
 def _parses(path: Path) -> bool:
