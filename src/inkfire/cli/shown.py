@@ -242,7 +242,7 @@ _KINDS = {
     "judge attack": _Kind(tables.attack, {"trials.jsonl": "every injection and its verdicts"}, _look),
     "judge probe": _Kind(tables.probe, {"probes.jsonl": "every changed text and its verdicts"}, _look),
     "refine": _Kind(tables.refine, _REFINED, _attack),
-    "train sft": _Kind(tables.sft, _POLICY, _write),
+    "train sft": _Kind(tables.sft, _POLICY | {"samples.jsonl": "what it and its base write"}, _write),
     "train rm": _Kind(tables.reward_model, {"reward.json": "the reward, by this folder's name"}, _train),
     "train grpo": _Kind(tables.grpo, _TRAINED, _compare),
     "score": _Kind(tables.score, {"scores.jsonl": "the scores"}, _look),

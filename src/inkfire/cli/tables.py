@@ -289,7 +289,10 @@ def refine(result: Result) -> list[Table]:
 
 
 def sft(result: Result) -> list[Table]:
-    counts = rows(result, {"steps": ("steps", count), "n": ("texts", count)})
+    counts = rows(
+        result, {"eval_loss": ("loss of the held-out texts", plain), "learning_rate": ("learning rate", plain)}
+    )
+    counts += rows(result, {"steps": ("steps", count), "n": ("texts", count)})
     return [Table([("loss, first and last steps", arrow(result, "loss")), *counts, *took(result)])]
 
 

@@ -265,7 +265,14 @@ def _went(result: Result, name: str) -> str:
 
 def sft(result: Result) -> Finding:
     told = f"In {several(result['steps'], 'step')} on {several(result['n'], 'text')} the loss {_went(result, 'loss')}."
-    return Finding([told, "A lower loss says that it writes more like these texts, not that it writes better."])
+    said = [told, "A lower loss says that it writes more like these texts, not that it writes better."]
+    if result.get("eval_loss") is not None:
+        held_out = several(result["n_held_out"], "held-out text")
+        said.insert(
+            1,
+            f"On {held_out} it was lowest at step {result['best_step']}, which is kept: {number(result['eval_loss'])}.",
+        )
+    return Finding(said, result.get("warnings", ()))
 
 
 def reward_model(result: Result) -> Finding:

@@ -17,6 +17,7 @@ from inkfire.errors import InputError
 from inkfire.files.formats import read_labelled, read_pairs, read_queries, read_texts, read_texts_or_labelled
 from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.llm.bill import FIELDS, between
+from inkfire.models.card import is_policy
 from inkfire.records import Candidate, Labelled
 from inkfire.rewards import checks
 from inkfire.rewards.load import check_reward, placeholders, read_card, write_card
@@ -41,7 +42,7 @@ class SftInputs:
     task: str
     """A task's name (inkfire tasks list) or its folder."""
     base: Annotated[str, option("--base", "--model")]
-    """The model to train: local/NAME, a .gguf, a folder or a hub id."""
+    """The model to train: local/NAME, a .gguf, a folder (a policy's too) or a hub id."""
     data: Data = ()
     """Texts; those labelled 0 are left out. The task's good texts if none."""
     reading: Annotated[Reading, option("*")] = AS_IT_STANDS
@@ -101,12 +102,18 @@ def sft(inputs: SftInputs, settings: SftSettings, place: Place) -> dict[str, Any
     texts = read_texts_or_labelled(inputs.data, inputs.reading) if inputs.data else task.labelled()
     good = [Candidate(t.query, t.response) for t in texts if not isinstance(t, Labelled) or t.label == 1]
     find_model(inputs.base)
-    files = named_files(inputs) | {"task": task.folder}
+    started, files = _start(inputs.base, "base")
+    files |= named_files(inputs) | {"task": task.folder}
 
     def train(context: Context) -> dict[str, Any]:
         return train_sft(task, good, inputs.base, context.run.out, settings, seed=place.seed, bars=context.bars)
 
-    return _trained("train sft", place, described(inputs, settings, task=task.name), files, train)
+    return _trained("train sft", place, described(inputs, settings, task=task.name, **started), files, train)
+
+
+def _start(source: str, field: str) -> tuple[dict[str, str], dict[str, Path]]:
+    """What a manifest says of where a training starts, and its folder if it is a policy's."""
+    return ({field: "<policy>"}, {"policy": Path(source)}) if is_policy(source) else ({}, {})
 
 
 def reward_model(inputs: RewardModelInputs, settings: RewardModelSettings, place: Place) -> dict[str, Any]:
@@ -175,7 +182,6 @@ def _material(inputs: RewardModelInputs, task: Task | None) -> Material:
 
 def grpo(inputs: GrpoInputs, settings: GrpoSettings, place: Place, shaping: Shaping = Shaping()) -> dict[str, Any]:
     """Train the policy against the reward on the queries of ``prompts``, or of the task."""
-    from inkfire.models.card import is_policy
     from inkfire.models.policy import find_model
     from inkfire.training.grpo import train_grpo
 
@@ -194,8 +200,8 @@ def grpo(inputs: GrpoInputs, settings: GrpoSettings, place: Place, shaping: Shap
     files = named_files(inputs) | {"task": task.folder} | folders | listed[1]
     asked = {key: value for key, value in to_json(shaping).items() if value != to_json(Shaping())[key]}
     more = asked | {"task": task.name, "reward": reward} | ({"checks": listed[0]} if listed[0] else {})
-    if is_policy(inputs.policy):
-        files["policy"], more["policy"] = Path(inputs.policy), "<policy>"
+    started, start = _start(inputs.policy, "policy")
+    files, more = files | start, more | started
 
     def train(context: Context) -> dict[str, Any]:
         before = context.ledger.stats()  # a recipe's other stages asked as well

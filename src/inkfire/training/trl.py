@@ -7,6 +7,7 @@ there. When its card (policy.json, reward.json) is written it is done, and the c
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import math
@@ -21,7 +22,8 @@ from inkfire.errors import MissingExtraError, RunFolderError
 from inkfire.files.jsonl import dump, write_jsonl
 from inkfire.llm.progress import Bar, Bars, no_bars
 from inkfire.models import policy
-from inkfire.models.card import hub_id
+from inkfire.models.card import Card, hub_id, is_adapter, is_policy
+from inkfire.tasks.task import Task
 from inkfire.training.settings import GrpoSettings, RewardModelSettings, SftSettings
 
 try:
@@ -69,14 +71,28 @@ def common_arguments(
 
 def epoch_arguments(out: Path, settings: SftSettings | RewardModelSettings, seed: int) -> dict[str, Any]:
     """The arguments of a training that passes over its data a number of times."""
-    micro = min(settings.micro_batch_size, settings.batch_size)
+    micro = micro_batch(settings.batch_size, settings.micro_batch_size)
     return common_arguments(out, settings, seed) | {
         "num_train_epochs": settings.epochs,
         "per_device_train_batch_size": micro,
-        "gradient_accumulation_steps": max(1, settings.batch_size // micro),
+        "gradient_accumulation_steps": settings.batch_size // micro,
         "max_length": settings.max_length,
         "lr_scheduler_type": "linear",
     }
+
+
+def micro_batch(batch: int, most: int) -> int:
+    """The largest equal part of a batch that is at most ``most``: 10 by 4 are five times 2, never two times 4."""
+    return max(size for size in range(1, min(batch, most) + 1) if batch % size == 0)
+
+
+def begun_from(source: str | Path, task: Task) -> tuple[Path | None, Card]:
+    """(the folder of a policy to go on from, its card), or (None, the card of an untrained model)."""
+    if not is_policy(source):
+        return None, Card.of(str(source), task)
+    folder = Path(source)
+    card = Card.read(folder)
+    return folder, card if is_adapter(folder) else dataclasses.replace(card, base=str(folder))  # a whole model
 
 
 def run_trainer(
