@@ -54,6 +54,49 @@ class SftSettings:
 
 
 @settings
+class Rounds:
+    """Texts of the policy's own that a reward scores, n for each query of a round."""
+
+    rounds: Annotated[int, Ge(1)] = 1
+    """How often texts are written, scored and learnt from, by the policy of the round before."""
+    n: Annotated[int, Ge(2), Le(1000), option("-n", "--n")] = 8
+    """Texts a query."""
+    limit: Annotated[int, Ge(1)] | None = None
+    """Queries a round, other ones each time; all if none."""
+    temperature: Annotated[float, Gt(0)] = 1.0
+    """Of these texts."""
+    max_completion_length: Annotated[int, Ge(1)] | None = None
+    """Tokens of such a text; the task's max_tokens if none."""
+
+
+@settings
+class BonSettings(Rounds, SftSettings):
+    """Best-of-n: SFT on the best of n texts of the policy's own."""
+
+
+@settings
+class DpoSettings(Rounds):
+    """DPO (Rafailov et al. 2023), by TRL. The first five are for pairs that a reward makes."""
+
+    beta: Annotated[float, Gt(0)] = 0.1
+    """How much the distance from the reference, which is where the round starts, counts."""
+    epochs: Annotated[float, Gt(0)] = 1.0
+    """Passes over the pairs."""
+    learning_rate: Annotated[float, Gt(0)] = 2e-5
+    """Of LoRA; falls linearly to 0."""
+    batch_size: Annotated[int, Ge(1)] = 8
+    """Pairs an optimizer step."""
+    micro_batch_size: Annotated[int, Ge(1)] = 4
+    """Pairs at once, at most: fewer need less memory."""
+    max_length: Annotated[int, Ge(1)] = 512
+    """Tokens of prompt and text together; what is longer is cut."""
+    samples: Annotated[int, Ge(0)] = 16
+    """Texts that the trained writer and its base write at the end, to see whether it fell apart; 0: none."""
+    save_steps: Annotated[int, Ge(1)] = 10
+    """Steps between checkpoints: what a kill can lose."""
+
+
+@settings
 class RewardModelSettings(WithPreset):
     """A reward model. From ``epochs`` on they matter to the transformer only."""
 

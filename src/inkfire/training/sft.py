@@ -87,7 +87,7 @@ def train_sft(
         found["samples"] = sampled
         warnings += samples.remarks(sampled)
     rate = {"learning_rate": settings.learning_rate}
-    return {"steps": found["steps"], **counts, **rate, **trl.losses(out), **found, "warnings": warnings}
+    return {"steps": found["steps"], **counts, **rate, **trl.course(out, "loss"), **found, "warnings": warnings}
 
 
 def _train(
@@ -134,8 +134,8 @@ def _train(
     if held_out:
         found |= {"best_step": trainer.state.best_global_step, "eval_loss": trainer.state.best_metric}
     write_json(out / _FOUND, found)
-    trained = dataclasses.replace(card, trained="sft", steps=steps)
-    (trained if folder is None else dataclasses.replace(trained, parent=folder.name)).write(out)
+    parent = None if folder is None else folder.name
+    dataclasses.replace(card, trained="sft", steps=steps, reward=None, parent=parent).write(out)
 
 
 def examples(tokenizer: Any, card: Card, rows: Sequence[Candidate]) -> list[dict[str, list[int]]]:

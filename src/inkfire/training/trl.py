@@ -24,7 +24,7 @@ from inkfire.llm.progress import Bar, Bars, no_bars
 from inkfire.models import policy
 from inkfire.models.card import Card, hub_id, is_adapter, is_policy
 from inkfire.tasks.task import Task
-from inkfire.training.settings import GrpoSettings, RewardModelSettings, SftSettings
+from inkfire.training.settings import DpoSettings, GrpoSettings, RewardModelSettings, SftSettings
 
 try:
     import datasets
@@ -48,7 +48,7 @@ def lora(task_type: str, rank: int = 16, alpha: int = 32, targets: Sequence[str]
 
 
 def common_arguments(
-    out: Path, settings: SftSettings | RewardModelSettings | GrpoSettings, seed: int
+    out: Path, settings: SftSettings | DpoSettings | RewardModelSettings | GrpoSettings, seed: int
 ) -> dict[str, Any]:
     """The arguments that all of TRL's configurations share."""
     gpu = torch.cuda.is_available()
@@ -69,7 +69,7 @@ def common_arguments(
     }
 
 
-def epoch_arguments(out: Path, settings: SftSettings | RewardModelSettings, seed: int) -> dict[str, Any]:
+def epoch_arguments(out: Path, settings: SftSettings | DpoSettings | RewardModelSettings, seed: int) -> dict[str, Any]:
     """The arguments of a training that passes over its data a number of times."""
     micro = micro_batch(settings.batch_size, settings.micro_batch_size)
     return common_arguments(out, settings, seed) | {
@@ -181,13 +181,13 @@ def rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines[:-1] if line]
 
 
-def losses(out: Path) -> dict[str, float | None]:
-    """``loss_first`` and ``loss_last``: means of the first and the last tenth of the steps."""
-    found = [row["loss"] for row in rows(out / METRICS) if row.get("loss") is not None]
+def course(out: Path, name: str) -> dict[str, float | None]:
+    """``NAME_first`` and ``NAME_last``: means of the first and the last tenth of the steps."""
+    found = [row[name] for row in rows(out / METRICS) if row.get(name) is not None]
     edge = max(1, len(found) // 10)
     return {
-        "loss_first": sum(found[:edge]) / edge if found else None,
-        "loss_last": sum(found[-edge:]) / edge if found else None,
+        f"{name}_first": sum(found[:edge]) / edge if found else None,
+        f"{name}_last": sum(found[-edge:]) / edge if found else None,
     }
 
 
