@@ -180,8 +180,8 @@ def test_a_writer_that_fell_apart_is_told_from_its_base(
         ({"loops": 0.3}, 1),
         ({"unfinished": 0.5}, 0),  # as unfinished as the base
         ({"unfinished": 0.75}, 1),
-        ({"log_prob": -3.4}, 0),
-        ({"log_prob": -3.6}, 1),
+        ({"log_prob": -3.55}, 0),
+        ({"log_prob": -3.65}, 1),
         ({"log_prob": None}, 0),
     ],
 )

@@ -52,7 +52,9 @@ def _wrote(result: Result) -> str:
 
 
 def _gained(result: Result) -> str:
-    share = "an unknown share" if result["accuracy_last"] is None else percent(result["accuracy_last"])
+    if result["steps"] < 2 or result["accuracy_last"] is None:  # before the first step neither text has gained
+        return "One step is too few to say what the chosen texts gained."
+    share = percent(result["accuracy_last"])
     return (
         f"In the last steps the chosen text gained on the other in {share} of the pairs: that is no better writing yet."
     )

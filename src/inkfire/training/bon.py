@@ -59,4 +59,4 @@ def train_bon(
         }
         return numbers | train_sft(task, texts, policy, at, settings, seed=seed, bars=bars)
 
-    return rounds.train_rounds("bon", task, queries, start, reward, out, settings, learn, seed=seed, bars=bars)
+    return rounds.train_rounds(rounds.Job("bon", task, queries, start, reward, out, settings, seed, bars), learn)

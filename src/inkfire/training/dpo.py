@@ -125,7 +125,7 @@ def train_dpo_rounds(
         counts = {"pairs": len(pairs), "left_out": len(groups) - len(pairs)}
         return counts | train_dpo(task, pairs, policy, at, settings, seed=seed, bars=bars)
 
-    return rounds.train_rounds("dpo", task, queries, start, reward, out, settings, learn, seed=seed, bars=bars)
+    return rounds.train_rounds(rounds.Job("dpo", task, queries, start, reward, out, settings, seed, bars), learn)
 
 
 def _pair(group: Sequence[rounds.Row], reward: str) -> Preference | None:

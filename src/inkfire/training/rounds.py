@@ -19,6 +19,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,19 +59,32 @@ def kl_bound(n: int) -> float:
     return math.log(n) - (n - 1) / n
 
 
-def train_rounds(
-    method: str,
-    task: Task,
-    queries: Sequence[Query],
-    start: str | Path,
-    reward: Reward,
-    out: Path,
-    settings: Rounds,
-    learn: Learn,
-    *,
-    seed: int,
-    bars: Bars,
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Job:
+    """What a training in rounds is given, whatever learns."""
+
+    method: str
+    task: Task
+    queries: Sequence[Query]
+    start: str | Path
+    reward: Reward
+    out: Path
+    settings: Rounds
+    seed: int
+    bars: Bars
+
+    @property
+    def how(self) -> GrpoSettings:
+        """How the policy writes."""
+        length = self.settings.max_completion_length or self.task.max_tokens
+        return GrpoSettings(temperature=self.settings.temperature, max_completion_length=length)
+
+    @property
+    def distinct(self) -> list[str]:
+        return list(dict.fromkeys(query.query for query in self.queries))
+
+
+def train_rounds(job: Job, learn: Learn) -> dict[str, Any]:
     """Write, score and learn ``settings.rounds`` times; the policy in ``out`` is the last round's.
 
     Returns:
@@ -83,84 +97,71 @@ def train_rounds(
         InputError, EndpointDown: no text has a score, or no query anything to learn from.
         BudgetExceeded: from the reward; the same call goes on.
     """
-    if not queries:
+    if not job.queries:
         raise DataError("there are no queries to train on")
-    folder, card = trl.begun_from(start, task)
+    out, reward, rounds = job.out, job.reward, job.settings.rounds
+    folder, card = trl.begun_from(job.start, job.task)
     untrained = card.base if folder is None else Card.read(folder).base
-    asked = [query.query for query in queries]
-    found, policy = [], start
+    found, policy = [], job.start
     with ExitStack() as opened:
         if isinstance(reward, Shaped) and not is_policy(out):
-            reader = begin.begin(reward, task, untrained, _writer(policy, task, reward, settings, asked, out), out)
+            reader = begin.begin(reward, job.task, untrained, _measure(job, reward), out)
             if reader is not None:
                 opened.callback(reader.close)
-        for number in range(1, settings.rounds + 1):
+        for number in range(1, rounds + 1):
             at = out / f"round-{number}"
-            some = _of_round(asked, settings.limit, number, seed)
-            scored = _scored(policy, task, some, reward, at, settings, seed + number, bars)
-            known = _numbers(scored, settings.n)
-            groups = [_taking_part(of) for of in _groups(scored, settings.n)]
-            learnt = learn(policy, groups, at, seed + number)
+            rows = _scored(job, policy, number, at)
+            groups = [_taking_part(of) for of in _groups(rows, job.settings.n)]
+            learnt = learn(policy, groups, at, job.seed + number)
             own = tuple(dict.fromkeys((*Card.read(at).own_rewards, *reward.identities)))
-            named = dataclasses.replace(Card.read(at), trained=method, reward=reward.name, own_rewards=own)
+            named = dataclasses.replace(Card.read(at), trained=job.method, reward=reward.name, own_rewards=own)
             named.write(at)
-            found.append({"round": number} | known | learnt)
+            found.append({"round": number} | _numbers(rows, job.settings.n) | learnt)
             policy = at
     if not is_policy(out):
-        steps = sum(row["steps"] for row in found)
-        _take_over(at, out, settings.rounds)
+        _take_over(at, out, rounds)
         parent = None if folder is None else folder.name
-        dataclasses.replace(named, parent=parent, steps=steps).write(out)
-    return _summary(found, settings)
+        dataclasses.replace(named, parent=parent, steps=sum(row["steps"] for row in found)).write(out)
+    return _summary(found, job.settings)
 
 
-def _of_round(queries: Sequence[str], limit: int | None, number: int, seed: int) -> list[str]:
+def _of_round(job: Job, number: int) -> list[str]:
     """The queries of a round: other ones each time, until all had their turn."""
-    distinct = list(dict.fromkeys(queries))
-    if limit is None or limit >= len(distinct):
-        return distinct
-    random.Random(seed).shuffle(distinct)
+    limit, queries = job.settings.limit, job.distinct
+    if limit is None or limit >= len(queries):
+        return queries
+    random.Random(job.seed).shuffle(queries)
     first = (number - 1) * limit
-    return [distinct[(first + i) % len(distinct)] for i in range(limit)]
+    return [queries[(first + i) % len(queries)] for i in range(limit)]
 
 
 # ---- texts ---------------------------------------------------------------------------------------------------------
 
 
-def _writer(
-    source: str | Path, task: Task, reward: Shaped, settings: Rounds, queries: Sequence[str], out: Path
-) -> begin.Writer:
+def _measure(job: Job, reward: Shaped) -> begin.Writer:
     """The start policy as a reward's measure; its weights are only opened where it has to write."""
-    if begin.levels(out) is None and reward.shaping.starts:
-        return _opened(source, task, settings, queries)
-    return begin.Writer(trl.begun_from(source, task)[1], None, None, _how(task, settings), queries)
+    if begin.levels(job.out) is None and reward.shaping.starts:
+        return _opened(job, job.start)
+    return begin.Writer(trl.begun_from(job.start, job.task)[1], None, None, job.how, job.distinct)
 
 
-def _opened(source: str | Path, task: Task, settings: Rounds, queries: Sequence[str]) -> begin.Writer:
-    policy = Policy.load(source, task=task)
-    return begin.Writer(policy.card, policy.model, policy.tokenizer, _how(task, settings), queries)
+def _opened(job: Job, source: str | Path) -> begin.Writer:
+    policy = Policy.load(source, task=job.task)
+    return begin.Writer(policy.card, policy.model, policy.tokenizer, job.how, job.distinct)
 
 
-def _how(task: Task, settings: Rounds) -> GrpoSettings:
-    length = settings.max_completion_length or task.max_tokens
-    return GrpoSettings(temperature=settings.temperature, max_completion_length=length)
-
-
-def _texts(
-    source: str | Path, task: Task, queries: Sequence[str], at: Path, settings: Rounds, seed: int, bars: Bars
-) -> list[Row]:
+def _texts(job: Job, source: str | Path, number: int, at: Path) -> list[Row]:
     """``n`` texts for each query, those of a query side by side; the same ones wherever a kill came."""
-    path = at / _TEXTS
+    path, n = at / _TEXTS, job.settings.n
     if not path.exists():
-        whole = _whole(path, settings.n)
-        writer = _opened(source, task, settings, queries)
-        asked = [query for query in queries for _ in range(settings.n)]
-        size = _batch(settings.n)
-        with trl.quiet(), bars("writes", len(asked) - len(whole)) as bar, JsonlWriter(path) as file:
+        whole, size = _whole(path, n), _batch(n)
+        writer = _opened(job, source)
+        asked = [query for query in _of_round(job, number) for _ in range(n)]
+        with trl.quiet(), job.bars("writes", len(asked) - len(whole)) as bar, JsonlWriter(path) as file:
             for row in whole:
                 file.write(row)
             for first in range(len(whole), len(asked), size):
-                for row in writer.write(asked[first : first + size], _seed(seed, first)):
+                for row in writer.write(asked[first : first + size], _seed(job.seed + number, first)):
                     file.write(row)
                     bar.advance()
     return trl.rows(path)
@@ -184,25 +185,17 @@ def _seed(seed: int, first: int) -> int:
 # ---- rewards -------------------------------------------------------------------------------------------------------
 
 
-def _scored(
-    source: str | Path,
-    task: Task,
-    queries: Sequence[str],
-    reward: Reward,
-    at: Path,
-    settings: Rounds,
-    seed: int,
-    bars: Bars,
-) -> list[Row]:
+def _scored(job: Job, source: str | Path, number: int, at: Path) -> list[Row]:
     """The texts of a round with their rewards. Batches without any are kept only where a later one has some."""
-    path = at / COMPLETIONS
-    whole = trl.rows(path) if path.exists() else _whole(path, settings.n)
-    _recall(reward, whole, settings.n)
+    path, n, reward = at / COMPLETIONS, job.settings.n, job.reward
+    whole = trl.rows(path) if path.exists() else _whole(path, n)
+    _recall(reward, whole, n)
     if path.exists():
         return whole
-    texts = _texts(source, task, queries, at, settings, seed, bars)
-    size, blind, before = _batch(settings.n), [], why_unscored(reward)
-    with bars("scores", len(texts) - len(whole)) as bar, JsonlWriter(path) as file:
+    texts = _texts(job, source, number, at)
+    size, before = _batch(n), why_unscored(reward)
+    blind: list[list[Row]] = []
+    with job.bars("scores", len(texts) - len(whole)) as bar, JsonlWriter(path) as file:
         for row in whole:
             file.write(row)
         for first in range(len(whole), len(texts), size):

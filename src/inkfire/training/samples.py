@@ -7,7 +7,7 @@ samples.jsonl has the texts (by: trained or base), samples.json the numbers of e
     log_prob      median log-probability a token under the frozen base, nats
 
 It is said where the trained writer's share is a quarter above that of the base and of the good texts, and where half of
-its texts are less likely than all but 5 % of the good ones.
+its texts are less likely, by a tenth of a nat, than all but 5 % of the good ones.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TEMPERATURE = 0.8
 """That of ``inkfire write``."""
 _GOOD = 64
 _WORSE = 0.25  # of 16 texts four: from none to four happens by chance in one of some fifty
-_LOW = 0.05
+_LOW, _BELOW = 0.05, 0.1
 
 
 def look(model: Any, tokenizer: Any, card: Card, good: Sequence[Candidate], n: int, seed: int, out: Path) -> None:
@@ -89,7 +89,7 @@ def remarks(numbers: dict[str, Any]) -> list[str]:
         if trained[name] >= max(base[name], good[name]) + _WORSE
     ]
     value, low = trained["log_prob"], good["log_prob_low"]
-    if value is not None and low is not None and value < low:
+    if value is not None and low is not None and value < low - _BELOW:
         said.append(
             f"Half of the trained writer's texts are less likely to its base than {value:.2f} nats a token, where 95% "
             f"of the good texts are above {low:.2f} ({TEXTS}): {less}."
