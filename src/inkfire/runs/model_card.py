@@ -19,7 +19,7 @@ from inkfire.files.run import Run
 from inkfire.models import store
 from inkfire.models.card import Card, is_policy
 from inkfire.rewards.load import read_card
-from inkfire.training.export import TEMPERATURE
+from inkfire.training.settings import TEMPERATURE
 
 README = "README.md"
 

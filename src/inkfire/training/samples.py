@@ -25,11 +25,9 @@ from inkfire.records import Candidate
 from inkfire.rewards.reading import quantile
 from inkfire.rewards.writing import finished, loops
 from inkfire.training import begin
-from inkfire.training.settings import GrpoSettings
+from inkfire.training.settings import TEMPERATURE, GrpoSettings
 
 TEXTS, NUMBERS = "samples.jsonl", "samples.json"
-TEMPERATURE = 0.8
-"""That of ``inkfire write``."""
 _GOOD = 64
 _WORSE = 0.25  # of 16 texts four: from none to four happens by chance in one of some fifty
 _LOW, _BELOW = 0.05, 0.1

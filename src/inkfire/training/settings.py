@@ -14,6 +14,9 @@ from annotated_types import Ge, Gt, Le, Lt
 from inkfire.errors import InputError
 from inkfire.settings import WithPreset, option, settings
 
+TEMPERATURE = 0.8
+"""That of ``inkfire write``: what a trained writer is looked at, and exported, with."""
+
 
 @settings
 class SftSettings:
