@@ -93,6 +93,8 @@ def test_texts_of_like_length_go_together(
     rows = [Candidate(f"a wish {i % 12}", "May it open. " * (1 + i % 12)) for i in range(48)]
     settings = SftSettings(epochs=1, batch_size=4, micro_batch_size=2, samples=0, learning_rate=1e-3)
     train_sft(task, rows, tiny_base, tmp_path / "out", settings)
+    longest = [one["input_ids"].shape[1] for one in batches]
+    assert longest[:-1] != sorted(longest[:-1], reverse=True)  # the batches come in any order
     padded = sum(int((one["input_ids"] == 2).sum()) for one in batches)
     assert padded < sum(one["input_ids"].numel() for one in batches) / 20  # at random more than a fifth
 

@@ -10,6 +10,7 @@ them comes near them at best.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ def train_bon(
             "left_out": len(groups) - len(won),
             "reward_winners": sum(scores) / len(scores),
         }
-        return numbers | train_sft(task, texts, policy, at, settings, seed=seed, bars=bars)
+        how = settings if settings.held_out(len(texts)) else dataclasses.replace(settings, patience=None)
+        return numbers | train_sft(task, texts, policy, at, how, seed=seed, bars=bars)
 
     return rounds.train_rounds(rounds.Job("bon", task, queries, start, reward, out, settings, seed, bars), learn)

@@ -152,8 +152,11 @@ def examples(tokenizer: Any, card: Card, rows: Sequence[Candidate]) -> list[dict
 
 
 class _ByLength(SFTTrainer):  # type: ignore[misc]
-    """Texts of like length in a batch. ``train_sampling_strategy="group_by_length"`` alone draws the order from torch's
-    global state: a training that is gone on with would see its texts in another one."""
+    """Texts of like length in a batch, the batches in any order.
+
+    ``train_sampling_strategy="group_by_length"`` alone puts short texts behind long ones, and draws the order from
+    torch's global state: a training that is gone on with would see its texts in another one.
+    """
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
         return _Lengths(self, self.train_dataset if train_dataset is None else train_dataset)
@@ -169,7 +172,11 @@ class _Lengths(LengthGroupedSampler):  # type: ignore[misc]
     def __iter__(self) -> Iterator[int]:
         epoch = int(self._trainer.state.epoch or 0)
         self.generator = torch.Generator().manual_seed(self._trainer.args.seed + epoch)
-        return super().__iter__()  # type: ignore[no-any-return]
+        order = list(super().__iter__())
+        whole = len(order) // self.batch_size
+        for i in torch.randperm(whole, generator=self.generator).tolist():
+            yield from order[i * self.batch_size : (i + 1) * self.batch_size]
+        yield from order[whole * self.batch_size :]
 
 
 class _Looks(TrainerCallback):  # type: ignore[misc]
