@@ -290,6 +290,9 @@ def _trained(say: Callable[[Result], list[str]]) -> Callable[[Result], Finding]:
     return lambda result: Finding(say(result), result.get("warnings", ()))
 
 
+sft, bon, dpo = _trained(trained.sft), _trained(trained.bon), _trained(trained.dpo)
+
+
 def grpo(result: Result, metrics: Rows) -> Finding:
     name = "score" if "score_first" in result else "reward"  # a reward of ranks has always the same mean
     told = f"In {several(result['steps'], 'step')} the mean {name} {went(result, name)}"
@@ -365,11 +368,11 @@ _KINDS: dict[str, tuple[Callable[..., Finding], str | None]] = {
     "judge attack": (attack, None),
     "judge probe": (probe, None),
     "refine": (refine, None),
-    "train sft": (_trained(trained.sft), None),
+    "train sft": (sft, None),
     "train rm": (reward_model, None),
     "train grpo": (grpo, "metrics.jsonl"),
-    "train bon": (_trained(trained.bon), None),
-    "train dpo": (_trained(trained.dpo), None),
+    "train bon": (bon, None),
+    "train dpo": (dpo, None),
     "score": (score, None),
     "probe": (probed, None),
     "write": (write, None),
