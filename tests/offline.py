@@ -7,6 +7,7 @@ import json
 import sys
 import types
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +75,13 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> Offline:
     def train_sft(task: Task, rows: Sequence[Any], base: str, out: Path, *_: Any, **__: Any) -> dict[str, Any]:
         return world.train(dataclasses.replace(Card.of(base, task), trained="sft"), out)
 
-    def train_grpo(
-        task: Task, queries: Any, start: str, reward: Reward, out: Path, *_: Any, **__: Any
+    def against(
+        method: str, task: Task, queries: Any, start: str, reward: Reward, out: Path, *_: Any, **__: Any
     ) -> dict[str, Any]:
         reward.score(["a wish"] * 2, ["a window", "a door"])
         card = Card.read(Path(start)) if is_policy(start) else Card.of(str(start), task)
         own = (*card.own_rewards, *reward.identities)
-        return world.train(dataclasses.replace(card, trained="grpo", reward=reward.name, own_rewards=own), out)
+        return world.train(dataclasses.replace(card, trained=method, reward=reward.name, own_rewards=own), out)
 
     class Policy:
         def __init__(self, name: str) -> None:
@@ -101,11 +102,13 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> Offline:
     for name, module in (
         ("inkfire.models.policy", policy),
         ("inkfire.training.sft", types.ModuleType("sft")),
-        ("inkfire.training.grpo", types.ModuleType("grpo")),
+        *((f"inkfire.training.{method}", types.ModuleType(method)) for method in ("grpo", "bon", "dpo")),
     ):
         monkeypatch.setitem(sys.modules, name, module)
     sys.modules["inkfire.training.sft"].__dict__["train_sft"] = train_sft
-    sys.modules["inkfire.training.grpo"].__dict__["train_grpo"] = train_grpo
+    for method, name in (("grpo", "train_grpo"), ("bon", "train_bon"), ("dpo", "train_dpo_rounds")):
+        sys.modules[f"inkfire.training.{method}"].__dict__[name] = partial(against, method)
+    sys.modules["inkfire.training.dpo"].__dict__["train_dpo"] = None
     monkeypatch.setattr("inkfire.models.open.open_model", open_model)
     for module in ("writers", "experiment"):  # there is no model whose memory would have to go back
         monkeypatch.setattr(f"inkfire.runs.{module}.give_back", lambda: None)

@@ -70,6 +70,45 @@ def test_from_good_texts_to_a_writer(cli: Cli, base: str, tiny_task: Path, tmp_p
     assert "learning_rate was 0.0001 and is 0.5 now" in err
 
 
+def test_the_near_rivals(cli: Cli, strange_model: Callable[[str], str], tiny_task: Path, tmp_path: Path) -> None:
+    """Best-of-n and DPO as a user types them; a run is repeated from its folder, checks and all."""
+    start = ["--task", tiny_task, "--policy", strange_model("plain"), "--samples", 0, "--json"]
+    own = [*start, "--reward", "share:a", "--check", "length:2..", "-n", 8, "--max-completion-length", 100]
+    code, bon, err = cli("train", "bon", *own, "--rounds", 2, "--limit", 4, "--out", tmp_path / "bon")
+    assert code == 0, err
+    assert [row["queries"] for row in bon["rounds"]] == [4, 4]
+    assert (bon["completions"], bon["calls"]) == (64, 0)
+    assert bon["kl_bound"] == pytest.approx(1.204, abs=1e-3)
+    assert trained_against(tmp_path / "bon") == identities_of("share:a")
+    assert cli("train", "bon", *own, "--rounds", 2, "--limit", 4, "--out", tmp_path / "bon")[1] == bon
+    code, again, err = cli("run", "--like", tmp_path / "bon", "--out", tmp_path / "again", "--json")
+    assert code == 0, err
+    assert again["rounds"] == bon["rounds"]
+
+    code, result, err = cli("train", "dpo", *own, "--out", tmp_path / "own-dpo")
+    assert code == 0, err
+    assert result["rounds"][0]["pairs"] == len(list(read_jsonl(tmp_path / "own-dpo" / "round-1" / "pairs.jsonl")))
+    assert trained_against(tmp_path / "own-dpo") == identities_of("share:a")
+
+    pairs = ["--pairs", tiny_task / "pairs.jsonl"]
+    code, result, err = cli("train", "dpo", *start, *pairs, "--out", tmp_path / "dpo")
+    assert (code, result["n"], result["writers"]) == (0, 8, {"unknown": 16}), err
+    assert trained_against(tmp_path / "dpo") == ()
+    more = ["--task", tiny_task, "--policy", tmp_path / "bon", *pairs]
+    assert cli("train", "dpo", *more, "--out", tmp_path / "more")[0] == 0
+    assert trained_against(tmp_path / "more") == identities_of("share:a")  # what came before counts
+    for wrong, words in (
+        ([], "(--pairs F)"),
+        ([*pairs, "--reward", "share:a"], "name one of the two"),
+        ([*pairs, "-n", 4], "n is for pairs that a reward makes"),
+        ([*pairs, "--check", "finished"], "checks is for pairs that a reward makes"),
+    ):
+        code, _, err = cli("train", "dpo", *start[:-1], *wrong, "--out", tmp_path / "wrong")
+        assert code == 2
+        assert words in err
+    assert not (tmp_path / "wrong").exists()
+
+
 def test_score_of_pairs_and_texts(cli: Cli, tiny_task: Path, tmp_path: Path) -> None:
     cli("train", "rm", "--pairs", tiny_task / "pairs.jsonl", "--out", tmp_path / "rm", "--json")
     before = sorted(tmp_path.rglob("*"))

@@ -22,6 +22,9 @@ LONG = [Preference(f"q{i}", f"A wish {'that goes on ' * (i % 5 + 2)}{i}", f"Bye 
 EVEN = [Preference(f"q{i}", f"dear {i:02}" + "x" * (i % 2), f"dear {i:02}" + "x" * (1 - i % 2)) for i in range(60)]
 TEXTS = [Labelled(f"q{i // 2}", f"text number {i % 7}{i % 3}", i % 2) for i in range(60)]
 
+SFT = {"steps": 14, "n": 60, "loss_first": 3.0, "loss_last": 2.0, "n_held_out": 6, "best_step": 9, "eval_loss": 2.1}
+ROUND = {"winners": 7, "pairs": 7, "reward": None, "reward_winners": 0.9, "steps": 2, "accuracy_last": 0.75}
+ROUNDS = {"completions": 64, "reward_calls": 60, "rounds": [ROUND | {"winners": 8}, ROUND | {"reward": 0.5}]}
 JUDGED: dict[str, Any] = {
     "n": 40, "scored": 40, "unscored": 0, "calibrated": True, "injections": 0, "doubt": None, "n_within_query": 0,
     "accuracy": 0.75, "accuracy_ci": [0.6, 0.86], "auc": 0.8, "auc_ci": [0.66, 0.91],
@@ -143,6 +146,22 @@ def compared(said: Sequence[Comparison]) -> dict[str, Any]:
         ]),
         (findings.sft, {"steps": 1, "n": 1, "loss_first": None, "loss_last": None}, None, [
             "In 1 step on 1 text the loss is not known.", "A lower loss says",
+        ]),
+        (findings.sft, SFT, None, [
+            "In 14 steps on 60 texts the loss went from 3 to 2.",
+            "On 6 held-out texts it was lowest at step 9, which is kept: 2.1.", "A lower loss says",
+        ]),
+        (findings.bon, ROUNDS | {"kl_bound": 1.204}, None, [
+            "In 2 rounds it wrote 64 texts, 60 of which the reward was asked for, and 15 best ones were learnt from.",
+            "In the last round the mean reward was 0.5 of all, 0.9 of the best. These are at most 1.20 nats a text",
+            "A higher reward is what was trained, not yet better writing.",
+        ]),
+        (findings.dpo, ROUNDS, None, [
+            "In 2 rounds it wrote 64 texts, 60 of which the reward was asked for, and 14 pairs of best and worst were",
+            "In the last steps the chosen text gained on the other in 75 % of the pairs:",
+        ]),
+        (findings.dpo, {"steps": 1, "n": 8, "loss_first": 0.69, "loss_last": 0.69, "accuracy_last": 0.0}, None, [
+            "In 1 step on 8 pairs the loss went from 0.69 to 0.69.", "One step is too few to say what the chosen texts",
         ]),
         (findings.reward_model, MODEL, None, [
             "Measured on held-out queries, the transformer reward model is right on 75 % (60 to 86) of 40 pairs, "

@@ -16,7 +16,7 @@ from inkfire.runs.experiment import stages_of
 from inkfire.runs.recipe import Recipe, check_recipe, load_recipe, new_recipe, placed, recipe_names, rewards_of
 from inkfire.runs.stages import basis
 from inkfire.tasks.task import task_names
-from inkfire.training.settings import GrpoSettings, RewardModelSettings, SftSettings
+from inkfire.training.settings import BonSettings, DpoSettings, GrpoSettings, RewardModelSettings, SftSettings
 
 MODELS = '[models]\nwriter = "local/smollm2-135m"\nagents = "local/qwen2.5-coder-1.5b"\n'
 MINIMAL = f'name = "mine"\ntask = "greetings-en"\n{MODELS}'
@@ -144,6 +144,8 @@ def test_a_table_is_the_settings_of_its_command():
         (Recipe.refine, RefineSettings),
         (Recipe.judge, JudgeSettings),
         (Recipe.grpo, GrpoSettings),
+        (Recipe.bon, BonSettings),
+        (Recipe.dpo, DpoSettings),
         (Recipe.evaluate, EvaluateSettings),
     ):
         assert isinstance(table, settings)

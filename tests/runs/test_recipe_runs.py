@@ -132,6 +132,44 @@ def test_a_reward_of_a_table_is_what_its_policy_is_trained_against(
     assert [row["stage"] for row in rows if row["state"] == "redo"] == ["judge-rl", "on-top", "evaluate"]
 
 
+def test_a_policy_is_trained_by_the_method_that_it_names(
+    offline: Offline, recipe: RecipeFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Any] = {}
+    for method, name in (("bon", "train_bon"), ("dpo", "train_dpo_rounds")):
+        module = sys.modules[f"inkfire.training.{method}"]
+        train = module.__dict__[name]
+
+        def spy(*given: Any, method: str = method, train: Callable[..., Any] = train, **how: Any) -> Any:
+            seen[method] = given[5]
+            return train(*given, **how)
+
+        monkeypatch.setattr(module, name, spy)
+    named = (
+        ('name = "rm-rl"', 'name = "rm-rl"\nmethod = "bon"'),
+        ('name = "judge-rl"', 'name = "judge-rl"\nmethod = "dpo"'),
+    )
+    tables = ("[grpo]", "[bon]\nn = 4\nlimit = 2\n[dpo]\nrounds = 2\nn = 3\nbeta = 0.2\n[grpo]")
+    file, out = recipe(*named, tables), tmp_path / "run"
+    run(file, out)
+    assert [Card.read(out / name).trained for name in ("rm-rl", "judge-rl", "on-top")] == ["bon", "dpo", "grpo"]
+    assert (seen["bon"].n, seen["bon"].limit, seen["dpo"].rounds, seen["dpo"].beta) == (4, 2, 2, 0.2)
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert [row.get("method") for row in manifest["settings"]["policies"]] == ["bon", "dpo", None]
+    file.write_text(file.read_text().replace("beta = 0.2", "beta = 0.3"))
+    rows = plan(load_recipe(str(file)), Place(out))
+    assert [row["stage"] for row in rows if row["state"] == "redo"] == ["judge-rl", "on-top", "evaluate"]
+    train = len(list(read_jsonl(out / "data" / "train_queries.jsonl")))
+    assert next(row["calls"] for row in rows if row["stage"] == "judge-rl") == 2 * 3 * train
+    assert {"bon", "dpo"}.isdisjoint(json.loads((plain(recipe, tmp_path) / "manifest.json").read_text())["settings"])
+
+
+def plain(recipe: RecipeFile, tmp_path: Path) -> Path:
+    """The same recipe without methods, as one from before they had names."""
+    run(recipe(), tmp_path / "plain")
+    return tmp_path / "plain"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["sft", "judge-rl", "on-top"])
 def test_killed_in_a_training_it_goes_on_to_the_same_end(
@@ -302,7 +340,7 @@ def test_pairs_of_the_data_alone_need_no_curation_and_the_report_says_whose_they
     offline: Offline, recipe: RecipeFile, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    data = ("[reward_model]", '[reward_model]\npairs = "data"')
+    data = ("[reward_model]\n", '[reward_model]\npairs = "data"\n')
     result = run(recipe(data), out)
     assert not {"candidates", "curate"} & stages(out).keys()
     assert not (out / "curate").exists()
@@ -315,7 +353,7 @@ def test_pairs_of_the_data_alone_need_no_curation_and_the_report_says_whose_they
 
 def test_pairs_curated_here_alone_are_learnt_from(offline: Offline, recipe: RecipeFile, tmp_path: Path) -> None:
     run(
-        recipe(("limit = 2", "limit = 6"), ("[reward_model]", '[reward_model]\npairs = "curated"')),
+        recipe(("limit = 2", "limit = 6"), ("[reward_model]\n", '[reward_model]\npairs = "curated"\n')),
         tmp_path / "run",
     )
     trained = json.loads(stages(tmp_path / "run")["reward_model"])

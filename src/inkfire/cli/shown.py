@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from inkfire.cli import tables
+from inkfire.cli import tables, trained
 from inkfire.cli.common import Shown, Table
 from inkfire.evaluation.claims import claims
 from inkfire.files.reading import Reading
@@ -228,6 +228,8 @@ _REFINED = {
     "judge.json": "the judge with these principles",
 }
 _POLICY = {"policy.json": "the policy, by this folder's name"}
+_SAMPLED = _POLICY | {"samples.jsonl": "what it and its base write"}
+_ROUNDS = _SAMPLED | {"round-*/completions.jsonl": "every text with its reward"}
 _TRAINED = _POLICY | {
     "completions.jsonl": "every text with its reward",
     "start.jsonl": "what the start policy wrote, by which it is measured",
@@ -243,9 +245,13 @@ _KINDS = {
     "judge attack": _Kind(tables.attack, {"trials.jsonl": "every injection and its verdicts"}, _look),
     "judge probe": _Kind(tables.probe, {"probes.jsonl": "every changed text and its verdicts"}, _look),
     "refine": _Kind(tables.refine, _REFINED, _attack),
-    "train sft": _Kind(tables.sft, _POLICY, _write),
+    "train sft": _Kind(trained.sft, _SAMPLED, _write),
     "train rm": _Kind(tables.reward_model, {"reward.json": "the reward, by this folder's name"}, _train),
     "train grpo": _Kind(tables.grpo, _TRAINED, _compare),
+    "train bon": _Kind(trained.rounds, _ROUNDS | {"round-*/winners.jsonl": "the best of each query"}, _compare),
+    "train dpo": _Kind(
+        trained.dpo, _ROUNDS | {"round-*/pairs.jsonl": "the best and the worst of each query"}, _compare
+    ),
     "score": _Kind(tables.score, {"scores.jsonl": "the scores"}, _look),
     "probe": _Kind(tables.edits, {"edits.jsonl": "every edited text, with its scores"}, _look),
     "write": _Kind(tables.write, _WRITTEN, _judge),

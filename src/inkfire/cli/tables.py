@@ -288,11 +288,6 @@ def refine(result: Result) -> list[Table]:
 # ---- trainings, rewards, policies ----------------------------------------------------------------------------------
 
 
-def sft(result: Result) -> list[Table]:
-    counts = rows(result, {"steps": ("steps", count), "n": ("texts", count)})
-    return [Table([("loss, first and last steps", arrow(result, "loss")), *counts, *took(result)])]
-
-
 _RIGHT: Names = {
     "accuracy": ("the reward is right", rate),
     "longer_wins": ("the longer text wins", rate),

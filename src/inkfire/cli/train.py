@@ -1,4 +1,4 @@
-"""``inkfire train sft``, ``rm`` and ``grpo``: the folder given as --out is the policy or the reward afterwards."""
+"""``inkfire train``: the folder given as --out is the policy or the reward afterwards."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from inkfire.cli.common import Json, Out, Seed, Yes, emit, flat
 from inkfire.rewards.shaped import Shaping
 from inkfire.runs import train
 from inkfire.runs.context import Access, Place
-from inkfire.runs.train import GrpoInputs, RewardModelInputs, SftInputs
-from inkfire.training.settings import GrpoSettings, RewardModelSettings, SftSettings
+from inkfire.runs.train import DpoInputs, GrpoInputs, RewardModelInputs, SftInputs
+from inkfire.training.settings import BonSettings, DpoSettings, GrpoSettings, RewardModelSettings, SftSettings
 
 app = App(
     name="train",
@@ -76,4 +76,47 @@ def grpo(
         --length rescale --out runs/rm-rl
     """
     result = train.grpo(inputs, settings, Place(out, seed, access, yes), shaping)
+    emit(result, as_json=json, show=partial(shown.run, out))
+
+
+@app.command
+def bon(
+    *,
+    inputs: Annotated[GrpoInputs, flat],
+    settings: Annotated[BonSettings, flat] = BonSettings(),
+    shaping: Annotated[Shaping, flat] = Shaping(),
+    access: Annotated[Access, flat] = Access(),
+    out: Out,
+    seed: Seed = 0,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    r"""Train a policy on the best of n of its own texts, by a reward.
+
+    Example: inkfire train bon --task greetings-zh --policy runs/sft \
+        --reward runs/rm --check length:20..90 --check finished \
+        -n 8 --rounds 2 --out runs/rm-bon
+    """
+    result = train.bon(inputs, settings, Place(out, seed, access, yes), shaping)
+    emit(result, as_json=json, show=partial(shown.run, out))
+
+
+@app.command
+def dpo(
+    *,
+    inputs: Annotated[DpoInputs, flat],
+    settings: Annotated[DpoSettings, flat] = DpoSettings(),
+    shaping: Annotated[Shaping, flat] = Shaping(),
+    access: Annotated[Access, flat] = Access(),
+    out: Out,
+    seed: Seed = 0,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    r"""Train a policy on preference pairs by DPO: those of a file, or of its own texts by a reward.
+
+    Example: inkfire train dpo --task greetings-zh --policy runs/sft \
+        --pairs runs/pairs/pairs.jsonl --out runs/dpo
+    """
+    result = train.dpo(inputs, settings, Place(out, seed, access, yes), shaping)
     emit(result, as_json=json, show=partial(shown.run, out))

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 from inkfire.evaluation import claims
 from inkfire.judge.measure import why_refused
 from inkfire.llm.futile import failure, main_reason
-from inkfire.report import looks, picks
+from inkfire.report import looks, picks, trained
 from inkfire.report.folder import Folder
+from inkfire.report.trained import went
 from inkfire.report.words import duration, number, percent, rate, sentence, several, value
 from inkfire.stats.intervals import FEW
 
@@ -258,16 +259,6 @@ def refine(result: Result) -> Finding:
 # ---- trainings and rewards -----------------------------------------------------------------------------------------
 
 
-def _went(result: Result, name: str) -> str:
-    first, last = result[f"{name}_first"], result[f"{name}_last"]
-    return "is not known" if first is None or last is None else f"went from {number(first)} to {number(last)}"
-
-
-def sft(result: Result) -> Finding:
-    told = f"In {several(result['steps'], 'step')} on {several(result['n'], 'text')} the loss {_went(result, 'loss')}."
-    return Finding([told, "A lower loss says that it writes more like these texts, not that it writes better."])
-
-
 def reward_model(result: Result) -> Finding:
     told = (
         f"Measured on {result['measured_on']}, the {result['kind']} reward model is right on {_beside_twins(result)}."
@@ -295,10 +286,17 @@ def _matched(result: Result) -> list[str]:
     return said
 
 
+def _trained(say: Callable[[Result], list[str]]) -> Callable[[Result], Finding]:
+    return lambda result: Finding(say(result), result.get("warnings", ()))
+
+
+sft, bon, dpo = _trained(trained.sft), _trained(trained.bon), _trained(trained.dpo)
+
+
 def grpo(result: Result, metrics: Rows) -> Finding:
     name = "score" if "score_first" in result else "reward"  # a reward of ranks has always the same mean
-    told = f"In {several(result['steps'], 'step')} the mean {name} {_went(result, name)}"
-    said = [f"{told}; the mean length, in characters, {_went(result, 'mean_length')}."]
+    told = f"In {several(result['steps'], 'step')} the mean {name} {went(result, name)}"
+    said = [f"{told}; the mean length, in characters, {went(result, 'mean_length')}."]
     cut = [row["truncated"] for row in metrics if row.get("truncated") is not None]
     if cut and cut[-1]:
         said.append(f"In the last step {percent(cut[-1])} of the texts were cut off at their greatest length.")
@@ -373,6 +371,8 @@ _KINDS: dict[str, tuple[Callable[..., Finding], str | None]] = {
     "train sft": (sft, None),
     "train rm": (reward_model, None),
     "train grpo": (grpo, "metrics.jsonl"),
+    "train bon": (bon, None),
+    "train dpo": (dpo, None),
     "score": (score, None),
     "probe": (probed, None),
     "write": (write, None),

@@ -29,6 +29,8 @@ _KINDS = {
     "train sft": ("train", "sft"),
     "train rm": ("train", "rm"),
     "train grpo": ("train", "grpo"),
+    "train bon": ("train", "sft"),
+    "train dpo": ("train", "sft"),
     "score": ("score", "score"),
 }
 """A command: the stage that has its result, and the template that shows it."""

@@ -48,7 +48,7 @@ def stages_of(recipe: Recipe) -> list[tuple[str, Stage]]:
     ]
     if not stages.curates(recipe):
         steps = [(name, stage) for name, stage in steps if name not in stages.CURATION]
-    steps += [(policy.name, partial(stages.grpo, policy=policy)) for policy in recipe.policies]
+    steps += [(policy.name, partial(stages.policy, policy=policy)) for policy in recipe.policies]
     return [*steps, ("evaluate", stages.evaluate)]
 
 
@@ -108,6 +108,9 @@ def _experiment(recipe: Recipe, place: Place) -> Iterator[Experiment]:
     _check_weights(recipe, place)
     inputs = {"task": task.folder} | named_files(recipe.data)
     about = {key: value for key, value in to_json(recipe).items() if key not in ("data", "reading", "rewards")}
+    used = {policy.method for policy in recipe.policies}
+    about = {key: value for key, value in about.items() if key not in {"bon", "dpo"} - used}
+    about["policies"] = [{k: v for k, v in row.items() if (k, v) != ("method", "grpo")} for row in about["policies"]]
     about |= read_as(recipe.reading)
     if recipe.rewards:
         tables = [(table.name, *placed(table)) for table in recipe.rewards]

@@ -19,10 +19,11 @@ from inkfire.files.reading import Data
 from inkfire.files.run import Run, before_named
 from inkfire.judge.spec import JudgeSettings
 from inkfire.refine.settings import RefineSettings
+from inkfire.rewards.shaped import Shaping
 from inkfire.runs import curate, curve, evaluate, experiment, judge, recipe, refine, score, stress, train, write
 from inkfire.runs.context import Place
 from inkfire.settings import from_json
-from inkfire.training.settings import GrpoSettings, RewardModelSettings, SftSettings
+from inkfire.training.settings import BonSettings, DpoSettings, GrpoSettings, RewardModelSettings, SftSettings
 
 Values = dict[str, Any]
 
@@ -45,13 +46,15 @@ def repeat(folder: Path, place: Place) -> dict[str, Any]:
 
 def _filled(values: Mapping[str, Any], places: Mapping[str, Path]) -> Values:
     """``<reward 1>`` and its kind as the folders that they stand for."""
-    out = {}
-    for key, value in values.items():
-        if isinstance(value, str):
-            for name, path in places.items():
-                value = value.replace(f"<{name}>", str(path))
-        out[key] = value
-    return out
+
+    def filled(value: Any) -> Any:
+        if isinstance(value, list):
+            return [filled(one) for one in value]
+        for name, path in places.items() if isinstance(value, str) else ():
+            value = value.replace(f"<{name}>", str(path))
+        return value
+
+    return {key: filled(value) for key, value in values.items()}
 
 
 def _as(model: type, values: Values) -> Any:
@@ -69,6 +72,10 @@ def _as(model: type, values: Values) -> Any:
 
 def _two(run: Callable[[Any, Any, Place], Values], inputs: type, settings: type) -> Callable[[Values, Place], Values]:
     return lambda values, place: run(_as(inputs, values), _as(settings, values), place)
+
+
+def _shaped(run: Callable[..., Values], inputs: type, settings: type) -> Callable[[Values, Place], Values]:
+    return lambda values, place: run(_as(inputs, values), _as(settings, values), place, _as(Shaping, values))
 
 
 def _judge(values: Values, place: Place) -> Values:
@@ -136,7 +143,9 @@ _COMMANDS: dict[str, Callable[[Values, Place], Values]] = {
     "refine": _two(refine.refine, refine.RefineInputs, RefineSettings),
     "train sft": _two(train.sft, train.SftInputs, SftSettings),
     "train rm": _two(train.reward_model, train.RewardModelInputs, RewardModelSettings),
-    "train grpo": _two(train.grpo, train.GrpoInputs, GrpoSettings),
+    "train grpo": _shaped(train.grpo, train.GrpoInputs, GrpoSettings),
+    "train bon": _shaped(train.bon, train.GrpoInputs, BonSettings),
+    "train dpo": _shaped(train.dpo, train.DpoInputs, DpoSettings),
     "curate": _curate,
     "score": _score,
     "evaluate": _evaluate,

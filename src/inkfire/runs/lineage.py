@@ -19,6 +19,8 @@ _TAUGHT = {
     "train sft": ("data",),
     "train rm": ("pairs", "labelled", "hard_negatives", "honest"),
     "train grpo": ("prompts",),
+    "train bon": ("prompts",),
+    "train dpo": ("pairs", "prompts"),
     "judge": ("calibration", "examples_from"),
     "refine": ("prompts", "labelled"),
     "curate": ("prompts", "candidates_from", "corpus"),
@@ -27,7 +29,13 @@ _TAUGHT = {
 }
 """Command → the inputs that its result is learnt from."""
 
-_OF_TASK = {"train sft": {"data": "labelled"}, "train grpo": {"prompts": "queries"}}
+_QUERIES = {"prompts": "queries"}
+_OF_TASK = {
+    "train sft": {"data": "labelled"},
+    "train grpo": _QUERIES,
+    "train bon": _QUERIES,
+    "train dpo": _QUERIES,
+}
 """Command → what it takes from its task where that input is not given."""
 
 
@@ -89,7 +97,7 @@ def _inputs(folder: Path) -> Iterator[tuple[str, str, str]]:
             if name in places:  # another run's folder, or a file that another run made
                 todo += [places[name].resolve(), places[name].resolve().parent]
         for name, file in _OF_TASK.get(command, {}).items():
-            if name not in inputs and "task" in places:
+            if name not in inputs and "pairs" not in inputs and "task" in places:
                 path = places["task"] / f"{file}.jsonl"
                 if path.is_file():
                     yield at.name, name, sha256_file(path)

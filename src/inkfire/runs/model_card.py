@@ -19,6 +19,7 @@ from inkfire.files.run import Run
 from inkfire.models import store
 from inkfire.models.card import Card, is_policy
 from inkfire.rewards.load import read_card
+from inkfire.training.settings import TEMPERATURE
 
 README = "README.md"
 
@@ -30,8 +31,6 @@ def write_model_card(folder: Path, to: str, out: Path) -> None:
         folder: the policy's.
         to: the form of the export.
     """
-    from inkfire.training.export import TEMPERATURE  # torch comes with it, which no linear reward model needs
-
     card = Card.read(folder)
     _write(
         out,
@@ -122,12 +121,12 @@ def _stage(folder: Path, card: Card, run: Run | None) -> dict[str, Any]:
     """A training as a row of the card's table."""
     result = {} if run is None else run.done("train") or {}
     inputs = {} if run is None else run.manifest["inputs"]
-    files = [about["path"] for name, about in inputs.items() if name.startswith(("data", "prompts"))]
+    files = [about["path"] for name, about in inputs.items() if name.startswith(("data", "prompts", "pairs"))]
     source = ", ".join(files) or "the task's own"
-    if card.trained == "grpo":
+    if card.reward is not None:
         data = f"queries ({source}) and {result.get('completions', 'its')} own texts, scored by {card.reward}"
     else:
-        data = f"{result.get('n', '')} good texts ({source})".strip()
+        data = f"{result.get('n', '')} {'pairs' if card.trained == 'dpo' else 'good texts'} ({source})".strip()
     return {
         "name": card.trained or "none",
         "tag": card.trained,

@@ -21,6 +21,7 @@ from inkfire.runs.context import Place
 from inkfire.runs.experiment import checked, outdated, ran_with, stages_of
 from inkfire.runs.recipe import PolicySpec, Recipe, rewards_of
 from inkfire.runs.splits import Splits
+from inkfire.training.settings import GrpoSettings
 
 _DEBATE = 4  # calls a text: Positive, Negative, Judge, Reflect
 _TOKENS = {"short": 410, "full": 1300, "verdict": 900, "logprob": 420, "rubric": 600, "forge": 700, "write": 220}
@@ -85,8 +86,11 @@ def calls(recipe: Recipe, splits: Splits, stage: str) -> list[tuple[int, int]]:
     policy = _policy(recipe, stage)
     if policy is None or "judge" not in rewards_of(recipe.reward_of(policy)):
         return []
-    grpo = recipe.grpo
-    texts = grpo.steps(len(splits.train)) * grpo.batch_size * grpo.num_generations
+    how = recipe.training_of(policy)
+    if isinstance(how, GrpoSettings):
+        texts = how.steps(len(splits.train)) * how.batch_size * how.num_generations
+    else:
+        texts = how.rounds * how.n * min(how.limit or len(splits.train), len(splits.train))
     return [(judged[0] * texts, judged[1])]
 
 
@@ -116,12 +120,12 @@ def memory(recipe: Recipe, stage: str) -> float | None:
     scorer = [(recipe.reward_model.base or writer, "lora")] if recipe.reward_model.kind == "transformer" else []
     policy = _policy(recipe, stage)
     if policy is not None:
-        reward, table = recipe.reward_of(policy), recipe.grpo
-        parts = rewards_of(reward)
-        start = [(writer, "frozen")] if table.weights == "full" and table.beta else []
+        reward, grpo = recipe.reward_of(policy), recipe.grpo
+        parts, weights = rewards_of(reward), grpo.weights if policy.method == "grpo" else "lora"
+        start = [(writer, "frozen")] if weights == "full" and grpo.beta else []
         own = [(name, "frozen") for name, _ in scorer] if "rm" in parts else []
         reader = [(reward.base or writer, "frozen")] if reward.reads else []
-        return _gib([(writer, table.weights), *start, *reader, *own, *(asked if "judge" in parts else [])])
+        return _gib([(writer, weights), *start, *reader, *own, *(asked if "judge" in parts else [])])
     by_stage: dict[str, list[tuple[str, str]]] = {
         "sft": [(writer, "lora")],
         "candidates": [(writer, "frozen")],

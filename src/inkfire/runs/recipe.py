@@ -29,7 +29,7 @@ from inkfire.runs.curate import CurateSettings
 from inkfire.runs.evaluate import SIGNALS, EvaluateSettings
 from inkfire.runs.qualify import QUALIFY
 from inkfire.settings import load_toml, nearest, settings
-from inkfire.training.settings import GrpoSettings, RewardModelSettings, SftSettings
+from inkfire.training.settings import BonSettings, DpoSettings, GrpoSettings, RewardModelSettings, SftSettings
 
 OWN = ("rm", "judge")
 """Rewards and signals that the recipe itself makes."""
@@ -125,6 +125,8 @@ class PolicySpec:
     """base, sft, or a policy above."""
     reward: str
     """The name of one of [[rewards]], or what its score may be."""
+    method: Literal["grpo", "bon", "dpo"] = "grpo"
+    """How it is trained, by the table of that name; dpo on pairs of its own texts."""
 
 
 @settings
@@ -146,6 +148,8 @@ class Recipe:
     refine: RefineSettings = RefineSettings()
     judge: JudgeTable = JudgeTable()
     grpo: GrpoSettings = GrpoSettings()
+    bon: BonSettings = BonSettings()
+    dpo: DpoSettings = DpoSettings()
     rewards: tuple[RewardTable, ...] = ()
     policies: tuple[PolicySpec, ...] = ()
     evaluate: EvaluateTable = EvaluateTable()
@@ -154,6 +158,11 @@ class Recipe:
         """The table that a policy's reward names, or one with that score alone."""
         named = next((table for table in self.rewards if table.name == policy.reward), None)
         return named or RewardTable(name=policy.name, score=policy.reward)
+
+    def training_of(self, policy: PolicySpec) -> GrpoSettings | BonSettings | DpoSettings:
+        """The table of a policy's method."""
+        table: GrpoSettings | BonSettings | DpoSettings = getattr(self, policy.method)
+        return table
 
 
 def recipe_names() -> list[str]:

@@ -169,13 +169,14 @@ def judge(x: Experiment) -> dict[str, Any]:
     return result | {"model": inputs.model, "mode": table.mode, "n_fit": len(x.splits.fit)}
 
 
-def grpo(x: Experiment, policy: PolicySpec) -> dict[str, Any]:
+def policy(x: Experiment, policy: PolicySpec) -> dict[str, Any]:
     """Train one policy against its reward; a judge that is refused as a reward trains nothing, and that is said."""
-    table = x.recipe.grpo
+    table: Any = x.recipe.training_of(policy)
     if table.max_completion_length is None:
         table = dataclasses.replace(table, max_completion_length=x.task.max_tokens)
     reward = x.recipe.reward_of(policy)
-    inputs = training.GrpoInputs(
+    train: Callable[..., dict[str, Any]] = getattr(training, policy.method)
+    inputs = (training.DpoInputs if policy.method == "dpo" else training.GrpoInputs)(
         task=x.recipe.task,
         policy=x.policy(policy.start),
         reward=x.reward(reward.score),
@@ -186,7 +187,7 @@ def grpo(x: Experiment, policy: PolicySpec) -> dict[str, Any]:
     shaping = Shaping(**_of(Shaping, reward))
     about = {"reward": policy.reward, "start": policy.start}
     try:
-        return training.grpo(inputs, table, x.context.below(policy.name), shaping) | about
+        return train(inputs, table, x.context.below(policy.name), shaping) | about
     except RefusedReward as refusal:
         note(f"  {policy.name} is not trained: {refusal}")
         return {"refused": str(refusal)} | about
@@ -266,7 +267,7 @@ def basis(recipe: Recipe) -> dict[str, tuple[Any, tuple[str, ...]]]:
         uses = [stage for part, stage in (("rm", "reward_model"), ("judge", "judge")) if part in parts]
         needs = ("audit", start.get(policy.start, policy.start), *uses)
         value = recipe.judge.value if "judge" in parts else None
-        stages[policy.name] = ((policy, reward, recipe.grpo, value, most), needs)
+        stages[policy.name] = ((policy, reward, recipe.training_of(policy), value, most), needs)
     compared = (recipe.evaluate, recipe.models, [policy.name for policy in recipe.policies], most)
     stages["evaluate"] = (compared, ("sft", "reward_model", "judge", *(policy.name for policy in recipe.policies)))
     return stages if curates(recipe) else {name: of for name, of in stages.items() if name not in CURATION}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,7 @@ from inkfire.errors import InputError
 from inkfire.files.formats import read_labelled, read_pairs, read_queries, read_texts, read_texts_or_labelled
 from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.llm.bill import FIELDS, between
+from inkfire.models.card import is_policy
 from inkfire.records import Candidate, Labelled
 from inkfire.rewards import checks
 from inkfire.rewards.load import check_reward, placeholders, read_card, write_card
@@ -28,7 +30,7 @@ from inkfire.runs.qualify import QUALIFY, Exam, check_qualified, read_ratings
 from inkfire.settings import option, settings, to_json
 from inkfire.tasks.task import Task, load_task
 from inkfire.training.reward_model import Material, train_reward_model
-from inkfire.training.settings import GrpoSettings, RewardModelSettings, SftSettings
+from inkfire.training.settings import BonSettings, DpoSettings, GrpoSettings, RewardModelSettings, Rounds, SftSettings
 
 Training = Callable[[Context], dict[str, Any]]
 _USED = ("calls", "cached", "tokens", *FIELDS, "currency")
@@ -41,7 +43,7 @@ class SftInputs:
     task: str
     """A task's name (inkfire tasks list) or its folder."""
     base: Annotated[str, option("--base", "--model")]
-    """The model to train: local/NAME, a .gguf, a folder or a hub id."""
+    """The model to train: local/NAME, a .gguf, a folder (a policy's too) or a hub id."""
     data: Data = ()
     """Texts; those labelled 0 are left out. The task's good texts if none."""
     reading: Annotated[Reading, option("*")] = AS_IT_STANDS
@@ -92,6 +94,28 @@ class GrpoInputs:
     """How the data is read."""
 
 
+@settings
+class DpoInputs:
+    """Who is trained, and on which pairs."""
+
+    task: str
+    """A task's name (inkfire tasks list) or its folder."""
+    policy: Annotated[str, option("--policy", "--model")]
+    """Where to start, and the reference: a policy folder (say runs/sft) or a model."""
+    pairs: Data = ()
+    """Preference pairs, in any format."""
+    reward: str | None = None
+    """Instead of pairs: who scores the policy's own texts, the best against the worst; as train grpo takes it."""
+    prompts: Data = ()
+    """With a reward: queries, in any format; the task's own if none."""
+    value: Literal["probability", "label"] = "probability"
+    """What a judge gives: P(Good), or 0 and 1."""
+    force: bool = False
+    """Take a reward that is refused: a judge no better than chance, or damage that nothing sees."""
+    reading: Annotated[Reading, option("*")] = AS_IT_STANDS
+    """How the data is read."""
+
+
 def sft(inputs: SftInputs, settings: SftSettings, place: Place) -> dict[str, Any]:
     """Fine-tune on the good texts of ``data`` (those labelled 0 are left out), or of the task where it is None."""
     from inkfire.models.policy import find_model
@@ -101,12 +125,18 @@ def sft(inputs: SftInputs, settings: SftSettings, place: Place) -> dict[str, Any
     texts = read_texts_or_labelled(inputs.data, inputs.reading) if inputs.data else task.labelled()
     good = [Candidate(t.query, t.response) for t in texts if not isinstance(t, Labelled) or t.label == 1]
     find_model(inputs.base)
-    files = named_files(inputs) | {"task": task.folder}
+    started, files = _start(inputs.base, "base")
+    files |= named_files(inputs) | {"task": task.folder}
 
     def train(context: Context) -> dict[str, Any]:
         return train_sft(task, good, inputs.base, context.run.out, settings, seed=place.seed, bars=context.bars)
 
-    return _trained("train sft", place, described(inputs, settings, task=task.name), files, train)
+    return _trained("train sft", place, described(inputs, settings, task=task.name, **started), files, train)
+
+
+def _start(source: str, field: str) -> tuple[dict[str, str], dict[str, Path]]:
+    """What a manifest says of where a training starts, and its folder if it is a policy's."""
+    return ({field: "<policy>"}, {"policy": Path(source)}) if is_policy(source) else ({}, {})
 
 
 def reward_model(inputs: RewardModelInputs, settings: RewardModelSettings, place: Place) -> dict[str, Any]:
@@ -175,41 +205,91 @@ def _material(inputs: RewardModelInputs, task: Task | None) -> Material:
 
 def grpo(inputs: GrpoInputs, settings: GrpoSettings, place: Place, shaping: Shaping = Shaping()) -> dict[str, Any]:
     """Train the policy against the reward on the queries of ``prompts``, or of the task."""
-    from inkfire.models.card import is_policy
-    from inkfire.models.policy import find_model
     from inkfire.training.grpo import train_grpo
+
+    return _rewarded("train grpo", train_grpo, inputs, inputs.reward, settings, place, shaping)
+
+
+def bon(inputs: GrpoInputs, settings: BonSettings, place: Place, shaping: Shaping = Shaping()) -> dict[str, Any]:
+    """Train the policy on the best of its own texts by the reward."""
+    from inkfire.training.bon import train_bon
+
+    return _rewarded("train bon", train_bon, inputs, inputs.reward, settings, place, shaping)
+
+
+def dpo(inputs: DpoInputs, settings: DpoSettings, place: Place, shaping: Shaping = Shaping()) -> dict[str, Any]:
+    """Train the policy on the pairs of a file, or on pairs of its own texts by the reward."""
+    from inkfire.models.policy import find_model
+    from inkfire.training.dpo import train_dpo, train_dpo_rounds
+    from inkfire.training.reward_model import writers_of
+
+    if bool(inputs.pairs) == (inputs.reward is not None):
+        raise InputError(
+            "train dpo learns from pairs that are there (--pairs F) or from pairs of the policy's own texts "
+            "(--reward R): name one of the two"
+        )
+    if inputs.reward is not None:
+        return _rewarded("train dpo", train_dpo_rounds, inputs, inputs.reward, settings, place, shaping)
+    unused = [name for name, value in to_json(shaping).items() if value != to_json(Shaping())[name]]
+    unused += [field.name for field in fields(Rounds) if getattr(settings, field.name) != field.default]
+    if inputs.prompts or unused:
+        raise InputError(
+            f"{'prompts' if inputs.prompts else unused[0]} is for pairs that a reward makes: name --reward"
+        )
+    task, pairs = load_task(inputs.task), read_pairs(inputs.pairs, inputs.reading)
+    find_model(inputs.policy)
+    started, files = _start(inputs.policy, "policy")
+    files |= named_files(inputs) | {"task": task.folder}
+
+    def train(context: Context) -> dict[str, Any]:
+        out = context.run.out
+        result = train_dpo(task, pairs, inputs.policy, out, settings, seed=place.seed, bars=context.bars)
+        return result | {"writers": writers_of(pairs)}
+
+    return _trained("train dpo", place, described(inputs, settings, task=task.name, **started), files, train)
+
+
+def _rewarded(
+    command: str,
+    method: Callable[..., dict[str, Any]],
+    inputs: GrpoInputs | DpoInputs,
+    spec: str,
+    settings: GrpoSettings | BonSettings | DpoSettings,
+    place: Place,
+    shaping: Shaping,
+) -> dict[str, Any]:
+    """A training of a policy against a reward on the queries of ``prompts``, or of the task."""
+    from inkfire.models.policy import find_model
 
     task = load_task(inputs.task)
     queries = read_queries(inputs.prompts, inputs.reading) if inputs.prompts else task.queries()
     find_model(inputs.policy)
-    check_reward(inputs.reward, force=inputs.force)
-    reward, folders = placeholders(inputs.reward)
-    unlike = off_policy(inputs.reward, inputs.policy)
+    check_reward(spec, force=inputs.force)
+    reward, folders = placeholders(spec)
+    unlike = off_policy(spec, inputs.policy)
     for line in unlike:
         note(line)
-    check_qualified(inputs.reward, folders.values(), shaping, force=inputs.force)
+    check_qualified(spec, folders.values(), shaping, force=inputs.force)
     held_to, listed = checks.Checks.parse(shaping.checks), checks.placeholders(shaping.checks)
     if shaping.base is not None:
         find_model(shaping.base)
-    files = named_files(inputs) | {"task": task.folder} | folders | listed[1]
+    started, start = _start(inputs.policy, "policy")
+    files = named_files(inputs) | {"task": task.folder} | folders | listed[1] | start
     asked = {key: value for key, value in to_json(shaping).items() if value != to_json(Shaping())[key]}
-    more = asked | {"task": task.name, "reward": reward} | ({"checks": listed[0]} if listed[0] else {})
-    if is_policy(inputs.policy):
-        files["policy"], more["policy"] = Path(inputs.policy), "<policy>"
+    more = asked | {"task": task.name, "reward": reward} | ({"checks": listed[0]} if listed[0] else {}) | started
 
     def train(context: Context) -> dict[str, Any]:
         before = context.ledger.stats()  # a recipe's other stages asked as well
-        scorer = context.reward(inputs.reward, value=inputs.value, force=inputs.force)
+        scorer = context.reward(spec, value=inputs.value, force=inputs.force)
         if shaping.needed(scorer):
             scorer = Shaped(scorer, shaping, held_to, place.seed)
-        result = train_grpo(
-            task, queries, inputs.policy, scorer, context.run.out, settings, seed=place.seed, bars=context.bars
-        )
+        out = context.run.out
+        result = method(task, queries, inputs.policy, scorer, out, settings, seed=place.seed, bars=context.bars)
         after = context.ledger.stats()
         result |= context.lacking() | {"warnings": [*result["warnings"], *unlike]}
         return result | {key: after[key] - before[key] for key in ("calls", "cached")} | between(before, after)
 
-    return _trained("train grpo", place, described(inputs, settings, **more), files, train)
+    return _trained(command, place, described(inputs, settings, **more), files, train)
 
 
 def _trained(

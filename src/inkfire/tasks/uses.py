@@ -93,6 +93,8 @@ COMMANDS: Mapping[str, Needs] = {
     "train sft": Needs(("writer",), {"good": 1}),
     "train rm": Needs((), {"pair_queries": 2}),
     "train grpo": Needs(("writer",), {"queries": 1}),
+    "train bon": Needs(("writer",), {"queries": 1}),
+    "train dpo": Needs(("writer",), {"queries": 1}),
     "evaluate": Needs(("writer",), {"queries": 1} | _LABELLED),
     "run": Needs(("writer", "writer_alt", *_AGENTS, *_REFINERS), _REFINED | {"queries": 2, "pair_queries": 2}),
 }

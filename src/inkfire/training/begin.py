@@ -44,15 +44,18 @@ class Writer:
     queries: Sequence[str]
 
     def texts(self, n: int, seed: int) -> list[dict[str, Any]]:
-        """``n`` texts, for queries at equal distances: query, response, truncated."""
-        asked = [self.queries[i * len(self.queries) // n] for i in range(n)]
+        """``n`` texts, for queries at equal distances."""
+        return self.write([self.queries[i * len(self.queries) // n] for i in range(n)], seed)
+
+    def write(self, asked: Sequence[str], seed: int) -> list[dict[str, Any]]:
+        """A text for each query: query, response, truncated."""
         prompts = chat.encode(self.tokenizer, [self.card.template.messages(query) for query in asked])
         ends = {*policies.end_tokens(self.model, self.tokenizer)}
         rows: list[dict[str, Any]] = []
         gpu = torch.cuda.is_available()
         with torch.random.fork_rng(devices=[torch.cuda.current_device()] if gpu else []):
             torch.manual_seed(seed)
-            for first in range(0, n, _AT_ONCE):
+            for first in range(0, len(asked), _AT_ONCE):
                 batch = prompts[first : first + _AT_ONCE]
                 for ids in completed(self.model, self.tokenizer, batch, self.settings):
                     about = {"query": asked[len(rows)], "response": chat.answer(self.tokenizer, ids)}

@@ -14,6 +14,7 @@ from inkfire.files.jsonl import ADAPTER_GGUF
 from inkfire.models.card import Card, is_adapter
 from inkfire.models.gguf_lora import served
 from inkfire.models.policy import Policy, base_source, load_tokenizer, quiet, tokenizer_of
+from inkfire.training.settings import TEMPERATURE
 
 try:
     from peft import PeftModel
@@ -21,8 +22,6 @@ try:
 except ImportError as error:
     raise MissingExtraError(error.name or "torch", "train") from error
 
-TEMPERATURE = 0.8
-"""That of ``inkfire write``."""
 _QUERY = "INKFIREQUERY"
 
 

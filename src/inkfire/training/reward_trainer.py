@@ -71,7 +71,7 @@ def train_transformer(
         "template": dataclasses.asdict(template),
         "task_version": task.version,
         "steps": trainer.state.global_step,
-        **trl.losses(out),
+        **trl.course(out, "loss"),
     }
     if trainer.state.best_metric is not None:
         trained |= {"best_step": trainer.state.best_global_step, "validation_loss": trainer.state.best_metric}

@@ -7,6 +7,7 @@ there. When its card (policy.json, reward.json) is written it is done, and the c
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import math
@@ -21,8 +22,9 @@ from inkfire.errors import MissingExtraError, RunFolderError
 from inkfire.files.jsonl import dump, write_jsonl
 from inkfire.llm.progress import Bar, Bars, no_bars
 from inkfire.models import policy
-from inkfire.models.card import hub_id
-from inkfire.training.settings import GrpoSettings, RewardModelSettings, SftSettings
+from inkfire.models.card import Card, hub_id, is_adapter, is_policy
+from inkfire.tasks.task import Task
+from inkfire.training.settings import DpoSettings, GrpoSettings, RewardModelSettings, SftSettings
 
 try:
     import datasets
@@ -46,7 +48,7 @@ def lora(task_type: str, rank: int = 16, alpha: int = 32, targets: Sequence[str]
 
 
 def common_arguments(
-    out: Path, settings: SftSettings | RewardModelSettings | GrpoSettings, seed: int
+    out: Path, settings: SftSettings | DpoSettings | RewardModelSettings | GrpoSettings, seed: int
 ) -> dict[str, Any]:
     """The arguments that all of TRL's configurations share."""
     gpu = torch.cuda.is_available()
@@ -67,16 +69,30 @@ def common_arguments(
     }
 
 
-def epoch_arguments(out: Path, settings: SftSettings | RewardModelSettings, seed: int) -> dict[str, Any]:
+def epoch_arguments(out: Path, settings: SftSettings | DpoSettings | RewardModelSettings, seed: int) -> dict[str, Any]:
     """The arguments of a training that passes over its data a number of times."""
-    micro = min(settings.micro_batch_size, settings.batch_size)
+    micro = micro_batch(settings.batch_size, settings.micro_batch_size)
     return common_arguments(out, settings, seed) | {
         "num_train_epochs": settings.epochs,
         "per_device_train_batch_size": micro,
-        "gradient_accumulation_steps": max(1, settings.batch_size // micro),
+        "gradient_accumulation_steps": settings.batch_size // micro,
         "max_length": settings.max_length,
         "lr_scheduler_type": "linear",
     }
+
+
+def micro_batch(batch: int, most: int) -> int:
+    """The largest equal part of a batch that is at most ``most``: 10 by 4 are five times 2, never two times 4."""
+    return max(size for size in range(1, min(batch, most) + 1) if batch % size == 0)
+
+
+def begun_from(source: str | Path, task: Task) -> tuple[Path | None, Card]:
+    """(the folder of a policy to go on from, its card), or (None, the card of an untrained model)."""
+    if not is_policy(source):
+        return None, Card.of(str(source), task)
+    folder = Path(source)
+    card = Card.read(folder)
+    return folder, card if is_adapter(folder) else dataclasses.replace(card, base=str(folder))  # a whole model
 
 
 def run_trainer(
@@ -170,13 +186,13 @@ def rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines[:-1] if line]
 
 
-def losses(out: Path) -> dict[str, float | None]:
-    """``loss_first`` and ``loss_last``: means of the first and the last tenth of the steps."""
-    found = [row["loss"] for row in rows(out / METRICS) if row.get("loss") is not None]
+def course(out: Path, name: str) -> dict[str, float | None]:
+    """``NAME_first`` and ``NAME_last``: means of the first and the last tenth of the steps."""
+    found = [row[name] for row in rows(out / METRICS) if row.get(name) is not None]
     edge = max(1, len(found) // 10)
     return {
-        "loss_first": sum(found[:edge]) / edge if found else None,
-        "loss_last": sum(found[-edge:]) / edge if found else None,
+        f"{name}_first": sum(found[:edge]) / edge if found else None,
+        f"{name}_last": sum(found[-edge:]) / edge if found else None,
     }
 
 

@@ -1,0 +1,95 @@
+"""What a writer that was just trained writes, beside its base and what it learnt from: no loss shows that it broke.
+
+samples.jsonl has the texts (by: trained or base), samples.json the numbers of each:
+
+    loops         share that goes round in circles (rewards/writing.py)
+    unfinished    share that ends in the middle or met the length limit
+    log_prob      median log-probability a token under the frozen base, nats
+
+It is said where the trained writer's share is a quarter above that of the base and of the good texts, and where half of
+its texts are less likely, by a tenth of a nat, than all but 5 % of the good ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inkfire.files.jsonl import parse_json, write_json, write_jsonl
+from inkfire.models.card import Card
+from inkfire.models.likelihood import Likelihood
+from inkfire.records import Candidate
+from inkfire.rewards.reading import quantile
+from inkfire.rewards.writing import finished, loops
+from inkfire.training import begin
+from inkfire.training.settings import TEMPERATURE, GrpoSettings
+
+TEXTS, NUMBERS = "samples.jsonl", "samples.json"
+_GOOD = 64
+_WORSE = 0.25  # of 16 texts four: from none to four happens by chance in one of some fifty
+_LOW, _BELOW = 0.05, 0.1
+
+
+def look(model: Any, tokenizer: Any, card: Card, good: Sequence[Candidate], n: int, seed: int, out: Path) -> None:
+    """Let the model, with its adapter and without, write ``n`` texts each for queries of the training, and keep them.
+
+    Args:
+        model: with the adapter that was trained.
+        good: what it was trained on.
+    """
+    model.eval()
+    how = GrpoSettings(temperature=TEMPERATURE, max_completion_length=card.max_tokens)
+    writer = begin.Writer(card, model, tokenizer, how, list(dict.fromkeys(text.query for text in good)))
+    some = [good[i * len(good) // min(len(good), _GOOD)] for i in range(min(len(good), _GOOD))]
+    texts = {"trained": writer.texts(n, seed)}
+    with model.disable_adapter():
+        texts["base"] = writer.texts(n, seed)
+        model.eval()  # writing leaves a model as it is while it trains
+        texts["good"] = [{"query": text.query, "response": text.response, "truncated": None} for text in some]
+        reader = Likelihood(model, tokenizer, card.template)
+        for rows in texts.values():
+            values = reader.per_token([row["query"] for row in rows], [row["response"] for row in rows])
+            for row, value in zip(rows, values, strict=True):
+                row["log_prob"] = value
+    numbers: dict[str, Any] = {by: _numbers(rows) for by, rows in texts.items()}
+    numbers["good"]["log_prob_low"] = quantile([row["log_prob"] for row in texts["good"]], _LOW)
+    write_jsonl(out / TEXTS, ({"by": by} | row for by in ("trained", "base") for row in texts[by]))
+    write_json(out / NUMBERS, numbers)
+
+
+def _numbers(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    known = [row["log_prob"] for row in rows if row["log_prob"] is not None]
+    return {
+        "n": len(rows),
+        "loops": sum(loops(row["response"]) for row in rows) / len(rows),
+        "unfinished": sum(not finished(row["response"], row["truncated"]) for row in rows) / len(rows),
+        "log_prob": float(np.median(known)) if known else None,
+    }
+
+
+def found(out: Path) -> dict[str, Any] | None:
+    """samples.json of a training's folder; None where nothing was sampled."""
+    path = out / NUMBERS
+    return parse_json(path.read_text(encoding="utf-8"), path=path) if path.is_file() else None
+
+
+def remarks(numbers: dict[str, Any]) -> list[str]:
+    """What is to be said of them: a writer that was fluent, and is not."""
+    trained, base, good = numbers["trained"], numbers["base"], numbers["good"]
+    less = "train less: a lower --learning-rate, fewer --epochs or more texts"
+    said = [
+        f"The trained writer {what} in {trained[name]:.0%} of {trained['n']} texts, its base in {base[name]:.0%}, the "
+        f"good texts in {good[name]:.0%} ({TEXTS}): {less}."
+        for name, what in (("loops", "repeats itself"), ("unfinished", "does not come to an end"))
+        if trained[name] >= max(base[name], good[name]) + _WORSE
+    ]
+    value, low = trained["log_prob"], good["log_prob_low"]
+    if value is not None and low is not None and value < low - _BELOW:
+        said.append(
+            f"Half of the trained writer's texts are less likely to its base than {value:.2f} nats a token, where 95% "
+            f"of the good texts are above {low:.2f} ({TEXTS}): {less}."
+        )
+    return said
