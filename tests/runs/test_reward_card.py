@@ -49,10 +49,8 @@ def test_a_reward_that_knows_no_text_of_the_policy(tmp_path: Path) -> None:
     own, other, release = (str(tmp_path / name) for name in ("own", "other", "release"))
     assert off_policy(own, "runs/sft") == off_policy(own, "elsewhere/sft") == off_policy("share:!", "runs/sft") == []
     (said,) = off_policy(f"0.5*{other} + 0.5*{own}", "runs/sft")
-    assert said.startswith(
-        f"None of the texts that {other} learnt from is known to be runs/sft's (writers: gpt, unknown)"
-    )
-    assert "inkfire curate --writer runs/sft" in said
+    assert said.startswith("None of the texts that other learnt from is known to be runs/sft's (writers: gpt, unknown)")
+    assert str(tmp_path) not in said  # it stays in what the run found
     assert len(off_policy(f"min({other}, {release})", "runs/sft")) == 2
 
 

@@ -63,8 +63,12 @@ def seen(files: Data, made: Mapping[str, Path]) -> list[dict[str, str]]:
 
 
 def off_policy(reward: str, policy: str) -> list[str]:
-    """A sentence for each reward model in ``reward`` none of whose pairs' writers is the policy, by name."""
+    """A sentence for each reward model in ``reward`` none of whose pairs' writers is the policy, by name.
+
+    Folders go by their last name: what a run found holds no path of this machine.
+    """
     names, said = {policy, Path(policy).resolve().name}, []
+    shown = Path(policy).name if Path(policy).exists() else policy
     for part in [name for _, name in parts_of(reward)] or [reward]:
         if not (Path(part) / CARD).is_file():
             continue
@@ -72,8 +76,9 @@ def off_policy(reward: str, policy: str) -> list[str]:
         bare = [writer.partition(",")[0] for writer in writers]
         if not names & {*bare, *(Path(writer).name for writer in bare)}:
             said.append(
-                f"None of the texts that {part} learnt from is known to be {policy}'s (writers: {', '.join(writers)}): "
-                f"it may not rank what this policy writes. Pairs of its own: inkfire curate --writer {policy}."
+                f"None of the texts that {Path(part).name} learnt from is known to be {shown}'s (writers: "
+                f"{', '.join(writers)}): it may not rank what this policy writes. Pairs of its own: inkfire curate "
+                "--writer POLICY."
             )
     return said
 
