@@ -217,6 +217,10 @@ def test_what_a_reader_must_know_besides() -> None:
     found = findings.compared(evaluation)
     assert found.said == ["On 1 held-out query there was nothing to compare a with."]
     assert found.warnings == ["rl was not trained: a coin", "The signal j is left out: x"]
+    evaluation |= {"refused": {"rl": "a coin", "on-top": "a coin"}, "left_out": {"j": "a coin"}}
+    assert findings.compared(evaluation).warnings == [
+        "rl and on-top were not trained: a coin", "The signal j is left out, for the same reason",
+    ]  # fmt: skip
 
 
 def test_an_estimate_says_time_and_money() -> None:

@@ -347,8 +347,17 @@ def probed(result: Result) -> Finding:
 
 def compared(evaluation: Result) -> Finding:
     """Of ``inkfire evaluate``, and of a recipe, which may have left policies and signals out."""
-    refused = [f"{name} was not trained: {why}" for name, why in evaluation.get("refused", {}).items()]
-    left_out = [f"The signal {name} is left out: {why}" for name, why in evaluation.get("left_out", {}).items()]
+    reasons: dict[str, list[str]] = {}
+    for name, why in evaluation.get("refused", {}).items():
+        reasons.setdefault(why, []).append(name)
+    refused = [
+        f"{' and '.join(names)} {'was' if len(names) == 1 else 'were'} not trained: {why}"
+        for why, names in reasons.items()
+    ]
+    left_out = [
+        f"The signal {name} is left out{', for the same reason' if why in reasons else f': {why}'}"
+        for name, why in evaluation.get("left_out", {}).items()
+    ]
     if names := evaluation.get("not_asked"):
         left_out.append(f"Not compared with: {', '.join(names)} (there was no OPENAI_API_KEY to ask them with).")
     return Finding([claims.headline(evaluation)], [*refused, *left_out, *claims.caveats(evaluation)])

@@ -59,6 +59,11 @@ class Experiment:
         own = {"rm": str(self.folder("reward_model")), "judge": str(self.folder("judge"))}
         return renamed(name, lambda part: own.get(part, part))
 
+    def said(self, refusal: RefusedReward) -> str:
+        """In a recipe's words: its own folders by their names, and the key that takes the reward all the same."""
+        own = str(refusal).replace(f"{self.context.run.out}/", "")
+        return own.replace("--force takes", "force = true in [[rewards]] takes")
+
 
 Stage = Callable[[Experiment], dict[str, Any]]
 
@@ -189,8 +194,9 @@ def policy(x: Experiment, policy: PolicySpec) -> dict[str, Any]:
     try:
         return train(inputs, table, x.context.below(policy.name), shaping) | about
     except RefusedReward as refusal:
-        note(f"  {policy.name} is not trained: {refusal}")
-        return {"refused": str(refusal)} | about
+        said = x.said(refusal)
+        note(f"  {policy.name} is not trained: {said}")
+        return {"refused": said} | about
 
 
 def evaluate(x: Experiment) -> dict[str, Any]:
@@ -210,7 +216,7 @@ def evaluate(x: Experiment) -> dict[str, Any]:
             if folder is not None and name in OWN:
                 check_reward(folder)
         except RefusedReward as refusal:
-            left_out[name] = str(refusal)
+            left_out[name] = x.said(refusal)
         else:
             signals.append(name if folder is None else f"{name}={folder}")
     inputs = evaluating.EvaluateInputs(
