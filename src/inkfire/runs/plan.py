@@ -10,9 +10,10 @@ texts of a batch come on top. All three are rough: they tell an afternoon from a
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any
 
 from inkfire.files.run import Run
 from inkfire.models import store
@@ -37,9 +38,10 @@ def plan(recipe: Recipe, place: Place) -> list[dict[str, Any]]:
 
     The memory is None where the size of a model cannot be told from its name.
     """
-    _, splits = checked(recipe, place)
+    task, splits = checked(recipe, place)
     before = ran_with(place)
     void = outdated(before, recipe) if before is not None else []
+    recipe = dataclasses.replace(recipe, curate=recipe.curate.settled(task, recipe.models.agents))  # its depth, decided
     rows = []
     for name, _ in stages_of(recipe):
         done = Run(place.out, {}).done(name) is not None
@@ -64,7 +66,7 @@ def calls(recipe: Recipe, splits: Splits, stage: str) -> list[tuple[int, int]]:
     if stage == "curate":
         queries = min(recipe.curate.limit or len(splits.curated), len(splits.curated))
         texts = queries * recipe.curate.candidates * 2  # the policy's own, and the second writer's
-        return [(texts // 2, _TOKENS["write"]), (_DEBATE * texts, _TOKENS[_depth(recipe)])]
+        return [(texts // 2, _TOKENS["write"]), (_DEBATE * texts, _debated(recipe))]
     if stage == "refine":
         table = recipe.refine
         half = min(table.validation or labelled, len(splits.fit) // 2)
@@ -80,7 +82,7 @@ def calls(recipe: Recipe, splits: Splits, stage: str) -> list[tuple[int, int]]:
         policies = 2 + len(recipe.policies)
         others = len(splits.held_out) * len(recipe.evaluate.others)
         texts = len(splits.held_out) * policies + others
-        kinds = {"judge": judged, "debate": (_DEBATE, _TOKENS[_depth(recipe)]), "rubric": (1, _TOKENS["rubric"])}
+        kinds = {"judge": judged, "debate": (_DEBATE, _debated(recipe)), "rubric": (1, _TOKENS["rubric"])}
         asked = [kinds[name] for name in recipe.evaluate.signals if name in kinds]
         return [(others, _TOKENS["write"]), *((count * texts, each) for count, each in asked)]
     policy = _policy(recipe, stage)
@@ -98,12 +100,13 @@ def _judged(recipe: Recipe) -> tuple[int, int]:
     """Calls of a judged text, and the tokens of one."""
     table = recipe.judge
     if table.mode == "debate":
-        return _DEBATE * table.votes, _TOKENS[_depth(recipe)]
+        return _DEBATE * table.votes, _debated(recipe)
     return table.votes, _TOKENS[table.mode] + _EXAMPLE * table.examples
 
 
-def _depth(recipe: Recipe) -> Literal["full", "short"]:
-    return recipe.curate.depth or ("short" if is_local(recipe.models.agents) else "full")
+def _debated(recipe: Recipe) -> int:
+    """Tokens of a call in a debate."""
+    return _TOKENS[recipe.curate.depth or "short"]
 
 
 def _policy(recipe: Recipe, stage: str) -> PolicySpec | None:
