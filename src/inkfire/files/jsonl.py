@@ -77,6 +77,16 @@ def parse_json(text: str, *, path: str | Path, line: int | None = None) -> Any:
         raise DataError(f"not valid JSON: {error}", path=path, line=line) from None
 
 
+def read_json(path: Path) -> Any:
+    """The one JSON value of a file.
+
+    Raises:
+        DataError: not valid JSON.
+        OSError, UnicodeDecodeError: it cannot be read.
+    """
+    return parse_json(path.read_text(encoding="utf-8"), path=path)
+
+
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON number")
 

@@ -27,7 +27,7 @@ from typing import Any
 
 import inkfire
 from inkfire.errors import DataError, InputError, RunFolderError
-from inkfire.files.jsonl import PLACES, TIMINGS, USED, dump, json_kind, parse_json, sha256_file, write_json
+from inkfire.files.jsonl import PLACES, TIMINGS, USED, dump, json_kind, read_json, sha256_file, write_json
 
 _MANIFEST = "manifest.json"
 _VERSIONS = ("openai", "numpy", "scikit-learn", "torch", "transformers", "trl", "peft", "xllamacpp")
@@ -293,7 +293,7 @@ def _read_object(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        value = parse_json(path.read_text(encoding="utf-8"), path=path)
+        value = read_json(path)
     except (DataError, OSError, UnicodeDecodeError) as error:
         raise RunFolderError(f"cannot read {path}: {error}") from None
     if not isinstance(value, dict):

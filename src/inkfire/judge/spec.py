@@ -21,7 +21,7 @@ from annotated_types import Ge, Gt
 from inkfire.debate.debate import Debate
 from inkfire.debate.settings import DebateSettings, prompt_of
 from inkfire.errors import DataError, InputError
-from inkfire.files.jsonl import parse_json, write_json
+from inkfire.files.jsonl import read_json, write_json
 from inkfire.judge.answers import RubricJudge, VerdictJudge
 from inkfire.judge.base import Closes, Judge, Owner, judge_many
 from inkfire.judge.calibration import MIN_LABELS, CalibratedJudge, Calibration, Method, fit_calibration
@@ -293,7 +293,7 @@ class JudgeSpec:
         path = Path(folder)
         path = path / _FILE if path.is_dir() else path
         try:
-            data = parse_json(path.read_text(encoding="utf-8"), path=path)
+            data = read_json(path)
         except OSError:
             raise DataError("no such file; a judge's folder holds judge.json", path=path) from None
         try:  # what is null has its default

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from inkfire.errors import DataError
-from inkfire.files.jsonl import parse_json, write_json
+from inkfire.files.jsonl import read_json, write_json
 from inkfire.models import store
 from inkfire.records import Identity, Message, RewardKind
 from inkfire.tasks.prompts import parse_prompt
@@ -80,7 +80,7 @@ class Card:
         """
         path = folder / CARD
         try:
-            data = parse_json(path.read_text(encoding="utf-8"), path=path)
+            data = read_json(path)
             data |= {"template": Template(**data["template"]), "own_rewards": _own_rewards(data)}
             if (at := Path(os.path.normpath(folder / data["base"]))).exists():
                 data["base"] = str(at)

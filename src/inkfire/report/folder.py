@@ -10,7 +10,7 @@ from typing import Any
 
 from inkfire.errors import DataError, RunFolderError
 from inkfire.files.formats import iter_pairs
-from inkfire.files.jsonl import json_kind, open_input, parse_json
+from inkfire.files.jsonl import json_kind, open_input, parse_json, read_json
 from inkfire.files.run import Run
 from inkfire.judge.principles import Principle, read_principles
 from inkfire.llm.bill import repriced
@@ -50,7 +50,7 @@ class Folder:
         found = {name: result for name in names if (result := self.run.done(name)) is not None}
         alone = self.path / "evaluation.json"
         if alone.is_file():
-            found.setdefault("evaluate", parse_json(alone.read_text("utf-8"), path=alone))
+            found.setdefault("evaluate", read_json(alone))
         return found
 
     def rows(self, name: str) -> Iterator[Result]:

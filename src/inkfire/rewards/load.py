@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from inkfire.errors import DataError, InputError
-from inkfire.files.jsonl import parse_json, write_json
+from inkfire.files.jsonl import read_json, write_json
 from inkfire.judge.spec import JudgeSpec
 from inkfire.records import Identity
 from inkfire.rewards.base import Reward
@@ -179,7 +179,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     """
     path = folder / CARD
     try:
-        card = parse_json(path.read_text(encoding="utf-8"), path=path)
+        card = read_json(path)
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}", path=path) from None
     if not isinstance(card, dict) or card.get("kind") not in ("linear", "transformer"):

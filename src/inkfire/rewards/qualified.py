@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from inkfire.errors import DataError
-from inkfire.files.jsonl import PROBED, QUALIFIED, parse_json, write_json
+from inkfire.files.jsonl import PROBED, QUALIFIED, read_json, write_json
 from inkfire.judge.spec import JudgeSpec
 from inkfire.rewards.load import CARD, parts_of, read_card
 from inkfire.stress.qualify import blind, said_blind
@@ -97,7 +97,7 @@ def together(cards: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
-    found = parse_json(path.read_text(encoding="utf-8"), path=path)
+    found = read_json(path)
     if not isinstance(found, dict):
         raise DataError("damaged: no object; remove it, or make it again", path=path)
     return found

@@ -10,12 +10,14 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 
 from inkfire.errors import DataError
 from inkfire.records import Candidate, Example, Identity
+
+T = TypeVar("T")
 
 LEVEL = 0.85
 """Quantile of the start samples above which fluency and relevance are flat. On rated samples of a 0.5B writer the
@@ -92,6 +94,15 @@ def passed(reader: Reader, band: Band, texts: Sequence[Candidate | Example]) -> 
     """``n`` texts and the ``share`` of them that are in the band: of references, of good texts, of damaged ones."""
     values = reader.per_token([text.query for text in texts], [text.response for text in texts])
     return {"n": len(texts), "share": band.share(values)}
+
+
+def spaced(items: Sequence[T], n: int) -> list[T]:
+    """``n`` of the items at equal distances, the first one among them; of fewer than ``n`` some come again.
+
+    >>> spaced("abcdef", 3)
+    ['a', 'c', 'e']
+    """
+    return [items[i * len(items) // n] for i in range(n)]
 
 
 def quantile(values: Sequence[float | None], share: float) -> float | None:

@@ -14,7 +14,7 @@ from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.records import Candidate, Labelled
 from inkfire.settings import nearest, option, settings
 from inkfire.stress.damage import KINDS, beside_damaged
-from inkfire.tasks.task import Task, load_task
+from inkfire.tasks.task import load_task
 
 
 @settings
@@ -43,7 +43,8 @@ def damage(task: str, inputs: DamageInputs, out: Path, *, seed: int = 0) -> dict
             raise InputError(f"--kind {kind}: unknown kind of damage{nearest(kind, KINDS)}")
     if out.exists():
         raise InputError(f"{out} is there already; name a new file")
-    good = good_texts(read_texts_or_labelled(inputs.data, inputs.reading) if inputs.data else load_good(task))
+    texts = read_texts_or_labelled(inputs.data, inputs.reading) if inputs.data else load_task(task).labelled()
+    good = good_texts(texts)
     if not good:
         raise DataError("no good text to damage: all are labelled 0", path=inputs.data[0] if inputs.data else None)
     rows, made = [], Counter(dict.fromkeys(inputs.kind, 0))
@@ -54,11 +55,6 @@ def damage(task: str, inputs: DamageInputs, out: Path, *, seed: int = 0) -> dict
     write_jsonl(out, rows)
     left_out = {kind: len(good) - count for kind, count in made.items()}
     return {"texts": len(good), "rows": len(rows), "made": dict(made), "left_out": left_out, "out": str(out)}
-
-
-def load_good(task: str | Task) -> Sequence[Labelled]:
-    """The labelled texts of a task, by name, folder, or loaded."""
-    return (load_task(task) if isinstance(task, str) else task).labelled()
 
 
 def good_texts(texts: Sequence[Candidate | Labelled]) -> list[Candidate]:

@@ -14,7 +14,7 @@ from typing import Any
 import inkfire
 from inkfire.errors import InkfireError
 from inkfire.evaluation.claims import claims
-from inkfire.files.jsonl import atomic, dump, parse_json, sha256_file
+from inkfire.files.jsonl import atomic, dump, read_json, sha256_file
 from inkfire.files.run import Run
 from inkfire.models import store
 from inkfire.models.card import Card, is_policy
@@ -153,7 +153,7 @@ def _measured(folder: Path) -> dict[str, Any] | None:
         names = [key.removeprefix("policy ") for key, about in inputs.items() if key.startswith("policy ")]
         mine = [name for name in names if inputs[f"policy {name}"]["sha256"] == sha256]
         if mine:
-            found.append((parse_json(path.read_text(encoding="utf-8"), path=path), mine[0]))
+            found.append((read_json(path), mine[0]))
     if not found:
         return None
     result, name = max(found, key=lambda one: int(one[0]["n"]))

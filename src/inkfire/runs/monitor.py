@@ -14,7 +14,7 @@ from inkfire.errors import DataError
 from inkfire.files.rollouts import START, by_step, read_rollouts
 from inkfire.models.card import Card, Template, is_policy
 from inkfire.records import Rollout
-from inkfire.rewards.reading import others
+from inkfire.rewards.reading import others, spaced
 from inkfire.settings import option, settings
 from inkfire.training.alarms import BASELINE, Watch
 
@@ -99,8 +99,7 @@ def _read(
     for i, text in enumerate(every):
         of_step.setdefault((i < len(before), text.step), []).append(i)
     for (first, _), places in of_step.items():
-        n = min(len(places), _READ * BASELINE if first else _READ)
-        kept |= dict.fromkeys(places[i * len(places) // n] for i in range(n))
+        kept |= dict.fromkeys(spaced(places, min(len(places), _READ * BASELINE if first else _READ)))
     chosen = [every[i] for i in kept]
     queries, responses = [text.query for text in chosen], [text.response for text in chosen]
     pool = sorted({text.query for text in every})

@@ -91,13 +91,14 @@ def check_qualified(reward: str, folders: Iterable[Path], shaping: Shaping, *, f
     cards = {folder: read_qualified(folder) for folder in parts}
     if unknown := [folder for folder, card in cards.items() if "qualified" not in card]:
         note(
-            f"{_listed(unknown)}: nobody has looked at which damage it sees; inkfire score --reward {unknown[0]} "
-            "--task T does"
+            f"{', '.join(map(str, unknown))}: nobody has looked at which damage it sees; inkfire score --reward "
+            f"{unknown[0]} --task T does"
         )
     for folder in parts:  # what is said of it is saved: no absolute path
         reward = reward.replace(str(folder), folder.name)
-    if open_to := uncovered(together(cards.values()), shaping.checks, shaping.fluency, shaping.relevance):
-        why = said_blind({kind: together(cards.values())["qualified"][kind] for kind in open_to})
+    card = together(cards.values())
+    if open_to := uncovered(card, shaping.checks, shaping.fluency, shaping.relevance):
+        why = said_blind({kind: card["qualified"][kind] for kind in open_to})
         fixes = " ".join(dict.fromkeys(FIXES[kind] for kind in open_to))
         if not force:
             raise RefusedReward(f"{reward} is {why}; a policy finds that out. Cover it: {fixes}; or --force")
@@ -109,7 +110,3 @@ def check_qualified(reward: str, folders: Iterable[Path], shaping: Shaping, *, f
             )
         elif probed["wins"]:
             note(f"{folder} rewards edits that no reader would like: {', '.join(probed['wins'])}")
-
-
-def _listed(folders: Iterable[Path]) -> str:
-    return ", ".join(map(str, folders))

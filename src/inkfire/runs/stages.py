@@ -207,7 +207,7 @@ def evaluate(x: Experiment) -> dict[str, Any]:
     trained = [name for name in results if name not in refused]
     signals, left_out = [], {}
     others = table.others if os.environ.get("OPENAI_API_KEY") else ()
-    not_asked = [name.partition("=")[0] for name in table.others if name not in others]
+    not_asked = [] if others else [name.partition("=")[0] for name in table.others]
     for name in table.signals:
         folder = x.reward(name) if name in OWN else None
         if name == "debate" and curates(x.recipe):

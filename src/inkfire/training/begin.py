@@ -14,14 +14,14 @@ from typing import Any
 
 import torch
 
-from inkfire.files.jsonl import parse_json, write_json, write_jsonl
+from inkfire.files.jsonl import read_json, write_json, write_jsonl
 from inkfire.files.rollouts import START
 from inkfire.models import chat
 from inkfire.models import policy as policies
 from inkfire.models.card import Card, portable
 from inkfire.models.likelihood import Likelihood
 from inkfire.rewards.identity import reader_identity
-from inkfire.rewards.reading import LEVEL, Band, Reader, Start, others, passed, quantile
+from inkfire.rewards.reading import LEVEL, Band, Reader, Start, others, passed, quantile, spaced
 from inkfire.rewards.shaped import Shaped
 from inkfire.tasks.task import Task
 from inkfire.training import trl
@@ -45,7 +45,7 @@ class Writer:
 
     def texts(self, n: int, seed: int) -> list[dict[str, Any]]:
         """``n`` texts, for queries at equal distances."""
-        return self.write([self.queries[i * len(self.queries) // n] for i in range(n)], seed)
+        return self.write(spaced(self.queries, n), seed)
 
     def write(self, asked: Sequence[str], seed: int) -> list[dict[str, Any]]:
         """A text for each query: query, response, truncated."""
@@ -118,7 +118,7 @@ def begin(reward: Shaped, task: Task, base: str, writer: Writer, out: Path) -> R
 def levels(out: Path) -> dict[str, Any] | None:
     """start.json of a training's folder; None where nothing was measured by the start policy's texts."""
     path = out / LEVELS
-    return parse_json(path.read_text(encoding="utf-8"), path=path) if path.is_file() else None
+    return read_json(path) if path.is_file() else None
 
 
 def _levels(

@@ -16,7 +16,7 @@ from typing import Any
 
 from inkfire.errors import DataError, MissingExtraError
 from inkfire.files.formats import pair_row
-from inkfire.files.jsonl import parse_json, write_json, write_jsonl
+from inkfire.files.jsonl import read_json, write_json, write_jsonl
 from inkfire.llm.progress import Bars, no_bars
 from inkfire.models import chat
 from inkfire.models.card import Card, is_policy
@@ -72,7 +72,7 @@ def train_dpo(
     if not is_policy(out):
         _train(*trl.begun_from(start, task), pairs, out, settings, seed, bars)
     trl.drop_checkpoints(out)  # also where a kill came between the card and this
-    found = parse_json((out / _FOUND).read_text(encoding="utf-8"), path=out / _FOUND)
+    found = read_json(out / _FOUND)
     went: dict[str, Any] = {}
     for name in ("loss", "accuracy", "reward_chosen"):
         went |= trl.course(out, name)
@@ -88,10 +88,8 @@ def train_dpo(
             f"The chosen texts themselves became less likely, by {-gained:.0f} nats a text: what gained stands in no "
             "pair. Raise --beta, or lower --learning-rate."
         )
-    if (sampled := samples.found(out)) is not None:
-        found["samples"] = sampled
-        warnings += samples.remarks(sampled)
-    return {"steps": found["steps"], "n": len(pairs), **went, **found, "warnings": warnings}
+    sampled, remarks = samples.result(out)
+    return {"steps": found["steps"], "n": len(pairs), **went, **found, **sampled, "warnings": [*warnings, *remarks]}
 
 
 def train_dpo_rounds(
@@ -157,10 +155,8 @@ def _train(
         )
         trl.run_trainer(trainer, out, label="dpo", rename=_METRICS, bars=bars)
         trl.save(trainer, tokenizer, out, card.base)
-        if settings.samples:
-            good = [Candidate(pair.query, pair.chosen) for pair in pairs]
-            whole = trainer.accelerator.unwrap_model(trainer.model)
-            samples.look(whole, tokenizer, card, good, settings.samples, seed, out)
+        good = [Candidate(pair.query, pair.chosen) for pair in pairs]
+        samples.look(trainer, tokenizer, card, good, settings.samples, seed, out)
     lengths = [len(row["prompt_ids"]) + len(row[side]) for row in rows for side in ("chosen_ids", "rejected_ids")]
     steps = trainer.state.global_step
     write_json(out / _FOUND, {"steps": steps, "too_long": sum(length > settings.max_length for length in lengths)})

@@ -33,7 +33,7 @@ from inkfire.llm import futile
 from inkfire.llm.progress import Bars, no_bars
 from inkfire.models import chat
 from inkfire.models import policy as policies
-from inkfire.models.card import Card, is_adapter, is_policy
+from inkfire.models.card import Card, is_policy
 from inkfire.records import Query, Rollout
 from inkfire.rewards.base import Reward, why_unscored
 from inkfire.rewards.shaped import Shaped
@@ -131,11 +131,10 @@ def _train(
 ) -> None:
     length = settings.max_completion_length or task.max_tokens
     settings = dataclasses.replace(settings, max_completion_length=length)
-    folder = Path(start) if is_policy(start) else None
-    card = Card.of(str(start), task) if folder is None else Card.read(folder)
-    untrained = card.base
-    if settings.weights == "lora" and folder is not None and not is_adapter(folder):
-        card = dataclasses.replace(card, base=str(folder))  # a whole model
+    folder, card = trl.begun_from(start, task)
+    untrained = trl.untrained(folder, card)
+    if settings.weights == "full":  # no adapter, so no whole model to lay one on
+        card = dataclasses.replace(card, base=untrained)
     checkpoint = trl.last_checkpoint(out)
     trl.rewind(out / COMPLETIONS, 0 if checkpoint is None else trl.step_of(checkpoint))
     monitor = Monitor(settings.num_generations)

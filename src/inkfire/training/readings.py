@@ -16,7 +16,7 @@ import numpy as np
 
 from inkfire.records import Rollout
 from inkfire.rewards.group import own_share
-from inkfire.rewards.reading import Band
+from inkfire.rewards.reading import Band, spaced
 from inkfire.rewards.writing import finished, loops
 from inkfire.stats.texts import is_mixed, main_script, units
 
@@ -35,11 +35,10 @@ class Readings:
     def __init__(self, baseline: Sequence[Rollout]):
         self._script = main_script([text.response for text in baseline])
         queries = sorted({text.query for text in baseline})
-        n = min(_QUERIES, len(queries))
         holders = Counter(unit for query in queries for unit in set(units(query)))
         self._weight = {unit: math.log((len(queries) + 1) / count) for unit, count in holders.items()}
         self._rare = math.log(len(queries) + 1)
-        self._asked = {query: self._weights(query) for query in (queries[i * len(queries) // n] for i in range(n))}
+        self._asked = {query: self._weights(query) for query in spaced(queries, min(_QUERIES, len(queries)))}
         known = [text.fluency for text in baseline if text.fluency is not None]
         self._band = Band.of(known) if known else None
 

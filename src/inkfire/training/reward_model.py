@@ -25,7 +25,7 @@ from typing import Any
 
 from inkfire.errors import DataError
 from inkfire.files.formats import split_by_query
-from inkfire.files.jsonl import parse_json, write_json, write_jsonl
+from inkfire.files.jsonl import read_json, write_json, write_jsonl
 from inkfire.llm.progress import Bars, no_bars
 from inkfire.records import Candidate, Labelled, Preference, text_id, to_json
 from inkfire.rewards.base import Reward
@@ -132,7 +132,7 @@ def _split(
 def seen_by(folder: Path) -> set[str]:
     """The ids of the queries that the reward model in a folder learnt from; none where its version kept no list."""
     path = folder / SEEN
-    return set(parse_json(path.read_text(encoding="utf-8"), path=path)["queries"]) if path.is_file() else set()
+    return set(read_json(path)["queries"]) if path.is_file() else set()
 
 
 def writers_of(pairs: Sequence[Preference]) -> dict[str, int]:

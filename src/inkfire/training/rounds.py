@@ -25,6 +25,7 @@ from typing import Any
 
 from inkfire.errors import DataError, InkfireError, InputError
 from inkfire.files.jsonl import JsonlWriter, write_jsonl
+from inkfire.files.rollouts import COMPLETIONS
 from inkfire.llm import futile
 from inkfire.llm.progress import Bars
 from inkfire.models.card import CARD, Card, is_policy
@@ -41,7 +42,6 @@ Learn = Callable[[str | Path, list[list[Row]], Path, int], dict[str, Any]]
 """Learns from the groups of a round, the texts of each query that take part: the policy to start from, the groups, the
 round's folder, its seed → the numbers of the round. With it the folder is a policy."""
 
-COMPLETIONS = "completions.jsonl"
 _TEXTS = "texts.jsonl"
 _AT_ONCE = 64  # texts that are written, and then scored, before they are kept
 _BLIND = 3  # batches in a row without any reward, after which it stops
@@ -101,7 +101,7 @@ def train_rounds(job: Job, learn: Learn) -> dict[str, Any]:
         raise DataError("there are no queries to train on")
     out, reward, rounds = job.out, job.reward, job.settings.rounds
     folder, card = trl.begun_from(job.start, job.task)
-    untrained = card.base if folder is None else Card.read(folder).base
+    untrained = trl.untrained(folder, card)
     found, policy = [], job.start
     with ExitStack() as opened:
         if isinstance(reward, Shaped) and not is_policy(out):

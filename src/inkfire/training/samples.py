@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from inkfire.files.jsonl import parse_json, write_json, write_jsonl
+from inkfire.files.jsonl import read_json, write_json, write_jsonl
 from inkfire.models.card import Card
 from inkfire.models.likelihood import Likelihood
 from inkfire.records import Candidate
-from inkfire.rewards.reading import quantile
+from inkfire.rewards.reading import quantile, spaced
 from inkfire.rewards.writing import finished, loops
 from inkfire.training import begin
 from inkfire.training.settings import TEMPERATURE, GrpoSettings
@@ -33,17 +33,21 @@ _WORSE = 0.25  # of 16 texts four: from none to four happens by chance in one of
 _LOW, _BELOW = 0.05, 0.1
 
 
-def look(model: Any, tokenizer: Any, card: Card, good: Sequence[Candidate], n: int, seed: int, out: Path) -> None:
+def look(trainer: Any, tokenizer: Any, card: Card, good: Sequence[Candidate], n: int, seed: int, out: Path) -> None:
     """Let the model, with its adapter and without, write ``n`` texts each for queries of the training, and keep them.
 
     Args:
-        model: with the adapter that was trained.
+        trainer: that has trained the adapter.
         good: what it was trained on.
+        n: none where it is 0.
     """
+    if not n:
+        return
+    model = trainer.accelerator.unwrap_model(trainer.model)
     model.eval()
     how = GrpoSettings(temperature=TEMPERATURE, max_completion_length=card.max_tokens)
     writer = begin.Writer(card, model, tokenizer, how, list(dict.fromkeys(text.query for text in good)))
-    some = [good[i * len(good) // min(len(good), _GOOD)] for i in range(min(len(good), _GOOD))]
+    some = spaced(good, min(len(good), _GOOD))
     texts = {"trained": writer.texts(n, seed)}
     with model.disable_adapter():
         texts["base"] = writer.texts(n, seed)
@@ -70,10 +74,14 @@ def _numbers(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def found(out: Path) -> dict[str, Any] | None:
-    """samples.json of a training's folder; None where nothing was sampled."""
+def result(out: Path) -> tuple[dict[str, Any], list[str]]:
+    """``samples`` for the result of the training in a folder, and what is to be said of them; nothing where there are
+    none."""
     path = out / NUMBERS
-    return parse_json(path.read_text(encoding="utf-8"), path=path) if path.is_file() else None
+    if not path.is_file():
+        return {}, []
+    numbers = read_json(path)
+    return {"samples": numbers}, remarks(numbers)
 
 
 def remarks(numbers: dict[str, Any]) -> list[str]:

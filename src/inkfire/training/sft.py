@@ -19,7 +19,7 @@ from typing import Any
 
 from inkfire.errors import DataError, InputError, MissingExtraError
 from inkfire.files.formats import split_by_query
-from inkfire.files.jsonl import parse_json, write_json
+from inkfire.files.jsonl import read_json, write_json
 from inkfire.llm.progress import Bars, no_bars
 from inkfire.models import chat
 from inkfire.models.card import Card, is_policy
@@ -75,7 +75,7 @@ def train_sft(
     if not is_policy(out):
         _train(*trl.begun_from(base, task), train, held_out, out, settings, seed, bars)
     trl.drop_checkpoints(out)  # also where a kill came between the card and this
-    found = parse_json((out / _FOUND).read_text(encoding="utf-8"), path=out / _FOUND)
+    found = read_json(out / _FOUND)
     counts = {"n": len(rows), "n_train": len(train), "n_held_out": len(held_out)}
     warnings = []
     if found["too_long"]:
@@ -83,11 +83,9 @@ def train_sft(
             f"{found['too_long']} of {len(rows)} texts are longer than max_length = {settings.max_length} tokens with "
             "their prompts and were cut: the writer learns no end from these."
         )
-    if (sampled := samples.found(out)) is not None:
-        found["samples"] = sampled
-        warnings += samples.remarks(sampled)
-    rate = {"learning_rate": settings.learning_rate}
-    return {"steps": found["steps"], **counts, **rate, **trl.course(out, "loss"), **found, "warnings": warnings}
+    sampled, remarks = samples.result(out)
+    went = {"learning_rate": settings.learning_rate} | trl.course(out, "loss")
+    return {"steps": found["steps"], **counts, **went, **found, **sampled, "warnings": [*warnings, *remarks]}
 
 
 def _train(
@@ -126,9 +124,7 @@ def _train(
         kept = {"loss": "loss", "grad_norm": "grad_norm", "eval_loss": "eval_loss"}
         trl.run_trainer(trainer, out, label="sft", rename=kept, bars=bars)
         trl.save(trainer, tokenizer, out, card.base)
-        if settings.samples:
-            whole = trainer.accelerator.unwrap_model(trainer.model)
-            samples.look(whole, tokenizer, card, train, settings.samples, seed, out)
+        samples.look(trainer, tokenizer, card, train, settings.samples, seed, out)
     steps = trainer.state.global_step
     found = {"steps": steps, "too_long": sum(len(row["input_ids"]) > settings.max_length for row in learnt)}
     if held_out:

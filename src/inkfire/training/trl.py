@@ -95,6 +95,11 @@ def begun_from(source: str | Path, task: Task) -> tuple[Path | None, Card]:
     return folder, card if is_adapter(folder) else dataclasses.replace(card, base=str(folder))  # a whole model
 
 
+def untrained(folder: Path | None, card: Card) -> str:
+    """The model under what a training begins from, before anybody trained it."""
+    return card.base if folder is None else Card.read(folder).base
+
+
 def run_trainer(
     trainer: Any,
     out: Path,
