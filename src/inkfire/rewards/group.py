@@ -1,8 +1,9 @@
 """From the parts of a reward to one number a text: the one order of operations, inside the texts of one query.
 
-Parts are standardised within the group and mixed; what length explains is taken out; fluency and relevance are added;
-the result becomes ranks in (0, 1), which no single text can stretch; diversity multiplies them and novelty lowers them;
-a text that fails a check lies below the worst that passes.
+Parts are standardised within the group and mixed; fluency and relevance are added; what length explains is taken out
+of the sum (likelihood likes short texts as a reward model likes long ones); the result becomes ranks in (0, 1), which
+no single text can stretch; diversity multiplies them and novelty lowers them; a text that fails a check lies below the
+worst that passes.
 
 Everywhere None is a missing score: the text then has none, whatever the other parts say. Texts that fail a check need
 none.

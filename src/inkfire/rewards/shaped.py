@@ -74,8 +74,8 @@ class Shaped:
     """A reward that looks at the group; see ``group.py`` for the order. It remembers: length's slope, spread phrases.
 
     ``details`` says of each text of the last call what its reward came from: ``failed`` (names of checks) and, of those
-    that pass, ``score`` (the parts together, on their own scales), ``mixed`` (the same within the group), and the raw
-    ``fluency`` and ``relevance`` where they are asked for.
+    that pass, ``score`` (the parts together, on their own scales), ``mixed`` (the same within the group, with fluency
+    and relevance), and the raw ``fluency`` and ``relevance`` where they are asked for.
     """
 
     reward: Reward
@@ -204,24 +204,13 @@ class Shaped:
         return group.added([(weight, column) for (weight, _), column in zip(self._parts, columns, strict=True)])
 
     def _mixed(self, rows: Sequence[Row]) -> list[float | None]:
-        """What the score says of the texts of a group that pass."""
+        """What the score, fluency and relevance say together of the texts of a group that pass."""
         self._groups += 1
+        shaping = self.shaping
         columns = [[row[f"part {number}"] for row in rows] for number in range(len(self._parts))]
-        if self.shaping.mix == "standardise":
+        if shaping.mix == "standardise":
             named = zip(self._parts, columns, strict=True)
             columns = [self._within(part.name, column) for (_, part), column in named]
-        return self._together(columns)
-
-    def _within(self, name: str, column: group.Scores) -> list[float | None]:
-        """A part within the group, standardised; one that tells nothing apart is counted."""
-        self._flat[name] += group.flat(column)
-        return group.standardised(column)
-
-    def _ordered(self, queries: Sequence[str], texts: Sequence[str], rows: Sequence[Row]) -> list[float | None]:
-        """From the mixed scores of the texts of a group that pass to their rewards."""
-        shaping, scores = self.shaping, [row["mixed"] for row in rows]
-        if shaping.length == "rescale":
-            scores = self.slope.taken_out(texts, scores)
         beside = [
             (weight, self._within(name, _flattened([row[name] for row in rows], level)))
             for name, weight, level in (
@@ -230,7 +219,19 @@ class Shaped:
             )
             if name in rows[0]
         ]
-        ranks = group.ranked(group.added([(1.0, scores), *beside]))
+        return group.added([(1.0, self._together(columns)), *beside])
+
+    def _within(self, name: str, column: group.Scores) -> list[float | None]:
+        """A part within the group, standardised; one that tells nothing apart is counted."""
+        self._flat[name] += group.flat(column)
+        return group.standardised(column)
+
+    def _ordered(self, queries: Sequence[str], texts: Sequence[str], rows: Sequence[Row]) -> list[float | None]:
+        """From the sums of the texts of a group that pass to their rewards."""
+        shaping, scores = self.shaping, [row["mixed"] for row in rows]
+        if shaping.length == "rescale":
+            scores = self.slope.taken_out(texts, scores)
+        ranks = group.ranked(scores)
         if shaping.diversity:
             ranks = group.thinned(ranks, group.own_share(texts), shaping.diversity)
         if not shaping.novelty:
