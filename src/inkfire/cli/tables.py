@@ -306,12 +306,14 @@ def reward_model(result: Result) -> list[Table]:
 
 def grpo(result: Result) -> list[Table]:
     names: Names = {
-        "kl_last": ("KL from the start", plain),
+        "kl_text": ("KL from the start, nats a text", plain),
+        "kl_budget": ("budget for it", plain),
         "length_correlation": ("correlation with length in a group", plain),
         "zero_variance": ("groups with equal rewards only", rate),
         "missing_groups": ("groups with less than two rewards", rate),
         "missing": ("texts without a reward", count),
         "steps": ("steps", count),
+        "steps_kept": ("steps of the policy that was kept", count),
     }
     labels = {
         "score": "mean score, first and last steps",

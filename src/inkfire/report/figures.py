@@ -123,7 +123,8 @@ _CURVES = {
     "fluency": "log-probability a token under the frozen base",
     "reward_std": "reward standard deviation",
     "mean_length": "mean length (characters)",
-    "kl": "KL from the start",
+    "kl_text": "KL from the start, nats a text",
+    "beta": "weight of the KL term",
     "zero_variance": "groups with equal rewards",
     "missing_groups": "groups without rewards",
 }

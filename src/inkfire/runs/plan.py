@@ -125,7 +125,7 @@ def memory(recipe: Recipe, stage: str) -> float | None:
     if policy is not None:
         reward, grpo = recipe.reward_of(policy), recipe.grpo
         parts, weights = rewards_of(reward), grpo.weights if policy.method == "grpo" else "lora"
-        start = [(writer, "frozen")] if weights == "full" and grpo.beta else []
+        start = [(writer, "frozen")] if weights == "full" and grpo.first_beta() else []
         own = [(name, "frozen") for name, _ in scorer] if "rm" in parts else []
         reader = [(reward.base or writer, "frozen")] if reward.reads else []
         return _gib([(writer, weights), *start, *reader, *own, *(asked if "judge" in parts else [])])

@@ -40,8 +40,11 @@ from inkfire.rewards.shaped import Shaped
 from inkfire.tasks.task import Task
 from inkfire.training import begin, trl
 from inkfire.training.alarm_log import ALARMS, AlarmLog, in_words
+from inkfire.training.alarms import Alarm
+from inkfire.training.budget import Budget
 from inkfire.training.monitors import Monitor, summary
 from inkfire.training.settings import GrpoSettings
+from inkfire.training.steering import OnTheWay, Steering
 
 try:
     from datasets import Dataset
@@ -60,6 +63,8 @@ _METRICS = {
     "grad_norm": "grad_norm",
     "learning_rate": "learning_rate",
     "kl": "kl",
+    "kl_text": "kl_text",
+    "beta": "beta",
     "entropy": "entropy",
     "completions/clipped_ratio": "truncated",
 }
@@ -106,9 +111,14 @@ def train_grpo(
     result = summary(trl.rows(out / trl.METRICS)) | found
     alarms = trl.rows(out / ALARMS)
     result["warnings"] += map(in_words, alarms)
+    steps_kept = Card.read(out).steps
     if alarms and settings.on_alarm == "stop":
-        result["steps_kept"] = steps = Card.read(out).steps
-        result["warnings"].append(f"The training stopped, and kept the policy as it was after {steps} steps.")
+        result["warnings"].append(f"The training stopped, and kept the policy as it was after {steps_kept} steps.")
+    budget = _budget(out, settings, len(queries), result["steps"])
+    if budget is not None:
+        result |= {"kl_budget": budget.budget, "kl_text": budget.within(steps_kept), "budget_ended": budget.ended}
+    if steps_kept < result["steps"]:
+        result["steps_kept"] = steps_kept
     if (measured := begin.levels(out)) is not None:
         result["start"] = measured
         if measured["passed"] < measured["n"] / 2:
@@ -150,6 +160,7 @@ def _train(
             for _, rows in itertools.groupby(trl.rows(out / COMPLETIONS), key=lambda row: row["step"]):
                 reward.recall(rows)
         log = AlarmLog(out)
+        budget = _budget(out, settings, len(queries), 0 if checkpoint is None else trl.step_of(checkpoint))
         trainer = GRPOTrainer(
             model=model,
             reward_funcs=_reward_function(reward, model, tokenizer, monitor, log, out / COMPLETIONS),
@@ -159,26 +170,33 @@ def _train(
             peft_config=None if adapted or settings.weights == "full" else trl.lora("CAUSAL_LM"),
             rollout_func=_rollout(tokenizer, settings),
         )
-        if settings.on_alarm == "stop":
-            trainer.add_callback(_Stop(log))
+        after = dataclasses.replace(
+            card,
+            parent=None if folder is None else folder.name,
+            reward=reward.name,
+            own_rewards=tuple(dict.fromkeys((*card.own_rewards, *reward.identities))),
+            trained="grpo",
+        )
+        trainer.add_callback(Steering(trainer, budget))
+        trainer.add_callback(OnTheWay(trainer, tokenizer, out, after, settings.keep))
+
+        def over() -> bool:
+            spent = budget is not None and budget.ended is not None
+            return spent or (settings.on_alarm == "stop" and bool(log.alarms))
+
+        trainer.add_callback(_Stop(over))
 
         def numbers() -> dict[str, Any]:
             read = monitor.step()
             return read | (log.numbers() if read else {}) | (reward.step() if isinstance(reward, Shaped) else {})
 
-        trl.run_trainer(trainer, out, label="grpo", extra=numbers, rename=_METRICS, bars=bars)
-        if settings.on_alarm == "stop" and log.alarms:
-            _go_back(trainer, out, min(alarm.since for alarm in log.alarms))
+        if not over():
+            trl.run_trainer(trainer, out, label="grpo", extra=numbers, rename=_METRICS, bars=bars)
+        if over():
+            _go_back(trainer, out, _last_good(budget, log.alarms if settings.on_alarm == "stop" else ()))
         trl.save(trainer, tokenizer, out, card.base)
         shutil.rmtree(out / _REFERENCE, ignore_errors=True)
-    dataclasses.replace(
-        card,
-        parent=None if folder is None else folder.name,
-        reward=reward.name,
-        own_rewards=tuple(dict.fromkeys((*card.own_rewards, *reward.identities))),
-        trained="grpo",
-        steps=trainer.state.global_step,
-    ).write(out)
+    dataclasses.replace(after, steps=trainer.state.global_step).write(out)
 
 
 def _start(folder: Path | None, card: Card, out: Path, settings: GrpoSettings) -> tuple[Any, Any]:
@@ -193,7 +211,7 @@ def _start(folder: Path | None, card: Card, out: Path, settings: GrpoSettings) -
     model = model.float()
     if hasattr(model, "peft_config"):
         model = model.merge_and_unload()
-        if settings.beta:
+        if settings.first_beta():
             model.save_pretrained(out / _REFERENCE)
             model.config._name_or_path = str(out / _REFERENCE)
     return model.requires_grad_(True).train(), tokenizer
@@ -222,14 +240,14 @@ def _arguments(out: Path, settings: GrpoSettings, seed: int, prompts: int) -> GR
     return GRPOConfig(
         **common
         | {"save_steps": settings.save_steps * updates * settings.num_iterations}  # where a batch ends
-        | ({"save_total_limit": _KEPT} if settings.on_alarm == "stop" else {}),
+        | {"learning_rate": settings.rate(steps), "save_total_limit": _KEPT},
         max_steps=steps,
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=completions // micro,
         steps_per_generation=completions // micro * updates,
         num_generations=settings.num_generations,
         max_completion_length=settings.max_completion_length,
-        beta=settings.beta,
+        beta=settings.first_beta(),
         temperature=settings.temperature,
         epsilon=settings.epsilon,
         loss_type=settings.loss_type,
@@ -279,22 +297,40 @@ def _reward_function(
 
 
 class _Stop(TrainerCallback):  # type: ignore[misc]
-    """Ends a training whose texts turned."""
+    """Ends a training when it is over."""
 
-    def __init__(self, log: AlarmLog):
-        self._log = log
+    def __init__(self, over: Callable[[], bool]):
+        self._over = over
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        control.should_training_stop = control.should_training_stop or bool(self._log.alarms)
+        control.should_training_stop = control.should_training_stop or self._over()
+
+    on_log = on_step_end
 
 
-def _go_back(trainer: Any, out: Path, began: int) -> None:
-    """Take the weights of the last policy that had not written the texts of step ``began`` yet; the oldest if none."""
+def _last_good(budget: Budget | None, alarms: Sequence[Alarm]) -> int:
+    """Updates of the last policy within the budget that had not written texts an alarm is about."""
+    good = [min(alarm.since for alarm in alarms) - 2] if alarms else []
+    good += [budget.kept()] if budget is not None and budget.ended is not None else []
+    return min(good)
+
+
+def _go_back(trainer: Any, out: Path, good: int) -> None:
+    """Take the weights of the last checkpoint of at most so many updates; of the oldest if there is none."""
     whole = trl.checkpoints(out)
-    before = [path for path in whole if trl.step_of(path) + 1 < began] or whole[:1]
+    before = [path for path in whole if trl.step_of(path) <= good] or whole[:1]
     if before:
         trainer._load_from_checkpoint(str(before[-1]))
         trainer.state.global_step = trl.step_of(before[-1])
+
+
+def _budget(out: Path, settings: GrpoSettings, prompts: int, done: int) -> Budget | None:
+    """The budget, as it stands after the steps that are done."""
+    if settings.kl_budget == "off":
+        return None
+    steps = settings.steps(prompts) * settings.updates() * settings.num_iterations
+    rows = (row for row in trl.rows(out / trl.METRICS) if row["step"] <= done)
+    return Budget(settings.kl_budget, steps=steps, beta=settings.first_beta(), rows=rows)
 
 
 def _missing(name: str, reasons: Counter[str]) -> InkfireError:

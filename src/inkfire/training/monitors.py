@@ -111,6 +111,7 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "length_correlation": _mean(correlations),
         "missing": sum(row.get("missing") or 0 for row in rows),
         "kl_last": rows[-1].get("kl") if rows else None,
+        "kl_text": rows[-1].get("kl_text") if rows else None,
     }
     for name in ("score", "failed", "fluency", "relevance"):  # of a reward that looks at the group
         if known := [row[name] for row in rows if row.get(name) is not None]:
