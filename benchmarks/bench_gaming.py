@@ -3,10 +3,10 @@
     python benchmarks/bench_gaming.py --sft runs/sft --rm runs/rm --held-rm runs/rm-held --prompts train.jsonl \\
         --held-out held.jsonl --out runs/gaming --runs alone recipe hand
 
-``alone`` is the reward model ``--rm`` by itself with the defaults of ``train grpo``; ``recipe`` is the reward of the
+``alone`` is the reward model ``--rm`` by itself, with no budget for KL; ``recipe`` is the reward of the
 demo recipes (``--held-rm``, a reward model without its length part and with damaged losers, behind checks, with
-fluency, relevance, diversity, novelty and length control); ``hand`` is the reward by which a writer
-of 0.5B first grew better to blind readers: z(min(base log-probability a token, -2.6)) + 0.4 z(reward model) within the
+fluency, relevance, diversity, novelty and length control, under the default budget); ``hand`` is the reward by which a
+writer of 0.5B first grew better to blind readers: z(min(base log-probability a token, -2.6)) + 0.4 z(reward model) within the
 group, a text that fails a check 0.7 below the worst that passes. All train on the same prompts, 16 completions a step.
 
 Each policy then writes for ``--queries`` held-out queries, twice. The numbers are those of the start and of every run,
@@ -47,11 +47,10 @@ from inkfire.tasks.task import load_task
 CHECKS = ("length:20..90", "finished", "language:zh", "no-repeat")
 HAND = ("length:25..90", "finished", "language:zh", "no-repeat")
 RUNS: dict[str, list[str]] = {
-    "alone": [],
+    "alone": ["--kl-budget", "off"],
     "recipe": [
         *(word for check in CHECKS for word in ("--check", check)),
-        *("--fluency", "2.5", "--relevance", "0.5", "--diversity", "0.3", "--novelty", "0.5", "--length", "rescale"),
-        *("--learning-rate", "5e-5", "--beta", "0.03"),
+        *("--fluency", "2.5", "--relevance", "1", "--diversity", "0.3", "--novelty", "0.5", "--length", "rescale"),
     ],
     "hand": [],
 }
@@ -121,7 +120,7 @@ def train_hand(options: argparse.Namespace) -> None:
     reward = HandMade(Likelihood.load(Card.read(options.sft).base, task), load_reward(str(options.rm)))
     settings = GrpoSettings(
         max_steps=14, batch_size=2, num_generations=8, micro_batch_size=8, max_completion_length=80,
-        learning_rate=5e-5, beta=0.03,
+        learning_rate=5e-5, beta=0.03, kl_budget="off",
     )  # fmt: skip
     (options.out / "hand").mkdir(parents=True, exist_ok=True)
     train_grpo(task, read_queries((options.prompts,)), options.sft, reward, options.out / "hand", settings)
