@@ -43,6 +43,7 @@ from inkfire.training.alarm_log import ALARMS, AlarmLog, in_words
 from inkfire.training.alarms import Alarm
 from inkfire.training.budget import Budget
 from inkfire.training.monitors import Monitor, summary
+from inkfire.training.resume import Shuffled
 from inkfire.training.settings import GrpoSettings
 from inkfire.training.steering import OnTheWay, Steering
 
@@ -177,6 +178,7 @@ def _train(
             own_rewards=tuple(dict.fromkeys((*card.own_rewards, *reward.identities))),
             trained="grpo",
         )
+        trainer.add_callback(Shuffled())
         trainer.add_callback(Steering(trainer, budget))
         trainer.add_callback(OnTheWay(trainer, tokenizer, out, after, settings.keep))
 
