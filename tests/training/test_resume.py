@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +19,7 @@ from test_grpo_shaped import shaped
 from inkfire.errors import BudgetExceeded
 from inkfire.files.jsonl import sha256_file
 from inkfire.rewards.shaped import Shaping
+from inkfire.rewards.share import Share
 from inkfire.tasks.task import load_task
 from inkfire.training import steering, trl
 from inkfire.training.grpo import GrpoSettings, train_grpo
@@ -77,11 +83,46 @@ def test_killed_while_a_policy_of_the_way_was_kept(
             raise KeyboardInterrupt
         save(trainer, tokenizer, out, base)
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(trl, "save", killed)
+    monkeypatch.setattr(trl, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
         train(tiny_base, tiny_task, tmp_path / "parts", LONG)
+    monkeypatch.setattr(trl, "save", save)
     train(tiny_base, tiny_task, tmp_path / "parts", LONG)
     assert files(tmp_path / "parts") == files(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_behind_a_whole_step(
+    tiny_base: str, tiny_task: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    """A step of two updates, and no checkpoint but the one that the signal asks for."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    command = [
+        *(sys.executable, "-c", "from inkfire.cli.app import main; main()", "train", "grpo", "--out", str(parts)),
+        *("--task", str(tiny_task), "--policy", tiny_base, "--reward", "share:a", "--max-steps", "12"),
+        *("--max-completion-length", "8", "--learning-rate", "1e-2", "--save-steps", "100"),
+        *("--mini-batch-size", "1"),
+    ]
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=one_thread) as process:
+        while len(trl.rows(parts / "metrics.jsonl")) < 5:
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Stopping after this step" in said
+    assert "the same command resumes" in said
+    done = len(trl.rows(parts / "metrics.jsonl"))
+    assert done in range(6, 24, 2)
+    assert [trl.step_of(path) for path in trl.checkpoints(parts)] == [done]
+
+    task = load_task(tiny_task)
+    config = dataclasses.replace(CONFIG, max_steps=12, mini_batch_size=1, save_steps=100)
+    for out in (parts, whole):
+        train_grpo(task, task.queries(), tiny_base, Share("a"), out, config)
+    names = ("adapter_model.safetensors", "metrics.jsonl", "completions.jsonl")
+    assert all((parts / name).read_bytes() == (whole / name).read_bytes() for name in names)
 
 
 def files(out: Path) -> dict[str, str]:

@@ -193,7 +193,8 @@ def _train(
             return read | (log.numbers() if read else {}) | (reward.step() if isinstance(reward, Shaped) else {})
 
         if not over():
-            trl.run_trainer(trainer, out, label="grpo", extra=numbers, rename=_METRICS, bars=bars)
+            updates = settings.updates() * settings.num_iterations
+            trl.run_trainer(trainer, out, label="grpo", extra=numbers, rename=_METRICS, updates=updates, bars=bars)
         if over():
             _go_back(trainer, out, _last_good(budget, log.alarms if settings.on_alarm == "stop" else ()))
         trl.save(trainer, tokenizer, out, card.base)

@@ -24,6 +24,7 @@ from inkfire.llm.progress import Bar, Bars, no_bars
 from inkfire.models import policy
 from inkfire.models.card import Card, hub_id, is_adapter, is_policy
 from inkfire.tasks.task import Task
+from inkfire.training.resume import stoppable
 from inkfire.training.settings import DpoSettings, GrpoSettings, RewardModelSettings, SftSettings
 
 try:
@@ -107,22 +108,30 @@ def run_trainer(
     label: str,
     rename: Mapping[str, str],
     extra: Callable[[], Mapping[str, Any]] = dict,
+    updates: int = 1,
     bars: Bars = no_bars,
 ) -> None:
     """Train to the end, from the last whole checkpoint where there is one.
+
+    Ctrl-C and SIGTERM stop it behind a whole step, with a checkpoint.
 
     Args:
         label: what the progress bar says.
         rename: the trainer's name of a number → ours; only these are kept.
         extra: called once a logged step; its numbers join the step's row.
+        updates: optimizer steps of a whole step.
         bars: opens the bar that the steps advance.
+
+    Raises:
+        KeyboardInterrupt: a signal stopped it.
     """
     checkpoint = last_checkpoint(out)
     done = 0 if checkpoint is None else step_of(checkpoint)
     rewind(out / METRICS, done)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_MetricsLog(out / METRICS, rename, extra))
-    with bars(label, planned_steps(trainer) - done) as bar:
+    with stoppable(updates) as stop, bars(label, planned_steps(trainer) - done) as bar:
+        trainer.add_callback(stop)
         trainer.add_callback(_Advance(bar))
         with disable_input_dtype_casting(trainer.model):  # autocast casts the small LoRA weights, not every input
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
