@@ -11,6 +11,7 @@ import dataclasses
 import errno
 import json
 import math
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ from inkfire.models import policy
 from inkfire.models.card import Card, hub_id, is_adapter, is_policy
 from inkfire.tasks.task import Task
 from inkfire.training.resume import stoppable
-from inkfire.training.settings import DpoSettings, GrpoSettings, RewardModelSettings, SftSettings
+from inkfire.training.settings import DpoSettings, GrpoSettings, RewardModelSettings, SftSettings, check_reports
 
 try:
     import datasets
@@ -34,6 +35,7 @@ try:
     from peft.helpers import disable_input_dtype_casting
     from safetensors import SafetensorError
     from transformers import PrinterCallback, TrainerCallback
+    from transformers.integrations import TensorBoardCallback
 except ImportError as error:
     raise MissingExtraError(error.name or "torch", "train") from error
 
@@ -51,7 +53,14 @@ def lora(task_type: str, rank: int = 16, alpha: int = 32, targets: Sequence[str]
 def common_arguments(
     out: Path, settings: SftSettings | DpoSettings | RewardModelSettings | GrpoSettings, seed: int
 ) -> dict[str, Any]:
-    """The arguments that all of TRL's configurations share."""
+    """The arguments that all of TRL's configurations share.
+
+    Raises:
+        InputError: the library that numbers are to be sent by is not installed.
+    """
+    check_reports(settings.report_to)
+    if settings.report_to == "wandb":
+        os.environ.setdefault("WANDB_PROJECT", "inkfire")
     gpu = torch.cuda.is_available()
     return {
         "output_dir": str(out / "checkpoints"),
@@ -65,7 +74,9 @@ def common_arguments(
         "save_steps": settings.save_steps,
         "save_total_limit": 2,
         "logging_steps": 1,
-        "report_to": "none",
+        "report_to": settings.report_to or "none",
+        "project": "inkfire",  # trackio's
+        "run_name": out.name,
         "disable_tqdm": True,
     }
 
@@ -129,6 +140,9 @@ def run_trainer(
     done = 0 if checkpoint is None else step_of(checkpoint)
     rewind(out / METRICS, done)
     trainer.remove_callback(PrinterCallback)
+    for callback in trainer.callback_handler.callbacks:
+        if isinstance(callback, TensorBoardCallback):  # its default is within the checkpoints, which go
+            callback.logging_dir = str(out / "tensorboard")
     trainer.add_callback(_MetricsLog(out / METRICS, rename, extra))
     with stoppable(updates) as stop, bars(label, planned_steps(trainer) - done) as bar:
         trainer.add_callback(stop)
