@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,10 +13,10 @@ from inkfire.report.words import number, several, shown
 from inkfire.runs.monitor import MonitorInputs
 from inkfire.runs.monitor import monitor as replay
 from inkfire.training.alarm_log import in_words
+from inkfire.training.view import sparkline
 
 ALARMED = 5
-_BARS = "▁▂▃▄▅▆▇█"
-_WIDTH, _TEXT = 60, 100
+_TEXT = 100
 
 
 def monitor(
@@ -71,17 +71,3 @@ def _shown(found: Mapping[str, Any]) -> Shown:
     if found["blind"]:
         details.append(f"Not watched, for want of what they need: {', '.join(found['blind'])}.")
     return Shown(said, (), [Table(rows, ("alarm", "step", "began about", "at the start", "now"))], details)
-
-
-def sparkline(values: Sequence[float | None]) -> str:
-    """A line of bars, at most sixty; a blank where there is no value.
-
-    >>> sparkline([0.0, None, 0.5, 1.0])
-    '▁ ▅█'
-    """
-    n = min(_WIDTH, len(values))
-    drawn = [values[i * len(values) // n] for i in range(n)]
-    known = [value for value in drawn if value is not None]
-    low, high = min(known), max(known)
-    scale = (len(_BARS) - 1) / (high - low) if high > low else 0.0
-    return "".join(" " if value is None else _BARS[round((value - low) * scale)] for value in drawn)

@@ -247,7 +247,7 @@ _KINDS = {
     "refine": _Kind(tables.refine, _REFINED, _attack),
     "train sft": _Kind(trained.sft, _SAMPLED, _write),
     "train rm": _Kind(tables.reward_model, {"reward.json": "the reward, by this folder's name"}, _train),
-    "train grpo": _Kind(tables.grpo, _TRAINED, _compare),
+    "train grpo": _Kind(trained.grpo, _TRAINED, _compare),
     "train bon": _Kind(trained.rounds, _ROUNDS | {"round-*/winners.jsonl": "the best of each query"}, _compare),
     "train dpo": _Kind(
         trained.dpo, _ROUNDS | {"round-*/pairs.jsonl": "the best and the worst of each query"}, _compare

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from inkfire.cli import tables
 from inkfire.cli.common import Table
 from inkfire.cli.tables import Names, arrow, count, plain, rows, took
 from inkfire.report.findings import Result
-from inkfire.report.words import rate
+from inkfire.report.words import percent, rate
 
 
 def sft(result: Result) -> list[Table]:
@@ -16,6 +17,13 @@ def sft(result: Result) -> list[Table]:
         "n": ("texts", count),
     }
     return [Table([("loss, first and last steps", arrow(result, "loss")), *rows(result, names), *took(result)])]
+
+
+def grpo(result: Result) -> list[Table]:
+    phases = result.get("profile", {})
+    whole = sum(phases.values())
+    table = [(name, f"{seconds:.3g} s", percent(seconds / whole)) for name, seconds in phases.items()]
+    return [*tables.grpo(result), *([Table(table, ("phase", "a step", "share"))] if table else [])]
 
 
 def rounds(result: Result) -> list[Table]:

@@ -30,7 +30,15 @@ from inkfire.runs.qualify import QUALIFY, Exam, check_qualified, read_ratings
 from inkfire.settings import option, settings, to_json
 from inkfire.tasks.task import Task, load_task
 from inkfire.training.reward_model import Material, train_reward_model
-from inkfire.training.settings import BonSettings, DpoSettings, GrpoSettings, RewardModelSettings, Rounds, SftSettings
+from inkfire.training.settings import (
+    BonSettings,
+    DpoSettings,
+    GrpoSettings,
+    RewardModelSettings,
+    Rounds,
+    SftSettings,
+    check_reports,
+)
 
 Training = Callable[[Context], dict[str, Any]]
 _USED = ("calls", "cached", "tokens", *FIELDS, "currency")
@@ -295,8 +303,10 @@ def _rewarded(
 def _trained(
     command: str, place: Place, about: dict[str, Any], files: dict[str, Path], train: Training
 ) -> dict[str, Any]:
-    """The result of a training that is done once. How often it saves and what it overrides do not decide it."""
-    deciding = {key: value for key, value in about.items() if key not in ("save_steps", "force")}
+    """The result of a training that is done once. How often it saves, what it shows and overrides do not decide it."""
+    check_reports(about.get("report_to"))
+    beside = ("save_steps", "force", "profile", "report_to")
+    deciding = {key: value for key, value in about.items() if key not in beside}
     with opened(command, place, settings=deciding, files=files) as context:
         run, started = context.run, time.monotonic()
         if run.done("train") is None:

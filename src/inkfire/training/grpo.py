@@ -43,8 +43,11 @@ from inkfire.training.alarm_log import ALARMS, AlarmLog, in_words
 from inkfire.training.alarms import Alarm
 from inkfire.training.budget import Budget
 from inkfire.training.monitors import Monitor, summary
+from inkfire.training.phases import Phases, profile
+from inkfire.training.resume import Shuffled
 from inkfire.training.settings import GrpoSettings
 from inkfire.training.steering import OnTheWay, Steering
+from inkfire.training.view import View
 
 try:
     from datasets import Dataset
@@ -83,9 +86,10 @@ def train_grpo(
 ) -> dict[str, Any]:
     """Train the policy ``start`` (a policy folder or a model's name) against ``reward`` and save it in ``out``.
 
-    Writes metrics.jsonl (a row a step) and completions.jsonl (step, query, response, reward, and what it came from
-    where the reward looks at the group). Such a reward may measure by what the start policy writes: start.jsonl, with
-    its levels in start.json. The texts are watched (alarms.py): alarms.jsonl has what was said at which step.
+    Writes metrics.jsonl (a row a step), seconds.jsonl (phases.py) and completions.jsonl (step, query, response, reward,
+    and what it came from where the reward looks at the group). Such a reward may measure by what the start policy
+    writes: start.jsonl, with its levels in start.json. The texts are watched (alarms.py): alarms.jsonl has what was
+    said at which step.
 
     Args:
         bars: opens the bar that the steps advance.
@@ -119,6 +123,8 @@ def train_grpo(
         result |= {"kl_budget": budget.budget, "kl_text": budget.within(steps_kept), "budget_ended": budget.ended}
     if steps_kept < result["steps"]:
         result["steps_kept"] = steps_kept
+    if settings.profile:
+        result["profile"] = profile(out)
     if (measured := begin.levels(out)) is not None:
         result["start"] = measured
         if measured["passed"] < measured["n"] / 2:
@@ -146,7 +152,8 @@ def _train(
     if settings.weights == "full":  # no adapter, so no whole model to lay one on
         card = dataclasses.replace(card, base=untrained)
     checkpoint = trl.last_checkpoint(out)
-    trl.rewind(out / COMPLETIONS, 0 if checkpoint is None else trl.step_of(checkpoint))
+    done = 0 if checkpoint is None else trl.step_of(checkpoint)
+    trl.rewind(out / COMPLETIONS, done)
     monitor = Monitor(settings.num_generations)
     with trl.quiet(), trl.written(out), ExitStack() as opened:
         model, tokenizer = _start(folder, card, out, settings)
@@ -160,15 +167,18 @@ def _train(
             for _, rows in itertools.groupby(trl.rows(out / COMPLETIONS), key=lambda row: row["step"]):
                 reward.recall(rows)
         log = AlarmLog(out)
-        budget = _budget(out, settings, len(queries), 0 if checkpoint is None else trl.step_of(checkpoint))
+        budget = _budget(out, settings, len(queries), done)
+        before = [row for row in trl.rows(out / trl.METRICS) if row["step"] <= done and "reward" in row]
+        view, phases = View([row["reward"] for row in before]), Phases(out)
+        scored = _reward_function(reward, model, tokenizer, monitor, log, view, out / COMPLETIONS)
         trainer = GRPOTrainer(
             model=model,
-            reward_funcs=_reward_function(reward, model, tokenizer, monitor, log, out / COMPLETIONS),
+            reward_funcs=phases.timed("score", scored),
             args=_arguments(out, settings, seed, len(queries)),
             train_dataset=Dataset.from_list(_examples(card, queries, settings.batch_size)),
             processing_class=tokenizer,
             peft_config=None if adapted or settings.weights == "full" else trl.lora("CAUSAL_LM"),
-            rollout_func=_rollout(tokenizer, settings),
+            rollout_func=phases.timed("write", _rollout(tokenizer, settings)),
         )
         after = dataclasses.replace(
             card,
@@ -177,6 +187,7 @@ def _train(
             own_rewards=tuple(dict.fromkeys((*card.own_rewards, *reward.identities))),
             trained="grpo",
         )
+        trainer.add_callback(Shuffled())
         trainer.add_callback(Steering(trainer, budget))
         trainer.add_callback(OnTheWay(trainer, tokenizer, out, after, settings.keep))
 
@@ -185,13 +196,15 @@ def _train(
             return spent or (settings.on_alarm == "stop" and bool(log.alarms))
 
         trainer.add_callback(_Stop(over))
+        trainer.add_callback(phases)
 
         def numbers() -> dict[str, Any]:
             read = monitor.step()
             return read | (log.numbers() if read else {}) | (reward.step() if isinstance(reward, Shaped) else {})
 
         if not over():
-            trl.run_trainer(trainer, out, label="grpo", extra=numbers, rename=_METRICS, bars=bars)
+            updates = settings.updates() * settings.num_iterations
+            trl.run_trainer(trainer, out, label="grpo", extra=numbers, rename=_METRICS, updates=updates, bars=bars)
         if over():
             _go_back(trainer, out, _last_good(budget, log.alarms if settings.on_alarm == "stop" else ()))
         trl.save(trainer, tokenizer, out, card.base)
@@ -263,7 +276,7 @@ def _examples(card: Card, queries: Sequence[Query], batch_size: int) -> list[dic
 
 
 def _reward_function(
-    reward: Reward, model: Any, tokenizer: Any, monitor: Monitor, alarms: AlarmLog, log: Path
+    reward: Reward, model: Any, tokenizer: Any, monitor: Monitor, alarms: AlarmLog, view: View, log: Path
 ) -> Callable[..., list[float | None]]:
     """The one function TRL gets: synchronous, and None for a text that has no finite score."""
     blind = 0  # steps in a row without a reward
@@ -285,6 +298,7 @@ def _reward_function(
             row = {"step": step, "query": asked, "response": response, "reward": value, "truncated": long}
             trl.append(log, row | detail)
             texts.append(Rollout(**row, fluency=detail.get("fluency"), relevance=detail.get("relevance")))
+        view.see(responses, scores)
         alarms.see(texts)
         blind = blind + 1 if scores.count(None) == len(scores) else 0
         if blind == _BLIND:

@@ -7,6 +7,7 @@ models.
 from __future__ import annotations
 
 import math
+from importlib.util import find_spec
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -14,6 +15,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from inkfire.errors import InputError
 from inkfire.settings import WithPreset, option, settings
 
+ReportTo = Literal["tensorboard", "trackio", "wandb"]
 TEMPERATURE = 0.8
 """That of ``inkfire write``: what a trained writer is looked at, and exported, with."""
 
@@ -40,6 +42,8 @@ class SftSettings:
     """Texts that the trained writer and its base write at the end, to see whether it fell apart; 0: none."""
     save_steps: Annotated[int, Ge(1)] = 10
     """Steps between checkpoints: what a kill can lose."""
+    report_to: ReportTo | None = None
+    """Also send the numbers of each step there, by the library's own client."""
 
     def rate(self, texts: int) -> float:
         """The learning rate for so many texts: 1e-4 · √(texts / 800), from 2e-5 to 1e-4.
@@ -97,6 +101,8 @@ class DpoSettings(Rounds):
     """Texts that the trained writer and its base write at the end, to see whether it fell apart; 0: none."""
     save_steps: Annotated[int, Ge(1)] = 10
     """Steps between checkpoints: what a kill can lose."""
+    report_to: ReportTo | None = None
+    """Also send the numbers of each step there, by the library's own client."""
 
 
 @settings
@@ -127,6 +133,8 @@ class RewardModelSettings(WithPreset):
     """Tokens of prompt and text together."""
     save_steps: Annotated[int, Ge(1)] = 20
     """Steps between checkpoints: what a kill can lose. With --patience, a fifth of an epoch."""
+    report_to: ReportTo | None = None
+    """Also send the numbers of each step there, by the library's own client."""
     margin: Annotated[float, Ge(0)] = 0.0
     """By how much the chosen text's score has to be above the other's before the loss is content."""
     patience: Annotated[int, Ge(1)] | None = None
@@ -194,6 +202,10 @@ class GrpoSettings(WithPreset):
     """Steps between checkpoints: what a kill can lose."""
     on_alarm: Literal["note", "stop"] = "note"
     """When the texts turn (inkfire monitor --help): say so; or stop, and keep the policy from before."""
+    profile: bool = False
+    """Show the seconds of a step by phase: write, score, update, save."""
+    report_to: ReportTo | None = None
+    """Also send the numbers of each step there, by the library's own client."""
 
     def steps(self, prompts: int) -> int:
         """Generations of a batch in a training on so many prompts."""
@@ -233,3 +245,9 @@ class GrpoSettings(WithPreset):
         if self.batch_size % part:
             raise InputError(f"batch_size = {self.batch_size} is no multiple of mini_batch_size = {part}")
         return self.batch_size // part
+
+
+def check_reports(report_to: ReportTo | None) -> None:
+    """Raises InputError where the library that numbers are to be sent by is not installed."""
+    if report_to is not None and find_spec(report_to) is None:
+        raise InputError(f"--report-to {report_to} needs a library that is not installed; run: pip install {report_to}")

@@ -12,7 +12,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from inkfire.models.card import Card
+from inkfire.models.card import Card, is_policy
 from inkfire.training import trl
 from inkfire.training.budget import Budget
 
@@ -45,17 +45,23 @@ class Steering(TrainerCallback):  # type: ignore[misc]
 
 
 class OnTheWay(TrainerCallback):  # type: ignore[misc]
-    """Keeps the policies of the last ``keep`` marks that a training passed."""
+    """Makes a policy of each checkpoint, and keeps those of the last ``keep`` marks that a training passed."""
 
     def __init__(self, trainer: Any, tokenizer: Any, out: Path, card: Card, keep: int):
         self._trainer, self._tokenizer, self._out, self._card, self._keep = trainer, tokenizer, out, card, keep
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """After a checkpoint. A training that goes on from it does what a kill at this moment left undone."""
+        card = dataclasses.replace(self._card, steps=state.global_step)
+        if (checkpoint := self._out / "checkpoints" / f"checkpoint-{state.global_step}").is_dir():
+            card.write(checkpoint)
         known = [row["kl_text"] for row in trl.rows(self._out / trl.METRICS) if row.get("kl_text") is not None]
         passed = max((mark for mark in MARKS if known and mark <= max(known)), default=None)
-        if not self._keep or passed is None or (place := self._out / KEPT / f"kl-{passed:g}").exists():
+        if not self._keep or passed is None or is_policy(place := self._out / KEPT / f"kl-{passed:g}"):
             return
         trl.save(self._trainer, self._tokenizer, place, self._card.base)
-        dataclasses.replace(self._card, steps=state.global_step).write(place)
+        card.write(place)
         for mark in [mark for mark in MARKS if (self._out / KEPT / f"kl-{mark:g}").exists()][: -self._keep]:
             shutil.rmtree(self._out / KEPT / f"kl-{mark:g}")
+
+    on_train_begin = on_save

@@ -11,6 +11,7 @@ import dataclasses
 import errno
 import json
 import math
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +25,8 @@ from inkfire.llm.progress import Bar, Bars, no_bars
 from inkfire.models import policy
 from inkfire.models.card import Card, hub_id, is_adapter, is_policy
 from inkfire.tasks.task import Task
-from inkfire.training.settings import DpoSettings, GrpoSettings, RewardModelSettings, SftSettings
+from inkfire.training.resume import stoppable
+from inkfire.training.settings import DpoSettings, GrpoSettings, RewardModelSettings, SftSettings, check_reports
 
 try:
     import datasets
@@ -33,6 +35,7 @@ try:
     from peft.helpers import disable_input_dtype_casting
     from safetensors import SafetensorError
     from transformers import PrinterCallback, TrainerCallback
+    from transformers.integrations import TensorBoardCallback
 except ImportError as error:
     raise MissingExtraError(error.name or "torch", "train") from error
 
@@ -50,7 +53,14 @@ def lora(task_type: str, rank: int = 16, alpha: int = 32, targets: Sequence[str]
 def common_arguments(
     out: Path, settings: SftSettings | DpoSettings | RewardModelSettings | GrpoSettings, seed: int
 ) -> dict[str, Any]:
-    """The arguments that all of TRL's configurations share."""
+    """The arguments that all of TRL's configurations share.
+
+    Raises:
+        InputError: the library that numbers are to be sent by is not installed.
+    """
+    check_reports(settings.report_to)
+    if settings.report_to == "wandb":
+        os.environ.setdefault("WANDB_PROJECT", "inkfire")
     gpu = torch.cuda.is_available()
     return {
         "output_dir": str(out / "checkpoints"),
@@ -64,7 +74,9 @@ def common_arguments(
         "save_steps": settings.save_steps,
         "save_total_limit": 2,
         "logging_steps": 1,
-        "report_to": "none",
+        "report_to": settings.report_to or "none",
+        "project": "inkfire",  # trackio's
+        "run_name": out.name,
         "disable_tqdm": True,
     }
 
@@ -107,22 +119,33 @@ def run_trainer(
     label: str,
     rename: Mapping[str, str],
     extra: Callable[[], Mapping[str, Any]] = dict,
+    updates: int = 1,
     bars: Bars = no_bars,
 ) -> None:
     """Train to the end, from the last whole checkpoint where there is one.
+
+    Ctrl-C and SIGTERM stop it behind a whole step, with a checkpoint.
 
     Args:
         label: what the progress bar says.
         rename: the trainer's name of a number → ours; only these are kept.
         extra: called once a logged step; its numbers join the step's row.
+        updates: optimizer steps of a whole step.
         bars: opens the bar that the steps advance.
+
+    Raises:
+        KeyboardInterrupt: a signal stopped it.
     """
     checkpoint = last_checkpoint(out)
     done = 0 if checkpoint is None else step_of(checkpoint)
     rewind(out / METRICS, done)
     trainer.remove_callback(PrinterCallback)
+    for callback in trainer.callback_handler.callbacks:
+        if isinstance(callback, TensorBoardCallback):  # its default is within the checkpoints, which go
+            callback.logging_dir = str(out / "tensorboard")
     trainer.add_callback(_MetricsLog(out / METRICS, rename, extra))
-    with bars(label, planned_steps(trainer) - done) as bar:
+    with stoppable(updates) as stop, bars(label, planned_steps(trainer) - done) as bar:
+        trainer.add_callback(stop)
         trainer.add_callback(_Advance(bar))
         with disable_input_dtype_casting(trainer.model):  # autocast casts the small LoRA weights, not every input
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
