@@ -1,9 +1,9 @@
 """GRPO: a policy writes a group of texts for each query, a reward scores them, the better ones become likelier.
 
 Shao et al. 2024 (DeepSeekMath), by TRL's GRPOTrainer. A text's advantage is its reward less the mean of its group,
-over the group's standard deviation. A text without a reward (None) is left out of both and gets advantage 0: it moves
-nothing, and where three steps in a row have no reward at all the training stops. Who scores is behind ``Reward``: GRPO
-cannot tell a judge from a reward model.
+over the group's standard deviation. A text without a reward (None) is left out of both and of the loss (grpo_trainer.py):
+it moves nothing, and where three steps in a row have no reward at all the training stops. Who scores is behind
+``Reward``: GRPO cannot tell a judge from a reward model.
 
 What a policy thinks is no part of its text: the reward, the monitors and the log see what stands behind it, the empty
 text where nothing does (and ``truncated`` counts it where the limit cut the thought).
@@ -49,7 +49,9 @@ from inkfire.training.steering import OnTheWay, Steering
 try:
     from datasets import Dataset
     from transformers import TrainerCallback
-    from trl import GRPOConfig, GRPOTrainer
+    from trl import GRPOConfig
+
+    from inkfire.training.grpo_trainer import GRPOTrainer
 except ImportError as error:
     raise MissingExtraError(error.name or "trl", "train") from error
 
@@ -250,6 +252,9 @@ def _arguments(out: Path, settings: GrpoSettings, seed: int, prompts: int) -> GR
         beta=settings.first_beta(),
         temperature=settings.temperature,
         epsilon=settings.epsilon,
+        epsilon_high=settings.epsilon_high,
+        scale_rewards=settings.scale_rewards,
+        mask_truncated_completions=settings.mask_truncated,
         loss_type=settings.loss_type,
         num_iterations=settings.num_iterations,
         lr_scheduler_type="constant",

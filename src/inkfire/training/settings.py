@@ -184,8 +184,14 @@ class GrpoSettings(WithPreset):
     """Of the completions."""
     epsilon: Annotated[float, Ge(0)] = 0.2
     """Clipping of the ratio."""
+    epsilon_high: Annotated[float, Ge(0)] | None = None
+    """Clipping above 1, of which more lets unlikely words grow (DAPO: 0.28); epsilon if none."""
     loss_type: Literal["grpo", "dapo", "dr_grpo", "bnpo"] = "dapo"
     """How tokens are averaged."""
+    scale_rewards: Literal["group", "batch", "none"] = "group"
+    """What advantages are divided by: the standard deviation of the group, of the batch, or nothing (Dr. GRPO)."""
+    mask_truncated: bool = False
+    """Leave texts that met the length limit out of the loss; their rewards stay in the group's mean."""
     num_iterations: Annotated[int, Ge(1)] = 1
     """Passes over the completions of a step."""
     micro_batch_size: Annotated[int, Ge(1)] | None = None
