@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import torch
 from test_grpo import CONFIG, Scores, rows, run
 
+from inkfire.errors import EndpointDown, InputError
 from inkfire.tasks.task import load_task
 from inkfire.training import grpo_trainer
 from inkfire.training.grpo import train_grpo
@@ -110,3 +112,30 @@ def test_truncated_texts_are_masked_where_that_is_asked_for(
     assert torch.equal(whole["advantages"], masked["advantages"])
     assert masked["num_items_in_batch"] == 4 * 3
     assert rows(tmp_path / "True" / "metrics.jsonl")[0]["truncated"] == 0.5
+
+
+def test_hardly_any_reward_pauses_and_goes_on(tiny_base: str, tiny_task: Path, tmp_path: Path) -> None:
+    """Below the floor in the mean of three steps; what was kept goes on under a lower one."""
+    shares = [1.0, 0.75, 0.5, 0.125, 0.75, 0.75]
+    whole = Scores(lambda i, _: None if i >= 8 * shares[whole.calls - 1] else i / 8)
+    config = dataclasses.replace(CONFIG, max_steps=5)
+    task, out = load_task(tiny_task), tmp_path / "out"
+    with pytest.raises(EndpointDown, match=r"only 46% of the texts .* min_coverage = 0\.5") as error:
+        train_grpo(task, task.queries(), tiny_base, whole, out, config)
+    assert error.value.exit_code == 4
+    assert [row["coverage"] for row in rows(out / "metrics.jsonl")] == shares[:3]
+    again = Scores(lambda i, _: None if i >= 8 * shares[again.calls + 2] else i / 8)
+    result = train_grpo(task, task.queries(), tiny_base, again, out, dataclasses.replace(config, min_coverage=0.1))
+    assert (result["steps"], again.calls) == (5, 2)
+
+
+def test_the_adapter_that_is_asked_for(tiny_base: str, tiny_task: Path, tmp_path: Path) -> None:
+    lora = {"lora_rank": 4, "lora_targets": ("q_proj", "v_proj")}
+    first, second = tmp_path / "first", tmp_path / "second"
+    run(tiny_base, tiny_task, first, config=dataclasses.replace(ONE, lora_alpha=4, **lora))
+    config = json.loads((first / "adapter_config.json").read_text())
+    assert (config["r"], config["lora_alpha"], config["target_modules"]) == (4, 4, ["q_proj", "v_proj"])
+    run(str(first), tiny_task, second, config=dataclasses.replace(ONE, **lora))  # the same one: it is trained on
+    assert json.loads((second / "adapter_config.json").read_text())["r"] == 4
+    with pytest.raises(InputError, match="has an adapter with lora_rank = 4, which is trained on: leave lora_rank out"):
+        run(str(first), tiny_task, tmp_path / "third", config=dataclasses.replace(ONE, lora_rank=8))

@@ -295,8 +295,8 @@ def _rewarded(
 def _trained(
     command: str, place: Place, about: dict[str, Any], files: dict[str, Path], train: Training
 ) -> dict[str, Any]:
-    """The result of a training that is done once. How often it saves and what it overrides do not decide it."""
-    deciding = {key: value for key, value in about.items() if key not in ("save_steps", "force")}
+    """The result of a training that is done once. How often it saves, when it pauses and what it overrides do not."""
+    deciding = {key: value for key, value in about.items() if key not in ("save_steps", "min_coverage", "force")}
     with opened(command, place, settings=deciding, files=files) as context:
         run, started = context.run, time.monotonic()
         if run.done("train") is None:
