@@ -47,6 +47,8 @@ _BEFORE: Mapping[str, Any] = {
     "lora_rank": 16,
     "lora_alpha": 32,
     "lora_targets": [],
+    "scale_rewards": "group",
+    "mask_truncated": False,
 }
 """What settings were before manifests named them."""
 

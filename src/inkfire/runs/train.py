@@ -303,9 +303,9 @@ def _rewarded(
 def _trained(
     command: str, place: Place, about: dict[str, Any], files: dict[str, Path], train: Training
 ) -> dict[str, Any]:
-    """The result of a training that is done once. How often it saves, what it shows and overrides do not decide it."""
+    """The result of a training that is done once. How often it saves, pauses, what it shows and overrides do not."""
     check_reports(about.get("report_to"))
-    beside = ("save_steps", "force", "profile", "report_to")
+    beside = ("save_steps", "min_coverage", "force", "profile", "report_to")
     deciding = {key: value for key, value in about.items() if key not in beside}
     with opened(command, place, settings=deciding, files=files) as context:
         run, started = context.run, time.monotonic()

@@ -151,7 +151,7 @@ def _train(
             args=DPOConfig(**trl.epoch_arguments(out, settings, seed), beta=settings.beta),
             train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,
-            peft_config=None if hasattr(model, "peft_config") else trl.lora("CAUSAL_LM"),
+            peft_config=trl.adapter(model, settings),
         )
         trl.run_trainer(trainer, out, label="dpo", rename=_METRICS, bars=bars)
         trl.save(trainer, tokenizer, out, card.base)

@@ -1,9 +1,9 @@
 """GRPO: a policy writes a group of texts for each query, a reward scores them, the better ones become likelier.
 
 Shao et al. 2024 (DeepSeekMath), by TRL's GRPOTrainer. A text's advantage is its reward less the mean of its group,
-over the group's standard deviation. A text without a reward (None) is left out of both and gets advantage 0: it moves
-nothing, and where three steps in a row have no reward at all the training stops. Who scores is behind ``Reward``: GRPO
-cannot tell a judge from a reward model.
+over the group's standard deviation. A text without a reward (None) is left out of both and of the loss: it moves
+nothing (grpo_trainer.py), and where hardly any text of three steps has one the training stops (coverage.py). Who scores
+is behind ``Reward``: GRPO cannot tell a judge from a reward model.
 
 What a policy thinks is no part of its text: the reward, the monitors and the log see what stands behind it, the empty
 text where nothing does (and ``truncated`` counts it where the limit cut the thought).
@@ -21,27 +21,26 @@ import dataclasses
 import itertools
 import math
 import shutil
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from inkfire.errors import DataError, InkfireError, InputError, MissingExtraError
+from inkfire.errors import DataError, MissingExtraError
 from inkfire.files.rollouts import COMPLETIONS
-from inkfire.llm import futile
 from inkfire.llm.progress import Bars, no_bars
 from inkfire.models import chat
 from inkfire.models import policy as policies
 from inkfire.models.card import Card, is_policy
 from inkfire.records import Query, Rollout
-from inkfire.rewards.base import Reward, why_unscored
+from inkfire.rewards.base import Reward
 from inkfire.rewards.shaped import Shaped
 from inkfire.tasks.task import Task
 from inkfire.training import begin, trl
 from inkfire.training.alarm_log import ALARMS, AlarmLog, in_words
 from inkfire.training.alarms import Alarm
 from inkfire.training.budget import Budget
+from inkfire.training.coverage import Coverage
 from inkfire.training.monitors import Monitor, summary
 from inkfire.training.phases import Phases, profile
 from inkfire.training.resume import Shuffled
@@ -52,13 +51,14 @@ from inkfire.training.view import View
 try:
     from datasets import Dataset
     from transformers import TrainerCallback
-    from trl import GRPOConfig, GRPOTrainer
+    from trl import GRPOConfig
+
+    from inkfire.training.grpo_trainer import GRPOTrainer
 except ImportError as error:
     raise MissingExtraError(error.name or "trl", "train") from error
 
 _REFERENCE = "start"
 _KEPT = 10  # checkpoints, where a stop may go back
-_BLIND = 3  # steps without any reward, after which a training stops
 
 # TRL's name of a number → ours. Reward statistics are the monitor's.
 _METRICS = {
@@ -102,6 +102,7 @@ def train_grpo(
         ModelNameError: no such model.
         BudgetExceeded, EndpointDown: from the reward; the same call goes on from the last checkpoint.
         InputError, EndpointDown: three steps in a row had no reward; by whether a setting mends the reason.
+        EndpointDown: fewer than ``min_coverage`` had one.
     """
     if not queries:
         raise DataError("there are no queries to train on")
@@ -157,7 +158,6 @@ def _train(
     monitor = Monitor(settings.num_generations)
     with trl.quiet(), trl.written(out), ExitStack() as opened:
         model, tokenizer = _start(folder, card, out, settings)
-        adapted = hasattr(model, "peft_config")
         if settings.max_prompt_length is not None:
             queries = _short(card, queries, tokenizer, settings.max_prompt_length)
         if isinstance(reward, Shaped):
@@ -170,14 +170,22 @@ def _train(
         budget = _budget(out, settings, len(queries), done)
         before = [row for row in trl.rows(out / trl.METRICS) if row["step"] <= done and "reward" in row]
         view, phases = View([row["reward"] for row in before]), Phases(out)
-        scored = _reward_function(reward, model, tokenizer, monitor, log, view, out / COMPLETIONS)
+        coverage = Coverage(reward, settings.min_coverage)
+
+        def watch(texts: list[Rollout]) -> None:
+            scores = [text.reward for text in texts]
+            view.see([text.response for text in texts], scores)
+            log.see(texts)
+            coverage.see(scores)
+
+        scored = _reward_function(reward, model, tokenizer, monitor, watch, out / COMPLETIONS)
         trainer = GRPOTrainer(
             model=model,
             reward_funcs=phases.timed("score", scored),
             args=_arguments(out, settings, seed, len(queries)),
             train_dataset=Dataset.from_list(_examples(card, queries, settings.batch_size)),
             processing_class=tokenizer,
-            peft_config=None if adapted or settings.weights == "full" else trl.lora("CAUSAL_LM"),
+            peft_config=None if settings.weights == "full" else trl.adapter(model, settings),
             rollout_func=phases.timed("write", _rollout(tokenizer, settings)),
         )
         after = dataclasses.replace(
@@ -263,6 +271,9 @@ def _arguments(out: Path, settings: GrpoSettings, seed: int, prompts: int) -> GR
         beta=settings.first_beta(),
         temperature=settings.temperature,
         epsilon=settings.epsilon,
+        epsilon_high=settings.epsilon_high,
+        scale_rewards=settings.scale_rewards,
+        mask_truncated_completions=settings.mask_truncated,
         loss_type=settings.loss_type,
         num_iterations=settings.num_iterations,
         lr_scheduler_type="constant",
@@ -276,17 +287,19 @@ def _examples(card: Card, queries: Sequence[Query], batch_size: int) -> list[dic
 
 
 def _reward_function(
-    reward: Reward, model: Any, tokenizer: Any, monitor: Monitor, alarms: AlarmLog, view: View, log: Path
+    reward: Reward,
+    model: Any,
+    tokenizer: Any,
+    monitor: Monitor,
+    watch: Callable[[list[Rollout]], None],
+    log: Path,
 ) -> Callable[..., list[float | None]]:
     """The one function TRL gets: synchronous, and None for a text that has no finite score."""
-    blind = 0  # steps in a row without a reward
-    explained: Counter[str] = Counter()  # why texts had none, before those steps
     ends = {*policies.end_tokens(model, tokenizer)}
 
     def score(
         completion_ids: Sequence[Sequence[int]], query: Sequence[str], trainer_state: Any, **_: Any
     ) -> list[float | None]:
-        nonlocal blind, explained
         responses = [chat.answer(tokenizer, ids) for ids in completion_ids]
         step, cut = trainer_state.global_step + 1, [not {*ids[-1:]} & ends for ids in completion_ids]
         found = reward.score(query, responses, truncated=cut)
@@ -298,13 +311,7 @@ def _reward_function(
             row = {"step": step, "query": asked, "response": response, "reward": value, "truncated": long}
             trl.append(log, row | detail)
             texts.append(Rollout(**row, fluency=detail.get("fluency"), relevance=detail.get("relevance")))
-        view.see(responses, scores)
-        alarms.see(texts)
-        blind = blind + 1 if scores.count(None) == len(scores) else 0
-        if blind == _BLIND:
-            raise _missing(reward.name, why_unscored(reward) - explained)
-        if not blind:
-            explained = why_unscored(reward)
+        watch(texts)
         return scores
 
     return score
@@ -345,13 +352,6 @@ def _budget(out: Path, settings: GrpoSettings, prompts: int, done: int) -> Budge
     steps = settings.steps(prompts) * settings.updates() * settings.num_iterations
     rows = (row for row in trl.rows(out / trl.METRICS) if row["step"] <= done)
     return Budget(settings.kl_budget, steps=steps, beta=settings.first_beta(), rows=rows)
-
-
-def _missing(name: str, reasons: Counter[str]) -> InkfireError:
-    what = f"the reward {name} is missing, not equal: no text of the last {_BLIND} steps has one"
-    if (found := futile.main_reason(reasons.elements())) is None:
-        return InputError(f"{what}; look at what it gives for the texts of {COMPLETIONS}: None and NaN are no reward")
-    return futile.failure(what, found[0])
 
 
 def _rollout(tokenizer: Any, settings: GrpoSettings) -> Callable[[Sequence[Any], Any], dict[str, Any]]:

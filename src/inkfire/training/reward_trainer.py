@@ -123,6 +123,6 @@ def build_trainer(
         train_dataset=encoded(pairs),
         eval_dataset=encoded(held_back) if held_back else None,
         processing_class=tokenizer,
-        peft_config=trl.lora("SEQ_CLS", settings.lora_rank, settings.lora_alpha, settings.lora_targets),
+        peft_config=trl.lora("SEQ_CLS", settings),
         callbacks=[EarlyStoppingCallback(settings.patience)] if held_back else [],
     )

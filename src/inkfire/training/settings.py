@@ -21,7 +21,19 @@ TEMPERATURE = 0.8
 
 
 @settings
-class SftSettings:
+class Lora:
+    """A new adapter. One that a policy to start from has is trained on as it is."""
+
+    lora_rank: Annotated[int, Ge(1)] = 16
+    """Of a new adapter; one that a policy to start from has stays as it is."""
+    lora_alpha: Annotated[int, Ge(1)] = 32
+    """Of LoRA: its weights count alpha / rank times."""
+    lora_targets: Annotated[tuple[str, ...], option(several=True)] = ()
+    """Layers with LoRA, say q_proj v_proj; all linear ones if none."""
+
+
+@settings
+class SftSettings(Lora):
     """Supervised fine-tuning."""
 
     epochs: Annotated[float, Gt(0)] = 2.0
@@ -82,7 +94,7 @@ class BonSettings(Rounds, SftSettings):
 
 
 @settings
-class DpoSettings(Rounds):
+class DpoSettings(Lora, Rounds):
     """DPO (Rafailov et al. 2023), by TRL. The first five are for pairs that a reward makes."""
 
     beta: Annotated[float, Gt(0)] = 0.1
@@ -106,8 +118,8 @@ class DpoSettings(Rounds):
 
 
 @settings
-class RewardModelSettings(WithPreset):
-    """A reward model. From ``epochs`` on they matter to the transformer only."""
+class RewardModelSettings(Lora, WithPreset):
+    """A reward model. LoRA, and all from ``epochs`` on, matter to the transformer only."""
 
     kind: Literal["linear", "transformer"] = "linear"
     """linear: character n-grams, seconds on a CPU; transformer: LoRA on a model."""
@@ -139,12 +151,6 @@ class RewardModelSettings(WithPreset):
     """By how much the chosen text's score has to be above the other's before the loss is content."""
     patience: Annotated[int, Ge(1)] | None = None
     """Look at held-back queries five times an epoch, stop when so many looks were no better, keep the best."""
-    lora_rank: Annotated[int, Ge(1)] = 16
-    """Of LoRA."""
-    lora_alpha: Annotated[int, Ge(1)] = 32
-    """Of LoRA: its weights count alpha / rank times."""
-    lora_targets: Annotated[tuple[str, ...], option(several=True)] = ()
-    """Layers with LoRA, say q_proj v_proj; all linear ones if none."""
 
     def check(self, *, task: object | None, start_from: object | None = None) -> None:
         """Raises InputError where the kind needs what is not there."""
@@ -161,7 +167,7 @@ class RewardModelSettings(WithPreset):
 
 
 @settings
-class GrpoSettings(WithPreset):
+class GrpoSettings(Lora, WithPreset):
     """GRPO (Shao et al. 2024), by TRL."""
 
     max_steps: Annotated[int, Ge(1)] | None = None
@@ -179,7 +185,7 @@ class GrpoSettings(WithPreset):
     max_prompt_length: Annotated[int, Ge(1)] | None = None
     """Tokens of a prompt, template and all; queries with longer ones are left out, and counted."""
     weights: Literal["lora", "full"] = "lora"
-    """What is trained: an adapter of rank 16, or all weights (float32: 16 bytes a parameter)."""
+    """What is trained: an adapter (LoRA), or all weights (float32: 16 bytes a parameter)."""
     learning_rate: Annotated[float, Gt(0)] | None = None
     """Constant. If none what spends the budget in these steps; without a budget 1e-4, of all weights 1e-6."""
     kl_budget: Annotated[float, Gt(0)] | Literal["off"] = 4.0
@@ -192,14 +198,22 @@ class GrpoSettings(WithPreset):
     """Of the completions."""
     epsilon: Annotated[float, Ge(0)] = 0.2
     """Clipping of the ratio."""
+    epsilon_high: Annotated[float, Ge(0)] | None = None
+    """Clipping above 1, of which more lets unlikely words grow (DAPO: 0.28); epsilon if none."""
     loss_type: Literal["grpo", "dapo", "dr_grpo", "bnpo"] = "dapo"
     """How tokens are averaged."""
+    scale_rewards: Literal["group", "batch", "none"] = "group"
+    """What advantages are divided by: the standard deviation of the group, of the batch, or nothing (Dr. GRPO)."""
+    mask_truncated: bool = False
+    """Leave texts that met the length limit out of the loss; their rewards stay in the group's mean."""
     num_iterations: Annotated[int, Ge(1)] = 1
     """Passes over the completions of a step."""
     micro_batch_size: Annotated[int, Ge(1)] | None = None
     """Completions that go through the model at once (all, by default): less needs less memory."""
     save_steps: Annotated[int, Ge(1)] = 1
     """Steps between checkpoints: what a kill can lose."""
+    min_coverage: Annotated[float, Ge(0), Le(1)] = 0.5
+    """Share of the texts of three steps that need a reward; with fewer the training pauses (exit 4)."""
     on_alarm: Literal["note", "stop"] = "note"
     """When the texts turn (inkfire monitor --help): say so; or stop, and keep the policy from before."""
     profile: bool = False

@@ -118,7 +118,7 @@ def _train(
             train_dataset=Dataset.from_list(learnt),
             eval_dataset=Dataset.from_list(looked_at) if held_out else None,
             processing_class=tokenizer,
-            peft_config=None if hasattr(model, "peft_config") else trl.lora("CAUSAL_LM"),
+            peft_config=trl.adapter(model, settings),
             callbacks=callbacks,
         )
         kept = {"loss": "loss", "grad_norm": "grad_norm", "eval_loss": "eval_loss"}

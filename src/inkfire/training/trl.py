@@ -14,19 +14,19 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from inkfire.errors import MissingExtraError, RunFolderError
+from inkfire.errors import InputError, MissingExtraError, RunFolderError
 from inkfire.files.jsonl import dump, write_jsonl
 from inkfire.llm.progress import Bar, Bars, no_bars
 from inkfire.models import policy
 from inkfire.models.card import Card, hub_id, is_adapter, is_policy
 from inkfire.tasks.task import Task
 from inkfire.training.resume import stoppable
-from inkfire.training.settings import DpoSettings, GrpoSettings, RewardModelSettings, SftSettings, check_reports
+from inkfire.training.settings import DpoSettings, GrpoSettings, Lora, RewardModelSettings, SftSettings, check_reports
 
 try:
     import datasets
@@ -44,10 +44,31 @@ _REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, 
 _OF_A_WRITER = re.compile(r"inline_container|PytorchStreamWriter|os error")  # torch's and safetensors' own words
 
 
-def lora(task_type: str, rank: int = 16, alpha: int = 32, targets: Sequence[str] = ()) -> LoraConfig:
-    """LoRA of rank 16 (PAPER) on every linear layer, or on those named."""
-    layers = list(targets) or "all-linear"
+def lora(task_type: str, settings: Lora) -> LoraConfig:
+    """A new adapter, of rank 16 (PAPER) on every linear layer if nothing else is asked for."""
+    layers = list(settings.lora_targets) or "all-linear"
+    rank, alpha = settings.lora_rank, settings.lora_alpha
     return LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules=layers, task_type=task_type)
+
+
+def adapter(model: Any, settings: Lora) -> LoraConfig | None:
+    """The adapter to lay on a policy; None where it has one, which is trained on.
+
+    Raises:
+        InputError: another one is asked for than it has.
+    """
+    if not hasattr(model, "peft_config"):
+        return lora("CAUSAL_LM", settings)
+    has = model.peft_config["default"]
+    there = {"lora_rank": has.r, "lora_alpha": has.lora_alpha, "lora_targets": tuple(sorted(has.target_modules))}
+    for name, value in there.items():
+        asked, usual = getattr(settings, name), getattr(Lora(), name)
+        if asked != usual and (tuple(sorted(asked)) if name == "lora_targets" else asked) != value:
+            raise InputError(
+                f"the policy to start from has an adapter with {name} = {value}, which is trained on: leave {name} "
+                "out, or start from its base"
+            )
+    return None
 
 
 def common_arguments(
