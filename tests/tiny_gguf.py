@@ -17,8 +17,12 @@ CHAT_TEMPLATE = (
 WIDTH, INNER, LAYERS, HEADS, GROUPS = 32, 64, 2, 4, 2
 
 
-def make_tiny_gguf(file: Path, architecture: str = "qwen2") -> Path:
-    """Two layers over bytes, grouped query attention, tied embeddings; the same weights whenever it is called."""
+def make_tiny_gguf(file: Path, architecture: str = "qwen2", output: str = "tied") -> Path:
+    """Two layers over bytes, grouped query attention; the same weights whenever it is called.
+
+    Args:
+        output: tied (the embedding, which stands there once), rounded (it once more, rounded otherwise), or own.
+    """
     import gguf
     import numpy as np
     from tokenizers import pre_tokenizers
@@ -48,12 +52,13 @@ def make_tiny_gguf(file: Path, architecture: str = "qwen2") -> Path:
     writer.add_chat_template(CHAT_TEMPLATE)
     draw = np.random.default_rng(0)
 
-    def add(name: str, *shape: int, around: float = 0.0) -> None:
+    def add(name: str, *shape: int, around: float = 0.0) -> Any:
         numbers = around + draw.integers(-63, 64, shape) / 128  # that bf16 holds exactly
         writer.add_tensor(name, numbers.astype(np.float32))
+        return numbers
 
     narrow = WIDTH // HEADS * GROUPS
-    add("token_embd.weight", len(tokens), WIDTH)
+    embedding = add("token_embd.weight", len(tokens), WIDTH)
     add("output_norm.weight", WIDTH, around=1.0)
     for layer in range(LAYERS):
         for name, rows, columns in (
@@ -70,6 +75,10 @@ def make_tiny_gguf(file: Path, architecture: str = "qwen2") -> Path:
                 add(f"blk.{layer}.{name}.bias", rows)
         add(f"blk.{layer}.attn_norm.weight", WIDTH, around=1.0)
         add(f"blk.{layer}.ffn_norm.weight", WIDTH, around=1.0)
+    if output == "rounded":
+        writer.add_tensor("output.weight", (np.round(embedding * 8) / 8).astype(np.float32))
+    elif output == "own":
+        add("output.weight", len(tokens), WIDTH)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 from strange_models import write_gguf
+from tiny_gguf import make_policy, make_tiny_gguf
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
+
+from safetensors.torch import load_file  # noqa: E402
 
 from inkfire.errors import ModelNameError  # noqa: E402
 from inkfire.models import convert, engine, store  # noqa: E402
@@ -102,6 +105,50 @@ def test_a_converted_model_thinks_not_and_ends_as_its_file_says(
     assert ids.count(tokenizer.convert_tokens_to_ids("<think>")) == prompt.count("<think>")
     assert tokenizer.eos_token == end
     assert tokenizer.pad_token != end
+
+
+@pytest.mark.parametrize(("output", "matrices"), [("tied", 1), ("rounded", 1), ("own", 2)])
+def test_an_output_that_is_the_embedding_is_tied_to_it_again(
+    output: str, matrices: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INKFIRE_CACHE", str(tmp_path / "cache"))
+    folder = convert.trainable(str(make_tiny_gguf(tmp_path / "own.gguf", output=output)))
+    stored = load_file(Path(folder) / "model.safetensors")
+    assert len({"lm_head.weight", "model.embed_tokens.weight"} & stored.keys()) == matrices
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    embedding, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    assert model.config.tie_word_embeddings is (head is embedding) is (matrices == 1)
+    if output == "rounded":  # the output is what is kept
+        assert (head * 8 == (head * 8).round()).all()
+
+
+def test_an_adapter_of_a_base_that_was_not_tied_loads_and_merges(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from inkfire.models.policy import Policy
+    from inkfire.training.export import write_merged
+
+    monkeypatch.setenv("INKFIRE_CACHE", str(tmp_path / "cache"))
+    base = str(make_tiny_gguf(tmp_path / "own.gguf", output="rounded"))
+    with monkeypatch.context() as before:
+        before.setattr(convert, "_FORMAT", 2)
+        before.setattr(convert, "_tie", lambda model: None)
+        folder = make_policy(tmp_path / "policy", base)
+        assert Policy.load(folder).model.config.tie_word_embeddings is False
+        whole = tmp_path / "whole"
+        write_merged(folder, whole)
+    adapter = load_file(folder / "adapter_model.safetensors")
+    model = Policy.load(folder).model
+    assert model.config.tie_word_embeddings is True
+    for name, weights in adapter.items():
+        loaded = model.get_parameter(f"{name.removesuffix('.weight')}.default.weight")
+        torch.testing.assert_close(loaded.float(), weights.float(), rtol=0.01, atol=0.01)
+    write_merged(folder, tmp_path / "merged")
+    sizes = {
+        out: transformers.AutoModelForCausalLM.from_pretrained(tmp_path / out).num_parameters()
+        for out in ("whole", "merged")
+    }
+    assert sizes["whole"] - sizes["merged"] == model.get_input_embeddings().weight.numel()
 
 
 @pytest.fixture(params=["smollm2", "qwen_coder"])

@@ -25,6 +25,7 @@ from inkfire.records import Candidate, Preference, Query
 from inkfire.rewards.base import Reward
 from inkfire.tasks.task import Task
 from inkfire.training import rounds, samples, trl
+from inkfire.training.fit import Example
 from inkfire.training.settings import DpoSettings
 
 try:
@@ -43,6 +44,7 @@ _METRICS = {
     "rewards/chosen": "reward_chosen",
     "rewards/rejected": "reward_rejected",
 }
+_ON_CPU = 4  # pairs at once
 _FELL = -10.0  # nats a text by which the chosen ones may become less likely unsaid
 
 
@@ -146,9 +148,13 @@ def _train(
     with trl.quiet(), trl.written(out):
         model, tokenizer = load_model(folder, card, trainable=True)
         rows = examples(tokenizer, card, pairs)
+        lengths = [len(row["prompt_ids"]) + len(row[side]) for row in rows for side in ("chosen_ids", "rejected_ids")]
+        both = 2 * min(settings.max_length, max(lengths))  # TRL puts chosen and rejected into one batch
+        example = Example(tokens=both, logits=both)
+        arguments = trl.epoch_arguments(out, settings, seed, model, example, on_cpu=_ON_CPU)
         trainer = _Encoded(
             model=model,
-            args=DPOConfig(**trl.epoch_arguments(out, settings, seed), beta=settings.beta),
+            args=DPOConfig(**arguments, beta=settings.beta),
             train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,
             peft_config=trl.adapter(model, settings),
@@ -157,7 +163,6 @@ def _train(
         trl.save(trainer, tokenizer, out, card.base)
         good = [Candidate(pair.query, pair.chosen) for pair in pairs]
         samples.look(trainer, tokenizer, card, good, settings.samples, seed, out)
-    lengths = [len(row["prompt_ids"]) + len(row[side]) for row in rows for side in ("chosen_ids", "rejected_ids")]
     steps = trainer.state.global_step
     write_json(out / _FOUND, {"steps": steps, "too_long": sum(length > settings.max_length for length in lengths)})
     parent = None if folder is None else folder.name

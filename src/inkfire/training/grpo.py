@@ -36,11 +36,12 @@ from inkfire.records import Query, Rollout
 from inkfire.rewards.base import Reward
 from inkfire.rewards.shaped import Shaped
 from inkfire.tasks.task import Task
-from inkfire.training import begin, trl
+from inkfire.training import begin, fit, trl
 from inkfire.training.alarm_log import ALARMS, AlarmLog, in_words
 from inkfire.training.alarms import Alarm
 from inkfire.training.budget import Budget
 from inkfire.training.coverage import Coverage
+from inkfire.training.fit import Example, Fit, Shape
 from inkfire.training.monitors import Monitor, summary
 from inkfire.training.phases import Phases, profile
 from inkfire.training.resume import Shuffled
@@ -182,7 +183,7 @@ def _train(
         trainer = GRPOTrainer(
             model=model,
             reward_funcs=phases.timed("score", scored),
-            args=_arguments(out, settings, seed, len(queries)),
+            args=_arguments(out, settings, seed, len(queries), _fit(card, queries, model, tokenizer, settings)),
             train_dataset=Dataset.from_list(_examples(card, queries, settings.batch_size)),
             processing_class=tokenizer,
             peft_config=None if settings.weights == "full" else trl.adapter(model, settings),
@@ -252,20 +253,25 @@ def _short(card: Card, queries: Sequence[Query], tokenizer: Any, limit: int) -> 
     return kept
 
 
-def _arguments(out: Path, settings: GrpoSettings, seed: int, prompts: int) -> GRPOConfig:
-    updates = settings.updates()
-    completions = settings.batch_size * settings.num_generations // updates  # of an update
-    micro = math.gcd(completions, settings.micro_batch_size or completions)
+def _fit(card: Card, queries: Sequence[Query], model: Any, tokenizer: Any, settings: GrpoSettings) -> Fit:
+    """Completions of an update that go through the model at once."""
+    free = fit.free_memory(model, full=settings.weights == "full")
+    prompts = chat.encode(tokenizer, [card.template.messages(query.query) for query in queries]) if free else []
+    own = settings.max_completion_length or 1
+    example = Example(tokens=max(map(len, prompts), default=0) + own, logits=own)
+    return fit.fit(settings.completions(), settings.micro_batch_size, example, Shape.of(model), free)
+
+
+def _arguments(out: Path, settings: GrpoSettings, seed: int, prompts: int, how: Fit) -> GRPOConfig:
+    updates, completions = settings.updates(), settings.completions()
     steps = settings.steps(prompts) * updates * settings.num_iterations
-    common = trl.common_arguments(out, settings, seed)
+    common = trl.common_arguments(out, settings, seed, completions, how)
     return GRPOConfig(
         **common
         | {"save_steps": settings.save_steps * updates * settings.num_iterations}  # where a batch ends
         | {"learning_rate": settings.rate(steps), "save_total_limit": _KEPT},
         max_steps=steps,
-        per_device_train_batch_size=micro,
-        gradient_accumulation_steps=completions // micro,
-        steps_per_generation=completions // micro * updates,
+        steps_per_generation=completions // how.micro * updates,
         num_generations=settings.num_generations,
         max_completion_length=settings.max_completion_length,
         beta=settings.first_beta(),

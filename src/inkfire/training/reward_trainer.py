@@ -20,6 +20,7 @@ from inkfire.records import Preference
 from inkfire.rewards.transformer import TransformerReward
 from inkfire.tasks.task import Task
 from inkfire.training import trl
+from inkfire.training.fit import Example
 from inkfire.training.settings import RewardModelSettings
 
 try:
@@ -29,6 +30,7 @@ try:
 except ImportError as error:
     raise MissingExtraError(error.name or "trl", "train") from error
 
+_ON_CPU = 4  # pairs at once
 _LOOKS = 5  # an epoch, at the pairs that are held back for early stopping
 
 
@@ -110,17 +112,21 @@ def build_trainer(
             rows.append({"chosen_ids": chosen, "rejected_ids": rejected, "margin": settings.margin})
         return Dataset.from_list(rows)
 
-    arguments = trl.epoch_arguments(out, settings, seed)
+    learnt = encoded(pairs)
+    both = 2 * min(
+        settings.max_length, max(len(ids) for side in ("chosen_ids", "rejected_ids") for ids in learnt[side])
+    )
+    arguments = trl.epoch_arguments(out, settings, seed, model, Example(tokens=both, logits=0), on_cpu=_ON_CPU)
     if held_back:
         steps = max(1, len(pairs) // settings.batch_size // _LOOKS)
         arguments |= {"eval_strategy": "steps", "eval_steps": steps, "save_steps": steps}
         arguments |= {"load_best_model_at_end": True, "metric_for_best_model": "eval_loss", "greater_is_better": False}
-        arguments |= {"per_device_eval_batch_size": settings.micro_batch_size}
+        arguments |= {"per_device_eval_batch_size": arguments["per_device_train_batch_size"]}
         arguments |= {"restore_callback_states_from_checkpoint": True}  # how many looks were no better
     return RewardTrainer(
         model=model,
         args=RewardConfig(**arguments),
-        train_dataset=encoded(pairs),
+        train_dataset=learnt,
         eval_dataset=encoded(held_back) if held_back else None,
         processing_class=tokenizer,
         peft_config=trl.lora("SEQ_CLS", settings),

@@ -42,8 +42,8 @@ class SftSettings(Lora):
     """Of LoRA; falls linearly to 0. If none by the number of texts, from 2e-5 to 1e-4."""
     batch_size: Annotated[int, Ge(1)] = 8
     """Texts an optimizer step."""
-    micro_batch_size: Annotated[int, Ge(1)] = 8
-    """Texts at once, at most: fewer need less memory."""
+    micro_batch_size: Annotated[int, Ge(1)] | None = None
+    """Texts at once, at most: fewer need less memory. If none what fits on a GPU; 8 without one."""
     max_length: Annotated[int, Ge(1)] = 512
     """Tokens of prompt and text together; what is longer is cut."""
     test_fraction: Annotated[float, Ge(0), Lt(1)] | None = None
@@ -105,8 +105,8 @@ class DpoSettings(Lora, Rounds):
     """Of LoRA; falls linearly to 0."""
     batch_size: Annotated[int, Ge(1)] = 8
     """Pairs an optimizer step."""
-    micro_batch_size: Annotated[int, Ge(1)] = 4
-    """Pairs at once, at most: fewer need less memory."""
+    micro_batch_size: Annotated[int, Ge(1)] | None = None
+    """Pairs at once, at most: fewer need less memory. If none what fits on a GPU; 4 without one."""
     max_length: Annotated[int, Ge(1)] = 512
     """Tokens of prompt and text together; what is longer is cut."""
     samples: Annotated[int, Ge(0)] = 16
@@ -139,8 +139,8 @@ class RewardModelSettings(Lora, WithPreset):
     """Of LoRA; falls linearly to 0."""
     batch_size: Annotated[int, Ge(1)] = 16
     """Pairs an optimizer step."""
-    micro_batch_size: Annotated[int, Ge(1)] = 4
-    """Pairs at once: fewer need less memory."""
+    micro_batch_size: Annotated[int, Ge(1)] | None = None
+    """Pairs at once, at most: fewer need less memory. If none what fits on a GPU; 4 without one."""
     max_length: Annotated[int, Ge(1)] = 512
     """Tokens of prompt and text together."""
     save_steps: Annotated[int, Ge(1)] = 20
@@ -209,7 +209,7 @@ class GrpoSettings(Lora, WithPreset):
     num_iterations: Annotated[int, Ge(1)] = 1
     """Passes over the completions of a step."""
     micro_batch_size: Annotated[int, Ge(1)] | None = None
-    """Completions that go through the model at once (all, by default): less needs less memory."""
+    """Completions at once, at most: fewer need less memory. If none what fits on a GPU; all without one."""
     save_steps: Annotated[int, Ge(1)] = 1
     """Steps between checkpoints: what a kill can lose."""
     min_coverage: Annotated[float, Ge(0), Le(1)] = 0.5
@@ -259,6 +259,10 @@ class GrpoSettings(Lora, WithPreset):
         if self.batch_size % part:
             raise InputError(f"batch_size = {self.batch_size} is no multiple of mini_batch_size = {part}")
         return self.batch_size // part
+
+    def completions(self) -> int:
+        """Completions of an optimizer step."""
+        return self.batch_size * self.num_generations // self.updates()
 
 
 def check_reports(report_to: ReportTo | None) -> None:

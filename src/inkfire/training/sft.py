@@ -27,6 +27,7 @@ from inkfire.models.policy import load_model
 from inkfire.records import Candidate
 from inkfire.tasks.task import Task
 from inkfire.training import samples, trl
+from inkfire.training.fit import Example
 from inkfire.training.settings import SftSettings
 
 try:
@@ -40,6 +41,7 @@ except ImportError as error:
 
 _LOOKS = 2  # an epoch, at the held-out texts: of a tenth each they take some 6 % of the time
 _FOUND = "sft.json"
+_ON_CPU = 8  # texts at once
 
 
 def train_sft(
@@ -101,7 +103,9 @@ def _train(
     with trl.quiet(), trl.written(out):
         model, tokenizer = load_model(folder, card, trainable=True)
         learnt, looked_at = examples(tokenizer, card, train), examples(tokenizer, card, held_out)
-        arguments = trl.epoch_arguments(out, settings, seed)
+        longest = max(min(len(row["input_ids"]), settings.max_length) for row in learnt)
+        example = Example(tokens=longest, logits=longest)
+        arguments = trl.epoch_arguments(out, settings, seed, model, example, on_cpu=_ON_CPU)
         callbacks: list[TrainerCallback] = []
         if held_out:
             steps = -(-len(train) // settings.batch_size)

@@ -25,6 +25,8 @@ from inkfire.llm.progress import Bar, Bars, no_bars
 from inkfire.models import policy
 from inkfire.models.card import Card, hub_id, is_adapter, is_policy
 from inkfire.tasks.task import Task
+from inkfire.training import fit
+from inkfire.training.fit import Example, Fit, Shape
 from inkfire.training.resume import stoppable
 from inkfire.training.settings import DpoSettings, GrpoSettings, Lora, RewardModelSettings, SftSettings, check_reports
 
@@ -72,9 +74,12 @@ def adapter(model: Any, settings: Lora) -> LoraConfig | None:
 
 
 def common_arguments(
-    out: Path, settings: SftSettings | DpoSettings | RewardModelSettings | GrpoSettings, seed: int
+    out: Path, settings: SftSettings | DpoSettings | RewardModelSettings | GrpoSettings, seed: int, batch: int, how: Fit
 ) -> dict[str, Any]:
     """The arguments that all of TRL's configurations share.
+
+    Args:
+        batch: examples of an optimizer step, which go through the model as ``how`` says.
 
     Raises:
         InputError: the library that numbers are to be sent by is not installed.
@@ -87,7 +92,9 @@ def common_arguments(
         "output_dir": str(out / "checkpoints"),
         "use_cpu": not gpu,
         "bf16": policy.compute_dtype() is torch.bfloat16,
-        "gradient_checkpointing": gpu,  # saves memory at the price of time; on a CPU time is what is short
+        "per_device_train_batch_size": how.micro,
+        "gradient_accumulation_steps": batch // how.micro,
+        "gradient_checkpointing": how.checkpointing,
         "dataloader_pin_memory": gpu,
         "learning_rate": settings.learning_rate,
         "seed": seed,
@@ -102,21 +109,29 @@ def common_arguments(
     }
 
 
-def epoch_arguments(out: Path, settings: SftSettings | DpoSettings | RewardModelSettings, seed: int) -> dict[str, Any]:
-    """The arguments of a training that passes over its data a number of times."""
-    micro = micro_batch(settings.batch_size, settings.micro_batch_size)
-    return common_arguments(out, settings, seed) | {
+def epoch_arguments(
+    out: Path,
+    settings: SftSettings | DpoSettings | RewardModelSettings,
+    seed: int,
+    model: Any,
+    example: Example,
+    *,
+    on_cpu: int,
+) -> dict[str, Any]:
+    """The arguments of a training that passes over its data a number of times.
+
+    Args:
+        example: the longest one.
+        on_cpu: examples at once, at most, where the settings do not say and there is no GPU.
+    """
+    free = fit.free_memory(model)
+    most = settings.micro_batch_size or (on_cpu if free is None else None)
+    how = fit.fit(settings.batch_size, most, example, Shape.of(model), free)
+    return common_arguments(out, settings, seed, settings.batch_size, how) | {
         "num_train_epochs": settings.epochs,
-        "per_device_train_batch_size": micro,
-        "gradient_accumulation_steps": settings.batch_size // micro,
         "max_length": settings.max_length,
         "lr_scheduler_type": "linear",
     }
-
-
-def micro_batch(batch: int, most: int) -> int:
-    """The largest equal part of a batch that is at most ``most``: 10 by 4 are five times 2, never two times 4."""
-    return max(size for size in range(1, min(batch, most) + 1) if batch % size == 0)
 
 
 def begun_from(source: str | Path, task: Task) -> tuple[Path | None, Card]:
