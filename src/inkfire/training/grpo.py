@@ -22,7 +22,7 @@ import itertools
 import math
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -38,23 +38,24 @@ from inkfire.records import Query, Rollout
 from inkfire.rewards.base import Reward, why_unscored
 from inkfire.rewards.shaped import Shaped
 from inkfire.tasks.task import Task
-from inkfire.training import begin, trl
+from inkfire.training import begin, canaries, trl
 from inkfire.training.alarm_log import ALARMS, AlarmLog, in_words
 from inkfire.training.alarms import Alarm
 from inkfire.training.budget import Budget
+from inkfire.training.canaries import Canaries
 from inkfire.training.monitors import Monitor, summary
+from inkfire.training.number_alarms import is_fall
 from inkfire.training.settings import GrpoSettings
 from inkfire.training.steering import OnTheWay, Steering
 
 try:
     from datasets import Dataset
-    from transformers import TrainerCallback
     from trl import GRPOConfig, GRPOTrainer
 except ImportError as error:
     raise MissingExtraError(error.name or "trl", "train") from error
 
 _REFERENCE = "start"
-_KEPT = 10  # checkpoints, where a stop may go back
+_KEPT = 10  # checkpoints at least, where a stop may go back
 _BLIND = 3  # steps without any reward, after which a training stops
 
 # TRL's name of a number → ours. Reward statistics are the monitor's.
@@ -78,6 +79,7 @@ def train_grpo(
     out: Path,
     settings: GrpoSettings = GrpoSettings(),
     *,
+    watched_by: Sequence[Reward] = (),
     seed: int = 0,
     bars: Bars = no_bars,
 ) -> dict[str, Any]:
@@ -85,9 +87,11 @@ def train_grpo(
 
     Writes metrics.jsonl (a row a step) and completions.jsonl (step, query, response, reward, and what it came from
     where the reward looks at the group). Such a reward may measure by what the start policy writes: start.jsonl, with
-    its levels in start.json. The texts are watched (alarms.py): alarms.jsonl has what was said at which step.
+    its levels in start.json. The texts are watched (alarms.py), and the numbers (number_alarms.py): alarms.jsonl has
+    what was said at which step.
 
     Args:
+        watched_by: canaries, which read the texts every ``canary_steps`` steps and are no part of the reward.
         bars: opens the bar that the steps advance.
 
     Returns:
@@ -95,6 +99,7 @@ def train_grpo(
 
     Raises:
         DataError: no queries.
+        InputError: a canary that is a part of the reward.
         ModelNameError: no such model.
         BudgetExceeded, EndpointDown: from the reward; the same call goes on from the last checkpoint.
         InputError, EndpointDown: three steps in a row had no reward; by whether a setting mends the reason.
@@ -102,17 +107,17 @@ def train_grpo(
     if not queries:
         raise DataError("there are no queries to train on")
     if not is_policy(out):
-        _train(task, queries, start, reward, out, settings, seed, bars)
+        _train(task, queries, start, reward, watched_by, out, settings, seed, bars)
     trl.drop_checkpoints(out)  # also where a kill came between the card and this
     found = {"completions": len(trl.rows(out / COMPLETIONS))}
     if settings.max_prompt_length is not None:
         kept = _short(Card.read(out), queries, policies.tokenizer_of(out), settings.max_prompt_length)
         found["prompts_too_long"] = len(queries) - len(kept)
     result = summary(trl.rows(out / trl.METRICS)) | found
-    alarms = trl.rows(out / ALARMS)
-    result["warnings"] += map(in_words, alarms)
+    result |= canaries.course(out)
+    result["warnings"] += map(in_words, alarms := trl.rows(out / ALARMS))
     steps_kept = Card.read(out).steps
-    if alarms and settings.on_alarm == "stop":
+    if _stopping([Alarm(**alarm) for alarm in alarms], settings):
         result["warnings"].append(f"The training stopped, and kept the policy as it was after {steps_kept} steps.")
     budget = _budget(out, settings, len(queries), result["steps"])
     if budget is not None:
@@ -134,6 +139,7 @@ def _train(
     queries: Sequence[Query],
     start: str | Path,
     reward: Reward,
+    watched_by: Sequence[Reward],
     out: Path,
     settings: GrpoSettings,
     seed: int,
@@ -146,7 +152,8 @@ def _train(
     if settings.weights == "full":  # no adapter, so no whole model to lay one on
         card = dataclasses.replace(card, base=untrained)
     checkpoint = trl.last_checkpoint(out)
-    trl.rewind(out / COMPLETIONS, 0 if checkpoint is None else trl.step_of(checkpoint))
+    done = 0 if checkpoint is None else trl.step_of(checkpoint)
+    trl.rewind(out / COMPLETIONS, done)
     monitor = Monitor(settings.num_generations)
     with trl.quiet(), trl.written(out), ExitStack() as opened:
         model, tokenizer = _start(folder, card, out, settings)
@@ -159,11 +166,14 @@ def _train(
                 opened.callback(reader.close)
             for _, rows in itertools.groupby(trl.rows(out / COMPLETIONS), key=lambda row: row["step"]):
                 reward.recall(rows)
-        log = AlarmLog(out)
-        budget = _budget(out, settings, len(queries), 0 if checkpoint is None else trl.step_of(checkpoint))
+        reads = canaries.named(watched_by, reward)
+        updates = settings.updates() * settings.num_iterations
+        watched = Canaries(out, reads, every=settings.canary_steps, updates=updates, done=done)
+        budget = _budget(out, settings, len(queries), done)
+        log = AlarmLog(out, budget, done)
         trainer = GRPOTrainer(
             model=model,
-            reward_funcs=_reward_function(reward, model, tokenizer, monitor, log, out / COMPLETIONS),
+            reward_funcs=_reward_function(reward, model, tokenizer, monitor, log, watched, out / COMPLETIONS),
             args=_arguments(out, settings, seed, len(queries)),
             train_dataset=Dataset.from_list(_examples(card, queries, settings.batch_size)),
             processing_class=tokenizer,
@@ -182,18 +192,21 @@ def _train(
 
         def over() -> bool:
             spent = budget is not None and budget.ended is not None
-            return spent or (settings.on_alarm == "stop" and bool(log.alarms))
-
-        trainer.add_callback(_Stop(over))
+            return spent or bool(_stopping(log.alarms, settings))
 
         def numbers() -> dict[str, Any]:
-            read = monitor.step()
-            return read | (log.numbers() if read else {}) | (reward.step() if isinstance(reward, Shaped) else {})
+            scored = monitor.step()
+            beside = log.numbers() | watched.numbers() if scored else {}
+            return scored | beside | (reward.step() if isinstance(reward, Shaped) else {})
+
+        def seen(row: Mapping[str, Any]) -> bool:
+            log.row(row, watched.rows if "canary" in row else ())
+            return over()
 
         if not over():
-            trl.run_trainer(trainer, out, label="grpo", extra=numbers, rename=_METRICS, bars=bars)
+            trl.run_trainer(trainer, out, label="grpo", extra=numbers, over=seen, rename=_METRICS, bars=bars)
         if over():
-            _go_back(trainer, out, _last_good(budget, log.alarms if settings.on_alarm == "stop" else ()))
+            _go_back(trainer, out, _last_good(budget, _stopping(log.alarms, settings)))
         trl.save(trainer, tokenizer, out, card.base)
         shutil.rmtree(out / _REFERENCE, ignore_errors=True)
     dataclasses.replace(after, steps=trainer.state.global_step).write(out)
@@ -240,7 +253,7 @@ def _arguments(out: Path, settings: GrpoSettings, seed: int, prompts: int) -> GR
     return GRPOConfig(
         **common
         | {"save_steps": settings.save_steps * updates * settings.num_iterations}  # where a batch ends
-        | {"learning_rate": settings.rate(steps), "save_total_limit": _KEPT},
+        | {"learning_rate": settings.rate(steps), "save_total_limit": _checkpoints(settings)},
         max_steps=steps,
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=completions // micro,
@@ -256,6 +269,11 @@ def _arguments(out: Path, settings: GrpoSettings, seed: int, prompts: int) -> GR
     )
 
 
+def _checkpoints(settings: GrpoSettings) -> int:
+    """How many are there at a time: a canary's fall goes back to the third reading before, and a step."""
+    return max(_KEPT, math.ceil((2 * settings.canary_steps + 2) / settings.save_steps))
+
+
 def _examples(card: Card, queries: Sequence[Query], batch_size: int) -> list[dict[str, Any]]:
     """Prompts, repeated where there are fewer than a step takes."""
     rows = [{"prompt": card.template.messages(query.query), "query": query.query} for query in queries]
@@ -263,7 +281,7 @@ def _examples(card: Card, queries: Sequence[Query], batch_size: int) -> list[dic
 
 
 def _reward_function(
-    reward: Reward, model: Any, tokenizer: Any, monitor: Monitor, alarms: AlarmLog, log: Path
+    reward: Reward, model: Any, tokenizer: Any, monitor: Monitor, alarms: AlarmLog, watched: Canaries, log: Path
 ) -> Callable[..., list[float | None]]:
     """The one function TRL gets: synchronous, and None for a text that has no finite score."""
     blind = 0  # steps in a row without a reward
@@ -285,6 +303,7 @@ def _reward_function(
             row = {"step": step, "query": asked, "response": response, "reward": value, "truncated": long}
             trl.append(log, row | detail)
             texts.append(Rollout(**row, fluency=detail.get("fluency"), relevance=detail.get("relevance")))
+        watched.see(step, query, responses)
         alarms.see(texts)
         blind = blind + 1 if scores.count(None) == len(scores) else 0
         if blind == _BLIND:
@@ -296,16 +315,11 @@ def _reward_function(
     return score
 
 
-class _Stop(TrainerCallback):  # type: ignore[misc]
-    """Ends a training when it is over."""
-
-    def __init__(self, over: Callable[[], bool]):
-        self._over = over
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        control.should_training_stop = control.should_training_stop or self._over()
-
-    on_log = on_step_end
+def _stopping(alarms: Sequence[Alarm], settings: GrpoSettings) -> list[Alarm]:
+    """The alarms that end a training: all where it is told to stop, under a budget those of canaries."""
+    if settings.on_alarm == "stop":
+        return [*alarms]
+    return [alarm for alarm in alarms if is_fall(alarm.what) and settings.kl_budget != "off"]
 
 
 def _last_good(budget: Budget | None, alarms: Sequence[Alarm]) -> int:

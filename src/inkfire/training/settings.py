@@ -194,6 +194,8 @@ class GrpoSettings(WithPreset):
     """Steps between checkpoints: what a kill can lose."""
     on_alarm: Literal["note", "stop"] = "note"
     """When the texts turn (inkfire monitor --help): say so; or stop, and keep the policy from before."""
+    canary_steps: Annotated[int, Ge(1)] = 5
+    """Steps between readings of the canaries: signals that are no part of the reward."""
 
     def steps(self, prompts: int) -> int:
         """Generations of a batch in a training on so many prompts."""
