@@ -220,16 +220,20 @@ def test_without_a_budget_it_is_noted_or_stops(tiny_base: str, tiny_task: Path, 
 
 
 def test_a_kill_is_no_loss(tiny_base: str, tiny_task: Path, tmp_path: Path) -> None:
-    """What the canaries said before it is known after it, and alarms stay the same."""
+    """What the canaries said before it is known after it: a fall that began then is seen."""
 
-    def by_text(_: int, place: int, text: str) -> float | None:
-        return None if place == 3 else -sum(char.isupper() for char in text) / 8
+    def whole_or_parts(out: Path, **more: Any) -> dict[str, Any]:
+        def by_step(_: int, place: int, text: str) -> float | None:
+            early = len(rows(out / "metrics.jsonl") if (out / "metrics.jsonl").exists() else ()) < 4
+            return None if place == 3 else (0.9 if early else 0.2) + 0.01 * place
 
-    config = {"kl_budget": "off", "batch_size": 4, "learning_rate": 5e-2, "max_steps": 12}
-    whole = run(tiny_base, tiny_task, tmp_path / "whole", by_text, **config)
+        return run(tiny_base, tiny_task, out, by_step, kl_budget="off", max_steps=7, **more)
+
+    whole = whole_or_parts(tmp_path / "whole")
     with pytest.raises(BudgetExceeded):
-        run(tiny_base, tiny_task, tmp_path / "parts", by_text, stop_at=8, **config)
-    parts = run(tiny_base, tiny_task, tmp_path / "parts", by_text, **config)
+        whole_or_parts(tmp_path / "parts", stop_at=6)
+    assert not (tmp_path / "parts" / "alarms.jsonl").exists()
+    parts = whole_or_parts(tmp_path / "parts")
     assert parts | {"seconds_canaries": 0} == whole | {"seconds_canaries": 0}
     assert any("sings falls" in line for line in whole["warnings"])
     for name in ("metrics.jsonl", "canaries.jsonl", "alarms.jsonl"):
