@@ -264,8 +264,8 @@ def test_sft(page: Pages, tmp_path: Path) -> None:
 
 
 GRPO = [
-    {"step": i, "loss": 0.1, "kl": 0.01 * i, "reward": 0.2 * i, "reward_std": 0.1, "missing": 0, "zero_variance": 0.5,
-     "mean_length": 20.0 + i, "distinct": 0.9, "length_correlation": 0.8}
+    {"step": i, "loss": 0.1, "kl": 0.01 * i, "kl_text": 0.2 * i, "reward": 0.2 * i, "reward_std": 0.1, "missing": 0,
+     "zero_variance": 0.5, "mean_length": 20.0 + i, "distinct": 0.9, "length_correlation": 0.8}
     for i in range(1, 5)
 ]  # fmt: skip
 
@@ -292,7 +292,7 @@ def test_grpo(page: Pages, tmp_path: Path) -> None:
     assert "text 7 of step 4" in text
     assert "text 0 of step 4" in text
     assert "of step 3" not in text
-    assert "KL from the start against step" in text
+    assert "KL from the start, nats a text against step" in text
     assert '<td class="n">unknown</td>' in text  # a cost without a price is not 0
 
 
