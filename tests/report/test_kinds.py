@@ -15,6 +15,9 @@ from inkfire.files.jsonl import read_jsonl, write_json, write_jsonl
 from inkfire.files.run import Run
 from inkfire.judge.spec import JudgeSpec
 from inkfire.llm.bill import Bill
+from inkfire.report import figures
+from inkfire.report.drift import over_optimisation
+from inkfire.report.folder import Folder
 from inkfire.report.page import write_report
 from inkfire.training.monitors import summary
 
@@ -261,8 +264,8 @@ def test_sft(page: Pages, tmp_path: Path) -> None:
 
 
 GRPO = [
-    {"step": i, "loss": 0.1, "kl": 0.01 * i, "reward": 0.2 * i, "reward_std": 0.1, "missing": 0, "zero_variance": 0.5,
-     "mean_length": 20.0 + i, "distinct": 0.9, "length_correlation": 0.8}
+    {"step": i, "loss": 0.1, "kl": 0.01 * i, "kl_text": 0.2 * i, "reward": 0.2 * i, "reward_std": 0.1, "missing": 0,
+     "zero_variance": 0.5, "mean_length": 20.0 + i, "distinct": 0.9, "length_correlation": 0.8}
     for i in range(1, 5)
 ]  # fmt: skip
 
@@ -289,8 +292,37 @@ def test_grpo(page: Pages, tmp_path: Path) -> None:
     assert "text 7 of step 4" in text
     assert "text 0 of step 4" in text
     assert "of step 3" not in text
-    assert "KL from the start against step" in text
+    assert "KL from the start, nats a text against step" in text
     assert '<td class="n">unknown</td>' in text  # a cost without a price is not 0
+
+
+def test_the_over_optimisation_curve(page: Pages, tmp_path: Path) -> None:
+    """Reward and canaries over √KL, in SD of the first texts, with the policies that were kept."""
+    run = grpo_run(tmp_path / "rl")
+    assert over_optimisation(Folder(run.out)) == []  # no canary
+    write_jsonl(run.path("metrics.jsonl"), [row | {"kl_text": float(row["step"] - 1) ** 2} for row in GRPO])
+    values = {1: (0.0, 2.0), 3: (None, 1.0), 4: (-1.0, -1.0)}
+    rows = [
+        {"step": step, "query": "q", "response": "r", "canary": {"rm:held": value}}
+        for step, pair in values.items()
+        for value in pair
+    ]
+    write_jsonl(run.path("canaries.jsonl"), rows)
+    write_json(run.path("policy.json"), {"steps": 2})
+    (run.out / "kept" / "kl-1").mkdir(parents=True)
+    write_json(run.path("kept/kl-1/policy.json"), {"steps": 1})
+    drawn = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "curve", lambda series, *_, marks: drawn.update(series=series, marks=marks) or "drawn")
+        assert over_optimisation(Folder(run.out)) == ["drawn"]
+    assert drawn["series"]["rm:held"] == [(0.0, 0.0), (2.0, 0.0), (3.0, -2.0)]
+    assert [x for x, _ in drawn["series"]["reward"]] == [0.0, 1.0, 2.0, 3.0]
+    assert drawn["marks"] == {"kl-1": 1.0, "kept": 2.0}
+    result = summary(GRPO) | {"canaries": {"rm:held": [1.0, -1.0]}, "calls": 0, "cached": 0}
+    run.complete("train", result, seconds=5)
+    text = page(run.out)
+    assert "rm:held, no part of the reward, went from 1 to -1." in text.replace("−", "-")
+    assert "from the first texts, in their SD against √KL" in text
 
 
 def test_a_cost_takes_a_price_that_is_given_later(page: Pages, tmp_path: Path) -> None:

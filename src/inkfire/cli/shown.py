@@ -234,6 +234,8 @@ _TRAINED = _POLICY | {
     "completions.jsonl": "every text with its reward",
     "start.jsonl": "what the start policy wrote, by which it is measured",
     "alarms.jsonl": "what the texts turned into, and when",
+    "canaries.jsonl": "what signals beside the reward said of them",
+    "hard_negatives.jsonl": "texts that an alarm is about, for train rm --hard-negatives",
 }
 _WRITTEN = {"texts.jsonl": "the texts", "candidates.jsonl": "all that were written, with their scores"}
 _COMPARED = {"responses-*.jsonl": "what each policy wrote", "evaluation.json": "the comparison, with every number"}

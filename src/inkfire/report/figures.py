@@ -84,8 +84,12 @@ def curve(
     xlabel: str,
     ylabel: str,
     bands: Mapping[str, Sequence[tuple[float, float, float]]] = {},
+    marks: Mapping[str, float] = {},
 ) -> str:
-    """Lines through (x, y) points, one a name, each with its 95 % band of (x, low, high) where it has one."""
+    """Lines through (x, y) points, one a name, each with its 95 % band of (x, low, high) where it has one.
+
+    ``marks`` are named places on the x axis.
+    """
     pyplot, figure, axes = _figure(3.9, 2.2)
     for i, (name, points) in enumerate(series.items()):
         colour = COLOURS[i % len(COLOURS)]
@@ -101,6 +105,11 @@ def curve(
         if band := bands.get(name):
             x, low, high = zip(*band, strict=True)
             axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+    for name, place in marks.items():
+        axes.axvline(place, color="#aaaaaa", linestyle="--", linewidth=1)
+        axes.annotate(
+            name, (place, 1), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right", fontsize=7
+        )
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     if all(float(x).is_integer() for points in series.values() for x, _ in points):

@@ -303,6 +303,10 @@ def grpo(result: Result, metrics: Rows) -> Finding:
     if "failed_last" in result:
         first, last = percent(result["failed_first"]), percent(result["failed_last"])
         said.append(f"{first} of the texts failed a check at first, {last} at last.")
+    said += [
+        f"{name}, no part of the reward, went from {number(first)} to {number(last)}."
+        for name, (first, last) in result.get("canaries", {}).items()
+    ]
     said.append("A higher reward is what was trained, not yet better writing.")
     return Finding(said, result["warnings"])
 

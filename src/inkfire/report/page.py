@@ -15,7 +15,7 @@ from typing import Any
 
 from inkfire.evaluation import claims
 from inkfire.files.jsonl import REPORT, atomic
-from inkfire.report import figures, findings, picks, words
+from inkfire.report import drift, figures, findings, picks, words
 from inkfire.report.folder import Folder
 
 _KINDS = {
@@ -51,7 +51,7 @@ def write_report(run_dir: Path) -> Path:
     for module in (words, picks):  # their functions are the templates' filters
         environment.filters |= {name: each for name, each in vars(module).items() if isfunction(each)}
     environment.filters |= {"listed": claims.listed, "points": claims.points}
-    environment.globals["draw"] = figures
+    environment.globals |= {"draw": figures, "over_optimisation": drift.over_optimisation}
     run = Folder(run_dir)
     template, shown = _contents(run)
     page = environment.get_template(f"{template}.html.jinja").render(run=run, stages=run.stages(), **shown)
@@ -75,7 +75,10 @@ def _contents(run: Folder) -> tuple[str, dict[str, Any]]:
 def _comparison(run: Folder) -> dict[str, Any]:
     """Policies side by side, and the trainings that made them, of what has been done."""
     evaluation = run.stages().get("evaluate")
-    drawn = {name: figures.curves(run.rows(f"{name}/metrics.jsonl")) for name in run.stages()}
+    drawn = {
+        name: figures.curves(run.rows(f"{name}/metrics.jsonl")) + drift.over_optimisation(run, f"{name}/")
+        for name in run.stages()
+    }
     return {
         "evaluation": evaluation,
         "found": findings.compared(evaluation) if evaluation else None,

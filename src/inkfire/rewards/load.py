@@ -108,15 +108,19 @@ def renamed(spec: str, name: Callable[[str], str]) -> str:
     return " + ".join(f"{weight:g}*{name(part)}" for weight, part in parts)
 
 
-def placeholders(spec: str) -> tuple[str, dict[str, Path]]:
-    """The name with its folders and files as ``<reward 1>``, …, and those: what a manifest says, wherever they lie."""
+def placeholders(spec: str, what: str = "reward", after: int = 0) -> tuple[str, dict[str, Path]]:
+    """The name with its folders and files as ``<reward 1>``, …, and those: what a manifest says, wherever they lie.
+
+    Args:
+        what: they are; numbered from ``after`` on.
+    """
     folders: dict[str, Path] = {}
 
     def said(name: str) -> str:
         kind, _, rest = name.partition(":")
         path = rest.rpartition(":")[0] if kind == "python" else name
         if Path(path).exists():
-            key = f"reward {len(folders) + 1}"
+            key = f"{what} {after + len(folders) + 1}"
             folders[key] = Path(path)
             return name.replace(path, f"<{key}>", 1)
         return name

@@ -143,7 +143,7 @@ _COMMANDS: dict[str, Callable[[Values, Place], Values]] = {
     "refine": _two(refine.refine, refine.RefineInputs, RefineSettings),
     "train sft": _two(train.sft, train.SftInputs, SftSettings),
     "train rm": _two(train.reward_model, train.RewardModelInputs, RewardModelSettings),
-    "train grpo": _shaped(train.grpo, train.GrpoInputs, GrpoSettings),
+    "train grpo": _shaped(train.grpo, train.WatchedInputs, GrpoSettings),
     "train bon": _shaped(train.bon, train.GrpoInputs, BonSettings),
     "train dpo": _shaped(train.dpo, train.DpoInputs, DpoSettings),
     "curate": _curate,

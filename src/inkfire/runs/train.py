@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,7 +22,7 @@ from inkfire.llm.bill import FIELDS, between
 from inkfire.models.card import is_policy
 from inkfire.records import Candidate, Labelled
 from inkfire.rewards import checks
-from inkfire.rewards.load import check_reward, placeholders, read_card, write_card
+from inkfire.rewards.load import check_reward, identities_of, placeholders, read_card, write_card
 from inkfire.rewards.shaped import Shaped, Shaping
 from inkfire.runs.context import Context, Place, described, named_files, note, opened, with_own_data
 from inkfire.runs.damage import good_texts
@@ -41,7 +42,7 @@ from inkfire.training.settings import (
 )
 
 Training = Callable[[Context], dict[str, Any]]
-_USED = ("calls", "cached", "tokens", *FIELDS, "currency")
+_USED = ("calls", "cached", "tokens", *FIELDS, "currency", "seconds_canaries")
 
 
 @settings
@@ -100,6 +101,14 @@ class GrpoInputs:
     """Take a reward that is refused: a judge no better than chance, or damage that nothing sees."""
     reading: Annotated[Reading, option("*")] = AS_IT_STANDS
     """How the data is read."""
+
+
+@settings
+class WatchedInputs(GrpoInputs):
+    """And what watches, without being a part of the reward."""
+
+    canary: tuple[str, ...] = ()
+    """A signal that is no part of the reward, as --reward takes it; repeatable. When it falls, an alarm."""
 
 
 @settings
@@ -215,7 +224,18 @@ def grpo(inputs: GrpoInputs, settings: GrpoSettings, place: Place, shaping: Shap
     """Train the policy against the reward on the queries of ``prompts``, or of the task."""
     from inkfire.training.grpo import train_grpo
 
+    if isinstance(inputs, WatchedInputs):
+        _check_canaries(inputs)
     return _rewarded("train grpo", train_grpo, inputs, inputs.reward, settings, place, shaping)
+
+
+def _check_canaries(inputs: WatchedInputs) -> None:
+    """Raises InputError or RefusedReward where a canary is no reward, no use, or a part of the reward."""
+    from inkfire.training.canaries import refuse_shared
+
+    for spec in inputs.canary:
+        check_reward(spec, force=inputs.force)
+        refuse_shared(spec, identities_of(spec), identities_of(inputs.reward))
 
 
 def bon(inputs: GrpoInputs, settings: BonSettings, place: Place, shaping: Shaping = Shaping()) -> dict[str, Any]:
@@ -282,22 +302,36 @@ def _rewarded(
     if shaping.base is not None:
         find_model(shaping.base)
     started, start = _start(inputs.policy, "policy")
-    files = named_files(inputs) | {"task": task.folder} | folders | listed[1] | start
+    canaries, watching = _watching(inputs)
+    files = named_files(inputs) | {"task": task.folder} | folders | listed[1] | start | watching
     asked = {key: value for key, value in to_json(shaping).items() if value != to_json(Shaping())[key]}
     more = asked | {"task": task.name, "reward": reward} | ({"checks": listed[0]} if listed[0] else {}) | started
+    more |= {"canary": canaries} if canaries else {}
 
     def train(context: Context) -> dict[str, Any]:
         before = context.ledger.stats()  # a recipe's other stages asked as well
         scorer = context.reward(spec, value=inputs.value, force=inputs.force)
         if shaping.needed(scorer):
             scorer = Shaped(scorer, shaping, held_to, place.seed)
+        watched_by = [context.reward(one, force=inputs.force) for one in getattr(inputs, "canary", ())]
+        train_it = partial(method, watched_by=watched_by) if watched_by else method
         out = context.run.out
-        result = method(task, queries, inputs.policy, scorer, out, settings, seed=place.seed, bars=context.bars)
+        result = train_it(task, queries, inputs.policy, scorer, out, settings, seed=place.seed, bars=context.bars)
         after = context.ledger.stats()
         result |= context.lacking() | {"warnings": [*result["warnings"], *unlike]}
         return result | {key: after[key] - before[key] for key in ("calls", "cached")} | between(before, after)
 
     return _trained(command, place, described(inputs, settings, **more), files, train)
+
+
+def _watching(inputs: GrpoInputs | DpoInputs) -> tuple[list[str], dict[str, Path]]:
+    """The canaries as a manifest names them, and their folders and files."""
+    said, files = [], dict[str, Path]()
+    for spec in inputs.canary if isinstance(inputs, WatchedInputs) else ():
+        name, folders = placeholders(spec, "canary", after=len(files))
+        said.append(name)
+        files |= folders
+    return said, files
 
 
 def _trained(

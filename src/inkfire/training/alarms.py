@@ -105,7 +105,7 @@ _CHANCE = {"on_query": 0.5, "relevance": 0.0}
 
 
 @dataclass
-class _Cusum:
+class Cusum:
     """One rule's sum, and the last step at which there was none."""
 
     rule: Rule
@@ -193,7 +193,7 @@ class Watch:
         for number, step in enumerate(steps):
             for name, column in group_means(self._readings.of(step, _recent(steps[: number + 1])), step).items():
                 means[name] += column
-        made = [_cusum(rule, means[rule.reading]) for rule in RULES]
+        made = [cusum_of(rule, means[rule.reading]) for rule in RULES]
         self._cusums = [cusum for cusum in made if cusum is not None]
         self.blind = [rule.what for rule, cusum in zip(RULES, made, strict=True) if cusum is None]
         self._start, self._n_start = _shares(baseline)
@@ -226,7 +226,7 @@ class Watch:
         self._spread = True
         holders = [text for text in step if top in phrases_of(text.response)] or [*step]
         said = f"{joined(top)!r} spreads across queries: in {now:.0%} of the last texts ({before:.0%} at the start)."
-        return [Alarm(step[0].step, "phrase", now, before, self._since(top), said, *_three(holders))]
+        return [Alarm(step[0].step, "phrase", now, before, self._since(top), said, *three(holders))]
 
     def _since(self, phrase: Phrase) -> int:
         """The first of the last steps from which on the phrase is in more texts than the baseline had."""
@@ -248,7 +248,7 @@ def _recent(steps: Sequence[Sequence[Rollout]]) -> list[Rollout]:
     return found
 
 
-def _cusum(rule: Rule, means: Sequence[float]) -> _Cusum | None:
+def cusum_of(rule: Rule, means: Sequence[float]) -> Cusum | None:
     """None for a reading of which too little is known, or which says nothing of the baseline itself."""
     if len(means) < 2:
         return None
@@ -259,20 +259,20 @@ def _cusum(rule: Rule, means: Sequence[float]) -> _Cusum | None:
         deviation = max(deviation, math.sqrt(variance(mean, n) * n))
     if rule.reading == "shared":
         deviation *= 2  # a mean over pairs of texts
-    return _Cusum(rule, mean, max(deviation, 1e-3 * abs(mean), 1e-6), n)
+    return Cusum(rule, mean, max(deviation, 1e-3 * abs(mean), 1e-6), n)
 
 
-def _alarm(cusum: _Cusum, value: float, step: Sequence[Rollout], column: Values) -> Alarm:
+def _alarm(cusum: Cusum, value: float, step: Sequence[Rollout], column: Values) -> Alarm:
     rule = cusum.rule
     known = [i for i, one in enumerate(column) if one is not None]
     order = sorted(known, key=lambda i: -rule.sign * (column[i] or 0.0))
     said = f"{rule.said}: {rule.shown(value)} ({rule.shown(cusum.mean)} at the start)."
     shown = [math.exp(one) if rule.reading == "length" else one for one in (value, cusum.mean)]
     since = step[0].step if cusum.since is None else cusum.since
-    return Alarm(step[0].step, rule.what, shown[0], shown[1], since, said, *_three([step[i] for i in order]))
+    return Alarm(step[0].step, rule.what, shown[0], shown[1], since, said, *three([step[i] for i in order]))
 
 
-def _three(texts: Sequence[Rollout]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def three(texts: Sequence[Rollout]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The first texts of a list, of different queries as far as there are, and their queries."""
     first = {text.query: i for i, text in reversed([*enumerate(texts)])}
     order = sorted(range(len(texts)), key=lambda i: (first[texts[i].query] != i, i))[:_SHOWN]

@@ -66,12 +66,17 @@ class Budget:
         if kl is None or not math.isfinite(kl):
             return self.beta
         self._kl.append((step, kl))
-        last = [value for _, value in self._kl[-_MEAN:]]
-        if self.ended is None and len(last) == _MEAN and sum(last) / _MEAN > self.budget:
+        if self.ended is None and len(self._kl) >= _MEAN and self.mean > self.budget:
             self.ended = step
         if len(self._kl) > 1:
             self.beta = self._next(step)
         return self.beta
+
+    @property
+    def mean(self) -> float:
+        """The mean KL a text of the last three steps; of one step at least."""
+        last = [value for _, value in self._kl[-_MEAN:]]
+        return sum(last) / len(last)
 
     def _next(self, step: int) -> float:
         at, kl = np.array(self._kl[-_WINDOW:]).T

@@ -21,7 +21,7 @@ import dataclasses
 import itertools
 import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -36,13 +36,15 @@ from inkfire.records import Query, Rollout
 from inkfire.rewards.base import Reward
 from inkfire.rewards.shaped import Shaped
 from inkfire.tasks.task import Task
-from inkfire.training import begin, fit, trl
+from inkfire.training import begin, canaries, fit, trl
 from inkfire.training.alarm_log import ALARMS, AlarmLog, in_words
 from inkfire.training.alarms import Alarm
 from inkfire.training.budget import Budget
+from inkfire.training.canaries import Canaries
 from inkfire.training.coverage import Coverage
 from inkfire.training.fit import Example, Fit, Shape
 from inkfire.training.monitors import Monitor, summary
+from inkfire.training.number_alarms import is_fall
 from inkfire.training.phases import Phases, profile
 from inkfire.training.resume import Shuffled
 from inkfire.training.settings import GrpoSettings
@@ -51,7 +53,6 @@ from inkfire.training.view import View
 
 try:
     from datasets import Dataset
-    from transformers import TrainerCallback
     from trl import GRPOConfig
 
     from inkfire.training.grpo_trainer import GRPOTrainer
@@ -59,7 +60,7 @@ except ImportError as error:
     raise MissingExtraError(error.name or "trl", "train") from error
 
 _REFERENCE = "start"
-_KEPT = 10  # checkpoints, where a stop may go back
+_KEPT = 10  # checkpoints at least, where a stop may go back
 
 # TRL's name of a number → ours. Reward statistics are the monitor's.
 _METRICS = {
@@ -82,6 +83,7 @@ def train_grpo(
     out: Path,
     settings: GrpoSettings = GrpoSettings(),
     *,
+    watched_by: Sequence[Reward] = (),
     seed: int = 0,
     bars: Bars = no_bars,
 ) -> dict[str, Any]:
@@ -89,10 +91,11 @@ def train_grpo(
 
     Writes metrics.jsonl (a row a step), seconds.jsonl (phases.py) and completions.jsonl (step, query, response, reward,
     and what it came from where the reward looks at the group). Such a reward may measure by what the start policy
-    writes: start.jsonl, with its levels in start.json. The texts are watched (alarms.py): alarms.jsonl has what was
-    said at which step.
+    writes: start.jsonl, with its levels in start.json. The texts are watched (alarms.py), and the
+    numbers (number_alarms.py): alarms.jsonl has what was said at which step.
 
     Args:
+        watched_by: canaries, which read the texts every ``canary_steps`` steps and are no part of the reward.
         bars: opens the bar that the steps advance.
 
     Returns:
@@ -100,6 +103,7 @@ def train_grpo(
 
     Raises:
         DataError: no queries.
+        InputError: a canary that is a part of the reward.
         ModelNameError: no such model.
         BudgetExceeded, EndpointDown: from the reward; the same call goes on from the last checkpoint.
         InputError, EndpointDown: three steps in a row had no reward; by whether a setting mends the reason.
@@ -108,17 +112,17 @@ def train_grpo(
     if not queries:
         raise DataError("there are no queries to train on")
     if not is_policy(out):
-        _train(task, queries, start, reward, out, settings, seed, bars)
+        _train(task, queries, start, reward, watched_by, out, settings, seed, bars)
     trl.drop_checkpoints(out)  # also where a kill came between the card and this
     found = {"completions": len(trl.rows(out / COMPLETIONS))}
     if settings.max_prompt_length is not None:
         kept = _short(Card.read(out), queries, policies.tokenizer_of(out), settings.max_prompt_length)
         found["prompts_too_long"] = len(queries) - len(kept)
     result = summary(trl.rows(out / trl.METRICS)) | found
-    alarms = trl.rows(out / ALARMS)
-    result["warnings"] += map(in_words, alarms)
+    result |= canaries.course(out)
+    result["warnings"] += map(in_words, alarms := trl.rows(out / ALARMS))
     steps_kept = Card.read(out).steps
-    if alarms and settings.on_alarm == "stop":
+    if _stopping([Alarm(**alarm) for alarm in alarms], settings):
         result["warnings"].append(f"The training stopped, and kept the policy as it was after {steps_kept} steps.")
     budget = _budget(out, settings, len(queries), result["steps"])
     if budget is not None:
@@ -142,6 +146,7 @@ def _train(
     queries: Sequence[Query],
     start: str | Path,
     reward: Reward,
+    watched_by: Sequence[Reward],
     out: Path,
     settings: GrpoSettings,
     seed: int,
@@ -167,15 +172,20 @@ def _train(
                 opened.callback(reader.close)
             for _, rows in itertools.groupby(trl.rows(out / COMPLETIONS), key=lambda row: row["step"]):
                 reward.recall(rows)
-        log = AlarmLog(out)
+        reads = canaries.named(watched_by, reward)
+        updates = settings.updates() * settings.num_iterations
+        watched = Canaries(out, reads, every=settings.canary_steps, updates=updates, done=done)
         budget = _budget(out, settings, len(queries), done)
+        log = AlarmLog(out, budget, done)
         before = [row for row in trl.rows(out / trl.METRICS) if row["step"] <= done and "reward" in row]
         view, phases = View([row["reward"] for row in before]), Phases(out)
         coverage = Coverage(reward, settings.min_coverage)
+        read = phases.timed("canaries", watched.see) if reads else watched.see
 
         def watch(texts: list[Rollout]) -> None:
-            scores = [text.reward for text in texts]
-            view.see([text.response for text in texts], scores)
+            responses, scores = [text.response for text in texts], [text.reward for text in texts]
+            read(texts[0].step, [text.query for text in texts], responses)
+            view.see(responses, scores)
             log.see(texts)
             coverage.see(scores)
 
@@ -202,20 +212,25 @@ def _train(
 
         def over() -> bool:
             spent = budget is not None and budget.ended is not None
-            return spent or (settings.on_alarm == "stop" and bool(log.alarms))
+            return spent or bool(_stopping(log.alarms, settings))
 
-        trainer.add_callback(_Stop(over))
         trainer.add_callback(phases)
 
         def numbers() -> dict[str, Any]:
-            read = monitor.step()
-            return read | (log.numbers() if read else {}) | (reward.step() if isinstance(reward, Shaped) else {})
+            scored = monitor.step()
+            beside = log.numbers() | watched.numbers() if scored else {}
+            return scored | beside | (reward.step() if isinstance(reward, Shaped) else {})
+
+        def seen(row: Mapping[str, Any]) -> bool:
+            log.row(row, watched.rows if "canary" in row else ())
+            return over()
 
         if not over():
-            updates = settings.updates() * settings.num_iterations
-            trl.run_trainer(trainer, out, label="grpo", extra=numbers, rename=_METRICS, updates=updates, bars=bars)
+            trl.run_trainer(
+                trainer, out, label="grpo", extra=numbers, over=seen, rename=_METRICS, updates=updates, bars=bars
+            )
         if over():
-            _go_back(trainer, out, _last_good(budget, log.alarms if settings.on_alarm == "stop" else ()))
+            _go_back(trainer, out, _last_good(budget, _stopping(log.alarms, settings)))
         trl.save(trainer, tokenizer, out, card.base)
         shutil.rmtree(out / _REFERENCE, ignore_errors=True)
     dataclasses.replace(after, steps=trainer.state.global_step).write(out)
@@ -269,7 +284,7 @@ def _arguments(out: Path, settings: GrpoSettings, seed: int, prompts: int, how: 
     return GRPOConfig(
         **common
         | {"save_steps": settings.save_steps * updates * settings.num_iterations}  # where a batch ends
-        | {"learning_rate": settings.rate(steps), "save_total_limit": _KEPT},
+        | {"learning_rate": settings.rate(steps), "save_total_limit": _checkpoints(settings)},
         max_steps=steps,
         steps_per_generation=completions // how.micro * updates,
         num_generations=settings.num_generations,
@@ -284,6 +299,11 @@ def _arguments(out: Path, settings: GrpoSettings, seed: int, prompts: int, how: 
         num_iterations=settings.num_iterations,
         lr_scheduler_type="constant",
     )
+
+
+def _checkpoints(settings: GrpoSettings) -> int:
+    """How many are there at a time: a canary's fall goes back to the third reading before, and a step."""
+    return max(_KEPT, math.ceil((2 * settings.canary_steps + 2) / settings.save_steps))
 
 
 def _examples(card: Card, queries: Sequence[Query], batch_size: int) -> list[dict[str, Any]]:
@@ -323,16 +343,11 @@ def _reward_function(
     return score
 
 
-class _Stop(TrainerCallback):  # type: ignore[misc]
-    """Ends a training when it is over."""
-
-    def __init__(self, over: Callable[[], bool]):
-        self._over = over
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        control.should_training_stop = control.should_training_stop or self._over()
-
-    on_log = on_step_end
+def _stopping(alarms: Sequence[Alarm], settings: GrpoSettings) -> list[Alarm]:
+    """The alarms that end a training: all where it is told to stop, under a budget those of canaries."""
+    if settings.on_alarm == "stop":
+        return [*alarms]
+    return [alarm for alarm in alarms if is_fall(alarm.what) and settings.kl_budget != "off"]
 
 
 def _last_good(budget: Budget | None, alarms: Sequence[Alarm]) -> int:

@@ -1,5 +1,6 @@
-"""Seconds by phase of each step of a GRPO training: write, score, update, save. They stand in seconds.jsonl, beside
-metrics.jsonl, which has no times so that two runs of the same training have the same.
+"""Seconds by phase of each step of a GRPO training: write, score, canaries, update, save.
+
+They stand in seconds.jsonl, beside metrics.jsonl, which has no times so that two runs of the same training have the same.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from typing import Any, TypeVar
 
 from transformers import TrainerCallback
 
+from inkfire.files.jsonl import SECONDS
 from inkfire.training import trl
 
-SECONDS = "seconds.jsonl"
 T = TypeVar("T")
 
 
@@ -32,15 +33,16 @@ class Phases(TrainerCallback):  # type: ignore[misc]
         self._step = 0
 
     def timed(self, phase: str, work: Callable[..., T]) -> Callable[..., T]:
-        """The same function, whose seconds count as this phase's."""
+        """The same function, whose seconds count as this phase's, but for those of a phase within it."""
 
         @functools.wraps(work)
         def measured(*given: Any, **named: Any) -> T:
-            started = time.perf_counter()
+            started, before = time.perf_counter(), sum(self._spent.values())
             try:
                 return work(*given, **named)
             finally:
-                self._spent[phase] += time.perf_counter() - started
+                within = sum(self._spent.values()) - before
+                self._spent[phase] += time.perf_counter() - started - within
 
         return measured
 

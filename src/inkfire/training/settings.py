@@ -216,6 +216,8 @@ class GrpoSettings(Lora, WithPreset):
     """Share of the texts of three steps that need a reward; with fewer the training pauses (exit 4)."""
     on_alarm: Literal["note", "stop"] = "note"
     """When the texts turn (inkfire monitor --help): say so; or stop, and keep the policy from before."""
+    canary_steps: Annotated[int, Ge(1)] = 5
+    """Steps between readings of the canaries: signals that are no part of the reward."""
     profile: bool = False
     """Show the seconds of a step by phase: write, score, update, save."""
     report_to: ReportTo | None = None

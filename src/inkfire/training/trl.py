@@ -155,6 +155,7 @@ def run_trainer(
     label: str,
     rename: Mapping[str, str],
     extra: Callable[[], Mapping[str, Any]] = dict,
+    over: Callable[[Mapping[str, Any]], bool] = lambda row: False,
     updates: int = 1,
     bars: Bars = no_bars,
 ) -> None:
@@ -166,6 +167,7 @@ def run_trainer(
         label: what the progress bar says.
         rename: the trainer's name of a number → ours; only these are kept.
         extra: called once a logged step; its numbers join the step's row.
+        over: sees each row; True ends the training after its step.
         updates: optimizer steps of a whole step.
         bars: opens the bar that the steps advance.
 
@@ -179,7 +181,7 @@ def run_trainer(
     for callback in trainer.callback_handler.callbacks:
         if isinstance(callback, TensorBoardCallback):  # its default is within the checkpoints, which go
             callback.logging_dir = str(out / "tensorboard")
-    trainer.add_callback(_MetricsLog(out / METRICS, rename, extra))
+    trainer.add_callback(_MetricsLog(out / METRICS, rename, extra, over))
     with stoppable(updates) as stop, bars(label, planned_steps(trainer) - done) as bar:
         trainer.add_callback(stop)
         trainer.add_callback(_Advance(bar))
@@ -267,14 +269,22 @@ def append(path: Path, row: Mapping[str, Any]) -> None:
 
 
 class _MetricsLog(TrainerCallback):  # type: ignore[misc]
-    def __init__(self, path: Path, rename: Mapping[str, str], extra: Callable[[], Mapping[str, Any]]):
-        self._path, self._rename, self._extra = path, rename, extra
+    def __init__(
+        self,
+        path: Path,
+        rename: Mapping[str, str],
+        extra: Callable[[], Mapping[str, Any]],
+        over: Callable[[Mapping[str, Any]], bool],
+    ):
+        self._path, self._rename, self._extra, self._over = path, rename, extra, over
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **_: Any) -> None:
         if not logs or "train_runtime" in logs:  # the summary at the end
             return
         numbers = {ours: logs[theirs] for theirs, ours in self._rename.items() if theirs in logs}
-        append(self._path, {"step": state.global_step, **numbers, **self._extra()})
+        row = {"step": state.global_step, **numbers, **self._extra()}
+        append(self._path, row)
+        control.should_training_stop = self._over(row) or control.should_training_stop
 
 
 class _Advance(TrainerCallback):  # type: ignore[misc]
