@@ -1,6 +1,6 @@
 """Seconds by phase of each step of a GRPO training: write, score, canaries, update, save.
 
-They stand in seconds.jsonl, beside metrics.jsonl, which has no times so that two runs of the same training have the same.
+They stand in seconds.jsonl; metrics.jsonl has no times, so that two runs of the same training have the same one.
 """
 
 from __future__ import annotations
