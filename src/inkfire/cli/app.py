@@ -1,8 +1,8 @@
 """The ``inkfire`` command: its groups, and the one place where an error becomes an exit code.
 
 Exit codes: 0 done; 2 the user's input is wrong; 3 stopped by the spend limit; 4 the endpoint kept failing;
-5 done, and what was asked to fail on was found (monitor --fail-on-alarm); 1 a bug (the only case that prints a
-traceback).
+5 done, and what was asked to fail on was found (monitor --fail-on-alarm); 130 interrupted (a training: by SIGTERM too);
+1 a bug (the only case that prints a traceback).
 
 A command is imported when it is called. The list of commands has a line for each, so that it needs none of them; a
 command's own page is its docstring, which begins with the same line.
