@@ -138,14 +138,16 @@ def grpo(
             loss_type=settings.loss_type,
             lr_scheduler_type="constant",
         )
-        GRPOTrainer(
+        trainer = GRPOTrainer(
             model=model,
             reward_funcs=score,
             args=arguments,
             train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,
             peft_config=lora("CAUSAL_LM"),
-        ).train()
+        )
+        trainer.remove_callback(transformers.PrinterCallback)
+        trainer.train()
 
 
 def sft(
@@ -159,7 +161,7 @@ def sft(
     ]
     with quiet():
         model, tokenizer = _loaded(base)
-        SFTTrainer(
+        trainer = SFTTrainer(
             model=model,
             args=SFTConfig(
                 **_common(out, settings, micro, settings.batch_size, checkpointing),
@@ -169,7 +171,9 @@ def sft(
             train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,
             peft_config=lora("CAUSAL_LM"),
-        ).train()
+        )
+        trainer.remove_callback(transformers.PrinterCallback)
+        trainer.train()
 
 
 def reward_model(
@@ -187,7 +191,7 @@ def reward_model(
     ]
     with quiet():
         model, tokenizer = _loaded(base, transformers.AutoModelForSequenceClassification, num_labels=1)
-        RewardTrainer(
+        trainer = RewardTrainer(
             model=model,
             args=RewardConfig(
                 **_common(out, settings, micro, settings.batch_size, checkpointing),
@@ -197,7 +201,9 @@ def reward_model(
             train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,
             peft_config=lora("SEQ_CLS"),
-        ).train()
+        )
+        trainer.remove_callback(transformers.PrinterCallback)
+        trainer.train()
 
 
 # ---- the stopwatch -------------------------------------------------------------------------------------------------
