@@ -118,7 +118,7 @@ def judge(options: argparse.Namespace, task: Task, base: str, folder: Path) -> f
         time.sleep(options.latency * len(responses))
         return [float(len(text)) for text in responses]
 
-    with endpoint(folder / "requests.jsonl", latency=options.latency) as served:
+    with endpoint(folder / "requests.jsonl", latency=options.latency, mark="e") as served:
         llm = open_model("stub", ledger=None, base_url=served.url)
         spoken = LogprobJudge(task, llm, Principles.of(task.principles))
         judged = JudgeReward(spoken, concurrency=at_once("stub", "logprob"))
