@@ -12,7 +12,7 @@ from inkfire.cli.common import Json, Out, Seed, Yes, emit, flat
 from inkfire.rewards.shaped import Shaping
 from inkfire.runs import train
 from inkfire.runs.context import Access, Place
-from inkfire.runs.train import DpoInputs, GrpoInputs, RewardModelInputs, SftInputs
+from inkfire.runs.train import BonInputs, DpoInputs, GrpoInputs, RewardModelInputs, SftInputs
 from inkfire.training.settings import BonSettings, DpoSettings, GrpoSettings, RewardModelSettings, SftSettings
 
 app = App(
@@ -82,7 +82,7 @@ def grpo(
 @app.command
 def bon(
     *,
-    inputs: Annotated[GrpoInputs, flat],
+    inputs: Annotated[BonInputs, flat],
     settings: Annotated[BonSettings, flat] = BonSettings(),
     shaping: Annotated[Shaping, flat] = Shaping(),
     access: Annotated[Access, flat] = Access(),

@@ -144,7 +144,7 @@ _COMMANDS: dict[str, Callable[[Values, Place], Values]] = {
     "train sft": _two(train.sft, train.SftInputs, SftSettings),
     "train rm": _two(train.reward_model, train.RewardModelInputs, RewardModelSettings),
     "train grpo": _shaped(train.grpo, train.GrpoInputs, GrpoSettings),
-    "train bon": _shaped(train.bon, train.GrpoInputs, BonSettings),
+    "train bon": _shaped(train.bon, train.BonInputs, BonSettings),
     "train dpo": _shaped(train.dpo, train.DpoInputs, DpoSettings),
     "curate": _curate,
     "score": _score,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -75,7 +76,7 @@ class RewardModelInputs:
 
 
 @settings
-class GrpoInputs:
+class BonInputs:
     """Who is trained, and who scores."""
 
     task: str
@@ -92,6 +93,14 @@ class GrpoInputs:
     """Take a reward that is refused: a judge no better than chance, or damage that nothing sees."""
     reading: Annotated[Reading, option("*")] = AS_IT_STANDS
     """How the data is read."""
+
+
+@settings
+class GrpoInputs(BonInputs):
+    """Who is trained, and who scores."""
+
+    validation: Data = ()
+    """Queries to write for every --validation-steps: up to 16, none of those that are trained on."""
 
 
 @settings
@@ -207,10 +216,12 @@ def grpo(inputs: GrpoInputs, settings: GrpoSettings, place: Place, shaping: Shap
     """Train the policy against the reward on the queries of ``prompts``, or of the task."""
     from inkfire.training.grpo import train_grpo
 
-    return _rewarded("train grpo", train_grpo, inputs, inputs.reward, settings, place, shaping)
+    held_out = read_queries(inputs.validation, inputs.reading) if inputs.validation else []
+    train = partial(train_grpo, validation=held_out)
+    return _rewarded("train grpo", train, inputs, inputs.reward, settings, place, shaping)
 
 
-def bon(inputs: GrpoInputs, settings: BonSettings, place: Place, shaping: Shaping = Shaping()) -> dict[str, Any]:
+def bon(inputs: BonInputs, settings: BonSettings, place: Place, shaping: Shaping = Shaping()) -> dict[str, Any]:
     """Train the policy on the best of its own texts by the reward."""
     from inkfire.training.bon import train_bon
 
@@ -252,7 +263,7 @@ def dpo(inputs: DpoInputs, settings: DpoSettings, place: Place, shaping: Shaping
 def _rewarded(
     command: str,
     method: Callable[..., dict[str, Any]],
-    inputs: GrpoInputs | DpoInputs,
+    inputs: BonInputs | DpoInputs,
     spec: str,
     settings: GrpoSettings | BonSettings | DpoSettings,
     place: Place,

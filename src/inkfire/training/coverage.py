@@ -43,8 +43,8 @@ class Coverage:
         if covered:
             why = "" if found is None else f", mostly for this reason: {found[0]}"
             return EndpointDown(
-                f"only {covered:.0%} of the texts of the last {_STEPS} steps have a reward of {self._reward.name}, "
-                f"less than min_coverage = {self._floor:g}{why}. The training is paused: the same command goes on from its "
+                f"only {covered:.0%} of the texts of the last {_STEPS} steps have a reward of {self._reward.name} "
+                f"(min_coverage = {self._floor:g}){why}. The training is paused: the same command goes on from its "
                 "last checkpoint (--retry-unscored asks again; a lower --min-coverage takes fewer)"
             )
         what = f"the reward {self._reward.name} is missing, not equal: no text of the last {_STEPS} steps has one"

@@ -42,8 +42,10 @@ from inkfire.training.alarms import Alarm
 from inkfire.training.budget import Budget
 from inkfire.training.coverage import Coverage
 from inkfire.training.monitors import Monitor, summary
+from inkfire.training.redraw import Redraw
 from inkfire.training.settings import GrpoSettings
 from inkfire.training.steering import OnTheWay, Steering
+from inkfire.training.validation import VALIDATION, Validation, apart
 
 try:
     from datasets import Dataset
@@ -78,6 +80,7 @@ def train_grpo(
     out: Path,
     settings: GrpoSettings = GrpoSettings(),
     *,
+    validation: Sequence[Query] = (),
     seed: int = 0,
     bars: Bars = no_bars,
 ) -> dict[str, Any]:
@@ -88,13 +91,14 @@ def train_grpo(
     its levels in start.json. The texts are watched (alarms.py): alarms.jsonl has what was said at which step.
 
     Args:
+        validation: queries to look at every ``validation_steps``; those that are trained on are left out.
         bars: opens the bar that the steps advance.
 
     Returns:
         The summary of the metrics (see monitors.py): steps, reward_first, reward_last, …, warnings.
 
     Raises:
-        DataError: no queries.
+        DataError: no queries, or none to validate on that is not trained on.
         ModelNameError: no such model.
         BudgetExceeded, EndpointDown: from the reward; the same call goes on from the last checkpoint.
         InputError, EndpointDown: three steps in a row had no reward; by whether a setting mends the reason.
@@ -102,14 +106,17 @@ def train_grpo(
     """
     if not queries:
         raise DataError("there are no queries to train on")
+    looked_at = apart(validation, queries)
     if not is_policy(out):
-        _train(task, queries, start, reward, out, settings, seed, bars)
+        _train(task, queries, start, reward, out, settings, seed, bars, looked_at)
     trl.drop_checkpoints(out)  # also where a kill came between the card and this
     found = {"completions": len(trl.rows(out / COMPLETIONS))}
     if settings.max_prompt_length is not None:
         kept = _short(Card.read(out), queries, policies.tokenizer_of(out), settings.max_prompt_length)
         found["prompts_too_long"] = len(queries) - len(kept)
     result = summary(trl.rows(out / trl.METRICS)) | found
+    if validation:
+        result |= trl.course(out, "validation_reward") | {"validation": len(looked_at)}
     alarms = trl.rows(out / ALARMS)
     result["warnings"] += map(in_words, alarms)
     steps_kept = Card.read(out).steps
@@ -139,6 +146,7 @@ def _train(
     settings: GrpoSettings,
     seed: int,
     bars: Bars,
+    looked_at: Sequence[str],
 ) -> None:
     length = settings.max_completion_length or task.max_tokens
     settings = dataclasses.replace(settings, max_completion_length=length)
@@ -147,7 +155,8 @@ def _train(
     if settings.weights == "full":  # no adapter, so no whole model to lay one on
         card = dataclasses.replace(card, base=untrained)
     checkpoint = trl.last_checkpoint(out)
-    trl.rewind(out / COMPLETIONS, 0 if checkpoint is None else trl.step_of(checkpoint))
+    for name in (COMPLETIONS, VALIDATION) if looked_at else (COMPLETIONS,):
+        trl.rewind(out / name, 0 if checkpoint is None else trl.step_of(checkpoint))
     monitor = Monitor(settings.num_generations)
     with trl.quiet(), trl.written(out), ExitStack() as opened:
         model, tokenizer = _start(folder, card, out, settings)
@@ -157,20 +166,27 @@ def _train(
             writer = begin.Writer(card, model, tokenizer, settings, [query.query for query in queries])
             if (reader := begin.begin(reward, task, untrained, writer, out)) is not None:
                 opened.callback(reader.close)
-            for _, rows in itertools.groupby(trl.rows(out / COMPLETIONS), key=lambda row: row["step"]):
+            of_call = itertools.groupby(trl.rows(out / COMPLETIONS), key=lambda row: (row["step"], row.get("draw")))
+            for _, rows in of_call:
                 reward.recall(rows)
         log = AlarmLog(out)
         budget = _budget(out, settings, len(queries), 0 if checkpoint is None else trl.step_of(checkpoint))
+        coverage = Coverage(reward, settings.min_coverage)
+        examples = _examples(card, queries, settings.batch_size)
+        score = _reward_function(reward, model, tokenizer, monitor, log, coverage, out / COMPLETIONS)
+        write, drawn = _rollout(tokenizer, settings), None
+        if settings.redraw:
+            group = settings.num_generations
+            drawn = Redraw(write, score, examples, group=group, draws=settings.redraw, seed=seed)
+            write, score = drawn.rollout, drawn.reward
         trainer = GRPOTrainer(
             model=model,
-            reward_funcs=_reward_function(
-                reward, model, tokenizer, monitor, log, Coverage(reward, settings.min_coverage), out / COMPLETIONS
-            ),
+            reward_funcs=score,
             args=_arguments(out, settings, seed, len(queries)),
-            train_dataset=Dataset.from_list(_examples(card, queries, settings.batch_size)),
+            train_dataset=Dataset.from_list(examples),
             processing_class=tokenizer,
             peft_config=None if settings.weights == "full" else trl.adapter(model, settings),
-            rollout_func=_rollout(tokenizer, settings),
+            rollout_func=write,
         )
         after = dataclasses.replace(
             card,
@@ -179,6 +195,11 @@ def _train(
             own_rewards=tuple(dict.fromkeys((*card.own_rewards, *reward.identities))),
             trained="grpo",
         )
+        watcher = begin.Writer(card, trainer.model, tokenizer, settings, looked_at)
+        every = settings.validation_steps * settings.updates() * settings.num_iterations
+        held_out = Validation(watcher, reward, out, every=every, seed=seed)
+        if looked_at:
+            trainer.add_callback(held_out)
         trainer.add_callback(Steering(trainer, budget))
         trainer.add_callback(OnTheWay(trainer, tokenizer, out, after, settings.keep))
 
@@ -190,6 +211,8 @@ def _train(
 
         def numbers() -> dict[str, Any]:
             read = monitor.step()
+            read |= drawn.numbers() if read and drawn is not None else {}
+            read |= held_out.numbers()
             return read | (log.numbers() if read else {}) | (reward.step() if isinstance(reward, Shaped) else {})
 
         if not over():
@@ -274,21 +297,22 @@ def _reward_function(
     ends = {*policies.end_tokens(model, tokenizer)}
 
     def score(
-        completion_ids: Sequence[Sequence[int]], query: Sequence[str], trainer_state: Any, **_: Any
+        completion_ids: Sequence[Sequence[int]], query: Sequence[str], trainer_state: Any, draw: int = 0, **_: Any
     ) -> list[float | None]:
         responses = [chat.answer(tokenizer, ids) for ids in completion_ids]
         step, cut = trainer_state.global_step + 1, [not {*ids[-1:]} & ends for ids in completion_ids]
         found = reward.score(query, responses, truncated=cut)
         scores = [s if s is not None and math.isfinite(s) else None for s in found]
-        monitor.observe(query, responses, scores, [chat.length(tokenizer, text) for text in responses])
         details = reward.details if isinstance(reward, Shaped) else [{} for _ in responses]
         texts = []
         for asked, response, value, long, detail in zip(query, responses, scores, cut, details, strict=True):
             row = {"step": step, "query": asked, "response": response, "reward": value, "truncated": long}
-            trl.append(log, row | detail)
+            trl.append(log, row | detail | ({"draw": draw} if draw else {}))
             texts.append(Rollout(**row, fluency=detail.get("fluency"), relevance=detail.get("relevance")))
-        alarms.see(texts)
-        coverage.see(scores)
+        if not draw:
+            monitor.observe(query, responses, scores, [chat.length(tokenizer, text) for text in responses])
+            alarms.see(texts)
+            coverage.see(scores)
         return scores
 
     return score
