@@ -24,7 +24,7 @@ ASKED = [Query(str(i), f"a wish for number {i}") for i in range(3)]
 
 
 def train(base: str, folder: Path, out: Path, reward: Any, validation: list[Query]) -> dict[str, Any]:
-    task, config = load_task(folder), dataclasses.replace(CONFIG, validation_steps=2)
+    task, config = load_task(folder), dataclasses.replace(CONFIG, validation_steps=2, learning_rate=5e-2)
     return train_grpo(task, task.queries(), base, reward, out, config, validation=validation)
 
 
@@ -37,7 +37,8 @@ def test_it_is_logged_and_leaves_no_trace(tiny_base: str, tiny_task: Path, tmp_p
     assert (plain / "completions.jsonl").read_bytes() == (looked / "completions.jsonl").read_bytes()
     written = rows(looked / "validation.jsonl")
     assert [(row["step"], row["query"]) for row in written] == [(at, q.query) for at in (2, 4) for q in ASKED]
-    assert written[0]["response"] != written[3]["response"]  # by the policy as it was
+    texts = [row["response"] for row in written]
+    assert texts[:3] != texts[3:]  # by the policy as it was then
     metrics = rows(looked / "metrics.jsonl")
     assert ["validation_reward" in row for row in metrics] == [False, True, False, True]
     means = [sum(row["reward"] for row in written[i : i + 3]) / 3 for i in (0, 3)]

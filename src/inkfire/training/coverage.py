@@ -38,6 +38,10 @@ class Coverage:
         if len(self._shares) == _STEPS and (covered == 0 or covered < self._floor):
             raise self._failure(covered)
 
+    def numbers(self) -> dict[str, float]:
+        """The share of the last step, for metrics.jsonl."""
+        return {"coverage": self._shares[-1]} if self._shares else {}
+
     def _failure(self, covered: float) -> InkfireError:
         found = futile.main_reason((self._reasons[-1] - self._reasons[0]).elements())
         if covered:

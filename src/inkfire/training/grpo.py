@@ -211,9 +211,9 @@ def _train(
 
         def numbers() -> dict[str, Any]:
             read = monitor.step()
-            read |= drawn.numbers() if read and drawn is not None else {}
-            read |= held_out.numbers()
-            return read | (log.numbers() if read else {}) | (reward.step() if isinstance(reward, Shaped) else {})
+            if read:
+                read |= coverage.numbers() | log.numbers() | ({} if drawn is None else drawn.numbers())
+            return read | held_out.numbers() | (reward.step() if isinstance(reward, Shaped) else {})
 
         if not over():
             trl.run_trainer(trainer, out, label="grpo", extra=numbers, rename=_METRICS, bars=bars)
