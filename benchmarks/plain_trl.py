@@ -27,7 +27,7 @@ from inkfire.tasks.task import Task
 from inkfire.training.settings import GrpoSettings, RewardModelSettings, SftSettings
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "training"))
-from tiny import make_tiny_model
+from tiny import make_tiny_model  # type: ignore[import-not-found]
 
 Score = Callable[[Sequence[str], Sequence[str]], list[float | None]]
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from test_grpo import CONFIG, Scores, rows, run
+from test_grpo import CONFIG, Scores, capitals, rows, run
 
-from inkfire.errors import EndpointDown, InputError
+from inkfire.errors import BudgetExceeded, EndpointDown, InputError
+from inkfire.files.rollouts import read_rollouts
 from inkfire.tasks.task import load_task
 from inkfire.training import grpo_trainer
 from inkfire.training.grpo import train_grpo
@@ -120,7 +121,7 @@ def test_hardly_any_reward_pauses_and_goes_on(tiny_base: str, tiny_task: Path, t
     whole = Scores(lambda i, _: None if i >= 8 * shares[whole.calls - 1] else i / 8)
     config = dataclasses.replace(CONFIG, max_steps=5)
     task, out = load_task(tiny_task), tmp_path / "out"
-    with pytest.raises(EndpointDown, match=r"only 46% of the texts .* min_coverage = 0\.5") as error:
+    with pytest.raises(EndpointDown, match=r"only 46% of the texts .* \(min_coverage = 0\.5\)") as error:
         train_grpo(task, task.queries(), tiny_base, whole, out, config)
     assert error.value.exit_code == 4
     assert [row["coverage"] for row in rows(out / "metrics.jsonl")] == shares[:3]
@@ -139,3 +140,37 @@ def test_the_adapter_that_is_asked_for(tiny_base: str, tiny_task: Path, tmp_path
     assert json.loads((second / "adapter_config.json").read_text())["r"] == 4
     with pytest.raises(InputError, match="has an adapter with lora_rank = 4, which is trained on: leave lora_rank out"):
         run(str(first), tiny_task, tmp_path / "third", config=dataclasses.replace(ONE, lora_rank=8))
+
+
+def test_flat_groups_are_drawn_again(tiny_base: str, tiny_task: Path, tmp_path: Path, given: Spy) -> None:
+    """For another prompt, up to so many times; a kill costs nothing, and the monitors see the first draw."""
+    task = load_task(tiny_task)
+    queries = task.queries()
+    assert len(queries) >= 3
+    config = dataclasses.replace(CONFIG, max_steps=3, redraw=2)
+
+    def second_is_flat(i: int, text: str) -> float:
+        return 0.0 if i >= 4 else capitals(i, text) + i  # only the first group of a draw has unequal rewards
+
+    def train(out: Path, stop_at: int | None = None) -> Any:
+        return train_grpo(task, queries, tiny_base, Scores(second_is_flat, stop_at), out, config)
+
+    whole = train(tmp_path / "whole")
+    written = rows(tmp_path / "whole" / "completions.jsonl")
+    assert len(written) == whole["completions"] == 3 * (8 + 4)
+    for step in (1, 2, 3):
+        first = [row["query"] for row in written if row["step"] == step and not row.get("draw")]
+        again = [row["query"] for row in written if row["step"] == step and row.get("draw") == 1]
+        assert len({*again}) == 1
+        assert not {*again} & {*first}
+    metrics = rows(tmp_path / "whole" / "metrics.jsonl")
+    assert [row["redrawn"] for row in metrics] == [1, 1, 1]
+    assert {row["zero_variance"] for row in metrics} == {0.5}
+    assert all(bool((batch["advantages"] != 0).all()) for batch in given)
+    assert len(read_rollouts(tmp_path / "whole")) == 3 * 8
+
+    with pytest.raises(BudgetExceeded):
+        train(tmp_path / "parts", stop_at=4)
+    assert train(tmp_path / "parts") == whole
+    for name in ("metrics.jsonl", "completions.jsonl"):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

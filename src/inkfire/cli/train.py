@@ -12,7 +12,7 @@ from inkfire.cli.common import Json, Out, Seed, Yes, emit, flat
 from inkfire.rewards.shaped import Shaping
 from inkfire.runs import train
 from inkfire.runs.context import Access, Place
-from inkfire.runs.train import DpoInputs, GrpoInputs, RewardModelInputs, SftInputs, WatchedInputs
+from inkfire.runs.train import BonInputs, DpoInputs, GrpoInputs, RewardModelInputs, SftInputs
 from inkfire.training.settings import BonSettings, DpoSettings, GrpoSettings, RewardModelSettings, SftSettings
 
 app = App(
@@ -60,7 +60,7 @@ def rm(
 @app.command
 def grpo(
     *,
-    inputs: Annotated[WatchedInputs, flat],
+    inputs: Annotated[GrpoInputs, flat],
     settings: Annotated[GrpoSettings, flat] = GrpoSettings(),
     shaping: Annotated[Shaping, flat] = Shaping(),
     access: Annotated[Access, flat] = Access(),
@@ -82,7 +82,7 @@ def grpo(
 @app.command
 def bon(
     *,
-    inputs: Annotated[GrpoInputs, flat],
+    inputs: Annotated[BonInputs, flat],
     settings: Annotated[BonSettings, flat] = BonSettings(),
     shaping: Annotated[Shaping, flat] = Shaping(),
     access: Annotated[Access, flat] = Access(),

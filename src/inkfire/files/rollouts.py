@@ -33,6 +33,8 @@ _NO_REWARD = {"step", "prompt", "completion", "advantage", "fluency", "relevance
 def read_rollouts(path: str | Path, *, steps: bool = True) -> list[Rollout]:
     """All texts of a training, by step, those of a step in the order in which they are found.
 
+    Those that were drawn again (``draw``) are left out: their reward chose them.
+
     Args:
         path: a file, or the folder of a run.
         steps: whether every text must have its step; without one it is 0.
@@ -44,6 +46,7 @@ def read_rollouts(path: str | Path, *, steps: bool = True) -> list[Rollout]:
         _rollout(row, file, line, steps)
         for file in _files(Path(path))
         for file, line, row in rows(file, known=_KNOWN, split=None, plain_text=False)
+        if not (isinstance(row, dict) and row.get("draw"))
     ]
     if not found:
         raise DataError("has no texts", path=path)

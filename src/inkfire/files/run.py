@@ -49,6 +49,8 @@ _BEFORE: Mapping[str, Any] = {
     "lora_targets": [],
     "scale_rewards": "group",
     "mask_truncated": False,
+    "redraw": 0,
+    "validation_steps": 5,
 }
 """What settings were before manifests named them."""
 

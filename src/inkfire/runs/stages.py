@@ -181,7 +181,8 @@ def policy(x: Experiment, policy: PolicySpec) -> dict[str, Any]:
         table = dataclasses.replace(table, max_completion_length=x.task.max_tokens)
     reward = x.recipe.reward_of(policy)
     train: Callable[..., dict[str, Any]] = getattr(training, policy.method)
-    inputs = (training.DpoInputs if policy.method == "dpo" else training.GrpoInputs)(
+    kinds = {"grpo": training.GrpoInputs, "bon": training.BonInputs, "dpo": training.DpoInputs}
+    inputs = kinds[policy.method](
         task=x.recipe.task,
         policy=x.policy(policy.start),
         reward=x.reward(reward.score),

@@ -84,7 +84,7 @@ class RewardModelInputs:
 
 
 @settings
-class GrpoInputs:
+class BonInputs:
     """Who is trained, and who scores."""
 
     task: str
@@ -104,9 +104,11 @@ class GrpoInputs:
 
 
 @settings
-class WatchedInputs(GrpoInputs):
-    """And what watches, without being a part of the reward."""
+class GrpoInputs(BonInputs):
+    """Who is trained, who scores, and who watches."""
 
+    validation: Data = ()
+    """Queries to write for every --validation-steps: up to 16, none of those that are trained on."""
     canary: tuple[str, ...] = ()
     """A signal that is no part of the reward, as --reward takes it; repeatable. When it falls, an alarm."""
 
@@ -224,12 +226,13 @@ def grpo(inputs: GrpoInputs, settings: GrpoSettings, place: Place, shaping: Shap
     """Train the policy against the reward on the queries of ``prompts``, or of the task."""
     from inkfire.training.grpo import train_grpo
 
-    if isinstance(inputs, WatchedInputs):
-        _check_canaries(inputs)
-    return _rewarded("train grpo", train_grpo, inputs, inputs.reward, settings, place, shaping)
+    _check_canaries(inputs)
+    held_out = read_queries(inputs.validation, inputs.reading) if inputs.validation else []
+    train = partial(train_grpo, validation=held_out)
+    return _rewarded("train grpo", train, inputs, inputs.reward, settings, place, shaping)
 
 
-def _check_canaries(inputs: WatchedInputs) -> None:
+def _check_canaries(inputs: GrpoInputs) -> None:
     """Raises InputError or RefusedReward where a canary is no reward, no use, or a part of the reward."""
     from inkfire.training.canaries import refuse_shared
 
@@ -238,7 +241,7 @@ def _check_canaries(inputs: WatchedInputs) -> None:
         refuse_shared(spec, identities_of(spec), identities_of(inputs.reward))
 
 
-def bon(inputs: GrpoInputs, settings: BonSettings, place: Place, shaping: Shaping = Shaping()) -> dict[str, Any]:
+def bon(inputs: BonInputs, settings: BonSettings, place: Place, shaping: Shaping = Shaping()) -> dict[str, Any]:
     """Train the policy on the best of its own texts by the reward."""
     from inkfire.training.bon import train_bon
 
@@ -280,7 +283,7 @@ def dpo(inputs: DpoInputs, settings: DpoSettings, place: Place, shaping: Shaping
 def _rewarded(
     command: str,
     method: Callable[..., dict[str, Any]],
-    inputs: GrpoInputs | DpoInputs,
+    inputs: BonInputs | DpoInputs,
     spec: str,
     settings: GrpoSettings | BonSettings | DpoSettings,
     place: Place,
@@ -324,10 +327,10 @@ def _rewarded(
     return _trained(command, place, described(inputs, settings, **more), files, train)
 
 
-def _watching(inputs: GrpoInputs | DpoInputs) -> tuple[list[str], dict[str, Path]]:
+def _watching(inputs: BonInputs | DpoInputs) -> tuple[list[str], dict[str, Path]]:
     """The canaries as a manifest names them, and their folders and files."""
     said, files = [], dict[str, Path]()
-    for spec in inputs.canary if isinstance(inputs, WatchedInputs) else ():
+    for spec in inputs.canary if isinstance(inputs, GrpoInputs) else ():
         name, folders = placeholders(spec, "canary", after=len(files))
         said.append(name)
         files |= folders

@@ -38,14 +38,18 @@ class Coverage:
         if len(self._shares) == _STEPS and (covered == 0 or covered < self._floor):
             raise self._failure(covered)
 
+    def numbers(self) -> dict[str, float]:
+        """The share of the last step, for metrics.jsonl."""
+        return {"coverage": self._shares[-1]} if self._shares else {}
+
     def _failure(self, covered: float) -> InkfireError:
         found = futile.main_reason((self._reasons[-1] - self._reasons[0]).elements())
         if covered:
             why = "" if found is None else f", mostly for this reason: {found[0]}"
             return EndpointDown(
-                f"only {covered:.0%} of the texts of the last {_STEPS} steps have a reward of {self._reward.name}, "
-                f"less than min_coverage = {self._floor:g}{why}. The training is paused: the same command goes on from "
-                "its last checkpoint (--retry-unscored asks again; a lower --min-coverage takes fewer)"
+                f"only {covered:.0%} of the texts of the last {_STEPS} steps have a reward of {self._reward.name} "
+                f"(min_coverage = {self._floor:g}){why}. The training is paused: the same command goes on from its "
+                "last checkpoint (--retry-unscored asks again; a lower --min-coverage takes fewer)"
             )
         what = f"the reward {self._reward.name} is missing, not equal: no text of the last {_STEPS} steps has one"
         if found is None:

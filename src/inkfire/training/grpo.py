@@ -21,7 +21,7 @@ import dataclasses
 import itertools
 import math
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from inkfire.rewards.base import Reward
 from inkfire.rewards.shaped import Shaped
 from inkfire.tasks.task import Task
 from inkfire.training import begin, canaries, fit, trl
+from inkfire.training import grpo_rollout as rollouts
 from inkfire.training.alarm_log import ALARMS, AlarmLog, in_words
 from inkfire.training.alarms import Alarm
 from inkfire.training.budget import Budget
@@ -46,9 +47,11 @@ from inkfire.training.fit import Example, Fit, Shape
 from inkfire.training.monitors import Monitor, summary
 from inkfire.training.number_alarms import is_fall
 from inkfire.training.phases import Phases, profile
+from inkfire.training.redraw import Redraw
 from inkfire.training.resume import Shuffled
 from inkfire.training.settings import GrpoSettings
 from inkfire.training.steering import OnTheWay, Steering
+from inkfire.training.validation import VALIDATION, Validation, apart
 from inkfire.training.view import View
 
 try:
@@ -84,6 +87,7 @@ def train_grpo(
     settings: GrpoSettings = GrpoSettings(),
     *,
     watched_by: Sequence[Reward] = (),
+    validation: Sequence[Query] = (),
     seed: int = 0,
     bars: Bars = no_bars,
 ) -> dict[str, Any]:
@@ -96,13 +100,14 @@ def train_grpo(
 
     Args:
         watched_by: canaries, which read the texts every ``canary_steps`` steps and are no part of the reward.
+        validation: queries to look at every ``validation_steps``; those that are trained on are left out.
         bars: opens the bar that the steps advance.
 
     Returns:
         The summary of the metrics (see monitors.py): steps, reward_first, reward_last, …, warnings.
 
     Raises:
-        DataError: no queries.
+        DataError: no queries, or none to validate on that is not trained on.
         InputError: a canary that is a part of the reward.
         ModelNameError: no such model.
         BudgetExceeded, EndpointDown: from the reward; the same call goes on from the last checkpoint.
@@ -111,14 +116,17 @@ def train_grpo(
     """
     if not queries:
         raise DataError("there are no queries to train on")
+    looked_at = apart(validation, queries)
     if not is_policy(out):
-        _train(task, queries, start, reward, watched_by, out, settings, seed, bars)
+        _train(task, queries, looked_at, start, reward, watched_by, out, settings, seed, bars)
     trl.drop_checkpoints(out)  # also where a kill came between the card and this
     found = {"completions": len(trl.rows(out / COMPLETIONS))}
     if settings.max_prompt_length is not None:
-        kept = _short(Card.read(out), queries, policies.tokenizer_of(out), settings.max_prompt_length)
+        kept = rollouts.short(Card.read(out), queries, policies.tokenizer_of(out), settings.max_prompt_length)
         found["prompts_too_long"] = len(queries) - len(kept)
     result = summary(trl.rows(out / trl.METRICS)) | found
+    if validation:
+        result |= trl.course(out, "validation_reward") | {"validation": len(looked_at)}
     result |= canaries.course(out)
     result["warnings"] += map(in_words, alarms := trl.rows(out / ALARMS))
     steps_kept = Card.read(out).steps
@@ -144,6 +152,7 @@ def train_grpo(
 def _train(
     task: Task,
     queries: Sequence[Query],
+    looked_at: Sequence[str],
     start: str | Path,
     reward: Reward,
     watched_by: Sequence[Reward],
@@ -160,17 +169,19 @@ def _train(
         card = dataclasses.replace(card, base=untrained)
     checkpoint = trl.last_checkpoint(out)
     done = 0 if checkpoint is None else trl.step_of(checkpoint)
-    trl.rewind(out / COMPLETIONS, done)
+    for name in (COMPLETIONS, VALIDATION) if looked_at else (COMPLETIONS,):
+        trl.rewind(out / name, done)
     monitor = Monitor(settings.num_generations)
     with trl.quiet(), trl.written(out), ExitStack() as opened:
         model, tokenizer = _start(folder, card, out, settings)
         if settings.max_prompt_length is not None:
-            queries = _short(card, queries, tokenizer, settings.max_prompt_length)
+            queries = rollouts.short(card, queries, tokenizer, settings.max_prompt_length)
         if isinstance(reward, Shaped):
             writer = begin.Writer(card, model, tokenizer, settings, [query.query for query in queries])
             if (reader := begin.begin(reward, task, untrained, writer, out)) is not None:
                 opened.callback(reader.close)
-            for _, rows in itertools.groupby(trl.rows(out / COMPLETIONS), key=lambda row: row["step"]):
+            of_call = itertools.groupby(trl.rows(out / COMPLETIONS), key=lambda row: (row["step"], row.get("draw")))
+            for _, rows in of_call:
                 reward.recall(rows)
         reads = canaries.named(watched_by, reward)
         updates = settings.updates() * settings.num_iterations
@@ -189,15 +200,23 @@ def _train(
             log.see(texts)
             coverage.see(scores)
 
-        scored = _reward_function(reward, model, tokenizer, monitor, watch, out / COMPLETIONS)
+        examples = rollouts.examples(card, queries, settings.batch_size)
+        score = phases.timed(
+            "score", rollouts.reward_function(reward, model, tokenizer, monitor, watch, out / COMPLETIONS)
+        )
+        write, drawn = phases.timed("write", rollouts.rollout(tokenizer, settings)), None
+        if settings.redraw:
+            group = settings.num_generations
+            drawn = Redraw(write, score, examples, group=group, draws=settings.redraw, seed=seed)
+            write, score = drawn.rollout, drawn.reward
         trainer = GRPOTrainer(
             model=model,
-            reward_funcs=phases.timed("score", scored),
+            reward_funcs=score,
             args=_arguments(out, settings, seed, len(queries), _fit(card, queries, model, tokenizer, settings)),
-            train_dataset=Dataset.from_list(_examples(card, queries, settings.batch_size)),
+            train_dataset=Dataset.from_list(examples),
             processing_class=tokenizer,
             peft_config=None if settings.weights == "full" else trl.adapter(model, settings),
-            rollout_func=phases.timed("write", _rollout(tokenizer, settings)),
+            rollout_func=write,
         )
         after = dataclasses.replace(
             card,
@@ -206,6 +225,11 @@ def _train(
             own_rewards=tuple(dict.fromkeys((*card.own_rewards, *reward.identities))),
             trained="grpo",
         )
+        watcher = begin.Writer(card, trainer.model, tokenizer, settings, looked_at)
+        every = settings.validation_steps * updates
+        held_out = Validation(watcher, reward, out, every=every, seed=seed)
+        if looked_at:
+            trainer.add_callback(held_out)
         trainer.add_callback(Shuffled())
         trainer.add_callback(Steering(trainer, budget))
         trainer.add_callback(OnTheWay(trainer, tokenizer, out, after, settings.keep))
@@ -217,9 +241,11 @@ def _train(
         trainer.add_callback(phases)
 
         def numbers() -> dict[str, Any]:
-            scored = monitor.step()
-            beside = log.numbers() | watched.numbers() if scored else {}
-            return scored | beside | (reward.step() if isinstance(reward, Shaped) else {})
+            found = monitor.step()
+            if found:
+                found |= coverage.numbers() | log.numbers() | watched.numbers()
+                found |= {} if drawn is None else drawn.numbers()
+            return found | held_out.numbers() | (reward.step() if isinstance(reward, Shaped) else {})
 
         def seen(row: Mapping[str, Any]) -> bool:
             log.row(row, watched.rows if "canary" in row else ())
@@ -252,20 +278,6 @@ def _start(folder: Path | None, card: Card, out: Path, settings: GrpoSettings) -
             model.save_pretrained(out / _REFERENCE)
             model.config._name_or_path = str(out / _REFERENCE)
     return model.requires_grad_(True).train(), tokenizer
-
-
-def _short(card: Card, queries: Sequence[Query], tokenizer: Any, limit: int) -> list[Query]:
-    """The queries whose prompts have at most ``limit`` tokens.
-
-    Raises:
-        DataError: no prompt is that short.
-    """
-    prompts = chat.encode(tokenizer, [card.template.messages(query.query) for query in queries])
-    kept = [query for query, prompt in zip(queries, prompts, strict=True) if len(prompt) <= limit]
-    if not kept:
-        shortest = min(map(len, prompts))
-        raise DataError(f"every prompt is longer than max_prompt_length = {limit}: the shortest has {shortest} tokens")
-    return kept
 
 
 def _fit(card: Card, queries: Sequence[Query], model: Any, tokenizer: Any, settings: GrpoSettings) -> Fit:
@@ -306,43 +318,6 @@ def _checkpoints(settings: GrpoSettings) -> int:
     return max(_KEPT, math.ceil((2 * settings.canary_steps + 2) / settings.save_steps))
 
 
-def _examples(card: Card, queries: Sequence[Query], batch_size: int) -> list[dict[str, Any]]:
-    """Prompts, repeated where there are fewer than a step takes."""
-    rows = [{"prompt": card.template.messages(query.query), "query": query.query} for query in queries]
-    return rows * math.ceil(batch_size / len(rows))
-
-
-def _reward_function(
-    reward: Reward,
-    model: Any,
-    tokenizer: Any,
-    monitor: Monitor,
-    watch: Callable[[list[Rollout]], None],
-    log: Path,
-) -> Callable[..., list[float | None]]:
-    """The one function TRL gets: synchronous, and None for a text that has no finite score."""
-    ends = {*policies.end_tokens(model, tokenizer)}
-
-    def score(
-        completion_ids: Sequence[Sequence[int]], query: Sequence[str], trainer_state: Any, **_: Any
-    ) -> list[float | None]:
-        responses = [chat.answer(tokenizer, ids) for ids in completion_ids]
-        step, cut = trainer_state.global_step + 1, [not {*ids[-1:]} & ends for ids in completion_ids]
-        found = reward.score(query, responses, truncated=cut)
-        scores = [s if s is not None and math.isfinite(s) else None for s in found]
-        monitor.observe(query, responses, scores, [chat.length(tokenizer, text) for text in responses])
-        details = reward.details if isinstance(reward, Shaped) else [{} for _ in responses]
-        texts = []
-        for asked, response, value, long, detail in zip(query, responses, scores, cut, details, strict=True):
-            row = {"step": step, "query": asked, "response": response, "reward": value, "truncated": long}
-            trl.append(log, row | detail)
-            texts.append(Rollout(**row, fluency=detail.get("fluency"), relevance=detail.get("relevance")))
-        watch(texts)
-        return scores
-
-    return score
-
-
 def _stopping(alarms: Sequence[Alarm], settings: GrpoSettings) -> list[Alarm]:
     """The alarms that end a training: all where it is told to stop, under a budget those of canaries."""
     if settings.on_alarm == "stop":
@@ -373,15 +348,3 @@ def _budget(out: Path, settings: GrpoSettings, prompts: int, done: int) -> Budge
     steps = settings.steps(prompts) * settings.updates() * settings.num_iterations
     rows = (row for row in trl.rows(out / trl.METRICS) if row["step"] <= done)
     return Budget(settings.kl_budget, steps=steps, beta=settings.first_beta(), rows=rows)
-
-
-def _rollout(tokenizer: Any, settings: GrpoSettings) -> Callable[[Sequence[Any], Any], dict[str, Any]]:
-    """Our own generation, the one that evaluation and ``write`` use."""
-
-    def write(prompts: Sequence[Any], trainer: Any) -> dict[str, Any]:
-        model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
-        prompt_ids = chat.encode(tokenizer, prompts)
-        completion_ids = begin.completed(model, tokenizer, prompt_ids, settings)
-        return {"prompt_ids": prompt_ids, "completion_ids": completion_ids, "logprobs": None}
-
-    return write

@@ -48,9 +48,9 @@ class Monitor:
     def step(self) -> dict[str, Any]:
         """Numbers since the last call, {} when nothing was written.
 
-        reward, reward_std; missing (a count) and coverage (the share that is not); missing_groups (share of groups with
-        fewer than two rewards); zero_variance (share of the other groups whose rewards are equal); mean_length
-        (characters) and mean_tokens; distinct (distinct-2 over all texts); length_correlation (Pearson, within groups).
+        reward, reward_std; missing (a count); missing_groups (share of groups with fewer than two rewards);
+        zero_variance (share of the other groups whose rewards are equal); mean_length (characters) and mean_tokens;
+        distinct (distinct-2 over all texts); length_correlation (Pearson, within groups).
         """
         if not self._texts:
             return {}
@@ -61,7 +61,6 @@ class Monitor:
             "reward": float(np.mean(known)) if known else None,
             "reward_std": float(np.std(known)) if known else None,
             "missing": len(self._scores) - len(known),
-            "coverage": len(known) / len(self._scores),
             "missing_groups": 1 - len(groups) / len(every),
             "zero_variance": _mean([float(max(group) - min(group) < 1e-8) for group in groups]),
             "mean_length": float(np.mean([len(text) for text in self._texts])),

@@ -180,6 +180,8 @@ class GrpoSettings(Lora, WithPreset):
     """Prompts an update, of those of a step: half as many make two updates; all if none."""
     num_generations: Annotated[int, Ge(2)] = 4
     """Completions a prompt: the group."""
+    redraw: Annotated[int, Ge(0)] = 0
+    """How often groups whose rewards are all equal are drawn again, each for another prompt."""
     max_completion_length: Annotated[int, Ge(1)] | None = None
     """Tokens of a completion; the task's max_tokens if none."""
     max_prompt_length: Annotated[int, Ge(1)] | None = None
@@ -212,6 +214,8 @@ class GrpoSettings(Lora, WithPreset):
     """Completions at once, at most: fewer need less memory. If none what fits on a GPU; all without one."""
     save_steps: Annotated[int, Ge(1)] = 1
     """Steps between checkpoints: what a kill can lose."""
+    validation_steps: Annotated[int, Ge(1)] = 5
+    """With --validation: steps between the looks at those queries."""
     min_coverage: Annotated[float, Ge(0), Le(1)] = 0.5
     """Share of the texts of three steps that need a reward; with fewer the training pauses (exit 4)."""
     on_alarm: Literal["note", "stop"] = "note"
