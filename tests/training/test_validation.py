@@ -16,7 +16,7 @@ from inkfire.records import Query
 from inkfire.rewards.shaped import Shaping
 from inkfire.tasks.task import load_task
 from inkfire.training.grpo import train_grpo
-from inkfire.training.validation import apart
+from inkfire.training.validation import Apart
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,7 @@ ASKED = [Query(str(i), f"a wish for number {i}") for i in range(3)]
 
 def train(base: str, folder: Path, out: Path, reward: Any, validation: list[Query]) -> dict[str, Any]:
     task, config = load_task(folder), dataclasses.replace(CONFIG, validation_steps=2, learning_rate=5e-2)
-    return train_grpo(task, task.queries(), base, reward, out, config, validation=validation)
+    return train_grpo(task, Apart(task.queries(), validation), base, reward, out, config)
 
 
 def test_it_is_logged_and_leaves_no_trace(tiny_base: str, tiny_task: Path, tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_reward_that_looks_at_the_group_gives_its_score(tiny_base: str, tiny_t
 
 def test_what_is_trained_on_is_left_out() -> None:
     many = [Query(str(i), f"query {i}") for i in range(40)]
-    assert apart(many[:3], many[2:]) == ["query 0", "query 1"]
-    assert len(apart(many, many[:4])) == 16
+    assert Apart(many[2:], many[:3]).looked_at() == ["query 0", "query 1"]
+    assert len(Apart(many[:4], many).looked_at()) == 16
     with pytest.raises(DataError, match="every query to validate on is trained on"):
-        apart(many[:2], many)
+        Apart(many, many[:2]).looked_at()

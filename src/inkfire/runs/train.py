@@ -7,9 +7,8 @@ reward's own: ``--out runs/sft`` is what ``--policy runs/sft`` names afterwards.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,7 +19,7 @@ from inkfire.files.formats import read_labelled, read_pairs, read_queries, read_
 from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.llm.bill import FIELDS, between
 from inkfire.models.card import is_policy
-from inkfire.records import Candidate, Labelled
+from inkfire.records import Candidate, Labelled, Query
 from inkfire.rewards import checks
 from inkfire.rewards.load import check_reward, placeholders, read_card, write_card
 from inkfire.rewards.shaped import Shaped, Shaping
@@ -215,9 +214,13 @@ def _material(inputs: RewardModelInputs, task: Task | None) -> Material:
 def grpo(inputs: GrpoInputs, settings: GrpoSettings, place: Place, shaping: Shaping = Shaping()) -> dict[str, Any]:
     """Train the policy against the reward on the queries of ``prompts``, or of the task."""
     from inkfire.training.grpo import train_grpo
+    from inkfire.training.validation import Apart
 
     held_out = read_queries(inputs.validation, inputs.reading) if inputs.validation else []
-    train = partial(train_grpo, validation=held_out)
+
+    def train(task: Task, queries: Sequence[Query], *rest: Any, **how: Any) -> dict[str, Any]:
+        return train_grpo(task, Apart(queries, held_out), *rest, **how)
+
     return _rewarded("train grpo", train, inputs, inputs.reward, settings, place, shaping)
 
 

@@ -45,7 +45,7 @@ from inkfire.training.monitors import Monitor, summary
 from inkfire.training.redraw import Redraw
 from inkfire.training.settings import GrpoSettings
 from inkfire.training.steering import OnTheWay, Steering
-from inkfire.training.validation import VALIDATION, Validation, apart
+from inkfire.training.validation import VALIDATION, Apart, Validation
 
 try:
     from datasets import Dataset
@@ -74,13 +74,12 @@ _METRICS = {
 
 def train_grpo(
     task: Task,
-    queries: Sequence[Query],
+    queries: Sequence[Query] | Apart,
     start: str | Path,
     reward: Reward,
     out: Path,
     settings: GrpoSettings = GrpoSettings(),
     *,
-    validation: Sequence[Query] = (),
     seed: int = 0,
     bars: Bars = no_bars,
 ) -> dict[str, Any]:
@@ -91,7 +90,7 @@ def train_grpo(
     its levels in start.json. The texts are watched (alarms.py): alarms.jsonl has what was said at which step.
 
     Args:
-        validation: queries to look at every ``validation_steps``; those that are trained on are left out.
+        queries: to train on; of :class:`Apart` also those to look at every ``validation_steps``.
         bars: opens the bar that the steps advance.
 
     Returns:
@@ -104,18 +103,20 @@ def train_grpo(
         InputError, EndpointDown: three steps in a row had no reward; by whether a setting mends the reason.
         EndpointDown: fewer than ``min_coverage`` had one.
     """
+    asked = queries if isinstance(queries, Apart) else Apart(queries)
+    queries = asked.train
     if not queries:
         raise DataError("there are no queries to train on")
-    looked_at = apart(validation, queries)
+    looked_at = asked.looked_at()
     if not is_policy(out):
-        _train(task, queries, start, reward, out, settings, seed, bars, looked_at)
+        _train(task, asked, start, reward, out, settings, seed, bars)
     trl.drop_checkpoints(out)  # also where a kill came between the card and this
     found = {"completions": len(trl.rows(out / COMPLETIONS))}
     if settings.max_prompt_length is not None:
         kept = _short(Card.read(out), queries, policies.tokenizer_of(out), settings.max_prompt_length)
         found["prompts_too_long"] = len(queries) - len(kept)
     result = summary(trl.rows(out / trl.METRICS)) | found
-    if validation:
+    if looked_at:
         result |= trl.course(out, "validation_reward") | {"validation": len(looked_at)}
     alarms = trl.rows(out / ALARMS)
     result["warnings"] += map(in_words, alarms)
@@ -139,15 +140,15 @@ def train_grpo(
 
 def _train(
     task: Task,
-    queries: Sequence[Query],
+    asked: Apart,
     start: str | Path,
     reward: Reward,
     out: Path,
     settings: GrpoSettings,
     seed: int,
     bars: Bars,
-    looked_at: Sequence[str],
 ) -> None:
+    queries, looked_at = asked.train, asked.looked_at()
     length = settings.max_completion_length or task.max_tokens
     settings = dataclasses.replace(settings, max_completion_length=length)
     folder, card = trl.begun_from(start, task)

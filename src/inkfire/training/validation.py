@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +56,21 @@ class Validation(TrainerCallback):  # type: ignore[misc]
         return found
 
 
-def apart(validation: Sequence[Query], training: Sequence[Query]) -> list[str]:
-    """Up to 16 queries of ``validation``, without those that the training has.
+@dataclass(frozen=True)
+class Apart:
+    """Queries to train on, and others to look at."""
 
-    Raises:
-        DataError: none is left.
-    """
-    trained = {query.query for query in training}
-    kept = [query for query in dict.fromkeys(query.query for query in validation) if query not in trained]
-    if validation and not kept:
-        raise DataError("every query to validate on is trained on: give --validation others than --prompts")
-    return spaced(kept, min(_AT_MOST, len(kept)))
+    train: Sequence[Query]
+    validation: Sequence[Query] = ()
+
+    def looked_at(self) -> list[str]:
+        """Up to 16 queries of ``validation``, without those that are trained on.
+
+        Raises:
+            DataError: none is left.
+        """
+        trained = {query.query for query in self.train}
+        kept = [query for query in dict.fromkeys(query.query for query in self.validation) if query not in trained]
+        if self.validation and not kept:
+            raise DataError("every query to validate on is trained on: give --validation others than --prompts")
+        return spaced(kept, min(_AT_MOST, len(kept)))
