@@ -24,6 +24,7 @@ from inkfire.training.budget import Budget
 from inkfire.training.canaries import Canaries, Reading, beside, falls, last_good
 from inkfire.training.grpo import train_grpo
 from inkfire.training.number_alarms import NumberWatch
+from inkfire.training.watched import Watched
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +50,7 @@ def run(base: str, folder: Path, out: Path, canary: Callable[..., Any] = sinking
     reward = Scores(capitals, stop_at)
     config = {"canary_steps": 2, "max_steps": 10} | config
     return train_grpo(
-        task, task.queries(), base, reward, out, dataclasses.replace(CONFIG, **config), watched_by=[Canary(canary)]
+        task, task.queries(), base, Watched(reward, [Canary(canary)]), out, dataclasses.replace(CONFIG, **config)
     )
 
 
@@ -186,7 +187,7 @@ def test_a_part_of_the_reward_is_no_canary(tiny_base: str, tiny_task: Path, tmp_
     task = load_task(tiny_task)
     with pytest.raises(InputError, match="canary rule: rule is a part of the reward"):
         train_grpo(
-            task, task.queries(), tiny_base, Scores(capitals), tmp_path / "out", CONFIG, watched_by=[Scores(capitals)]
+            task, task.queries(), tiny_base, Watched(Scores(capitals), [Scores(capitals)]), tmp_path / "out", CONFIG
         )
 
 

@@ -17,6 +17,7 @@ from inkfire.rewards.shaped import Shaping
 from inkfire.tasks.task import load_task
 from inkfire.training.grpo import train_grpo
 from inkfire.training.validation import apart
+from inkfire.training.watched import Watched
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +26,7 @@ ASKED = [Query(str(i), f"a wish for number {i}") for i in range(3)]
 
 def train(base: str, folder: Path, out: Path, reward: Any, validation: list[Query]) -> dict[str, Any]:
     task, config = load_task(folder), dataclasses.replace(CONFIG, validation_steps=2, learning_rate=5e-2)
-    return train_grpo(task, task.queries(), base, reward, out, config, validation=validation)
+    return train_grpo(task, task.queries(), base, Watched(reward, validation=validation), out, config)
 
 
 def test_it_is_logged_and_leaves_no_trace(tiny_base: str, tiny_task: Path, tmp_path: Path) -> None:

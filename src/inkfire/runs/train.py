@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,6 +21,7 @@ from inkfire.llm.bill import FIELDS, between
 from inkfire.models.card import is_policy
 from inkfire.records import Candidate, Labelled
 from inkfire.rewards import checks
+from inkfire.rewards.base import Reward
 from inkfire.rewards.load import check_reward, identities_of, placeholders, read_card, write_card
 from inkfire.rewards.shaped import Shaped, Shaping
 from inkfire.runs.context import Context, Place, described, named_files, note, opened, with_own_data
@@ -40,6 +40,7 @@ from inkfire.training.settings import (
     SftSettings,
     check_reports,
 )
+from inkfire.training.watched import Watched
 
 Training = Callable[[Context], dict[str, Any]]
 _USED = ("calls", "cached", "tokens", *FIELDS, "currency", "seconds_canaries")
@@ -227,9 +228,7 @@ def grpo(inputs: GrpoInputs, settings: GrpoSettings, place: Place, shaping: Shap
     from inkfire.training.grpo import train_grpo
 
     _check_canaries(inputs)
-    held_out = read_queries(inputs.validation, inputs.reading) if inputs.validation else []
-    train = partial(train_grpo, validation=held_out)
-    return _rewarded("train grpo", train, inputs, inputs.reward, settings, place, shaping)
+    return _rewarded("train grpo", train_grpo, inputs, inputs.reward, settings, place, shaping)
 
 
 def _check_canaries(inputs: GrpoInputs) -> None:
@@ -316,10 +315,12 @@ def _rewarded(
         scorer = context.reward(spec, value=inputs.value, force=inputs.force)
         if shaping.needed(scorer):
             scorer = Shaped(scorer, shaping, held_to, place.seed)
-        watched_by = [context.reward(one, force=inputs.force) for one in getattr(inputs, "canary", ())]
-        train_it = partial(method, watched_by=watched_by) if watched_by else method
+        against: Reward | Watched = scorer
+        if isinstance(inputs, GrpoInputs):
+            held_out = read_queries(inputs.validation, inputs.reading) if inputs.validation else []
+            against = Watched(scorer, [context.reward(one, force=inputs.force) for one in inputs.canary], held_out)
         out = context.run.out
-        result = train_it(task, queries, inputs.policy, scorer, out, settings, seed=place.seed, bars=context.bars)
+        result = method(task, queries, inputs.policy, against, out, settings, seed=place.seed, bars=context.bars)
         after = context.ledger.stats()
         result |= context.lacking() | {"warnings": [*result["warnings"], *unlike]}
         return result | {key: after[key] - before[key] for key in ("calls", "cached")} | between(before, after)

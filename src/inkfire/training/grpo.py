@@ -53,6 +53,7 @@ from inkfire.training.settings import GrpoSettings
 from inkfire.training.steering import OnTheWay, Steering
 from inkfire.training.validation import VALIDATION, Validation, apart
 from inkfire.training.view import View
+from inkfire.training.watched import Watched
 
 try:
     from datasets import Dataset
@@ -82,12 +83,10 @@ def train_grpo(
     task: Task,
     queries: Sequence[Query],
     start: str | Path,
-    reward: Reward,
+    reward: Reward | Watched,
     out: Path,
     settings: GrpoSettings = GrpoSettings(),
     *,
-    watched_by: Sequence[Reward] = (),
-    validation: Sequence[Query] = (),
     seed: int = 0,
     bars: Bars = no_bars,
 ) -> dict[str, Any]:
@@ -99,8 +98,7 @@ def train_grpo(
     numbers (number_alarms.py): alarms.jsonl has what was said at which step.
 
     Args:
-        watched_by: canaries, which read the texts every ``canary_steps`` steps and are no part of the reward.
-        validation: queries to look at every ``validation_steps``; those that are trained on are left out.
+        reward: scores; of :class:`Watched` also what watches.
         bars: opens the bar that the steps advance.
 
     Returns:
@@ -116,16 +114,17 @@ def train_grpo(
     """
     if not queries:
         raise DataError("there are no queries to train on")
-    looked_at = apart(validation, queries)
+    watched = reward if isinstance(reward, Watched) else Watched(reward)
+    looked_at = apart(watched.validation, queries)
     if not is_policy(out):
-        _train(task, queries, looked_at, start, reward, watched_by, out, settings, seed, bars)
+        _train(task, queries, start, watched, out, settings, seed, bars)
     trl.drop_checkpoints(out)  # also where a kill came between the card and this
     found = {"completions": len(trl.rows(out / COMPLETIONS))}
     if settings.max_prompt_length is not None:
         kept = rollouts.short(Card.read(out), queries, policies.tokenizer_of(out), settings.max_prompt_length)
         found["prompts_too_long"] = len(queries) - len(kept)
     result = summary(trl.rows(out / trl.METRICS)) | found
-    if validation:
+    if looked_at:
         result |= trl.course(out, "validation_reward") | {"validation": len(looked_at)}
     result |= canaries.course(out)
     result["warnings"] += map(in_words, alarms := trl.rows(out / ALARMS))
@@ -152,15 +151,14 @@ def train_grpo(
 def _train(
     task: Task,
     queries: Sequence[Query],
-    looked_at: Sequence[str],
     start: str | Path,
-    reward: Reward,
-    watched_by: Sequence[Reward],
+    watched_by: Watched,
     out: Path,
     settings: GrpoSettings,
     seed: int,
     bars: Bars,
 ) -> None:
+    reward, looked_at = watched_by.reward, apart(watched_by.validation, queries)
     length = settings.max_completion_length or task.max_tokens
     settings = dataclasses.replace(settings, max_completion_length=length)
     folder, card = trl.begun_from(start, task)
@@ -183,7 +181,7 @@ def _train(
             of_call = itertools.groupby(trl.rows(out / COMPLETIONS), key=lambda row: (row["step"], row.get("draw")))
             for _, rows in of_call:
                 reward.recall(rows)
-        reads = canaries.named(watched_by, reward)
+        reads = canaries.named(watched_by.canaries, reward)
         updates = settings.updates() * settings.num_iterations
         watched = Canaries(out, reads, every=settings.canary_steps, updates=updates, done=done)
         budget = _budget(out, settings, len(queries), done)
