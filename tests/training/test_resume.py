@@ -17,7 +17,7 @@ from test_grpo import CONFIG, rows
 from test_grpo_shaped import shaped
 
 from inkfire.errors import BudgetExceeded
-from inkfire.files.jsonl import sha256_file
+from inkfire.files.jsonl import SECONDS, sha256_file
 from inkfire.rewards.shaped import Shaping
 from inkfire.rewards.share import Share
 from inkfire.tasks.task import load_task
@@ -126,5 +126,6 @@ def test_a_signal_stops_behind_a_whole_step(
 
 
 def files(out: Path) -> dict[str, str]:
-    """Each file of a finished training and its hash."""
-    return {str(path.relative_to(out)): sha256_file(path) for path in sorted(out.rglob("*")) if path.is_file()}
+    """Each file of a finished training and its hash, but for the times."""
+    found = (path for path in sorted(out.rglob("*")) if path.is_file() and path.name != SECONDS)
+    return {str(path.relative_to(out)): sha256_file(path) for path in found}
