@@ -225,14 +225,14 @@ def test_a_kill_is_no_loss(tiny_base: str, tiny_task: Path, tmp_path: Path) -> N
 
     def whole_or_parts(out: Path, **more: Any) -> dict[str, Any]:
         def by_step(_: int, place: int, text: str) -> float | None:
-            early = len(rows(out / "metrics.jsonl") if (out / "metrics.jsonl").exists() else ()) < 4
+            early = len(rows(out / "metrics.jsonl") if (out / "metrics.jsonl").exists() else ()) < 2
             return None if place == 3 else (0.9 if early else 0.2) + 0.01 * place
 
-        return run(tiny_base, tiny_task, out, by_step, kl_budget="off", max_steps=7, **more)
+        return run(tiny_base, tiny_task, out, by_step, kl_budget="off", max_steps=4, canary_steps=1, **more)
 
     whole = whole_or_parts(tmp_path / "whole")
     with pytest.raises(BudgetExceeded):
-        whole_or_parts(tmp_path / "parts", stop_at=6)
+        whole_or_parts(tmp_path / "parts", stop_at=3)
     assert not (tmp_path / "parts" / "alarms.jsonl").exists()
     parts = whole_or_parts(tmp_path / "parts")
     assert parts | {"seconds_canaries": 0} == whole | {"seconds_canaries": 0}
