@@ -35,7 +35,7 @@ try:
     from peft.helpers import disable_input_dtype_casting
     from safetensors import SafetensorError
     from transformers import PrinterCallback, TrainerCallback
-    from transformers.integrations import TensorBoardCallback
+    from transformers.integrations import TensorBoardCallback, get_reporting_integration_callbacks
 except ImportError as error:
     raise MissingExtraError(error.name or "torch", "train") from error
 
@@ -140,10 +140,12 @@ def run_trainer(
     done = 0 if checkpoint is None else step_of(checkpoint)
     rewind(out / METRICS, done)
     trainer.remove_callback(PrinterCallback)
-    for callback in trainer.callback_handler.callbacks:
-        if isinstance(callback, TensorBoardCallback):  # its default is within the checkpoints, which go
-            callback.logging_dir = str(out / "tensorboard")
     trainer.add_callback(_MetricsLog(out / METRICS, rename, extra))
+    for kind in get_reporting_integration_callbacks(trainer.args.report_to):
+        reporter = trainer.pop_callback(kind)
+        if kind is TensorBoardCallback:  # its default is within the checkpoints, which go
+            reporter.logging_dir = str(out / "tensorboard")
+        trainer.add_callback(reporter)  # behind those that add numbers
     with stoppable(updates) as stop, bars(label, planned_steps(trainer) - done) as bar:
         trainer.add_callback(stop)
         trainer.add_callback(_Advance(bar))
@@ -234,11 +236,13 @@ class _MetricsLog(TrainerCallback):  # type: ignore[misc]
     def __init__(self, path: Path, rename: Mapping[str, str], extra: Callable[[], Mapping[str, Any]]):
         self._path, self._rename, self._extra = path, rename, extra
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **_: Any) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         if not logs or "train_runtime" in logs:  # the summary at the end
             return
         numbers = {ours: logs[theirs] for theirs, ours in self._rename.items() if theirs in logs}
-        append(self._path, {"step": state.global_step, **numbers, **self._extra()})
+        extra = self._extra()
+        append(self._path, {"step": state.global_step, **numbers, **extra})
+        logs |= {name: value for name, value in extra.items() if isinstance(value, int | float)}
 
 
 class _Advance(TrainerCallback):  # type: ignore[misc]
