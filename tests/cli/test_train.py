@@ -67,7 +67,7 @@ def test_from_good_texts_to_a_writer(cli: Cli, base: str, tiny_task: Path, tmp_p
 
     code, result, err = cli(*grpo[:-1], "--learning-rate", 0.5)
     assert code == 2
-    assert "learning_rate was 0.0001 and is 0.5 now" in err
+    assert "learning_rate was null and is 0.5 now" in err
 
 
 def test_the_near_rivals(cli: Cli, strange_model: Callable[[str], str], tiny_task: Path, tmp_path: Path) -> None:

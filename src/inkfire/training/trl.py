@@ -178,19 +178,12 @@ def run_trainer(
     done = 0 if checkpoint is None else step_of(checkpoint)
     rewind(out / METRICS, done)
     trainer.remove_callback(PrinterCallback)
-<<<<<<< HEAD
-    for callback in trainer.callback_handler.callbacks:
-        if isinstance(callback, TensorBoardCallback):  # its default is within the checkpoints, which go
-            callback.logging_dir = str(out / "tensorboard")
     trainer.add_callback(_MetricsLog(out / METRICS, rename, extra, over))
-=======
-    trainer.add_callback(_MetricsLog(out / METRICS, rename, extra))
     for kind in get_reporting_integration_callbacks(trainer.args.report_to):
         reporter = trainer.pop_callback(kind)
         if kind is TensorBoardCallback:  # its default is within the checkpoints, which go
             reporter.logging_dir = str(out / "tensorboard")
         trainer.add_callback(reporter)  # behind those that add numbers
->>>>>>> s28-resume
     with stoppable(updates) as stop, bars(label, planned_steps(trainer) - done) as bar:
         trainer.add_callback(stop)
         trainer.add_callback(_Advance(bar))
@@ -291,15 +284,11 @@ class _MetricsLog(TrainerCallback):  # type: ignore[misc]
         if not logs or "train_runtime" in logs:  # the summary at the end
             return
         numbers = {ours: logs[theirs] for theirs, ours in self._rename.items() if theirs in logs}
-<<<<<<< HEAD
-        row = {"step": state.global_step, **numbers, **self._extra()}
-        append(self._path, row)
-        control.should_training_stop = self._over(row) or control.should_training_stop
-=======
         extra = self._extra()
-        append(self._path, {"step": state.global_step, **numbers, **extra})
+        row = {"step": state.global_step, **numbers, **extra}
+        append(self._path, row)
         logs |= {name: value for name, value in extra.items() if isinstance(value, int | float)}
->>>>>>> s28-resume
+        control.should_training_stop = self._over(row) or control.should_training_stop
 
 
 class _Advance(TrainerCallback):  # type: ignore[misc]
