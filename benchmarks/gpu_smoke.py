@@ -22,11 +22,11 @@ from plain_trl import Rule, base_of, device
 
 from inkfire.records import Candidate
 from inkfire.tasks.task import load_task
-from inkfire.training.bon import BonSettings, train_bon
+from inkfire.training.bon import train_bon
 from inkfire.training.dpo import train_dpo, train_dpo_rounds
 from inkfire.training.grpo import train_grpo
 from inkfire.training.reward_model import train_reward_model
-from inkfire.training.settings import DpoSettings, GrpoSettings, RewardModelSettings, SftSettings
+from inkfire.training.settings import BonSettings, DpoSettings, GrpoSettings, RewardModelSettings, SftSettings
 from inkfire.training.sft import train_sft
 
 
