@@ -6,7 +6,7 @@ are given, so that ours and theirs compute the same. Nothing is downloaded for `
 
 from __future__ import annotations
 
-import sys
+import runpy
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -26,15 +26,13 @@ from inkfire.records import Candidate, Identity, Preference, Query
 from inkfire.tasks.task import Task
 from inkfire.training.settings import GrpoSettings, RewardModelSettings, SftSettings
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "training"))
-from tiny import make_tiny_model  # type: ignore[import-not-found]
-
+TINY = Path(__file__).parents[1] / "tests" / "training" / "tiny.py"
 Score = Callable[[Sequence[str], Sequence[str]], list[float | None]]
 
 
 def base_of(name: str, folder: Path) -> str:
     """A model's name as the package takes it; ``tiny`` is made of random weights in ``folder``."""
-    return str(make_tiny_model(folder / "tiny")) if name == "tiny" else name
+    return str(runpy.run_path(str(TINY))["make_tiny_model"](folder / "tiny")) if name == "tiny" else name
 
 
 def device() -> str:
