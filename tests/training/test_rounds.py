@@ -186,12 +186,12 @@ def test_without_any_score_nothing_is_trained(sft: Path, task: Task, tmp_path: P
 def test_checks_come_first(sft: Path, task: Task, tmp_path: Path) -> None:
     """A text that fails is neither put to the reward nor a winner, whatever else there is."""
     reward = Scores(vowels)
-    shaped = Shaped(reward, Shaping(checks=("length:7..7",)), Checks.parse(("length:7..7",)))
+    shaped = Shaped(reward, Shaping(checks=("length:1..20",)), Checks.parse(("length:1..20",)))
     (found,) = train_bon(task, task.queries(), sft, shaped, tmp_path / "bon", BON)["rounds"]
-    assert reward.seen
-    assert {len(text) for _, text in reward.seen} == {7}
+    assert 0 < len(reward.seen) < 32
+    assert max(len(text) for _, text in reward.seen) <= 20
     assert found["reward_calls"] == len(reward.seen)
-    assert {len(row["response"]) for row in rows(tmp_path / "bon" / "round-1" / "winners.jsonl")} == {7}
+    assert max(len(row["response"]) for row in rows(tmp_path / "bon" / "round-1" / "winners.jsonl")) <= 20
     none = Shaped(Scores(vowels), Shaping(checks=("length:99..",)), Checks.parse(("length:99..",)))
     with pytest.raises(InputError, match=r"no query has a text that passes the checks \(length:99.. fails"):
         train_bon(task, task.queries(), sft, none, tmp_path / "none", BON)
