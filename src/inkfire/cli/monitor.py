@@ -12,7 +12,7 @@ from inkfire.cli.common import Json, Shown, Table, emit, flat
 from inkfire.report.words import number, several, shown
 from inkfire.runs.monitor import MonitorInputs
 from inkfire.runs.monitor import monitor as replay
-from inkfire.training.alarm_log import in_words
+from inkfire.training.alarms import in_words
 from inkfire.training.view import sparkline
 
 ALARMED = 5

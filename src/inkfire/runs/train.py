@@ -316,7 +316,7 @@ def _rewarded(
         if shaping.needed(scorer):
             scorer = Shaped(scorer, shaping, held_to, place.seed)
         against: Reward | Watched = scorer
-        if isinstance(inputs, GrpoInputs):
+        if isinstance(inputs, GrpoInputs) and (inputs.canary or inputs.validation):
             held_out = read_queries(inputs.validation, inputs.reading) if inputs.validation else []
             against = Watched(scorer, [context.reward(one, force=inputs.force) for one in inputs.canary], held_out)
         out = context.run.out

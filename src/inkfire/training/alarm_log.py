@@ -18,7 +18,7 @@ from inkfire.files.jsonl import visible, write_jsonl
 from inkfire.files.rollouts import COMPLETIONS, START, by_step, read_rollouts
 from inkfire.records import Rollout
 from inkfire.training import trl
-from inkfire.training.alarms import BASELINE, Alarm, Watch
+from inkfire.training.alarms import BASELINE, Alarm, Watch, in_words
 from inkfire.training.budget import Budget
 from inkfire.training.canaries import CANARIES, Row
 from inkfire.training.number_alarms import ENTROPY, KL, NumberWatch
@@ -123,9 +123,3 @@ def _kept(path: Path, rows: Sequence[Row]) -> None:
         write_jsonl(path, rows)
     else:
         path.unlink(missing_ok=True)
-
-
-def in_words(alarm: dict[str, Any]) -> str:
-    """A row of alarms.jsonl as sentences."""
-    began = f" It began about step {alarm['since']}." if alarm["since"] < alarm["step"] else ""
-    return f"Step {alarm['step']}: {alarm['said']}{began}"

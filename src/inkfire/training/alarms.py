@@ -312,3 +312,9 @@ def _means(means: dict[str, list[float]]) -> dict[str, Any]:
     if (length := found.pop("length")) is not None:
         found["length"] = math.exp(length)
     return found
+
+
+def in_words(alarm: dict[str, Any]) -> str:
+    """A row of alarms.jsonl as sentences."""
+    began = f" It began about step {alarm['since']}." if alarm["since"] < alarm["step"] else ""
+    return f"Step {alarm['step']}: {alarm['said']}{began}"

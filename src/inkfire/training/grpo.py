@@ -38,8 +38,8 @@ from inkfire.rewards.shaped import Shaped
 from inkfire.tasks.task import Task
 from inkfire.training import begin, canaries, fit, trl
 from inkfire.training import grpo_rollout as rollouts
-from inkfire.training.alarm_log import ALARMS, AlarmLog, in_words
-from inkfire.training.alarms import Alarm
+from inkfire.training.alarm_log import ALARMS, AlarmLog
+from inkfire.training.alarms import Alarm, in_words
 from inkfire.training.budget import Budget
 from inkfire.training.canaries import Canaries
 from inkfire.training.coverage import Coverage
