@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from inkfire.records import Rollout
-from inkfire.training.alarms import RULES, Watch, _Cusum
+from inkfire.training.alarms import RULES, Cusum, Watch
 from inkfire.training.readings import Readings, group_means, shared
 
 PLACES = ["Rome", "Oslo", "Lima", "Cairo", "Quito", "Seoul", "Turin", "Perth", "Delhi", "Miami"]
@@ -34,7 +34,7 @@ def step(number: int, text: str = "See you in {place} when the sun is up {n}.", 
 
 def test_the_sum_by_hand() -> None:
     truncated = next(rule for rule in RULES if rule.what == "truncated")
-    cusum = _Cusum(truncated, mean=0.1, deviation=0.3, n=10_000)
+    cusum = Cusum(truncated, mean=0.1, deviation=0.3, n=10_000)
     # e = 0.3 / 3 = 0.1; K = max(0.1, e) + 2 · 0.3 / 100 = 0.106; u = (0.5 - 0.1 - 0.106) / 0.1 = 2.94
     assert not cusum.see(7, [0.5] * 9)
     assert cusum.sum == pytest.approx(2.94, abs=0.01)
@@ -45,10 +45,10 @@ def test_the_sum_by_hand() -> None:
 
 def test_one_odd_step_is_no_trend_and_fewer_texts_say_less() -> None:
     truncated = next(rule for rule in RULES if rule.what == "truncated")
-    odd = _Cusum(truncated, mean=0.0, deviation=0.2, n=100)
+    odd = Cusum(truncated, mean=0.0, deviation=0.2, n=100)
     assert not odd.see(6, [1.0] * 100)
     assert odd.sum == 4
-    few = _Cusum(truncated, mean=0.0, deviation=0.2, n=5)
+    few = Cusum(truncated, mean=0.0, deviation=0.2, n=5)
     few.see(6, [1.0])
     assert few.sum < 3
 
