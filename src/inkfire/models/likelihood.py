@@ -10,10 +10,8 @@ no measure of quality: a base model's own dull texts are the likeliest of all.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +19,7 @@ from inkfire.models.batches import TOKENS, by_length
 from inkfire.models.card import Card, Template, is_policy
 from inkfire.models.chat import encode
 from inkfire.models.policy import Policy, find_model, load_model
+from inkfire.models.prefix import Prefix
 from inkfire.tasks.task import Task
 
 
@@ -65,9 +64,9 @@ class Likelihood:
         texts = [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in responses]
         found: list[float | None] = [None] * len(texts)
         some = [i for i, text in enumerate(texts) if text]
-        shared, cache = self._prefix([prompts[i] for i in some])
-        for batch in by_length([len(prompts[i]) + len(texts[i]) - shared for i in some], self.tokens):
-            self._read([some[place] for place in batch], prompts, texts, found, shared, cache)
+        start = Prefix.of(self.model, [prompts[i] for i in some])
+        for batch in by_length([len(prompts[i]) + len(texts[i]) - start.tokens for i in some], self.tokens):
+            self._read([some[place] for place in batch], prompts, texts, found, start)
         return found
 
     def relevance(
@@ -91,48 +90,26 @@ class Likelihood:
             out.append(None if value is None or not known else value - sum(known) / len(known))
         return out
 
-    def _prefix(self, prompts: Sequence[Sequence[int]]) -> tuple[int, Any]:
-        """How many tokens all prompts begin with, and what the model keeps of them: a task's words are read once."""
-        if len(prompts) < 2:
-            return 0, None
-        same = takewhile(lambda column: len(set(column)) == 1, zip(*prompts, strict=False))
-        shared = min(len(list(same)), min(map(len, prompts)) - 1)
-        if not shared:
-            return 0, None
-        import torch
-
-        ids = torch.tensor([prompts[0][:shared]], device=self.model.device)
-        with torch.no_grad():
-            return shared, self.model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
-
     def _read(
         self,
         batch: Sequence[int],
         prompts: Sequence[Sequence[int]],
         texts: Sequence[Sequence[int]],
         found: list[float | None],
-        shared: int,
-        cache: Any,
+        start: Prefix,
     ) -> None:
         """Fill in the rows of one batch. Logits are made for the responses alone: the vocabulary is what is large."""
         import torch
 
         longest = max(len(texts[i]) for i in batch)
-        rows = [[*prompts[i][shared:], *texts[i]] for i in batch]
+        rows = [[*prompts[i][start.tokens :], *texts[i]] for i in batch]
         padded = self.tokenizer.pad({"input_ids": rows}, padding=True, padding_side="left", return_tensors="pt")
         padded = padded.to(self.model.device)
-        mask = padded["attention_mask"]
-        seen = torch.cat([mask.new_ones(len(rows), shared), mask], dim=1)
-        if cache is not None:
-            cache = copy.deepcopy(cache)
-            cache.batch_repeat_interleave(len(rows))
+        given = start.before(padded["attention_mask"])
+        places = (given["attention_mask"].cumsum(-1) - 1).clamp(min=0)[:, start.tokens :]
         with torch.no_grad():
             logits = self.model(
-                input_ids=padded["input_ids"],
-                attention_mask=seen,
-                position_ids=(seen.cumsum(-1) - 1).clamp(min=0)[:, shared:],
-                past_key_values=cache,
-                logits_to_keep=longest + 1,
+                input_ids=padded["input_ids"], position_ids=places, logits_to_keep=longest + 1, **given
             ).logits
         for row, i in enumerate(batch):  # a row at a time: in float32 those of a batch would be gigabytes
             n = len(texts[i])

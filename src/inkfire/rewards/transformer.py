@@ -11,7 +11,6 @@ Trained by training/reward_model.py; saved merged, so that others load it too:
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +21,13 @@ from inkfire.models import chat
 from inkfire.models.batches import by_length
 from inkfire.models.card import Template
 from inkfire.models.policy import compute_dtype, load_tokenizer, quiet
+from inkfire.models.prefix import Prefix
 from inkfire.records import Identity
 from inkfire.rewards.identity import reward_model_identity
 
 try:
     import torch
     from transformers import AutoModelForSequenceClassification
-    from transformers.cache_utils import DynamicCache, DynamicLayer
 except ImportError as error:
     raise MissingExtraError(error.name or "torch", "train") from error
 
@@ -83,39 +82,19 @@ class TransformerReward:
             chat.encode_whole(self.tokenizer, self.template.messages(query), response)
             for query, response in zip(queries, responses, strict=True)
         ]
-        with torch.no_grad():
-            start, cache = self._shared(ids)
-            scores: list[float | None] = [None] * len(ids)
-            for batch in by_length([len(of_text) - start for of_text in ids]):
-                for i, value in zip(batch, self._read([ids[i][start:] for i in batch], start, cache), strict=True):
-                    scores[i] = value
+        start = Prefix.of(self.model, ids)
+        scores: list[float | None] = [None] * len(ids)
+        for batch in by_length([len(of_text) - start.tokens for of_text in ids]):
+            for i, value in zip(batch, self._read([ids[i][start.tokens :] for i in batch], start), strict=True):
+                scores[i] = value
         return scores
 
-    def _shared(self, ids: list[list[int]]) -> tuple[int, DynamicCache | None]:
-        """How many tokens all texts begin with (the system turn, say), and the model's keys and values of them.
-
-        None are shared where a layer does not keep them all (sliding windows, recurrent layers).
-        """
-        first, last = (min(ids), max(ids)) if len(ids) > 1 else ([], [])
-        same = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
-        same = min(same, len(first) - 1)  # each text keeps a token of its own: its score is read there
-        if same < 1:
-            return 0, None
-        ones = torch.tensor([first[:same]], device=self.model.device)
-        cache = self.model.base_model(input_ids=ones, use_cache=True).get("past_key_values")
-        whole = isinstance(cache, DynamicCache) and all(type(layer) is DynamicLayer for layer in cache.layers)
-        return (same, cache) if whole else (0, None)
-
-    def _read(self, rows: Sequence[Sequence[int]], start: int, cache: DynamicCache | None) -> list[float]:
+    def _read(self, rows: Sequence[Sequence[int]], start: Prefix) -> list[float]:
         padded = self.tokenizer.pad(
             {"input_ids": list(rows)}, padding=True, padding_side="right", return_tensors="pt"
         ).to(self.model.device)
-        if cache is not None:
-            cache = copy.deepcopy(cache)  # the model adds to what it is given
-            cache.batch_repeat_interleave(len(rows))
-            before = padded["attention_mask"].new_ones(len(rows), start)
-            padded["attention_mask"] = torch.cat([before, padded["attention_mask"]], dim=1)
-        logits = self.model(**padded, past_key_values=cache, use_cache=cache is not None).logits
+        with torch.no_grad():
+            logits = self.model(input_ids=padded["input_ids"], **start.before(padded["attention_mask"])).logits
         values: list[float] = logits[:, 0].float().tolist()
         return values
 
