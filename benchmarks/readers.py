@@ -7,7 +7,7 @@ import os
 from functools import cache
 
 from inkfire.models.likelihood import Likelihood
-from inkfire.rewards.reading import others
+from inkfire.rewards import reading
 from inkfire.tasks.task import load_task
 
 
@@ -27,4 +27,4 @@ def relevance(query: str, response: str) -> float | None:
     """The same, less its mean given three other queries of the task."""
     reader, queries = _reader()
     own = reader.per_token([query], [response])
-    return reader.relevance([query], [response], [others(query, response, queries, 0)], own)[0]
+    return reading.relevance(reader, [query], [response], queries, 0, own)[0]

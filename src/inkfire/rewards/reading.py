@@ -115,3 +115,20 @@ def others(query: str, response: str, pool: Sequence[str], seed: int) -> list[st
     """Queries of the pool that are not this one; the same for the same text."""
     foreign = [other for other in dict.fromkeys(pool) if other != query]
     return random.Random(f"{seed} {query} {response}").sample(foreign, min(OTHERS, len(foreign)))
+
+
+def relevance(
+    reader: Reader,
+    queries: Sequence[str],
+    responses: Sequence[str],
+    pool: Sequence[str],
+    seed: int,
+    own: Sequence[float | None],
+) -> list[float | None]:
+    """How much likelier each text is after its own query than after :func:`others` of the pool, by what reads.
+
+    Args:
+        own: ``reader.per_token(queries, responses)``.
+    """
+    foreign = [others(query, text, pool, seed) for query, text in zip(queries, responses, strict=True)]
+    return reader.relevance(queries, responses, foreign, own)

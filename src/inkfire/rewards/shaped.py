@@ -21,7 +21,7 @@ from inkfire.rewards.base import Reward, why_unscored
 from inkfire.rewards.checks import FLUENT, Checks
 from inkfire.rewards.mixture import Mixture
 from inkfire.rewards.phrases import Phrases
-from inkfire.rewards.reading import Reader, Start, others
+from inkfire.rewards.reading import Reader, Start, relevance
 from inkfire.settings import option, settings
 
 Weight = Annotated[float, Ge(0)]
@@ -188,8 +188,8 @@ class Shaped:
         if self.shaping.fluency and self.reader is not None:
             columns["fluency"] = [read[i] for i in places]
         if self.shaping.relevance and self.reader is not None:
-            asked = [others(*text, self.start.queries, self.seed) for text in zip(queries, responses, strict=True)]
-            columns["relevance"] = self.reader.relevance(queries, responses, asked, [read[i] for i in places])
+            own = [read[i] for i in places]
+            columns["relevance"] = relevance(self.reader, queries, responses, self.start.queries, self.seed, own)
         return [{name: column[at] for name, column in columns.items()} for at in range(len(places))]
 
     @property

@@ -14,7 +14,7 @@ from inkfire.errors import DataError
 from inkfire.files.rollouts import START, by_step, read_rollouts
 from inkfire.models.card import Card, Template, is_policy
 from inkfire.records import Rollout
-from inkfire.rewards.reading import others, spaced
+from inkfire.rewards.reading import relevance, spaced
 from inkfire.settings import option, settings
 from inkfire.training.alarms import BASELINE, Watch
 
@@ -103,12 +103,11 @@ def _read(
     chosen = [every[i] for i in kept]
     queries, responses = [text.query for text in chosen], [text.response for text in chosen]
     pool = sorted({text.query for text in every})
-    foreign = [others(text.query, text.response, pool, 0) for text in chosen]
     with closing(Likelihood.bare(base, template)) as reader:
         fluency = reader.per_token(queries, responses)
-        relevance = reader.relevance(queries, responses, foreign, fluency)
+        answering = relevance(reader, queries, responses, pool, 0, fluency)
     said: Mapping[int, tuple[float | None, float | None]] = dict(
-        zip(kept, zip(fluency, relevance, strict=True), strict=True)
+        zip(kept, zip(fluency, answering, strict=True), strict=True)
     )
     found = []
     for i, text in enumerate(every):

@@ -21,7 +21,7 @@ from inkfire.models import policy as policies
 from inkfire.models.card import Card, portable
 from inkfire.models.likelihood import Likelihood
 from inkfire.rewards.identity import reader_identity
-from inkfire.rewards.reading import LEVEL, Band, Reader, Start, others, passed, quantile, spaced
+from inkfire.rewards.reading import LEVEL, Band, Reader, Start, passed, quantile, relevance, spaced
 from inkfire.rewards.shaped import Shaped
 from inkfire.tasks.task import Task
 from inkfire.training import trl
@@ -138,8 +138,7 @@ def _levels(
     own = reader.per_token(asked, texts)
     columns = {"fluency": own}
     if shaping.relevance:
-        foreign = [others(query, text, queries, reward.seed) for query, text in zip(asked, texts, strict=True)]
-        columns["relevance"] = reader.relevance(asked, texts, foreign, own)
+        columns["relevance"] = relevance(reader, asked, texts, queries, reward.seed, own)
     for name, column in columns.items():
         for row, value in zip(rows, column, strict=True):
             row[name] = value

@@ -30,7 +30,7 @@ from inkfire.errors import InputError
 from inkfire.files.jsonl import SECONDS
 from inkfire.records import Identity
 from inkfire.rewards.base import Reward
-from inkfire.rewards.reading import others
+from inkfire.rewards.reading import relevance
 from inkfire.rewards.shaped import Shaped
 from inkfire.training import trl
 
@@ -102,15 +102,14 @@ def beside(reward: Reward) -> dict[str, Read]:
         return {}
     reader, pool, seed = reward.reader, reward.start.queries, reward.seed
 
-    def relevance(queries: Sequence[str], responses: Sequence[str]) -> Sequence[float | None]:
-        foreign = [others(*text, pool, seed) for text in zip(queries, responses, strict=True)]
-        return reader.relevance(queries, responses, foreign, reader.per_token(queries, responses))
+    def answers(queries: Sequence[str], responses: Sequence[str]) -> Sequence[float | None]:
+        return relevance(reader, queries, responses, pool, seed, reader.per_token(queries, responses))
 
     found: dict[str, Read] = {}
     if not reward.shaping.fluency and not reward.checks.fluent:
         found[LIKELIHOOD] = reader.per_token
     if not reward.shaping.relevance:
-        found[RELEVANCE] = relevance
+        found[RELEVANCE] = answers
     return found
 
 
