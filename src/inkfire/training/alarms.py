@@ -128,6 +128,13 @@ class Cusum:
         first, self.alarmed = self.sum > _H and not self.alarmed, self.alarmed or self.sum > _H
         return first
 
+    def alarm(self, step: int, value: float, texts: Sequence[Rollout]) -> Alarm:
+        """What is said at this step, with three of its texts."""
+        rule = self.rule
+        said = f"{rule.said}: {rule.shown(value)} ({rule.shown(self.mean)} at the start)."
+        now, first = (math.exp(one) if rule.reading == "length" else one for one in (value, self.mean))
+        return Alarm(step, rule.what, now, first, step if self.since is None else self.since, said, *three(texts))
+
 
 class Watch:
     """Sees a training's texts step by step, and says what is wrong with them.
@@ -182,7 +189,8 @@ class Watch:
         found = []
         for cusum in self._cusums:
             if (of := means[cusum.rule.reading]) and cusum.see(step[0].step, of):
-                found.append(_alarm(cusum, float(np.mean(of)), step, columns[cusum.rule.reading]))
+                texts = _worst(cusum.rule, step, columns[cusum.rule.reading])
+                found.append(cusum.alarm(step[0].step, float(np.mean(of)), texts))
         return [*found, *self._phrases(step)]
 
     def _begin(self, steps: Sequence[Sequence[Rollout]]) -> None:
@@ -262,14 +270,10 @@ def cusum_of(rule: Rule, means: Sequence[float]) -> Cusum | None:
     return Cusum(rule, mean, max(deviation, 1e-3 * abs(mean), 1e-6), n)
 
 
-def _alarm(cusum: Cusum, value: float, step: Sequence[Rollout], column: Values) -> Alarm:
-    rule = cusum.rule
+def _worst(rule: Rule, step: Sequence[Rollout], column: Values) -> list[Rollout]:
+    """The texts of which the reading is known, those that it is worst of first."""
     known = [i for i, one in enumerate(column) if one is not None]
-    order = sorted(known, key=lambda i: -rule.sign * (column[i] or 0.0))
-    said = f"{rule.said}: {rule.shown(value)} ({rule.shown(cusum.mean)} at the start)."
-    shown = [math.exp(one) if rule.reading == "length" else one for one in (value, cusum.mean)]
-    since = step[0].step if cusum.since is None else cusum.since
-    return Alarm(step[0].step, rule.what, shown[0], shown[1], since, said, *three([step[i] for i in order]))
+    return [step[i] for i in sorted(known, key=lambda i: -rule.sign * (column[i] or 0.0))]
 
 
 def three(texts: Sequence[Rollout]) -> tuple[tuple[str, ...], tuple[str, ...]]:

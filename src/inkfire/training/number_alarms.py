@@ -95,8 +95,4 @@ class NumberWatch:
             if len(self._entropies) == BASELINE:
                 self._cusum = cusum_of(_NARROWS, self._entropies)
             return []
-        if not self._cusum.see(step, [entropy]):
-            return []
-        since = step if self._cusum.since is None else self._cusum.since
-        said = f"{_NARROWS.said}: {_NARROWS.shown(entropy)} ({_NARROWS.shown(self._cusum.mean)} at the start)."
-        return [Alarm(step, ENTROPY, entropy, self._cusum.mean, since, said, *three(texts))]
+        return [self._cusum.alarm(step, entropy, texts)] if self._cusum.see(step, [entropy]) else []
