@@ -304,29 +304,6 @@ def reward_model(result: Result) -> list[Table]:
     return [_on_pairs(result, names, result["n"]), *damage(result), Table([*more, *took(result)])]
 
 
-def grpo(result: Result) -> list[Table]:
-    names: Names = {
-        "kl_text": ("KL from the start, nats a text", plain),
-        "kl_budget": ("budget for it", plain),
-        "length_correlation": ("correlation with length in a group", plain),
-        "zero_variance": ("groups with equal rewards only", rate),
-        "missing_groups": ("groups with less than two rewards", rate),
-        "missing": ("texts without a reward", count),
-        "steps": ("steps", count),
-        "steps_kept": ("steps of the policy that was kept", count),
-    }
-    labels = {
-        "score": "mean score, first and last steps",
-        "reward": "mean reward, first and last steps",
-        "failed": "texts that fail a check",
-        "fluency": "log-probability a token under the frozen base",
-        "relevance": "more of it after its own query",
-        "mean_length": "mean length, characters",
-    }
-    went = [(label, arrow(result, name)) for name, label in labels.items() if f"{name}_first" in result]
-    return [Table([*went, *rows(result, names), *took(result)])]
-
-
 def score(result: Result) -> list[Table]:
     if "longer_wins" in result:
         left = ("without a score", share(result["missing"], result["n"] + result["missing"]))

@@ -1,8 +1,7 @@
-"""The numbers of a training of a policy as tables: SFT, best-of-n and DPO."""
+"""The numbers of a training of a policy as tables: SFT, GRPO, best-of-n and DPO."""
 
 from __future__ import annotations
 
-from inkfire.cli import tables
 from inkfire.cli.common import Table
 from inkfire.cli.tables import Names, arrow, count, plain, rows, took
 from inkfire.report.findings import Result
@@ -20,10 +19,30 @@ def sft(result: Result) -> list[Table]:
 
 
 def grpo(result: Result) -> list[Table]:
+    names: Names = {
+        "kl_text": ("KL from the start, nats a text", plain),
+        "kl_budget": ("budget for it", plain),
+        "length_correlation": ("correlation with length in a group", plain),
+        "zero_variance": ("groups with equal rewards only", rate),
+        "missing_groups": ("groups with less than two rewards", rate),
+        "missing": ("texts without a reward", count),
+        "steps": ("steps", count),
+        "steps_kept": ("steps of the policy that was kept", count),
+    }
+    labels = {
+        "score": "mean score, first and last steps",
+        "reward": "mean reward, first and last steps",
+        "failed": "texts that fail a check",
+        "fluency": "log-probability a token under the frozen base",
+        "relevance": "more of it after its own query",
+        "mean_length": "mean length, characters",
+    }
+    went = [(label, arrow(result, name)) for name, label in labels.items() if f"{name}_first" in result]
     phases = result.get("profile", {})
     whole = sum(phases.values())
-    table = [(name, f"{seconds:.3g} s", percent(seconds / whole)) for name, seconds in phases.items()]
-    return [*tables.grpo(result), *([Table(table, ("phase", "a step", "share"))] if table else [])]
+    seconds = [(name, f"{spent:.3g} s", percent(spent / whole)) for name, spent in phases.items()]
+    profile = [Table(seconds, ("phase", "a step", "share"))] if seconds else []
+    return [Table([*went, *rows(result, names), *took(result)]), *profile]
 
 
 def rounds(result: Result) -> list[Table]:

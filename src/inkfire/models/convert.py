@@ -35,9 +35,8 @@ except ImportError as error:
 
 _NOTE = "inkfire_source.json"
 _FORMAT = 3  # raise it when the conversion changes, so that old folders are made anew
-_ONE_MATRIX = (
-    0.9  # cosine of embedding and output from which on they are one; rounded to 2 bits 0.95, two matrices < 0.5
-)
+_ONE_MATRIX = 0.9
+"""Cosine of embedding and output from which on they are one: rounded to 2 bits 0.95, two matrices below 0.5."""
 _COMPARED = 4096  # rows
 
 

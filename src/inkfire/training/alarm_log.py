@@ -22,10 +22,10 @@ from inkfire.training.alarms import BASELINE, Alarm, Watch, in_words
 from inkfire.training.budget import Budget
 from inkfire.training.canaries import CANARIES, Row
 from inkfire.training.number_alarms import ENTROPY, KL, NumberWatch
+from inkfire.training.view import print_text
 
 ALARMS, HARD_NEGATIVES = "alarms.jsonl", "hard_negatives.jsonl"
 _ELSEWHERE = ("length", "truncated", "relevance")  # the trainer, the monitor and the reward say these
-_LONGEST = 120
 
 
 class AlarmLog:
@@ -92,7 +92,7 @@ class AlarmLog:
         for alarm in found:
             print(f"! {visible(in_words(dataclasses.asdict(alarm)))}", file=sys.stderr)
             for text in alarm.texts:
-                print(f"    {visible(' '.join(text.split())[:_LONGEST]) or '(empty)'}", file=sys.stderr, flush=True)
+                print_text(text)
 
     def _write(self) -> None:
         _kept(self._out / ALARMS, [*map(dataclasses.asdict, self.alarms)])

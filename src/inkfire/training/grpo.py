@@ -182,7 +182,7 @@ def _train(
             for _, rows in of_call:
                 reward.recall(rows)
         reads = canaries.named(watched_by.canaries, reward)
-        updates = settings.updates() * settings.num_iterations
+        updates = settings.whole_step()
         watched = Canaries(out, reads, every=settings.canary_steps, updates=updates, done=done)
         budget = _budget(out, settings, len(queries), done)
         log = AlarmLog(out, budget, done)
@@ -288,15 +288,14 @@ def _fit(card: Card, queries: Sequence[Query], model: Any, tokenizer: Any, setti
 
 
 def _arguments(out: Path, settings: GrpoSettings, seed: int, prompts: int, how: Fit) -> GRPOConfig:
-    updates, completions = settings.updates(), settings.completions()
-    steps = settings.steps(prompts) * updates * settings.num_iterations
+    completions, steps = settings.completions(), settings.steps(prompts) * settings.whole_step()
     common = trl.common_arguments(out, settings, seed, completions, how)
     return GRPOConfig(
         **common
-        | {"save_steps": settings.save_steps * updates * settings.num_iterations}  # where a batch ends
+        | {"save_steps": settings.save_steps * settings.whole_step()}  # where a batch ends
         | {"learning_rate": settings.rate(steps), "save_total_limit": _checkpoints(settings)},
         max_steps=steps,
-        steps_per_generation=completions // how.micro * updates,
+        steps_per_generation=completions // how.micro * settings.updates(),
         num_generations=settings.num_generations,
         max_completion_length=settings.max_completion_length,
         beta=settings.first_beta(),
@@ -343,6 +342,6 @@ def _budget(out: Path, settings: GrpoSettings, prompts: int, done: int) -> Budge
     """The budget, as it stands after the steps that are done."""
     if settings.kl_budget == "off":
         return None
-    steps = settings.steps(prompts) * settings.updates() * settings.num_iterations
+    steps = settings.steps(prompts) * settings.whole_step()
     rows = (row for row in trl.rows(out / trl.METRICS) if row["step"] <= done)
     return Budget(settings.kl_budget, steps=steps, beta=settings.first_beta(), rows=rows)

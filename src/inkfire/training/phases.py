@@ -76,6 +76,7 @@ def profile(out: Path) -> dict[str, float]:
     total: dict[str, float] = defaultdict(float)
     for row in rows:
         for name, seconds in row.items():
-            total[name] += seconds if name != "step" else 0.0
+            if name != "step":
+                total[name] += seconds
     generations = max(1, sum("write" in row for row in rows))
-    return {name: seconds / generations for name, seconds in total.items() if name != "step"}
+    return {name: seconds / generations for name, seconds in total.items()}

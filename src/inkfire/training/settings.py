@@ -266,6 +266,10 @@ class GrpoSettings(Lora, WithPreset):
             raise InputError(f"batch_size = {self.batch_size} is no multiple of mini_batch_size = {part}")
         return self.batch_size // part
 
+    def whole_step(self) -> int:
+        """Optimizer steps for the texts of a step: its updates, as often as it is passed over."""
+        return self.updates() * self.num_iterations
+
     def completions(self) -> int:
         """Completions of an optimizer step."""
         return self.batch_size * self.num_generations // self.updates()

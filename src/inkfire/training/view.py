@@ -32,8 +32,12 @@ class View:
             return
         last = "none" if self._rewards[-1] is None else f"{self._rewards[-1]:.3g}"
         print(f"reward {sparkline(self._rewards)} {last}", file=sys.stderr)
-        text = visible(" ".join(responses[0].split())[:_LONGEST])
-        print(f"    {text or '(empty)'}", file=sys.stderr, flush=True)
+        print_text(responses[0])
+
+
+def print_text(text: str) -> None:
+    """A text on a line of its own on stderr: its beginning, with what a terminal would obey escaped."""
+    print(f"    {visible(' '.join(text.split())[:_LONGEST]) or '(empty)'}", file=sys.stderr, flush=True)
 
 
 def sparkline(values: Sequence[float | None]) -> str:
