@@ -41,15 +41,17 @@ Arm = Callable[[Path], dict[str, float]]
 OURS, PLAIN, ROOMY = "ours", "plain TRL", "plain TRL, no checkpointing"
 
 
+def timed(train: Callable[[], object]) -> dict[str, float]:
+    """The seconds of a training over data, loading left out."""
+    with plain_trl.stopwatch() as watch:
+        train()
+    return {"seconds": watch["train"]}
+
+
 def of_sft(options: argparse.Namespace, task: Any, base: str, texts: Sequence[Candidate]) -> Mapping[str, Arm]:
     settings = SftSettings(
         epochs=1, batch_size=options.sft_batch, learning_rate=1e-5, samples=0, test_fraction=0.0, save_steps=1000
     )
-
-    def timed(train: Callable[[], object]) -> dict[str, float]:
-        with plain_trl.stopwatch() as watch:
-            train()
-        return {"seconds": watch["train"]}
 
     def plain(micro: int, checkpointing: bool) -> Arm:
         return lambda out: timed(
@@ -67,11 +69,6 @@ def of_rm(options: argparse.Namespace, task: Any, base: str, pairs: Sequence[Pre
     settings = RewardModelSettings(
         kind="transformer", base=base, epochs=1, batch_size=options.rm_batch, learning_rate=1e-5, save_steps=1000
     )
-
-    def timed(train: Callable[[], object]) -> dict[str, float]:
-        with plain_trl.stopwatch() as watch:
-            train()
-        return {"seconds": watch["train"]}
 
     def plain(micro: int, checkpointing: bool) -> Arm:
         return lambda out: timed(
@@ -95,7 +92,7 @@ def of_grpo(options: argparse.Namespace, task: Any, base: str, queries: Sequence
         save_steps=1000,
     )  # fmt: skip
 
-    def timed(train: Callable[[Rule], object]) -> dict[str, float]:
+    def timed_steps(train: Callable[[Rule], object]) -> dict[str, float]:
         reward = Rule(random_numbers())
         with plain_trl.stopwatch() as watch:
             train(reward)
@@ -104,14 +101,14 @@ def of_grpo(options: argparse.Namespace, task: Any, base: str, queries: Sequence
         return {"seconds a step": step, "write": write, "score": score, "update": step - write - score}
 
     def plain(micro: int, checkpointing: bool) -> Arm:
-        return lambda out: timed(
+        return lambda out: timed_steps(
             lambda reward: plain_trl.grpo(
                 task, queries, base, reward, out, settings, micro=micro, checkpointing=checkpointing
             )
         )
 
     return {
-        OURS: lambda out: timed(lambda reward: train_grpo(task, queries, base, reward, out, settings)),
+        OURS: lambda out: timed_steps(lambda reward: train_grpo(task, queries, base, reward, out, settings)),
         PLAIN: plain(min(options.plain_micro, settings.completions()), True),
         ROOMY: plain(settings.completions(), False),
     }

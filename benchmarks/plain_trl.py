@@ -153,25 +153,10 @@ def sft(
     checkpointing: bool = False,
 ) -> None:  # fmt: skip
     """SFT on conversations, the loss on the completion alone, as TRL does for prompt and completion."""
-    rows = [
-        {"prompt": task.messages(text.query), "completion": [{"role": "assistant", "content": text.response}]}
-        for text in texts
-    ]
+    rows = [{"prompt": task.messages(text.query), "completion": _turn(text.response)} for text in texts]
     with quiet():
-        model, tokenizer = _loaded(base)
-        trainer = SFTTrainer(
-            model=model,
-            args=SFTConfig(
-                **_common(out, settings, micro, settings.batch_size, checkpointing),
-                num_train_epochs=settings.epochs,
-                max_length=settings.max_length,
-            ),
-            train_dataset=Dataset.from_list(rows),
-            processing_class=tokenizer,
-            peft_config=lora("CAUSAL_LM"),
-        )
-        trainer.remove_callback(transformers.PrinterCallback)
-        trainer.train()
+        common = _common(out, settings, micro, settings.batch_size, checkpointing)
+        _over(SFTTrainer, SFTConfig, _loaded(base), rows, common, settings, "CAUSAL_LM")
 
 
 def reward_model(
@@ -179,29 +164,40 @@ def reward_model(
     checkpointing: bool = False,
 ) -> None:  # fmt: skip
     """A reward model on conversational pairs."""
-
-    def turn(text: str) -> list[dict[str, str]]:
-        return [{"role": "assistant", "content": text}]
-
     rows = [
-        {"prompt": task.messages(pair.query), "chosen": turn(pair.chosen), "rejected": turn(pair.rejected)}
+        {"prompt": task.messages(pair.query), "chosen": _turn(pair.chosen), "rejected": _turn(pair.rejected)}
         for pair in pairs
     ]
     with quiet():
-        model, tokenizer = _loaded(base, transformers.AutoModelForSequenceClassification, num_labels=1)
-        trainer = RewardTrainer(
-            model=model,
-            args=RewardConfig(
-                **_common(out, settings, micro, settings.batch_size, checkpointing),
-                num_train_epochs=settings.epochs,
-                max_length=settings.max_length,
-            ),
-            train_dataset=Dataset.from_list(rows),
-            processing_class=tokenizer,
-            peft_config=lora("SEQ_CLS"),
-        )
-        trainer.remove_callback(transformers.PrinterCallback)
-        trainer.train()
+        common = _common(out, settings, micro, settings.batch_size, checkpointing)
+        loaded = _loaded(base, transformers.AutoModelForSequenceClassification, num_labels=1)
+        _over(RewardTrainer, RewardConfig, loaded, rows, common, settings, "SEQ_CLS")
+
+
+def _turn(text: str) -> list[dict[str, str]]:
+    return [{"role": "assistant", "content": text}]
+
+
+def _over(
+    trainer_of: Any,
+    arguments_of: Any,
+    loaded: tuple[Any, Any],
+    rows: list[dict[str, Any]],
+    common: dict[str, Any],
+    settings: SftSettings | RewardModelSettings,
+    kind: str,
+) -> None:
+    """A training over rows of data, a number of epochs."""
+    model, tokenizer = loaded
+    trainer = trainer_of(
+        model=model,
+        args=arguments_of(**common, num_train_epochs=settings.epochs, max_length=settings.max_length),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+        peft_config=lora(kind),
+    )
+    trainer.remove_callback(transformers.PrinterCallback)
+    trainer.train()
 
 
 # ---- the stopwatch -------------------------------------------------------------------------------------------------
