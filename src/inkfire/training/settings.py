@@ -223,7 +223,7 @@ class GrpoSettings(Lora, WithPreset):
     canary_steps: Annotated[int, Ge(1)] = 5
     """Steps between readings of the canaries: signals that are no part of the reward."""
     profile: bool = False
-    """Show the seconds of a step by phase: write, score, update, save."""
+    """Show the seconds of a step by phase: write, score, canaries, update, save."""
     report_to: ReportTo | None = None
     """Also send the numbers of each step there, by the library's own client."""
 
