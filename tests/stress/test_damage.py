@@ -1,7 +1,7 @@
 """Damaged texts: each kind is what it says, the same again by seed and text, and nothing breaks on wild texts."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from inkfire.errors import InputError
@@ -134,6 +134,8 @@ def test_an_unknown_kind_is_named() -> None:
 wild = st.lists(st.tuples(st.sampled_from("abcde"), st.text(max_size=60)), max_size=8)
 
 
+@example([("a", ""), ("b", ""), ("c", " "), ("d", "0.0:0")], "strung")
+@example([("a", "0"), ("b", ""), ("c", ""), ("d", "0.0:0")], "strung")
 @given(wild, st.sampled_from(KINDS))
 def test_wild_texts(rows: list[tuple[str, str]], kind: str) -> None:
     texts = [Candidate(query, response) for query, response in rows]

@@ -73,14 +73,15 @@ def beside_damaged(
     What is drawn depends on the seed, the text and the pool, not on the text's place.
 
     Args:
-        pool: the texts that others are made of; by default ``texts``.
+        pool: the texts that others are made of; by default ``texts``. Of an empty one nothing can be made.
 
     Raises:
         InputError: no such kind.
     """
     if kind not in _DAMAGES:
         raise InputError(f"no kind of damage {kind!r}; known: {', '.join(KINDS)}")
-    whole = Pool(sorted(pool or texts, key=lambda text: (text.query, text.response)))
+    known = (text for text in pool or texts if text.response.strip())
+    whole = Pool(sorted(known, key=lambda text: (text.query, text.response)))
     out = []
     for text in texts:
         rng = random.Random(f"{seed} {kind} {text.query} {text.response}")
