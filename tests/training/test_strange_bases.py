@@ -136,7 +136,7 @@ def test_three_steps_without_a_reward_stop_the_training(
         return 1.0 if len(calls) <= 4 else None  # the first step has rewards
 
     reward = Mixture(((1.0, Reward(rule, why)),))
-    settings = dataclasses.replace(GRPO, max_steps=9)
+    settings = dataclasses.replace(GRPO, max_steps=9, min_coverage=0)
     with pytest.raises(error, match=rf"1\*rule is missing, not equal: no text of the last 3 steps has one.*{said}"):
         train_grpo(task, task.queries(), strange_model("plain"), reward, tmp_path / "rl", settings)
     assert len(calls) == 16
@@ -150,7 +150,7 @@ def test_two_steps_without_a_reward_do_not(strange_model: Models, task: Task, tm
         calls.append(text)
         return 1.0 if 8 < len(calls) <= 12 else None
 
-    settings = dataclasses.replace(GRPO, max_steps=5)
+    settings = dataclasses.replace(GRPO, max_steps=5, min_coverage=0)
     result = train_grpo(task, task.queries(), strange_model("plain"), Reward(rule), tmp_path / "rl", settings)
     assert result["missing"] == 16
     assert (result["missing_groups"], result["zero_variance"]) == (0.8, 1.0)
