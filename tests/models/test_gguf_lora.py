@@ -155,7 +155,7 @@ def test_a_policy_that_was_served_is_the_same_input(tiny_policy: Made) -> None:
     assert sha256_file(policy) == before
 
 
-def test_half_precision_adapters_are_read(tiny_policy: Made) -> None:
+def test_half_precisions_are_read(tiny_policy: Made) -> None:
     torch = pytest.importorskip("torch")
     from safetensors.torch import load_file, save_file
 

@@ -4,12 +4,18 @@ import dataclasses
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from inkfire.models import policy as policies
 from inkfire.settings import InputError
 from inkfire.tasks.task import load_task
+from inkfire.training import trl
 from inkfire.training.budget import Budget
 from inkfire.training.grpo import train_grpo
 from inkfire.training.settings import GrpoSettings
@@ -85,6 +91,19 @@ def test_a_budget_needs_a_kl_term() -> None:
     assert GrpoSettings().first_beta() == 0.1
     assert GrpoSettings(kl_budget="off").rate(10) == 1e-4
     assert GrpoSettings(weights="full").rate(40) == pytest.approx(GrpoSettings().rate(40) / 100, rel=0.05)
+
+
+def test_to_save_a_policy_leaves_the_model_in_training_as_it_is(
+    tiny_base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policies, "compute_dtype", lambda: torch.bfloat16)
+    model = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32)
+    before = [weight.clone() for weight in model.parameters()]
+    trl.save(SimpleNamespace(model=model), AutoTokenizer.from_pretrained(tiny_base), tmp_path, tiny_base)
+    assert all(torch.equal(weight, old) for weight, old in zip(model.parameters(), before, strict=True))
+    saved = load_file(tmp_path / "model.safetensors")
+    assert {weight.dtype for weight in saved.values()} == {torch.bfloat16}
+    assert json.loads((tmp_path / "config.json").read_text())["dtype"] == "bfloat16"
 
 
 class Capitals:

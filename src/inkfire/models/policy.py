@@ -274,7 +274,7 @@ def compute_dtype() -> torch.dtype:
 
 
 @contextmanager
-def half_precision_adapter(model: Any) -> Iterator[None]:
+def half_precision(model: Any) -> Iterator[None]:
     """Within: the trained float32 weights as copies in the base's precision, so that no layer casts its input."""
     trained = [(parameter, parameter.data) for parameter in model.parameters() if parameter.requires_grad]
     try:

@@ -67,7 +67,7 @@ def completed(model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], sett
     """Completions as a training samples them: without LoRA weights in float32, which would make every layer cast its
     input for every token."""
     model.eval()
-    with policies.half_precision_adapter(model):
+    with policies.half_precision(model):
         ids = policies.sample(
             model,
             tokenizer,

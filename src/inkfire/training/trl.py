@@ -222,10 +222,14 @@ def step_of(checkpoint: Path) -> int:
 
 
 def save(trainer: Any, tokenizer: Any, out: Path, base: str) -> None:
-    """The trained adapter, which names its ``base`` as others find it, or all weights; and the tokenizer."""
+    """The trained adapter, which names its ``base`` as others find it, or all weights; and the tokenizer.
+
+    The model stays as it is, for a training that goes on.
+    """
     tokenizer.save_pretrained(out)
     if not hasattr(trainer.model, "peft_config"):
-        trainer.model.to(policy.compute_dtype()).save_pretrained(out)
+        with policy.half_precision(trainer.model):
+            trainer.model.save_pretrained(out)
         return
     under = trainer.model.get_base_model()
     under.name_or_path = under.config.name_or_path = hub_id(base)
