@@ -1,17 +1,19 @@
 """What a writer becomes under a reward: before and after GRPO, by signals that were no part of what trained it.
 
     python benchmarks/bench_gaming.py --sft runs/sft --rm runs/rm --held-rm runs/rm-held --prompts train.jsonl \\
-        --held-out held.jsonl --out runs/gaming --runs alone recipe hand
+        --held-out held.jsonl --out runs/gaming --runs alone recipe hand bon
 
 ``alone`` is the reward model ``--rm`` by itself, with no budget for KL; ``recipe`` is the reward of the demo recipes
 (``--held-rm``, a reward model without its length part and with damaged losers, behind checks, with fluency, relevance,
 diversity, novelty and length control, under the default budget); ``hand`` is the reward by which a writer of 0.5B first
 grew better to blind readers: z(min(base log-probability a token, -2.6)) + 0.4 z(reward model) within the group, a text
-that fails a check 0.7 below the worst that passes. All train on the same prompts, 16 completions a step.
+that fails a check 0.7 below the worst that passes. All train on the same prompts, 16 completions a step. ``bon`` is SFT
+on the best of eight by the reward of ``recipe``, from as many texts: the rival that cannot go far.
 
 Each policy then writes for ``--queries`` held-out queries, twice. The numbers are those of the start and of every run,
-with the difference to the start and its interval, clustered by query. A run that is done is not done again; texts.jsonl
-has all texts without their writers' names in an order of its own, for a reader to rate blind.
+with the difference to the start and its interval, clustered by query. A run that is done is not done again, so each may
+have its own ``--steps``; texts.jsonl has all texts without their writers' names in an order of its own, for a reader to
+rate blind.
 """
 
 from __future__ import annotations
@@ -46,14 +48,12 @@ from inkfire.tasks.task import load_task
 
 CHECKS = ("length:20..90", "finished", "language:zh", "no-repeat")
 HAND = ("length:25..90", "finished", "language:zh", "no-repeat")
-RUNS: dict[str, list[str]] = {
-    "alone": ["--kl-budget", "off"],
-    "recipe": [
-        *(word for check in CHECKS for word in ("--check", check)),
-        *("--fluency", "2.5", "--relevance", "1", "--diversity", "0.3", "--novelty", "0.5", "--length", "rescale"),
-    ],
-    "hand": [],
-}
+RECIPE = [
+    *(word for check in CHECKS for word in ("--check", check)),
+    *("--fluency", "2.5", "--relevance", "1", "--diversity", "0.3", "--novelty", "0.5", "--length", "rescale"),
+    *("--start-samples", "32"),
+]
+RUNS = ("alone", "recipe", "hand", "bon")
 BATCH = ["--batch-size", "2", "--num-generations", "8", "--micro-batch-size", "8", "--max-completion-length", "80"]
 _LEVEL = -2.6
 
@@ -102,14 +102,20 @@ def inkfire(*words: object) -> None:
 
 
 def trained(name: str, options: argparse.Namespace) -> Path:
-    out = options.out / name
+    out: Path = options.out / name
+    if (out / "policy.json").is_file():
+        return out
     reward = options.rm if name == "alone" else options.held_rm
     about = ["--task", options.task, "--policy", options.sft, "--prompts", options.prompts, "--reward", reward]
     if name == "hand":
         subprocess.run([sys.executable, __file__, *sys.argv[1:], "--train-hand"], check=True)
+    elif name == "bon":
+        texts = ("--limit", 2 * options.steps, "--n", 8, "--max-completion-length", 80)
+        inkfire("train", "bon", *about, *texts, *RECIPE, "--force", "--out", out)
     else:
-        inkfire("train", "grpo", *about, *BATCH, *RUNS[name], "--max-steps", options.steps, "--force", "--out", out)
-    return Path(out)
+        how = ("--kl-budget", "off") if name == "alone" else (*RECIPE, "--kl-budget", options.kl_budget)
+        inkfire("train", "grpo", *about, *BATCH, *how, "--max-steps", options.steps, "--force", "--out", out)
+    return out
 
 
 def train_hand(options: argparse.Namespace) -> None:
@@ -204,11 +210,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("sft", "rm", "held-rm", "prompts", "held-out", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--runs", nargs="+", default=list(RUNS), choices=list(RUNS))
+    parser.add_argument("--runs", nargs="+", default=RUNS, choices=RUNS)
     parser.add_argument("--task", default="greetings-zh")
     parser.add_argument("--judge", default="local/qwen2.5-coder-1.5b")
     parser.add_argument("--queries", type=int, default=48)
-    parser.add_argument("--steps", type=int, default=25, help="of alone and recipe")
+    parser.add_argument("--steps", type=int, default=25, help="of alone and recipe; bon has as many texts")
+    parser.add_argument("--kl-budget", type=float, default=4.0, help="of recipe")
     parser.add_argument("--train-hand", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.train_hand:
