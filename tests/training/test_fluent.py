@@ -43,6 +43,17 @@ def test_what_a_frozen_model_says_does_not_depend_on_the_batch(tiny_base: str, t
     assert found == [pytest.approx(together[0] - sum(foreign) / 2, abs=1e-2), None, None]
 
 
+def test_the_head_of_a_frozen_model_is_given_one_piece_of_memory(tiny_base: str, tiny_task: Path) -> None:
+    """By a part of one it is multiplied only after torch has copied the head's weights for every text."""
+    reader = Likelihood.load(tiny_base, load_task(tiny_task))
+    seen = []
+    reader.model.get_output_embeddings().register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    reader.per_token(["a wish", "a wish for a wedding"], ["Well done!", "May your day be long and bright."])
+    (read,) = [given for given in seen if len(given) == 2]
+    assert read.shape[1] == len("May your day be long and bright.") + 1
+    assert read.is_contiguous()
+
+
 def test_foreign_queries_are_drawn_once_for_a_text() -> None:
     pool = [f"q{i}" for i in range(9)] * 2
     drawn = others("q3", "text", pool, seed=1)

@@ -43,7 +43,8 @@ def look(trainer: Any, tokenizer: Any, card: Card, good: Sequence[Candidate], n:
     """
     if not n:
         return
-    model = trainer.accelerator.unwrap_model(trainer.model)
+    # Without what mixed precision wraps around it, which makes a copy of all logits in float32: gigabytes.
+    model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     model.eval()
     how = GrpoSettings(temperature=TEMPERATURE, max_completion_length=card.max_tokens)
     writer = begin.Writer(card, model, tokenizer, how, list(dict.fromkeys(text.query for text in good)))
