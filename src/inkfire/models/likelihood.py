@@ -107,12 +107,10 @@ class Likelihood:
         padded = padded.to(self.model.device)
         given = start.before(padded["attention_mask"])
         places = (given["attention_mask"].cumsum(-1) - 1).clamp(min=0)[:, start.tokens :]
-        # By places, not by their number: a slice is no whole piece of memory, and torch multiplies such a one by frozen
-        # weights only after it has copied these for every row (a quarter of a gigabyte a row).
-        width = padded["input_ids"].shape[1]
-        last = torch.arange(width - longest - 1, width, device=self.model.device)
         with torch.no_grad():
-            logits = self.model(input_ids=padded["input_ids"], position_ids=places, logits_to_keep=last, **given).logits
+            logits = self.model(
+                input_ids=padded["input_ids"], position_ids=places, logits_to_keep=longest + 1, **given
+            ).logits
         for row, i in enumerate(batch):  # a row at a time: in float32 those of a batch would be gigabytes
             n = len(texts[i])
             said = logits[row, -n - 1 : -1].float().log_softmax(-1)

@@ -177,6 +177,7 @@ def load_model(folder: Path | None, card: Card, *, trainable: bool) -> tuple[Any
             model = AutoModelForCausalLM.from_pretrained(whole, dtype=compute_dtype(), trust_remote_code=False)
             model.generation_config.pad_token_id = tokenizer.pad_token_id
             model.generation_config.eos_token_id = end_tokens(model, tokenizer)
+            model.get_output_embeddings().register_forward_pre_hook(_one_piece)
             if adapter is not None:
                 model = PeftModel.from_pretrained(
                     model, str(adapter), is_trainable=trainable, autocast_adapter_dtype=trainable
@@ -186,6 +187,12 @@ def load_model(folder: Path | None, card: Card, *, trainable: bool) -> tuple[Any
     if torch.cuda.is_available():
         model = model.to("cuda")
     return model.train(trainable), tokenizer
+
+
+def _one_piece(head: Any, given: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The last positions of texts are no whole piece of memory. torch multiplies such a part by frozen weights only
+    after it has copied these for every text, and those of the vocabulary are a quarter of a gigabyte."""
+    return (given[0].contiguous(), *given[1:])
 
 
 def _sources(folder: Path | None, base: str) -> tuple[Path | None, str | Path]:

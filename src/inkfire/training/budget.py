@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 
-_GAIN, _AHEAD = 1.0, 5
+_GAIN, _AHEAD = 0.5, 5
 _WINDOW = 3
 _MEAN = 3
 _LOWEST, _HIGHEST = 0.01, 10.0
