@@ -187,7 +187,7 @@ def _train(
         updates = settings.whole_step()
         watched = Canaries(out, reads, every=settings.canary_steps, updates=updates, done=done)
         budget = _budget(out, settings, len(queries), done)
-        log = AlarmLog(out, budget, done)
+        log = AlarmLog(out, budget, done, watched.looks(settings.steps(len(queries))))
         before = [row for row in trl.rows(out / trl.METRICS) if row["step"] <= done]
         floor = None if settings.entropy_target is None else Floor(settings.entropy_target, before)
         view, phases = View([row["reward"] for row in before if "reward" in row]), Phases(out)

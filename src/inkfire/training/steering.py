@@ -1,5 +1,5 @@
-"""What keeps a training near its start while TRL runs it: beta after the budget, the bonus for entropy, and the policies
-of the way.
+"""What keeps a training near its start while TRL runs it: beta after the budget, the bonus for entropy after the
+target, and the policies of the way.
 
 A policy is kept in kept/kl-N when the KL of its texts passed N nats a text, one of :data:`MARKS`.
 """
