@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -45,6 +47,16 @@ def sinking(reading: int, place: int, text: str) -> float:
     return (0.2 if reading > 2 else 0.9) + 0.01 * place
 
 
+def bench() -> ModuleType:
+    path = Path(__file__).parents[2] / "benchmarks" / "bench_canaries.py"
+    spec = importlib.util.spec_from_file_location("bench_canaries", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def run(base: str, folder: Path, out: Path, canary: Callable[..., Any] = sinking, stop_at=None, **config: Any) -> dict:
     task = load_task(folder)
     reward = Scores(capitals, stop_at)
@@ -63,24 +75,44 @@ def readings(*means: float, spread: float = 0.1, queries: int = 8, seed: int = 0
 
 
 def test_a_fall_is_of_two_readings_and_of_more_than_their_spread() -> None:
-    assert not falls(readings(1, 0.2))  # two readings: one of them is the first
-    assert falls(readings(1, 1, 0.5, 0.5))
-    assert not falls(readings(1, 0.5, 1, 1))  # it came back
-    assert not falls(readings(1, 1, 1.5, 1.5))
-    assert not falls(readings(1, 1, 0.5, 0.5, spread=3))
-    assert not falls([Reading(step, (value,)) for step, value in ((1, 0.9), (5, 0.1), (10, 0.1))])  # no spread known
+    assert not falls(readings(1, 0.2, 0.2), 1)  # three readings: two of them are the first
+    assert falls(readings(1, 1, 0.5, 0.5), 1)
+    assert not falls(readings(1, 1, 0.5, 1, 1), 1)  # it came back
+    assert not falls(readings(1, 1, 1.5, 1.5), 1)
+    assert not falls(readings(1, 1, 0.5, 0.5, spread=3), 1)
+    assert not falls([Reading(step, (value,)) for step, value in ((1, 0.9), (2, 0.9), (5, 0.1), (10, 0.1))], 1)
 
 
-@pytest.mark.parametrize("queries", [2, 16])
-def test_it_hardly_falls_by_chance(queries: int) -> None:
-    """One look at it: 2.3 % by construction, also where few queries say what the spread is."""
-    fallen = sum(falls(readings(1, 1, 1, queries=queries, seed=seed)) for seed in range(2000))
-    assert 0.013 < fallen / 2000 < 0.035
+def test_one_look_of_many_has_to_see_more() -> None:
+    slight = readings(1, 1, 0.91, 0.91)
+    assert falls(slight, 1)
+    assert not falls(slight, 30)
+
+
+@pytest.mark.parametrize("judge", [False, True])
+@pytest.mark.parametrize(("queries", "looks", "canaries"), [(2, 10, 1), (8, 5, 3)])
+def test_an_honest_training_hardly_ever_alarms(queries: int, looks: int, canaries: int, judge: bool) -> None:
+    """Aim: 1 of 20, over all looks and canaries. By chance more than 17 of 200 come once in a hundred."""
+    now, before = bench().honest(200, queries, looks, canaries, np.random.default_rng(queries), judge=judge)
+    assert now <= 17 / 200
+    assert now < before
+
+
+@pytest.mark.parametrize(("queries", "drop"), [(8, 1.0), (16, 0.75), (32, 0.5)])
+def test_a_planted_fall_is_seen_within_three_looks(queries: int, drop: float) -> None:
+    """Aim: 18 of 20; in a training of ten looks."""
+    assert bench().seen(200, queries, drop, 10, 1, np.random.default_rng(queries), judge=False) >= 0.87
+
+
+def test_the_looks_are_those_of_the_whole_training(tmp_path: Path) -> None:
+    two = Canaries(tmp_path, {"a": lambda q, r: [], "b": lambda q, r: []}, every=5)
+    assert two.looks(50) == 2 * (12 - 3)  # readings at 1, 2, 5, 10, …, 50
+    assert two.looks(2) == 1
 
 
 def test_a_fall_began_after_the_last_good_reading() -> None:
-    assert last_good(readings(1, 1, 0.5, 0.5)) == 6
-    assert last_good(readings(1, 1, 1, 0.2)) == 11
+    assert last_good(readings(1, 1, 0.5, 0.5), 1) == 6
+    assert last_good(readings(1, 1, 1, 0.2), 1) == 11
 
 
 # ---- alarms on numbers ---------------------------------------------------------------------------------------------
@@ -105,10 +137,10 @@ def replay(rewards: Sequence[float], levels: dict[int, float]) -> list[Alarm]:
 
 
 def test_reward_up_while_a_canary_falls() -> None:
-    levels = {1: 0.9, 5: 0.9, 10: 0.4, 15: 0.4}
+    levels = {1: 0.9, 2: 0.9, 5: 0.4, 10: 0.4}
     (alarm,) = replay([0.1 * step for step in range(15)], levels)
-    assert (alarm.step, alarm.what, alarm.since) == (10, "reward up while sings falls", 6)
-    assert alarm.said == "The reward rises while sings falls: 0.665 (0.915 at first)."
+    assert (alarm.step, alarm.what, alarm.since) == (10, "reward up while sings falls", 3)
+    assert alarm.said == "The reward rises while sings falls: 0.415 (0.915 at first)."
     assert alarm.texts == ("text 0 of 10", "text 1 of 10", "text 2 of 10")  # the lowest
     assert [alarm.what for alarm in replay([1.0 - 0.1 * step for step in range(15)], levels)] == ["sings falls"]
     assert replay([0.1 * step for step in range(15)], dict.fromkeys(levels, 0.9)) == []
@@ -176,7 +208,7 @@ def test_what_fails_is_missing_and_not_zero(tmp_path: Path) -> None:
     canaries.see(1, ["a", "a", "b", "b"], ["1", "2", "3", "4"])
     assert canaries.numbers() == {"canary": {"some": 2.0, "none": None}, "canary_n": {"some": 2, "none": 0}}
     assert [row["canary"]["some"] for row in rows(tmp_path / "canaries.jsonl")] == [None, 1, None, 3]
-    canaries.see(2, ["a"], ["1"])
+    canaries.see(3, ["a"], ["1"])
     assert canaries.numbers() == {}
 
 

@@ -70,11 +70,21 @@ def test_one_survivor_is_left_out(tiny_base: str, tiny_task: Path, tmp_path: Pat
     assert batch["advantages"].tolist() == pytest.approx([0, -1, 0, 1, 0, 0, 0, 0], abs=1e-3)
 
 
-@pytest.mark.parametrize(("loss_type", "micro"), [("grpo", 8), ("grpo", 1), ("dapo", 2), ("dr_grpo", 2)])
+@pytest.mark.parametrize(
+    ("loss_type", "micro", "bonus"),
+    [("grpo", 8, 0), ("grpo", 1, 0.5), ("dapo", 2, 0), ("dapo", 2, 0.5), ("dr_grpo", 2, 0.5)],
+)
 def test_the_gradient_is_that_of_the_survivors(
-    tiny_base: str, tiny_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss_type: Any, micro: int
+    tiny_base: str,
+    tiny_task: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    loss_type: Any,
+    micro: int,
+    bonus: float,
 ) -> None:
     """Four texts that have no reward, beside four that have one, change neither loss nor gradient nor entropy."""
+    monkeypatch.setattr(grpo_trainer.GRPOTrainer, "bonus", bonus)
 
     def fixed(model: Any, tokenizer: Any, prompts: Any, settings: Any) -> list[list[int]]:
         return [[60 + 3 * i, 61 + i, 62, *([63] * (i % 3)), 0] for i in range(len(prompts))]

@@ -52,8 +52,9 @@ def train(base: str, folder: Path, out: Path, config: GrpoSettings, stop_at: int
             (3, 5),
         ),
         (dataclasses.replace(LONG, weights="full", learning_rate=1e-3, save_steps=4), (9,)),
+        (dataclasses.replace(LONG, entropy_target=6.0, save_steps=3), (8,)),
     ],
-    ids=["each", "third", "updates", "full"],
+    ids=["each", "third", "updates", "full", "entropy"],
 )
 def test_killed_anywhere(
     tiny_base: str, tiny_task: Path, tmp_path: Path, config: GrpoSettings, stops: Sequence[int]

@@ -34,12 +34,13 @@ class AlarmLog:
     Args:
         budget: as it stands after the steps that are done.
         done: the last of these.
+        looks: planned at canaries.
     """
 
-    def __init__(self, out: Path, budget: Budget | None = None, done: int = 0):
+    def __init__(self, out: Path, budget: Budget | None = None, done: int = 0, looks: int = 1):
         self._out = out
         self._start = read_rollouts(out / START, steps=False) if (out / START).is_file() else []
-        self._watch, self._numbers = Watch(self._start), NumberWatch(budget)
+        self._watch, self._numbers = Watch(self._start), NumberWatch(budget, looks)
         self._of_texts: list[Alarm] = []
         self._of_numbers: list[Alarm] = []
         self._first: list[Rollout] = []  # the texts of the first steps

@@ -1,16 +1,17 @@
 """Canaries: signals that are no part of a training's reward or checks, and so can contradict it.
 
-They read the texts of the first step and of every N-th: judges, reward models or functions that the user names, and
-what the frozen model that reads for the reward can say besides. canaries.jsonl has each text's values, metrics.jsonl
-the means (``canary``) and how many texts had one (``canary_n``). A value that is missing is
-None and in no mean.
+They read the texts of the first two steps and of every N-th: judges, reward models or functions that the user names,
+and what the frozen model that reads for the reward can say besides. canaries.jsonl has each text's values,
+metrics.jsonl the means (``canary``) and how many texts had one (``canary_n``). A value that is missing is None and in
+no mean.
 
-A canary falls where the mean of its last two readings is below its first by more than 2 standard errors. These are of
-the means over the texts of a query, since such texts are not independent, with the variance within the three readings
-pooled; the 2 is taken from Student's t of its degrees of freedom, as few queries know it badly. So there have to be
-three readings, and a variance needs two queries a step.
+A canary falls where the mean of its last two readings is below that of its first two by more than chance allows: by
+Student's t, over the means of the texts of a query, since such texts are not independent, with the variance within all
+readings so far pooled. A training looks often, at several canaries: an honest one shall end with an alarm of any in 1
+of 20, so each look at each canary has an equal part of that. So there have to be four readings, and a variance needs
+two queries a step. benchmarks/bench_canaries.py counts alarms on honest readings and on such as fall.
 
->>> falls([Reading(1, (0.9, 0.8)), Reading(5, (0.3, 0.2)), Reading(10, (0.2, 0.3))])
+>>> falls([Reading(1, (0.9, 0.8)), Reading(2, (0.8, 0.9)), Reading(5, (0.3, 0.2)), Reading(10, (0.2, 0.3))], looks=3)
 True
 """
 
@@ -36,7 +37,10 @@ from inkfire.training import trl
 
 CANARIES = "canaries.jsonl"
 LIKELIHOOD, RELEVANCE = "likelihood", "relevance"
-_ERRORS = 2.0
+_FIRST, _LAST = 2, 2
+"""Readings that are held against each other."""
+_FALSE = 0.05
+"""Share of the trainings in which a canary may fall by chance."""
 
 Row = dict[str, Any]
 Read = Callable[[Sequence[str], Sequence[str]], Sequence[float | None]]
@@ -74,7 +78,12 @@ class Canaries:
             trl.append(self._out / CANARIES, row)
 
     def _due(self, number: int) -> bool:
-        return number == 1 or number % self._every == 0
+        return number <= _FIRST or number % self._every == 0
+
+    def looks(self, steps: int) -> int:
+        """How often a fall is looked for in a training of so many steps, over all canaries; 1 at least."""
+        readings = sum(self._due(number) for number in range(1, steps + 1))
+        return max(1, len(self._reads) * (readings + 1 - _FIRST - _LAST))
 
     def numbers(self) -> Row:
         """``canary`` and ``canary_n`` of the step that is going on, for metrics.jsonl; {} where it was not read."""
@@ -170,34 +179,49 @@ def readings_of(rows: Iterable[Row]) -> dict[str, Reading]:
     }
 
 
-def falls(readings: Sequence[Reading]) -> bool:
-    """Whether a canary has fallen, by all its readings so far."""
-    return len(readings) > 2 and readings[0].mean - _later(readings) > (_error(readings) or math.inf)
+def falls(readings: Sequence[Reading], looks: int) -> bool:
+    """Whether a canary has fallen, by all its readings so far.
+
+    Args:
+        looks: planned for the whole training, at all its canaries.
+    """
+    return len(readings) >= _FIRST + _LAST and baseline(readings) - now(readings) > (
+        _error(readings, looks) or math.inf
+    )
 
 
-def last_good(readings: Sequence[Reading]) -> int:
+def last_good(readings: Sequence[Reading], looks: int) -> int:
     """The step of the last reading before a fall: of the last three, those within half of what makes a fall."""
     *_, third, second, _last = readings
-    allowed = (_error(readings) or 0.0) / 2
-    return second.step if readings[0].mean - second.mean <= allowed else third.step
+    allowed = (_error(readings, looks) or 0.0) / 2
+    return second.step if baseline(readings) - second.mean <= allowed else third.step
 
 
-def _later(readings: Sequence[Reading]) -> float:
-    return float(np.mean([mean for reading in readings[-2:] for mean in reading.means]))
+def baseline(readings: Sequence[Reading]) -> float:
+    """What a canary said at first."""
+    return _mean(readings[:_FIRST])
 
 
-def _error(readings: Sequence[Reading]) -> float | None:
-    """What is more than a fall by chance: 2 standard errors; None where nothing is known of the variance."""
-    from scipy.stats import norm, t
+def now(readings: Sequence[Reading]) -> float:
+    """What it says now."""
+    return _mean(readings[-_LAST:])
 
-    held = [readings[0], *readings[-2:]]
-    free = sum(len(reading.means) - 1 for reading in held)
+
+def _mean(readings: Sequence[Reading]) -> float:
+    return float(np.mean([mean for reading in readings for mean in reading.means]))
+
+
+def _error(readings: Sequence[Reading], looks: int) -> float | None:
+    """What is more than a fall by chance; None where nothing is known of the variance."""
+    from scipy.special import stdtrit
+
+    free = sum(len(reading.means) - 1 for reading in readings)
     if free < 1:
         return None
-    squares = sum(float(np.sum((np.array(reading.means) - reading.mean) ** 2)) for reading in held)
-    n, later = len(held[0].means), sum(len(reading.means) for reading in held[1:])
-    error = math.sqrt(squares / free * (1 / n + 1 / later))
-    return max(float(t.isf(norm.sf(_ERRORS), free)) * error, 1e-9 * (1 + abs(held[0].mean)))
+    squares = sum(float(np.sum((np.array(reading.means) - reading.mean) ** 2)) for reading in readings)
+    first, last = (sum(len(one.means) for one in part) for part in (readings[:_FIRST], readings[-_LAST:]))
+    error = math.sqrt(squares / free * (1 / first + 1 / last))
+    return max(-float(stdtrit(free, _FALSE / looks)) * error, 1e-9 * (1 + abs(baseline(readings))))
 
 
 def _finite(value: float | None) -> float | None:

@@ -43,6 +43,7 @@ from inkfire.training.alarms import Alarm, in_words
 from inkfire.training.budget import Budget
 from inkfire.training.canaries import Canaries
 from inkfire.training.coverage import Coverage
+from inkfire.training.entropy import Floor
 from inkfire.training.fit import Example, Fit, Shape
 from inkfire.training.monitors import Monitor, summary
 from inkfire.training.number_alarms import is_fall
@@ -75,6 +76,7 @@ _METRICS = {
     "kl_text": "kl_text",
     "beta": "beta",
     "entropy": "entropy",
+    "entropy_bonus": "entropy_bonus",
     "completions/clipped_ratio": "truncated",
 }
 
@@ -185,9 +187,10 @@ def _train(
         updates = settings.whole_step()
         watched = Canaries(out, reads, every=settings.canary_steps, updates=updates, done=done)
         budget = _budget(out, settings, len(queries), done)
-        log = AlarmLog(out, budget, done)
-        before = [row for row in trl.rows(out / trl.METRICS) if row["step"] <= done and "reward" in row]
-        view, phases = View([row["reward"] for row in before]), Phases(out)
+        log = AlarmLog(out, budget, done, watched.looks(settings.steps(len(queries))))
+        before = [row for row in trl.rows(out / trl.METRICS) if row["step"] <= done]
+        floor = None if settings.entropy_target is None else Floor(settings.entropy_target, before)
+        view, phases = View([row["reward"] for row in before if "reward" in row]), Phases(out)
         coverage = Coverage(reward, settings.min_coverage)
         read = phases.timed("canaries", watched.see) if reads else watched.see
 
@@ -229,7 +232,7 @@ def _train(
         if looked_at:
             trainer.add_callback(held_out)
         trainer.add_callback(Shuffled())
-        trainer.add_callback(Steering(trainer, budget))
+        trainer.add_callback(Steering(trainer, budget, floor))
         trainer.add_callback(OnTheWay(trainer, tokenizer, out, after, settings.keep))
 
         def over() -> bool:

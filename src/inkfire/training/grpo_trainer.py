@@ -4,6 +4,9 @@ TRL 1.16 gives a text without a reward advantage 0 and goes on counting it: in t
 is divided by, in the KL term and in the entropy. Here its ``completion_mask`` is 0, and rows whose mask is 0 never go
 through the model; truncated completions that TRL masked (``mask_truncated_completions``) are such rows too. A text that
 is the only one of its group with a reward has nothing to be compared with, so it is as good as without one.
+
+TRL's own bonus for entropy is a mean a micro batch, in which the texts of a batch that lost some count more; the one
+here is a mean over all tokens that are in the loss of an update.
 """
 
 from __future__ import annotations
@@ -18,9 +21,14 @@ _DIVIDED_BY_TEXTS = ("grpo", "dr_grpo")
 
 
 class GRPOTrainer(trl.GRPOTrainer):  # type: ignore[misc]
-    """Leaves out what has no reward. One reward function, one process."""
+    """Leaves out what has no reward. One reward function, one process.
 
+    ``bonus`` is what a nat of the mean entropy a token is worth in the loss; 0 adds nothing to it.
+    """
+
+    bonus: float = 0.0
     _compared: torch.Tensor
+    _entropies: torch.Tensor | None = None
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         rewards = compared(super()._calculate_rewards(*args, **kwargs), self.num_generations)
@@ -48,7 +56,19 @@ class GRPOTrainer(trl.GRPOTrainer):  # type: ignore[misc]
             for name, value in inputs.items()
         }
         loss: torch.Tensor = super()._compute_loss(model, left)
-        return loss * rows.float().mean() / inputs[_SHARE] if self.loss_type in _DIVIDED_BY_TEXTS else loss
+        if self.loss_type in _DIVIDED_BY_TEXTS:
+            loss = loss * rows.float().mean() / inputs[_SHARE]
+        entropies, self._entropies = self._entropies, None
+        if self.bonus and entropies is not None:
+            updates = self.args.steps_per_generation / self.current_gradient_accumulation_steps
+            tokens = inputs["num_items_in_batch"] / updates
+            loss = loss - self.bonus * (entropies * left["completion_mask"]).sum() / tokens
+        return loss
+
+    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
+        found = super()._get_per_token_logps_and_entropies(*args, **kwargs)
+        self._entropies = found[1]
+        return found
 
 
 def compared(rewards: torch.Tensor, group: int) -> torch.Tensor:

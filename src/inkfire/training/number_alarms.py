@@ -18,7 +18,7 @@ from typing import Any
 from inkfire.records import Rollout
 from inkfire.training.alarms import BASELINE, Alarm, Cusum, Rule, cusum_of, three
 from inkfire.training.budget import Budget
-from inkfire.training.canaries import Reading, Row, falls, last_good, readings_of
+from inkfire.training.canaries import Reading, Row, baseline, falls, last_good, now, readings_of
 
 _EDGE = 3
 _FALLS = " falls"
@@ -34,10 +34,15 @@ def is_fall(what: str) -> bool:
 
 
 class NumberWatch:
-    """Sees the rows of metrics.jsonl one after the other. ``budget`` has seen each before."""
+    """Sees the rows of metrics.jsonl one after the other.
 
-    def __init__(self, budget: Budget | None):
-        self._budget = budget
+    Args:
+        budget: has seen each row before.
+        looks: planned at canaries, see :meth:`Canaries.looks`.
+    """
+
+    def __init__(self, budget: Budget | None, looks: int = 1):
+        self._budget, self._looks = budget, looks
         self._rewards: list[float] = []
         self._entropies: list[float] = []
         self._cusum: Cusum | None = None
@@ -63,17 +68,17 @@ class NumberWatch:
         for name, reading in readings_of(read).items():
             readings = self._readings[name]
             readings.append(reading)
-            if not falls(readings):
+            if not falls(readings, self._looks):
                 continue
             lowest = sorted(
                 (row for row in read if row["canary"][name] is not None), key=lambda row: float(row["canary"][name])
             )
             shown = three([Rollout(step, row["query"], row["response"]) for row in lowest])
-            now, first = (readings[-2].mean + reading.mean) / 2, readings[0].mean
+            value, first = now(readings), baseline(readings)
             up = self._up()
-            said = f"{'The reward rises while ' if up else ''}{name} falls: {now:.4g} ({first:.4g} at first)."
+            said = f"{'The reward rises while ' if up else ''}{name} falls: {value:.4g} ({first:.4g} at first)."
             what = f"{'reward up while ' if up else ''}{name}{_FALLS}"
-            found.append(Alarm(step, what, now, first, last_good(readings) + 1, said, *shown))
+            found.append(Alarm(step, what, value, first, last_good(readings, self._looks) + 1, said, *shown))
         return found
 
     def _up(self) -> bool:

@@ -194,6 +194,8 @@ class GrpoSettings(Lora, WithPreset):
     """How far the writer may go from the start, in nats a text (KL), on a course linear in steps; or off."""
     beta: Annotated[float, Ge(0)] | None = None
     """Weight of the KL term (k3, Schulman 2020): the first one under a budget (0.1 if none), else constant (0)."""
+    entropy_target: Annotated[float, Gt(0)] | None = None
+    """Nats a token: while texts have less entropy the loss has a bonus for it, that grows; no bonus if none."""
     keep: Annotated[int, Ge(0)] = 2
     """Policies of the way that stay, in kept/: the last that passed 0.5, 1, 2, 4, 8, … nats a text."""
     temperature: Annotated[float, Gt(0)] = 1.0

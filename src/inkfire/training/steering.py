@@ -1,4 +1,5 @@
-"""What keeps a training near its start while TRL runs it: beta after the budget, and the policies of the way.
+"""What keeps a training near its start while TRL runs it: beta after the budget, the bonus for entropy after the
+target, and the policies of the way.
 
 A policy is kept in kept/kl-N when the KL of its texts passed N nats a text, one of :data:`MARKS`.
 """
@@ -15,6 +16,7 @@ from transformers import TrainerCallback
 from inkfire.models.card import Card, is_policy
 from inkfire.training import trl
 from inkfire.training.budget import Budget
+from inkfire.training.entropy import Floor
 
 KEPT = "kept"
 MARKS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
@@ -22,18 +24,26 @@ MARKS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 
 
 class Steering(TrainerCallback):  # type: ignore[misc]
-    """Adds to a step's numbers ``kl_text`` and ``beta``, and sets the next step's beta.
+    """Adds to a step's numbers ``kl_text`` and ``beta``, and sets the next step's beta; with a floor the same of
+    ``entropy_bonus``.
 
     TRL's KL is k3, a mean over tokens: times the mean number of tokens it is that of a text.
     """
 
-    def __init__(self, trainer: Any, budget: Budget | None):
-        self._trainer, self._budget = trainer, budget
+    def __init__(self, trainer: Any, budget: Budget | None, floor: Floor | None = None):
+        self._trainer, self._budget, self._floor = trainer, budget, floor
         if budget is not None:
             trainer.beta = budget.beta
+        if floor is not None:
+            trainer.bonus = floor.bonus
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        if not logs or "kl" not in logs:
+        if not logs or "train_runtime" in logs:  # the summary at the end
+            return
+        if self._floor is not None:
+            logs["entropy_bonus"] = self._trainer.bonus
+            self._trainer.bonus = self._floor.see(logs.get("entropy"))
+        if "kl" not in logs:
             return
         tokens = logs.get("completions/mean_length", self._tokens)
         self._tokens = tokens
