@@ -101,8 +101,8 @@ def _agreement(voices: Voices, task: Task | None, show: int, seed: int) -> dict[
     if level == "ordinal":
         nominal = agreement(voices.values, queries, "nominal", seed)
         out |= {f"alpha_nominal{end}": nominal[f"alpha{end}"] for end in ("", "_ci")}
-    rated = ~np.isnan(voices.values)
-    alone = [int(column[rated.sum(axis=1) == 1].sum()) for column in rated.T]
+    lone = (~np.isnan(voices.values)).sum(axis=1) == 1
+    alone = [int((lone & ~np.isnan(column)).sum()) for column in voices.values.T]
     out["only"] = dict(zip(voices.names, alone, strict=True))
     out["tied"] = voices.tied
     out["pairs"] = [_pair(voices, a, b, level, seed) for a, b in combinations(range(len(voices.names)), 2)]
@@ -121,8 +121,8 @@ def _agreement(voices: Voices, task: Task | None, show: int, seed: int) -> dict[
 def _pair(voices: Voices, a: int, b: int, level: Level, seed: int) -> dict[str, Any]:
     """Two voices beside each other, and how far they rank the texts of a query alike."""
     values, scores = voices.values[:, [a, b]], voices.scores[:, [a, b]]
-    both = ~np.isnan(scores).any(axis=1)
-    queries = [query for query, is_in in zip(voices.queries, both, strict=True) if is_in]
+    both = np.flatnonzero((~np.isnan(scores)).sum(axis=1) == 2)
+    queries = [voices.queries[i] for i in both]
     ranked = within_cluster_correlation(scores[both, 0].tolist(), scores[both, 1].tolist(), queries, seed)
     found = agreement(values, voices.queries, level, seed) | ranked.named("correlation")
     names = {"a": voices.names[a], "b": voices.names[b]}
