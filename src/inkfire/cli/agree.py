@@ -63,10 +63,19 @@ def _parts(result: Mapping[str, Any]) -> Table:
     rows = [("all", result), *((f"{row['a']} and {row['b']}", row) for row in pairs)]
     rows += [(f"slice {name}", row) for name, row in result["slices"].items()]
     rows += list(result["dimensions"].items())
+    if len(result["pairs"]) == 1:
+        rows[0] = ("all", result["pairs"][0])
     cells = [
-        (name, value(row, "alpha"), value(row, "kappa"), rate(row, "accuracy"), f"{row['n']:,}") for name, row in rows
+        (
+            name,
+            *(value(row, number) for number in ("alpha", "kappa")),
+            rate(row, "accuracy"),
+            value(row, "correlation") if "correlation" in row else "",
+            f"{row['n']:,}",
+        )
+        for name, row in rows
     ]
-    return Table(cells, ("", "alpha", "kappa", "the same", "texts"))
+    return Table(cells, ("", "alpha", "kappa", "the same", "correlation within the query", "texts"))
 
 
 def _confusions(result: Mapping[str, Any]) -> list[Table]:

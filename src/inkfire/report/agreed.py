@@ -16,10 +16,11 @@ Result = Mapping[str, Any]
 def agreed(result: Result) -> Finding:
     """The recommendation first, where rewards were tried."""
     said = [recommendation(result), *_next(result)] if "rewards" in result else []
+    said += [_settle(result["settle_rewards"])] if "settle_rewards" in result else []
     if "alpha" in result:
         said += [_agreement(result), *_strongest(result)]
     said += [_consistency(result)] if any(row["repeats"] for row in result["raters"]) else []
-    said += [_settle(settle) for key in ("settle_rewards", "settle") if (settle := result.get(key)) is not None]
+    said += [_settle(settle) for settle in [result.get("settle")] if settle is not None]
     return Finding(said, _warnings(result))
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import numpy as np
 from annotated_types import Ge
 
-from inkfire.errors import DataError, InputError
+from inkfire.errors import InputError
 from inkfire.files.formats import check_columns
 from inkfire.files.opinions import Opinion, read_opinions
 from inkfire.files.reading import AS_IT_STANDS, Data, Reading
@@ -244,8 +244,6 @@ def _check_overlap(voices: Voices, files: Mapping[str, Sequence[Opinion]]) -> No
 
 def _named(files: Data) -> dict[str, Path]:
     """The files by what tells them apart: their names, or else their paths."""
-    if not files:
-        raise DataError("name at least one file of labels, ratings or verdicts")
     names = [path.name for path in files]
     named = {path.name if names.count(path.name) == 1 else str(path): path for path in files}
     if len(named) < len(files):

@@ -20,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 
 from inkfire.stats.intervals import (
+    RESAMPLES,
     Floats,
     Interval,
     Statistic,
@@ -35,7 +36,13 @@ _ALIKE = 1e-9
 _CATEGORIES = 10  # values of which a confusion can still be read
 
 
-def agreement(values: Floats, clusters: Sequence[Hashable], level: Level = "nominal", seed: int = 0) -> dict[str, Any]:
+def agreement(
+    values: Floats,
+    clusters: Sequence[Hashable],
+    level: Level = "nominal",
+    seed: int = 0,
+    n_resamples: int = RESAMPLES,
+) -> dict[str, Any]:
     """``kappa``, ``alpha`` and ``accuracy``, each with ``NAME_ci``, of the ``n`` texts that two raters or more rated.
 
     ``accuracy`` is the share of equal answers and kappa the mean of all pairs of raters (Light 1971). Of a rank or an
@@ -56,7 +63,14 @@ def agreement(values: Floats, clusters: Sequence[Hashable], level: Level = "nomi
     same = clustered_rate(hits, [kept[i] for i in rows])
     for name, statistic in (("kappa", kappa_of), ("alpha", alpha_of)):
         of_weights, width = statistic(values, kept, level)
-        out |= _interval(of_weights, width, kept, same, values, seed).named(name)
+        k, estimate = len(set(kept)), math.nan
+        if kept:
+            estimate = float(of_weights(np.ones((1, k)))[0])
+        if math.isnan(estimate):
+            out |= {name: None, f"{name}_ci": None}
+            continue
+        found = percentiles(estimate, resample(of_weights, k, seed, n_resamples, width=width), len(kept), k)
+        out |= dataclasses.replace(found, low=min(found.low, _least(same, values))).named(name)
     return out | same.named("accuracy")
 
 
@@ -66,19 +80,13 @@ def compared(values: Floats, clusters: Sequence[Hashable]) -> tuple[Floats, list
     return values[both], [cluster for cluster, is_in in zip(clusters, both, strict=True) if is_in]
 
 
-def _interval(
-    of_weights: Statistic, width: int, kept: Sequence[Hashable], same: Interval, values: Floats, seed: int
-) -> Interval:
-    """With the bootstrap's percentiles; raters that never differed are not sure never to."""
-    n, k = len(kept), len(set(kept))
-    estimate = float(of_weights(np.ones((1, k)))[0]) if n else math.nan
-    if math.isnan(estimate):
-        return Interval(math.nan, math.nan, math.nan, n, k)
-    found = percentiles(estimate, resample(of_weights, k, seed, width=width), n, k)
+def _least(same: Interval, values: Floats) -> float:
+    """Raters that never differed are not sure never to: what kappa would be at the least share of equal answers that is
+    likely. Where they did differ, 1: the bootstrap says it."""
     if same.estimate < 1:
-        return found
+        return 1.0
     shares = np.unique(values[~np.isnan(values)], return_counts=True)[1] / np.sum(~np.isnan(values))
-    return dataclasses.replace(found, low=min(found.low, 1 - (1 - same.low) / (1 - float((shares**2).sum()))))
+    return 1 - (1 - same.low) / (1 - float((shares**2).sum()))
 
 
 def kappa_of(values: Floats, clusters: Sequence[Hashable], level: Level = "nominal") -> tuple[Statistic, int]:
