@@ -172,7 +172,7 @@ def test_the_reward_to_train_with_ranks_as_the_ratings_do(cli: Cli, rated: Path)
 def test_the_recommendation_is_one_sentence_and_the_first(cli: Cli, rated: Path) -> None:
     said = cli("agree", rated, "--reward", "share:!", "--reward", "share:a")[1]["text"].splitlines()
     assert said[0].startswith("Train with share:!: it ranks the texts of a query as the ratings do, correlation 0.")
-    assert said[1].startswith("share:a is behind by +")
+    assert said[1].startswith("share:a is behind by 1.")
     none = cli("agree", rated, "--reward", "share:x", "--reward", "share:a")[1]["text"].splitlines()
     assert none[0] == (
         "Train with none of them: none of the 2 rewards is shown to rank the texts of a query as the ratings do "
