@@ -54,6 +54,7 @@ COMMANDS = {
     "write": ("write:write", "Write texts for a query, or for a file of queries."),
     "export": ("export:export", "Write a policy for vLLM, llama.cpp or Ollama, with a model card."),
     "evaluate": ("evaluate:evaluate", "Compare policies on held-out queries."),
+    "agree": ("agree:agree", "Say whether raters agree, and which reward ranks texts as they do."),
     "report": ("evaluate:report", "Draw RUN/report.html from what the run's stages left."),
     "ledger": ("ledger:app", "Calls, tokens, cost and latency by model and run; the prices."),
 }

@@ -76,7 +76,7 @@ def iter_placed_texts(path: Files, reading: Reading = AS_IT_STANDS) -> Iterator[
         query, source = columns.query(row), text_of(row, "source", "")
         return [Candidate(query, text, source) for text in columns.texts(row)]
 
-    return _placed(path, columns, records)
+    return placed(path, columns, records)
 
 
 def read_labelled(path: Files, reading: Reading = AS_IT_STANDS) -> list[Labelled]:
@@ -337,13 +337,13 @@ def _first(path: Path, columns: Columns) -> Row:
 def _convert(
     path: Files, columns: Columns, records: Callable[[Row], list[T]], *, plain_text: bool = False
 ) -> Iterator[T]:
-    return (record for _, _, record in _placed(path, columns, records, plain_text=plain_text))
+    return (record for _, _, record in placed(path, columns, records, plain_text=plain_text))
 
 
-def _placed(
+def placed(
     path: Files, columns: Columns, records: Callable[[Row], list[T]], *, plain_text: bool = False
 ) -> Iterator[tuple[Path, int, T]]:
-    """Each record with its file and line."""
+    """Each record that ``records`` makes of a row, with its file and line."""
     queries: set[str] = set()
     for one in _each(path):
         rows = _numbered(one, columns, plain_text=plain_text)

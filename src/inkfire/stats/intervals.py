@@ -29,6 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Statistic = Callable[[Floats], Floats]
+"""How often each cluster was drawn, (samples, clusters) → the statistic of each sample, (samples, …)."""
 
 RESAMPLES = 2000
 FEW = 10
@@ -97,29 +99,46 @@ def within_cluster_auc(
 
 
 def within_cluster_correlation(
-    a: Sequence[float], b: Sequence[float], clusters: Sequence[Hashable], seed: int = 0, n_resamples: int = RESAMPLES
+    a: Sequence[float],
+    b: Sequence[float],
+    clusters: Sequence[Hashable],
+    seed: int = 0,
+    n_resamples: int = RESAMPLES,
+    *,
+    level: float = 0.95,
 ) -> Interval:
     """Pearson's correlation of what is left of ``a`` and ``b`` when each cluster's mean is taken off.
 
     Clusters of one row are left out. NaN where ``a`` or ``b`` never differs within a cluster.
     """
+    of_weights, n, k = within_cluster_correlations(a, b, clusters)
+    estimate = float(of_weights(np.ones((1, k)))[0])
+    if math.isnan(estimate):
+        return Interval(math.nan, math.nan, math.nan, n, k)
+    return percentiles(estimate, resample(of_weights, k, seed, n_resamples), n, k, level)
+
+
+def within_cluster_correlations(
+    a: Sequence[float], b: Sequence[float], clusters: Sequence[Hashable]
+) -> tuple[Statistic, int, int]:
+    """The statistic of :func:`within_cluster_correlation` for :func:`resample`, and how many rows and clusters it is
+    of: those of clusters of more than one row, in the order in which these come."""
     index, values = cluster_index(clusters, len(a)), np.column_stack([np.asarray(a, float), np.asarray(b, float)])
     sizes = np.bincount(index)
     means = np.column_stack([np.bincount(index, column) / sizes for column in values.T])
     x, y = (values - means[index]).T
     sums = np.column_stack([np.bincount(index, part) for part in (x * x, y * y, x * y)])[sizes > 1]
     n = int(sizes[sizes > 1].sum())
-    if not n or min(sums[:, 0].sum(), sums[:, 1].sum()) < 1e-20:
-        return Interval(math.nan, math.nan, math.nan, n, len(sums))
+    flat = not n or min(sums[:, 0].sum(), sums[:, 1].sum()) < 1e-20
 
     def of_weights(weights: Floats) -> Floats:
-        xx, yy, xy = (weights @ sums).T
-        out: Floats = np.full(len(xx), np.nan)
-        np.divide(xy, np.sqrt(xx * yy), out=out, where=xx * yy > 0)
+        out: Floats = np.full(len(weights), np.nan)
+        if not flat:
+            xx, yy, xy = (weights @ sums).T
+            np.divide(xy, np.sqrt(xx * yy), out=out, where=xx * yy > 0)
         return out
 
-    estimate = float(of_weights(np.ones((1, len(sums))))[0])
-    return percentiles(estimate, resample(of_weights, len(sums), seed, n_resamples), n, len(sums))
+    return of_weights, n, len(sums)
 
 
 def _ratio(hits: Floats, sizes: Floats) -> Interval:
@@ -147,21 +166,28 @@ def _effective_n(share: float, variance: float, least: float) -> float:
 
 
 def resample(
-    statistic: Callable[[Floats], Floats], clusters: int, seed: int, n_resamples: int = RESAMPLES, *, width: int = 1
+    statistic: Statistic,
+    clusters: int,
+    seed: int,
+    n_resamples: int = RESAMPLES,
+    *,
+    width: int = 1,
+    draws: int | None = None,
 ) -> Floats:
     """The bootstrap that all others stand on: ``statistic`` of samples of whole clusters, drawn with replacement.
 
     Args:
-        statistic: how often each cluster was drawn, (samples, clusters) → (samples, …).
-        width: floats that it holds for a sample.
+        width: floats that the statistic holds for a sample.
+        draws: clusters in a sample; as many as there are, where not given.
     """
     random = np.random.default_rng(seed)
+    size = draws or clusters
 
     def drawn(samples: int) -> Floats:
-        of_sample = random.integers(clusters, size=(samples, clusters)) + clusters * np.arange(samples)[:, None]
+        of_sample = random.integers(clusters, size=(samples, size)) + clusters * np.arange(samples)[:, None]
         return np.bincount(of_sample.ravel(), minlength=samples * clusters).reshape(samples, clusters).astype(float)
 
-    step = max(1, _CELLS // max(width, clusters))
+    step = max(1, _CELLS // max(width, clusters, size))
     return np.concatenate([statistic(drawn(min(step, n_resamples - start))) for start in range(0, n_resamples, step)])
 
 
