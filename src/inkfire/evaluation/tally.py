@@ -6,12 +6,13 @@
     labelled.jsonl     {query, response, label, source}
     pairs.jsonl        TRL's preference, with query and provenance
 
-The last vote of a rater on an item counts, so of a text that was shown twice the second time. Between two texts a rating
-is a win (1), a tie (0.5) or neither (0: lost, or both bad).
+The last vote of a rater on an item counts, so of a text that was shown twice the second time. Between two texts a
+rating is a win (1), a tie (0.5) or neither (0: lost, or both bad).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
@@ -53,14 +54,14 @@ class Tally:
         rows = []
         for item, slot, vote in self.votes():
             if vote.points is not None:
-                said = {"response": item.responses[0], "source": item.sources[0], "points": dict(vote.points)}
+                said: Row = {"response": item.responses[0], "source": item.sources[0], "points": dict(vote.points)}
             else:
                 (a, b), (source_a, source_b) = item.responses, item.sources
                 said = {"a": a, "b": b, "winner": vote.choice, "source_a": source_a, "source_b": source_b}
                 said["left"] = "b" if slot.swapped else "a"
-            head = {"query": item.query} | said | {"annotator": vote.rater}
-            tail = {"note": vote.note, "seconds": vote.seconds, "at": vote.at}
-            rows.append(head | {"item": item.item, "position": slot.position, "repeat": slot.repeat} | tail)
+            row: Row = {"query": item.query} | said | {"annotator": vote.rater, "item": item.item}
+            row |= {"position": slot.position, "repeat": slot.repeat}
+            rows.append(row | {"note": vote.note, "seconds": vote.seconds, "at": vote.at})
         return rows
 
     def rating_rows(self) -> list[Row]:
@@ -121,8 +122,8 @@ class Tally:
             for place, row in enumerate(best):
                 for other in best[place + 1 :]:
                     if other["rating"] < row["rating"] and other["response"] != row["response"]:
-                        sides = [(one["response"], one["source"]) for one in (row, other)]
-                        pairs.append(_pair(query, *sides, min(len(row["ratings"]), len(other["ratings"]))))
+                        chosen, rejected = ((one["response"], one["source"]) for one in (row, other))
+                        pairs.append(_pair(query, chosen, rejected, min(len(row["ratings"]), len(other["ratings"]))))
         return pairs
 
     def _rating(self, vote: Vote, place: int) -> float:
@@ -147,23 +148,22 @@ class Tally:
         out["repeats"] = {name: sum(one[name] for one in repeats) for name in ("planned", "n", "same")}
         return out | {"raters": raters}
 
-    def results(self) -> dict[str, Any]:
-        """What the votes say of each writer, before anything is claimed: counts of votes, means of points."""
+    def results(self) -> list[Row]:
+        """What the votes say of each writer (rubrics) or each two of them, before anything is claimed of it."""
         if self.form.mode == "rubric":
-            found: dict[str, list[Row]] = {}
+            found: dict[str, list[float]] = {}
             for row in self.rated_rows():
-                found.setdefault(row["source"], []).append(row)
-            return {
-                source: {"n": len(rows), "mean": fmean(r["rating"] for r in rows)} for source, rows in found.items()
-            }
-        counts: dict[str, dict[str, int]] = {}
+                found.setdefault(row["source"], []).append(row["rating"])
+            return [{"policy": source, "n": len(means), "mean": fmean(means)} for source, means in found.items()]
+        counts: dict[tuple[str, ...], Counter[str]] = {}
         for number, by_rater in self.counting().items():
-            a, b = self.items[number].sources
-            count = counts.setdefault(f"{a} / {b}", {"n": 0, "a": 0, "b": 0, "tie": 0, "bad": 0})
-            for vote in by_rater.values():
-                count["n"] += 1
-                count[str(vote.choice)] += 1
-        return dict(counts)
+            count = counts.setdefault(self.items[number].sources, Counter())
+            count.update(str(vote.choice) for vote in by_rater.values())
+        names = {"a": "a_better", "b": "b_better", "tie": "tie", "bad": "both_bad"}
+        return [
+            {"a": a, "b": b, "n": count.total()} | {name: count[choice] for choice, name in names.items()}
+            for (a, b), count in counts.items()
+        ]
 
 
 def _of_rater(ballot: Ballot) -> dict[str, Any]:

@@ -22,12 +22,14 @@ _CHUNK = 65536
 class Log:
     """The one writer of a file of rows. Its owner sees to it that no other process has it open (``run.locked``).
 
-    What a kill left of a row is not whole and was never answered for: it is cut off when the log is opened.
+    What a kill left of a row is not whole and was never answered for: it is cut off when the log is opened. Threads
+    that append at once share one sync of the disk.
     """
 
     def __init__(self, path: Path):
         self.path = path
-        self._lock = threading.Lock()
+        self._writing, self._syncing = threading.Lock(), threading.Lock()
+        self._written = self._synced = 0  # rows
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
@@ -40,21 +42,31 @@ class Log:
                 os.close(folder)
 
     def append(self, row: Mapping[str, Any]) -> None:
-        """Write a row and wait until the disk has it. Threads may call it at once.
+        """Write a row and wait until the disk has it.
 
         Raises:
-            RunFolderError: it could not be written; the log is as it was before.
+            RunFolderError: it could not be written, or the disk does not say that it has it: append it again.
         """
-        line = dump(row).encode() + b"\n"
-        with self._lock, writing(self.path):
+        with writing(self.path):
+            number = self._write(dump(row).encode() + b"\n")
+            with self._syncing:
+                if self._synced < number:
+                    covered = self._written
+                    os.fsync(self._file)
+                    self._synced = covered
+
+    def _write(self, line: bytes) -> int:
+        """The number of the row; a line that does not fit leaves nothing behind."""
+        with self._writing:
             before = os.fstat(self._file).st_size
             try:
                 while line:
                     line = line[os.write(self._file, line) :]
-                os.fsync(self._file)
             except OSError:
                 os.ftruncate(self._file, before)
                 raise
+            self._written += 1
+            return self._written
 
     def close(self) -> None:
         os.close(self._file)
