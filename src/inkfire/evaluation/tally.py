@@ -1,6 +1,7 @@
 """Votes become data with the writers' names: one row a vote, and one a text or pair by all who rated it.
 
-    votes.jsonl, .csv  every vote that stands, repeats too: {query, response, …, annotator, points | winner, seconds}
+    votes.jsonl, .csv  every vote that stands, repeats too: {query, response, annotator, points, …}, or of two texts
+                       {query, chosen, rejected, winner: chosen | tie | both bad, annotator, …}
     ratings.jsonl      {query, response, annotator, points, source}           of rubrics: one row a text and rater
     rated.jsonl        {query, response, rating, ratings, source}             one row a text, the mean over raters
     labelled.jsonl     {query, response, label, source}
@@ -51,14 +52,10 @@ class Tally:
     # ---- rows ------------------------------------------------------------------------------------------------------
 
     def vote_rows(self) -> list[Row]:
+        """One row a vote, of pairs with the text that was preferred as ``chosen``."""
         rows = []
         for item, slot, vote in self.votes():
-            if vote.points is not None:
-                said: Row = {"response": item.responses[0], "source": item.sources[0], "points": dict(vote.points)}
-            else:
-                (a, b), (source_a, source_b) = item.responses, item.sources
-                said = {"a": a, "b": b, "winner": vote.choice, "source_a": source_a, "source_b": source_b}
-                said["left"] = "b" if slot.swapped else "a"
+            said = _points_row(item, vote) if vote.points is not None else _choice_row(item, slot, vote)
             row: Row = {"query": item.query} | said | {"annotator": vote.rater, "item": item.item}
             row |= {"position": slot.position, "repeat": slot.repeat}
             rows.append(row | {"note": vote.note, "seconds": vote.seconds, "at": vote.at})
@@ -66,21 +63,25 @@ class Tally:
 
     def rating_rows(self) -> list[Row]:
         """One row a text and rater (of rubrics), a repeat as one more of the same rater."""
-        names = ("query", "response", "annotator", "points", "source", "repeat")
+        names = ("query", "response", "annotator", "points", "source", "seconds", "repeat")
         return [{name: row[name] for name in names} for row in self.vote_rows() if "points" in row]
 
     def rated_rows(self) -> list[Row]:
-        """One row a text, with the mean of those who rated it; a text in several pairs has one row for them all."""
-        found: dict[tuple[str, str, str], list[float]] = {}
+        """One row a text: ``rating``, the mean of its raters, and in ``ratings`` each rater's place, null where they
+        did not rate it. What is in several pairs has the mean of these."""
+        found: dict[tuple[str, str, str], dict[str, list[float]]] = {}
         for number, by_rater in self.counting().items():
             item = self.items[number]
             for place, (response, source) in enumerate(zip(item.responses, item.sources, strict=True)):
-                ratings = found.setdefault((item.query, response, source), [])
-                ratings += [self._rating(vote, place) for vote in by_rater.values()]
-        return [
-            {"query": query, "response": response, "rating": fmean(ratings), "ratings": ratings, "source": source}
-            for (query, response, source), ratings in found.items()
-        ]
+                of_text = found.setdefault((item.query, response, source), {})
+                for rater, vote in by_rater.items():
+                    of_text.setdefault(rater, []).append(self._rating(vote, place))
+        rows = []
+        for (query, response, source), of_text in found.items():
+            each = {rater: fmean(given) for rater, given in of_text.items()}
+            row: Row = {"query": query, "response": response, "rating": fmean(each.values())}
+            rows.append(row | {"ratings": [each.get(rater) for rater in self.ballots], "source": source})
+        return rows
 
     def labelled_rows(self) -> list[Row]:
         """Of rubrics: good from the task's ``excellent`` on; between two texts: good above a half, bad below.
@@ -123,7 +124,8 @@ class Tally:
                 for other in best[place + 1 :]:
                     if other["rating"] < row["rating"] and other["response"] != row["response"]:
                         chosen, rejected = ((one["response"], one["source"]) for one in (row, other))
-                        pairs.append(_pair(query, chosen, rejected, min(len(row["ratings"]), len(other["ratings"]))))
+                        raters = min(_raters(row), _raters(other))
+                        pairs.append(_pair(query, chosen, rejected, raters))
         return pairs
 
     def _rating(self, vote: Vote, place: int) -> float:
@@ -184,6 +186,23 @@ def _of_rater(ballot: Ballot) -> dict[str, Any]:
 def _median(votes: Iterable[Vote]) -> float | None:
     seconds = [vote.seconds for vote in votes if vote.seconds is not None]
     return median(seconds) if seconds else None
+
+
+def _points_row(item: Item, vote: Vote) -> Row:
+    return {"response": item.responses[0], "source": item.sources[0], "points": dict(vote.points or {})}
+
+
+def _choice_row(item: Item, slot: Slot, vote: Vote) -> Row:
+    first = 1 if vote.choice == "b" else 0
+    sides = {"chosen": first, "rejected": 1 - first}
+    row: Row = {side: item.responses[place] for side, place in sides.items()}
+    row["winner"] = {"tie": "tie", "bad": "both bad"}.get(str(vote.choice), "chosen")
+    row["provenance"] = {f"{side}_source": item.sources[place] for side, place in sides.items()}
+    return row | {"left": next(side for side, place in sides.items() if place == int(slot.swapped))}
+
+
+def _raters(row: Row) -> int:
+    return sum(rating is not None for rating in row["ratings"])
 
 
 def _source(row: Row) -> Row:

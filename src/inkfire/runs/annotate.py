@@ -277,7 +277,7 @@ def _void(out: Path, changed: Sequence[str]) -> Redone:
 
 
 def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Votes as a table, the points a column each; UTF-8 with a mark, as spreadsheets need it."""
+    """Votes as a table, each dimension a column; UTF-8 with a mark, as spreadsheets need it."""
     flat = [_flat(row) for row in rows]
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, list(flat[0]))
@@ -290,7 +290,7 @@ def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for name, value in row.items():
-        if name == "points":
+        if isinstance(value, Mapping):  # points, provenance
             out |= value
         else:
             out[name] = f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
