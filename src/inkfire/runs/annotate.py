@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import csv
 import io
+import ipaddress
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,8 +31,8 @@ from inkfire.files.jsonl import atomic, write_jsonl
 from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.files.run import EVERYTHING, Redone
 from inkfire.models.card import Card, Template, is_policy
-from inkfire.runs.context import Context, Place, described, named_files, opened
-from inkfire.runs.rated_set import FILES, RatedSet, votes_in
+from inkfire.runs.context import Context, Place, described, named_files, note, opened
+from inkfire.runs.rated_set import FILES, RatedSet, sitting, votes_in
 from inkfire.runs.writers import Drawing, FileWriter, Source, Writer, open_writer, sources_of, written
 from inkfire.settings import option, settings, to_json
 from inkfire.tasks.task import Task, load_task
@@ -59,6 +62,16 @@ class AnnotateInputs:
     """Of a text; the task's own if none."""
     reading: Annotated[Reading, option("*")] = AS_IT_STANDS
     """How the data is read."""
+
+
+@settings
+class ServeSettings:
+    """Where the page is served."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on; this machine alone, if not said otherwise."""
+    port: Annotated[int, Ge(0), Le(65535)] = 8765
+    """The port; 0 takes a free one."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +124,38 @@ def new(inputs: AnnotateInputs, how: Plan, place: Place) -> dict[str, Any]:
         return context.once("annotate", lambda: work(context)) | {"out": str(place.out)}
 
 
+def serve(out: Path, where: ServeSettings, ready: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Serve the page until the process is interrupted.
+
+    Args:
+        ready: told when the page can be asked: ``urls``, rater → address, and what :func:`status` says.
+
+    Returns:
+        What :func:`status` says at the end.
+
+    Raises:
+        RunFolderError: it is no set, or another process has it open.
+        InputError: the address cannot be had.
+        MissingExtraError: starlette or uvicorn is not installed.
+    """
+    from inkfire.serve.page import listen, rating_page
+    from inkfire.serve.page import serve as answer
+
+    with sitting(out) as (found, raters), listen(where.host, where.port) as at:
+        tokens = found.tokens()
+        if not (local := _is_loopback(where.host)):
+            note(
+                f"whoever reaches {where.host} and has a rater's address can vote in that name, and what is sent is "
+                "not encrypted: put a proxy with TLS before it where others share the network"
+            )
+        host = where.host if local else socket.gethostname()
+        base = f"http://{f'[{host}]' if ':' in host else host}:{at.getsockname()[1]}"
+        ready({"urls": {rater: f"{base}/r/{token}" for rater, token in tokens.items()}} | status(out))
+        with suppress(KeyboardInterrupt):  # how it is told to stop
+            answer(rating_page(raters, tokens), at)
+    return status(out)
+
+
 def status(out: Path) -> dict[str, Any]:
     """How far the raters are: :meth:`Tally.progress`. It may be asked while they work."""
     found = RatedSet.read(out)
@@ -145,6 +190,13 @@ def export(out: Path, to: Path | None = None) -> dict[str, Any]:
     files = {name: len(of_file) for name, of_file in made.items() if of_file} | {"votes.csv": len(rows)}
     results = {"mode": tally.form.mode, "results": tally.results(), "progress": tally.progress()}
     return {"out": str(to)} | results | {"files": files}
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 # ---- what is rated -------------------------------------------------------------------------------------------------
@@ -291,7 +343,7 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for name, value in row.items():
         if isinstance(value, Mapping):  # points, provenance
-            out |= value
+            out |= {f"{key} points" if key in row else key: of_key for key, of_key in value.items()}
         else:
             out[name] = f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
     return out
