@@ -14,6 +14,7 @@ import ipaddress
 import itertools
 import re
 import socket
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ class AnnotateInputs:
     mode: Literal["pairwise", "rubric"] | None = None
     """pairwise: which of two is better; rubric: points by dimension. By default rubric of one policy, else pairwise."""
     n: Annotated[int, Ge(1), Le(1000), option("-n", "--n")] | None = None
-    """Texts a query of each policy; 4 with a rubric, else 1."""
+    """Texts a query of each policy; 4 with a rubric, else 1; of files of texts alone as many as they have."""
     temperature: Annotated[float, Ge(0)] = 0.8
     """Sampling temperature of the policies."""
     max_tokens: Annotated[int, Ge(1)] | None = None
@@ -215,8 +216,13 @@ def _cast(inputs: AnnotateInputs) -> _Cast:
         template = next((Card.read(Path(at)).template for at in policies.values() if is_policy(at)), None)
     about = task.about() if task is not None else template.task if template is not None else {}
     form = Form.of(mode, about, task.excellent_from if task is not None else None)
-    queries = _queries(inputs, sources)
-    return _Cast(mode, sources, queries, inputs.n or _SAMPLES[mode], task, template, form)
+    n = inputs.n or _SAMPLES[mode]
+    if inputs.queries:
+        queries = list(dict.fromkeys(query.query for query in read_queries(inputs.queries, inputs.reading)))
+    else:
+        queries, most = _answered(inputs, sources)
+        n = inputs.n or most
+    return _Cast(mode, sources, queries, n, task, template, form)
 
 
 def _policies(values: Sequence[str]) -> dict[str, str]:
@@ -235,17 +241,17 @@ def _policies(values: Sequence[str]) -> dict[str, str]:
     return named
 
 
-def _queries(inputs: AnnotateInputs, sources: Mapping[str, Source]) -> list[str]:
-    """The queries that are asked, each once; without ``--queries`` those that all files of texts answer."""
-    if inputs.queries:
-        return list(dict.fromkeys(query.query for query in read_queries(inputs.queries, inputs.reading)))
+def _answered(inputs: AnnotateInputs, sources: Mapping[str, Source]) -> tuple[list[str], int]:
+    """The queries that all files of texts answer, and how many texts of one there are at most in each.
+
+    Raises:
+        InputError: some policy is no file of texts, or no query is answered in all of them.
+    """
     if writing := [name for name, source in sources.items() if source.kind != "texts"]:
         raise InputError(f"--queries F: what is {writing[0]} to write for?")
-    answered = [
-        dict.fromkeys(text.query for text in read_texts(source.name, inputs.reading)) for source in sources.values()
-    ]
-    if common := [query for query in answered[0] if all(query in of_file for of_file in answered)]:
-        return common
+    counts = [Counter(text.query for text in read_texts(source.name, inputs.reading)) for source in sources.values()]
+    if common := [query for query in counts[0] if all(query in count for count in counts)]:
+        return common, max(min(count[query] for count in counts) for query in common)
     raise InputError("no query is answered in all of the files of texts: they must be the same, word for word")
 
 

@@ -132,6 +132,8 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   const key = event.key.toLowerCase();
+  const help = document.getElementById("help");
+  if (key === "escape" && help) help.open = false;
   let taken = true;
   if (key === "u" && undo) {
     if (!event.repeat && !undo.querySelector("button").disabled) undo.requestSubmit();
