@@ -76,7 +76,7 @@ class ServeSettings:
 
 
 @dataclass(frozen=True)
-class _Cast:
+class Cast:
     """Who writes what: checked, nothing opened yet."""
 
     mode: Mode
@@ -97,7 +97,7 @@ def new(inputs: AnnotateInputs, how: Plan, place: Place) -> dict[str, Any]:
         RunFolderError: also where people have voted on what would be laid out anew.
         EndpointDown, BudgetExceeded: stopped; the same call resumes.
     """
-    cast = _cast(inputs)
+    cast = cast_of(inputs)
     for source in cast.sources.values():
         source.check(cast.task, base_url=place.access.base_url)
     about = described(inputs, mode=cast.mode, n=cast.n) | to_json(how)
@@ -203,7 +203,8 @@ def _is_loopback(host: str) -> bool:
 # ---- what is rated -------------------------------------------------------------------------------------------------
 
 
-def _cast(inputs: AnnotateInputs) -> _Cast:
+def cast_of(inputs: AnnotateInputs) -> Cast:
+    """Who writes what is rated, and what is asked of it; nothing is opened or written."""
     policies = _policies(inputs.policies)
     sources = sources_of(policies)
     mode: Mode = inputs.mode or ("rubric" if len(policies) == 1 else "pairwise")
@@ -222,7 +223,7 @@ def _cast(inputs: AnnotateInputs) -> _Cast:
     else:
         queries, most = _answered(inputs, sources)
         n = inputs.n or most
-    return _Cast(mode, sources, queries, n, task, template, form)
+    return Cast(mode, sources, queries, n, task, template, form)
 
 
 def _policies(values: Sequence[str]) -> dict[str, str]:
@@ -256,7 +257,7 @@ def _answered(inputs: AnnotateInputs, sources: Mapping[str, Source]) -> tuple[li
 
 
 def _texts(
-    context: Context, cast: _Cast, inputs: AnnotateInputs
+    context: Context, cast: Cast, inputs: AnnotateInputs
 ) -> tuple[dict[str, list[list[str | None]]], dict[str, str | None]]:
     """Each policy's texts by query, and who wrote them."""
 
@@ -285,7 +286,7 @@ def _length(source: Source, task: Task | None) -> int:
     return Card.read(Path(source.name)).max_tokens if is_policy(source.name) else 1
 
 
-def _items(cast: _Cast, texts: Mapping[str, list[list[str | None]]]) -> tuple[list[Item], int, int]:
+def _items(cast: Cast, texts: Mapping[str, list[list[str | None]]]) -> tuple[list[Item], int, int]:
     """The items in the order of the queries; how many texts did not come, and how many items say the same twice."""
     items: list[Item] = []
     same = 0
@@ -302,7 +303,8 @@ def _items(cast: _Cast, texts: Mapping[str, list[list[str | None]]]) -> tuple[li
                 if first is not None and second is not None:
                     same += first == second
                     items += [] if first == second else [Item(0, query, (first, second), (a, b))]
-    missing = sum(text is None for of_policy in texts.values() for drawn in of_policy for text in drawn)
+    drawn = [texts[name] for name, source in cast.sources.items() if source.kind != "texts"]  # a file has what it has
+    missing = sum(text is None for of_policy in drawn for of_query in of_policy for text in of_query)
     numbered = [Item(number, one.query, one.responses, one.sources) for number, one in enumerate(items, 1)]
     return numbered, missing, same
 
