@@ -19,10 +19,10 @@ from inkfire.runs.context import Place
 def lay_out(tmp_path: Path, tiny_task: Path) -> Callable[..., Path]:
     """Pairs of two secret writers, or with ``mode="rubric"`` texts of one."""
 
-    def make(n: int = 20, mode: str = "pairwise", **plan: Any) -> Path:
+    def make(n: int = 20, mode: str = "pairwise", lines: int = 1, **plan: Any) -> Path:
         for writer in ("secret-alpha", "secret-beta"):
-            rows = ({"query": f"a wish {i}", "response": f"Text {i} of {len(writer)}"} for i in range(n - 1))
-            nasty = {"query": "a <i>wish</i>", "response": NASTY + str(len(writer))}
+            rows = ({"query": f"a wish {i}", "response": f"Text {i} of {len(writer)}\n" * lines} for i in range(n - 1))
+            nasty = {"query": "a <i>wish</i>", "response": NASTY + f"{len(writer)}\n" * lines}
             write_jsonl(tmp_path / f"{writer}.jsonl", [nasty, *rows])
         names = ("secret-alpha", "secret-beta") if mode == "pairwise" else ("secret-alpha",)
         policies = tuple(str(tmp_path / f"{name}.jsonl") for name in names)

@@ -152,7 +152,7 @@ def _served(told: Mapping[str, Any]) -> Shown:
 
 def _progress(run: Path, result: Mapping[str, Any]) -> Shown:
     said = f"{result['done']} of {several(result['planned'], 'vote')} are in"
-    if result["left"] and result["seconds_median"]:
+    if result["left"] and result["seconds_median"] is not None:
         said += f"; the other {result['left']} take about {duration(result['left'] * result['seconds_median'])}"
     several_raters = f"{result['items_by_several']} of more than one rater"
     rated = f"{result['items_rated']} of {result['items']} have a vote, {several_raters}."
