@@ -217,7 +217,7 @@ def test_texts_written_elsewhere(tmp_path: Path, capsys: Any) -> None:
     assert texts(writer, ONE) == [[None]] * 5 + [[f"{query}!"] for query in QUERIES[5:]]
     two = texts(writer, Drawing(n=2, temperature=0, max_tokens=1), done=4)
     assert two[:3] == [[None, None], [f"{QUERIES[5]}!", "another"], [f"{QUERIES[6]}!", None]]
-    with pytest.raises(InputError, match="no text for 2 of the 2 queries; its queries must be those of --prompts"):
+    with pytest.raises(InputError, match="no text for 2 of the 2 queries; its queries must be those that are asked"):
         FileWriter.read(path, ["a", "b"])
 
 

@@ -15,12 +15,26 @@ from typing import Any
 
 from inkfire.debate.settings import AGENTS
 from inkfire.errors import InputError
+from inkfire.evaluation.ballots import Plan
 from inkfire.files.reading import Data
 from inkfire.files.run import Run, before_named
 from inkfire.judge.spec import JudgeSettings
 from inkfire.refine.settings import RefineSettings
 from inkfire.rewards.shaped import Shaping
-from inkfire.runs import curate, curve, evaluate, experiment, judge, recipe, refine, score, stress, train, write
+from inkfire.runs import (
+    annotate,
+    curate,
+    curve,
+    evaluate,
+    experiment,
+    judge,
+    recipe,
+    refine,
+    score,
+    stress,
+    train,
+    write,
+)
 from inkfire.runs.context import Place
 from inkfire.settings import from_json
 from inkfire.training.settings import BonSettings, DpoSettings, GrpoSettings, RewardModelSettings, SftSettings
@@ -120,12 +134,20 @@ def _score(values: Values, place: Place) -> Values:
     return score.score(_as(score.ScoreInputs, values), place, access=place.access, seed=place.seed)
 
 
+def _policies(values: Values) -> list[str]:
+    return [f"{key.removeprefix('policy ')}={at}" for key, at in values.items() if key.startswith("policy ")]
+
+
+def _annotate(values: Values, place: Place) -> Values:
+    inputs = _as(annotate.AnnotateInputs, values | {"policies": _policies(values)})
+    return annotate.new(inputs, _as(Plan, values), place)
+
+
 def _evaluate(values: Values, place: Place) -> Values:
-    policies = [f"{key.removeprefix('policy ')}={at}" for key, at in values.items() if key.startswith("policy ")]
     signals = [
         f"{kind}={values[f'signal {kind}']}" if f"signal {kind}" in values else kind for kind in values["signals"]
     ]
-    inputs = _as(evaluate.EvaluateInputs, values | {"policies": policies, "signals": signals})
+    inputs = _as(evaluate.EvaluateInputs, values | {"policies": _policies(values), "signals": signals})
     return evaluate.evaluate(inputs, _as(evaluate.EvaluateSettings, _debated(values)), place)
 
 
@@ -148,6 +170,7 @@ _COMMANDS: dict[str, Callable[[Values, Place], Values]] = {
     "train dpo": _shaped(train.dpo, train.DpoInputs, DpoSettings),
     "curate": _curate,
     "score": _score,
+    "annotate": _annotate,
     "evaluate": _evaluate,
     "write": lambda values, place: write.write_all(_as(write.WriteInputs, values), place),
     "run": _recipe,

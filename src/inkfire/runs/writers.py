@@ -236,7 +236,7 @@ class FileWriter:
         if missing := sum(query not in texts for query in queries):
             said = f"{path} has no text for {missing} of the {len(queries)} queries"
             if missing == len(queries):
-                raise InputError(f"{said}; its queries must be those of --prompts, word for word")
+                raise InputError(f"{said}; its queries must be those that are asked, word for word")
             note(f"{said}: they are left out of its numbers")
         return cls(texts)
 
