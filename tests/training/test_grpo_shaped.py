@@ -91,5 +91,6 @@ def test_what_met_the_limit_is_not_finished(tiny_base: str, tiny_task: Path, tmp
     run(tiny_base, tiny_task, tmp_path / "out", reward)
     completions = rows(tmp_path / "out" / "completions.jsonl")
     assert sum(row["failed"] == ["finished"] for row in completions) > len(completions) / 2
-    assert not (tmp_path / "out" / "start.jsonl").exists()  # nothing is measured by it
+    assert len(rows(tmp_path / "out" / "start.jsonl")) == reward.shaping.start_samples  # for the alarms
+    assert not (tmp_path / "out" / "start.json").exists()  # no level was taken from them
     assert reward.reward.parts[0][1].calls < CONFIG.max_steps

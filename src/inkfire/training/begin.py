@@ -1,4 +1,5 @@
-"""What the start policy writes before a training: the measure of a reward that asks for fluency, relevance or novelty.
+"""What the start policy writes before a training: the measure of alarms on its texts, and of a reward that asks for
+fluency, relevance or novelty.
 
 start.jsonl has the texts (query, response, truncated, failed, and what the frozen model says of each), start.json the
 levels that were taken from them, and what share of them, and of the task's good texts, the check ``fluent`` lets pass.
@@ -79,6 +80,13 @@ def completed(model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], sett
     return ids
 
 
+def baseline(writer: Writer, n: int, seed: int, out: Path) -> None:
+    """start.jsonl of ``n`` texts, where it is not there yet: what alarms hold a training's texts against. Its own first
+    steps would do only where nothing happens in them."""
+    if not (out / START).is_file():
+        write_jsonl(out / START, writer.texts(n, seed))
+
+
 def begin(reward: Shaped, task: Task, base: str, writer: Writer, out: Path) -> Reader | None:
     """Give a reward the start policy's texts and the model that reads, where it needs them. Close that model.
 
@@ -91,6 +99,7 @@ def begin(reward: Shaped, task: Task, base: str, writer: Writer, out: Path) -> R
     """
     shaping = reward.shaping
     if not shaping.starts:
+        baseline(writer, shaping.start_samples, reward.seed, out)
         return None
     read_by = shaping.base or base
     reader = Likelihood.load(read_by, task, writer.card.template) if shaping.reads else None

@@ -34,7 +34,7 @@ from inkfire.models import policy as policies
 from inkfire.models.card import Card, is_policy
 from inkfire.records import Query, Rollout
 from inkfire.rewards.base import Reward
-from inkfire.rewards.shaped import Shaped
+from inkfire.rewards.shaped import Shaped, Shaping
 from inkfire.tasks.task import Task
 from inkfire.training import begin, canaries, fit, trl
 from inkfire.training import grpo_rollout as rollouts
@@ -176,8 +176,10 @@ def _train(
         model, tokenizer = _start(folder, card, out, settings)
         if settings.max_prompt_length is not None:
             queries = rollouts.short(card, queries, tokenizer, settings.max_prompt_length)
-        if isinstance(reward, Shaped):
-            writer = begin.Writer(card, model, tokenizer, settings, [query.query for query in queries])
+        writer = begin.Writer(card, model, tokenizer, settings, [query.query for query in queries])
+        if not isinstance(reward, Shaped):
+            begin.baseline(writer, Shaping().start_samples, seed, out)
+        else:
             if (reader := begin.begin(reward, task, untrained, writer, out)) is not None:
                 opened.callback(reader.close)
             of_call = itertools.groupby(trl.rows(out / COMPLETIONS), key=lambda row: (row["step"], row.get("draw")))
