@@ -45,7 +45,7 @@ def test_laid_out_rated_here_and_exported(
     code, said, _ = cli("annotate", "export", out)
     lines = said["text"].splitlines()
     assert (code, lines[0]) == (0, "3 of 6 votes are in.")
-    assert any(line.split()[:3] == ["sft", "and", "rl"] and line.split()[-1] == "3" for line in lines)
+    assert any(line.split()[:2] == ["sft", "rl"] and line.split()[-1] == "3" for line in lines)
     votes = list(read_jsonl(out / "export" / "votes.jsonl"))
     assert [(row["annotator"], row["winner"], row["note"]) for row in votes] == [
         ("rater-1", "chosen", "because of\tit"),

@@ -178,11 +178,8 @@ def _exported(run: Path, result: Mapping[str, Any]) -> Shown:
     said = [f"{progress['done']} of {several(progress['planned'], 'vote')} are in."]
     if result["mode"] == "pairwise":
         names = ("a_better", "b_better", "tie", "both_bad")
-        rows = [
-            (f"{row['a']} and {row['b']}", *(str(row[name]) for name in names), str(row["n"]))
-            for row in result["results"]
-        ]
-        table = Table(rows, ("", "first better", "second better", "alike", "both bad", "votes"))
+        rows = [(row["a"], row["b"], *(str(row[name]) for name in names), str(row["n"])) for row in result["results"]]
+        table = Table(rows, ("first", "second", "first better", "second better", "alike", "both bad", "votes"))
     else:
         rows = [(row["policy"], f"{row['mean']:.2f}", str(row["n"])) for row in result["results"]]
         table = Table(rows, ("policy", "mean", "texts"))

@@ -303,8 +303,8 @@ def _items(cast: Cast, texts: Mapping[str, list[list[str | None]]]) -> tuple[lis
                 if first is not None and second is not None:
                     same += first == second
                     items += [] if first == second else [Item(0, query, (first, second), (a, b))]
-    written = [texts[name] for name, source in cast.sources.items() if source.kind != "texts"]  # a file has what it has
-    missing = sum(text is None for of_policy in written for of_query in of_policy for text in of_query)
+    asked = [texts[name] for name, source in cast.sources.items() if source.kind != "texts"]  # a file has what it has
+    missing = sum(text is None for of_policy in asked for each in of_policy for text in each)
     numbered = [Item(number, one.query, one.responses, one.sources) for number, one in enumerate(items, 1)]
     return numbered, missing, same
 

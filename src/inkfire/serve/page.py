@@ -121,7 +121,7 @@ def rating_page(sitting: Sitting, tokens: Mapping[str, str]) -> Starlette:
 
     async def show(request: Request) -> Response:
         rater = desk.rater(request.path_params["token"])
-        shown = sitting.shown(rater)
+        shown = await run_in_threadpool(sitting.shown, rater)  # it may wait for a vote that is being written
         done, planned = sitting.progress(rater)
         values: dict[str, Any] = {"form": sitting.form, "shown": shown, "done": done, "planned": planned}
         low, high = sitting.form.scale
