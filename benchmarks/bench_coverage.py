@@ -151,7 +151,11 @@ def main(arguments: Sequence[str]) -> None:
     for queries, texts, rho, rates in DESIGNS:
         for rate in rates:
             shares = coverage(sets, rate, queries, texts, rho)
-            line = f"{queries:7} {texts:5} {rho:4.1f} {rate:6.2f} " + "".join(f"{share:9.1%}" for share in shares)
+            cells = [
+                f"{s:9.1%}" if texts > 1 or name != "within" else f"{'–':>9}"
+                for name, s in zip(COLUMNS, shares, strict=True)
+            ]
+            line = f"{queries:7} {texts:5} {rho:4.1f} {rate:6.2f} " + "".join(cells)
             print(line, flush=True)
     print("\nqueries texts  raters  level     alpha    kappa    alpha", flush=True)
     levels: tuple[Level, ...] = ("nominal", "ordinal")
