@@ -121,7 +121,8 @@ def _score(values: Values, place: Place) -> Values:
 
 
 def _evaluate(values: Values, place: Place) -> Values:
-    policies = [f"{key.removeprefix('policy ')}={at}" for key, at in values.items() if key.startswith("policy ")]
+    named = {key.removeprefix("policy "): at for key, at in values.items() if key.startswith("policy ")}
+    policies = [f"{name.partition('@')[0]}={at}" for name, at in named.items()]
     signals = [
         f"{kind}={values[f'signal {kind}']}" if f"signal {kind}" in values else kind for kind in values["signals"]
     ]
