@@ -209,14 +209,15 @@ def test_queries_that_a_policy_was_trained_on_are_said(
 
 @pytest.mark.usefixtures("llm")
 def test_a_query_of_a_rewards_data_is_left_out(
-    policy: Callable[..., str], compared: Callable[..., dict[str, Any]], tmp_path: Path, capsys: Any
+    policy: Callable[..., str], compared: Callable[..., dict[str, Any]], tiny_task: Path, tmp_path: Path, capsys: Any
 ) -> None:
     """One of four queries was in the pairs of the policy's reward, written otherwise."""
     pairs = tmp_path / "pairs.jsonl"
     write_jsonl(pairs, [{"query": "A wish  2.", "chosen": "x", "rejected": "y"}])
     Run.open(tmp_path / "rm", command="train rm", settings={}, inputs={"pairs": pairs})
-    rl = policy("rl", "share:!", ())
     Run.open(tmp_path / "rl", command="train grpo", settings={}, inputs={"reward 1": tmp_path / "rm"})
+    Card.of("base", load_task(tiny_task)).write(tmp_path / "rl")
+    rl = str(tmp_path / "rl")
     result = compared({"base": policy("base", "", ()), "mine": rl}, {"length": None})
     assert (result["n"], result["overlap"]["left_out"]) == (3, 1)
     assert result["overlap"]["rows"] == [{"by": "mine", "run": "rm", "as": "pairs", "queries": 1}]

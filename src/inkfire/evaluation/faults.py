@@ -22,6 +22,7 @@ from inkfire.evaluation.texts import Text, Texts
 from inkfire.evaluation.variety import COPIED_AT, copied_shares
 from inkfire.rewards.phrases import inside, joined, phrases_of
 from inkfire.stats.intervals import bootstrap_mean_difference, sign_test
+from inkfire.stats.texts import units
 
 QUERY_ALONE, LENGTH_ALONE = 0.8, 0.85
 """From which share of a signal's variance, and from which AUC of length, on it is said; the interval's end counts."""
@@ -146,14 +147,15 @@ def _phrase(texts: Texts, name: str, against: str) -> Fault | None:
     """The phrase that spread most, where a fifth more queries have it than with the baseline."""
     from scipy.stats import hypergeom
 
-    (mine, n), (theirs, m) = (_holders(texts, policy) for policy in (name, against))
+    longest = min(_median_units(texts, policy) for policy in (name, against))  # a longer text has more phrases
+    (mine, n), (theirs, m) = (_holders(texts, policy, longest) for policy in (name, against))
     if not n or not m:
         return None
     grown = {}
     for phrase, count in mine.items():
-        before = theirs.get(phrase, 0)
-        growth = count / n - before / m
-        if growth >= _GROWN and float(hypergeom.sf(count - 1, n + m, count + before, n)) < _BY_CHANCE:
+        other = theirs.get(phrase, 0)
+        growth = count / n - other / m
+        if growth >= _GROWN and float(hypergeom.sf(count - 1, n + m, count + other, n)) < _BY_CHANCE:
             grown[phrase] = growth
     if not grown:
         return None
@@ -164,13 +166,20 @@ def _phrase(texts: Texts, name: str, against: str) -> Fault | None:
     return Fault("phrases", f"{said} ({before:.0%} with {against}).", name)
 
 
-def _holders(texts: Texts, policy: str) -> tuple[dict[tuple[str, ...], int], int]:
-    """Phrase → the queries whose first text has it and whose words do not; and how many queries there are."""
+def _median_units(texts: Texts, policy: str) -> int:
+    sizes = sorted(len(units(row.text)) for row in texts.of(policy))
+    return sizes[len(sizes) // 2] if sizes else 0
+
+
+def _holders(texts: Texts, policy: str, longest: int) -> tuple[dict[tuple[str, ...], int], int]:
+    """Phrase → the queries whose first text has it within so many units, and whose words do not; and how many queries
+    there are."""
     found: dict[tuple[str, ...], int] = defaultdict(int)
     seen = set[int]()
     for row in texts.of(policy):
         if row.query not in seen:
             seen.add(row.query)
-            for phrase in phrases_of(row.text) - phrases_of(texts.asked[row.query]):
+            begins = joined(tuple(units(row.text)[:longest]))
+            for phrase in phrases_of(begins) - phrases_of(texts.asked[row.query]):
                 found[phrase] += 1
     return found, len(seen)

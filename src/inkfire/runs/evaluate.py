@@ -146,8 +146,8 @@ def evaluate(inputs: EvaluateInputs, settings: EvaluateSettings, place: Place) -
         )
         for name, policy in result["policies"].items():
             policy["written_by"] = drawn[name].by
-            at = sources[name].name
-            policy["at"] = Path(at).name if Path(at).is_absolute() else at  # no path of this machine
+            given_as = sources[name].name
+            policy["at"] = Path(given_as).name if Path(given_as).is_absolute() else given_as  # no path of this machine
         made = {name: at for name, source in sources.items() if (at := source.path)}
         if "debate" in judges:
             result["depth"] = judges["debate"].debate.depth
