@@ -195,8 +195,12 @@ def test_a_gain_that_is_gone_at_equal_length_is_called_that():
     assert "at equal length no difference is shown" in claim["text"]
     assert "; at equal length +1)" in claim["text"]
     assert "may be length alone" in headline(evaluation(longer))
-    held = {**longer, "difference_lc": 0.2, "difference_lc_ci": [0.05, 0.4]}
+    held = {**longer, "difference_lc": 0.2, "difference_lc_ci": [0.05, 0.4], "difference_matched_ci": [-0.1, 0.3]}
     assert claims(evaluation(held))[0]["kind"] == "better"
+    apart = {**held, "lengths_apart": True}  # the regression says what it has not seen
+    assert claims(evaluation(apart))[0]["kind"] == "length"
+    assert claims(evaluation({**apart, "difference_matched_ci": [0.1, 0.3]}))[0]["kind"] == "better"
+    assert claims(evaluation({**apart, "difference_matched_ci": None}))[0]["kind"] == "length"
 
 
 def test_a_gain_of_one_training_among_several_is_no_claim():

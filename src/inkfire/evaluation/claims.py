@@ -169,11 +169,14 @@ def _excludes_zero(row: Row) -> bool:
 
 
 def holds_at_equal_length(row: Row) -> bool:
-    """Whether the same side is ahead when length is held equal, by an interval without zero. A row of an earlier
-    version does not say, and holds."""
-    if (bounds := row.get("difference_lc_ci")) is None:
-        return True
-    return bool(bounds[0] > 0 if _sign(row) > 0 else bounds[1] < 0)
+    """Whether the same side is ahead when length is held equal, by an interval without zero; where the lengths are too
+    far apart for a regression to tell, on the texts of like length too. A row of an earlier version does not say, and
+    holds."""
+    if row.get("difference_lc_ci") is None:
+        return not row.get("lengths_apart")
+    ends = ("lc", "matched") if row.get("lengths_apart") else ("lc",)
+    every = [row[f"difference_{end}_ci"] for end in ends]
+    return all(bounds is not None and (bounds[0] > 0 if _sign(row) > 0 else bounds[1] < 0) for bounds in every)
 
 
 def _of_every_seed(row: Row) -> bool:

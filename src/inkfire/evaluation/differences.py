@@ -29,6 +29,8 @@ Opinions = dict[str, dict[str, list[Opinion]]]
 """policy → signal → one opinion a text."""
 
 _WON = {"a": 1.0, "tie": 0.5, "b": 0.0}
+_LIKE_TEXTS, _LIKE_PAIRS = 0.5, 0.25
+"""Fewer texts, or pairs of a duel, of like length than this share: the regression says what it has not seen."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,8 @@ def _row(field: Field, policy: str, against: str, signal: str) -> tuple[dict[str
             _sized(labelled[policy]), _sized(labelled[against]), len(field.texts.queries), field.seed
         )
         row |= matched.named("difference_matched") | {"n_matched": matched.n}
+        texts = min(len(labelled[policy]), len(labelled[against]))
+        row["lengths_apart"] = matched.n < _LIKE_TEXTS * texts
     seeds = [_by_query([one for one in labelled[policy] if one[0].seed == seed]) for seed in _seeds(field, policy)]
     if len(seeds) > 1:
         row["seeds"] = [
@@ -237,6 +241,7 @@ def _duel(field: Field, policy: str, against: str, duel: Duel) -> tuple[dict[str
     lengths = [(len(pair.chosen), len(pair.rejected)) for _, pair, _, _ in given]
     index = intervals.cluster_index(queries, len(queries)) if queries else np.zeros(0, int)
     out |= controlled_win_rate([won for _, won in wins], lengths, index, field.seed).named("win_rate_lc")
+    out["lengths_apart"] = len(alike) < _LIKE_PAIRS * len(given)
     for end in ("lc", "matched"):
         if (rate := out[f"win_rate_{end}"]) is not None:
             out[f"difference_{end}"] = rate - 0.5

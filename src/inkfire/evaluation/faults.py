@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from inkfire.evaluation.texts import Text, Texts
+from inkfire.evaluation.texts import Texts
 from inkfire.evaluation.variety import COPIED_AT, copied_shares
 from inkfire.rewards.phrases import inside, joined, phrases_of
 from inkfire.stats.intervals import bootstrap_mean_difference, sign_test
@@ -97,7 +97,7 @@ def _copies(texts: Texts, name: str, against: str, level: float, seed: int) -> F
     """More copied texts than the baseline has, by a twentieth at least."""
     if not texts.corpus:
         return None
-    means = [_by_query(texts.of(policy), texts.corpus) for policy in (name, against)]
+    means = [_by_query(texts, policy) for policy in (name, against)]
     both = [(means[0][query], means[1][query]) for query in means[0] if query in means[1]]
     if len(both) < 2:
         return None
@@ -112,9 +112,10 @@ def _copies(texts: Texts, name: str, against: str, level: float, seed: int) -> F
     return Fault("copies", f"{said}.", name)
 
 
-def _by_query(rows: Sequence[Text], corpus: Sequence[str]) -> dict[int, float]:
+def _by_query(texts: Texts, policy: str) -> dict[int, float]:
+    """The share of copied texts of each query."""
     found: dict[int, list[float]] = defaultdict(list)
-    for row, share in zip(rows, copied_shares(rows, corpus), strict=True):
+    for row, share in zip(texts.of(policy), copied_shares(texts, policy), strict=True):
         found[row.query].append(float(share >= COPIED_AT))
     return {query: sum(hits) / len(hits) for query, hits in found.items()}
 

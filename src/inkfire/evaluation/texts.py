@@ -14,9 +14,13 @@ from typing import NamedTuple, Self
 
 from inkfire.errors import InputError
 from inkfire.records import Query
+from inkfire.stats.copies import Copy, longest_copied, nearest
 
 Written = Sequence[Sequence[str | None]]
 """The texts of each query, in the order of the queries; None for one that did not come."""
+
+CHANCE = 6
+"""Pieces of fewer characters that two texts share are chance."""
 
 
 class Text(NamedTuple):
@@ -75,6 +79,25 @@ class Texts:
     def of(self, policy: str) -> list[Text]:
         """The texts that came."""
         return self._rows[policy]
+
+    def copies(self, policy: str) -> list[Copy]:
+        """Of each text that came the longest piece that a text of the corpus has."""
+        return self._beside_corpus[policy][0]
+
+    def alike(self, policy: str) -> list[tuple[float, int | None]]:
+        """Of each text that came its similarity to the nearest of the corpus, and the place of that."""
+        return self._beside_corpus[policy][1]
+
+    @cached_property
+    def _beside_corpus(self) -> dict[str, tuple[list[Copy], list[tuple[float, int | None]]]]:
+        """Looked for once, for all policies together."""
+        every = [row.text for name in self.written for row in self.of(name)]
+        copies, similar = longest_copied(every, self.corpus, CHANCE), nearest(every, self.corpus)
+        found, at = {}, 0
+        for name in self.written:
+            end = at + len(self.of(name))
+            found[name], at = (copies[at:end], similar[at:end]), end
+        return found
 
     def missing(self, policy: str) -> int:
         """Queries of which there is no text."""

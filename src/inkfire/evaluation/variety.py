@@ -14,15 +14,13 @@ from typing import Any
 
 from inkfire.evaluation.texts import Text, Texts
 from inkfire.stats import variety
-from inkfire.stats.copies import longest_copied, nearest
 from inkfire.stats.slop import Slop
 from inkfire.stats.texts import distinct
 from inkfire.stats.twins import rate
 from inkfire.stats.variety import EqualLength, mean_of
 
-COPIED_AT, CHANCE = 0.5, 6
-"""A text counts as copied when its longest piece that a training text has covers this share of it; pieces of fewer
-characters are chance."""
+COPIED_AT = 0.5
+"""A text counts as copied when its longest piece that a training text has covers this share of it."""
 _SHOWN, _PHRASES = 3, 5
 _REPEATS = (1, 2, 3, 4)
 
@@ -85,20 +83,18 @@ def _stock(slop: Slop, rows: Sequence[Text]) -> dict[str, Any]:
     return out | {"slop_phrases": [[phrase, n / len(rows)] for phrase, n in held.most_common(_PHRASES)]}
 
 
-def copied_shares(rows: Sequence[Text], corpus: Sequence[str]) -> list[float]:
+def copied_shares(texts: Texts, policy: str) -> list[float]:
     """Of each text the share that its longest piece of a training text covers."""
-    copies = longest_copied([row.text for row in rows], corpus, CHANCE)
-    return [copy.length / max(1, len(row.text)) for copy, row in zip(copies, rows, strict=True)]
+    copies = zip(texts.copies(policy), texts.of(policy), strict=True)
+    return [copy.length / max(1, len(row.text)) for copy, row in copies]
 
 
 def _copies(texts: Texts, name: str) -> dict[str, Any]:
-    rows = [row for row in texts.of(name) if row.text.strip()]
+    rows = texts.of(name)
     names = ("copied", "copied_ci", "novelty", "novelty_ci", "nearest", "nearest_ci", "longest_copy")
     if not rows or not texts.corpus:
         return dict.fromkeys(names) | {"nearest_texts": []}
-    copies = longest_copied([row.text for row in rows], texts.corpus, CHANCE)
-    shares = [copy.length / len(row.text) for copy, row in zip(copies, rows, strict=True)]
-    alike = nearest([row.text for row in rows], texts.corpus)
+    copies, shares, alike = texts.copies(name), copied_shares(texts, name), texts.alike(name)
     out = rate("copied", [float(share >= COPIED_AT) for share in shares], [row.query for row in rows])
     out |= mean_of(_by_query(rows, [1 - share for share in shares]), len(rows)).named("novelty")
     out |= mean_of(_by_query(rows, [similar for similar, _ in alike]), len(rows)).named("nearest")

@@ -364,7 +364,8 @@ def compared(evaluation: Result) -> Finding:
     ]
     if names := evaluation.get("not_asked"):
         left_out.append(f"Not compared with: {', '.join(names)} (there was no OPENAI_API_KEY to ask them with).")
-    said = [headline.headline(evaluation), headline.recommendation(evaluation)[1]]
+    said = [headline.headline(evaluation)]
+    said += [headline.recommendation(evaluation)[1]] if evaluation["differences"] else []
     return Finding(said, [*refused, *left_out, *headline.caveats(evaluation)])
 
 

@@ -89,13 +89,16 @@ def distinct(texts: Cut, n: int) -> Interval:
 
 
 def opening_entropy(texts: Cut) -> Interval:
-    """Shannon entropy in bits of the first :data:`OPENING` units: 0 where all texts begin alike; a jackknife."""
+    """Shannon entropy in bits of the first :data:`OPENING` units: 0 where all texts begin alike; a jackknife.
+
+    Where all texts begin otherwise nothing varies: one pair more that begins alike, 2 / n bits, is always doubted.
+    """
     openings = _of_queries(texts, lambda row: Counter([row[:OPENING]]))
     every: Counter[Unit] = sum(openings.values(), Counter())
     if not every:
         return _nothing(texts)
     without = [_entropy(every - found) for found in openings.values()]
-    return _jackknife(_entropy(every), without, len(texts), most=math.inf)
+    return _jackknife(_entropy(every), without, len(texts), most=math.inf, doubt=2 / len(texts))
 
 
 def _entropy(counts: Counter[Unit]) -> float:
@@ -180,7 +183,7 @@ def _mean_of_pairs(by_query: Mapping[int, Sequence[float]], n: int) -> Interval:
     return Interval(found.estimate, max(0.0, found.low), min(1.0, found.high), n, found.clusters)
 
 
-def _jackknife(estimate: float, without: Sequence[float], n: int, *, most: float) -> Interval:
+def _jackknife(estimate: float, without: Sequence[float], n: int, *, most: float, doubt: float = 0.0) -> Interval:
     """Student's interval by the variance of the estimates that leave one query out (Efron and Stein 1981)."""
     from scipy.special import stdtrit
 
@@ -188,7 +191,7 @@ def _jackknife(estimate: float, without: Sequence[float], n: int, *, most: float
     if k < 2:
         return Interval(estimate, estimate, estimate, n, k)
     mean = sum(without) / k
-    error = math.sqrt((k - 1) / k * sum((one - mean) ** 2 for one in without))
+    error = math.sqrt((k - 1) / k * sum((one - mean) ** 2 for one in without) + doubt**2)
     half = float(stdtrit(k - 1, 0.975)) * error
     return Interval(estimate, max(0.0, estimate - half), min(most, estimate + half), n, k)
 
