@@ -197,6 +197,9 @@ def test_a_gain_that_is_gone_at_equal_length_is_called_that():
     assert "may be length alone" in headline(evaluation(longer))
     held = {**longer, "difference_lc": 0.2, "difference_lc_ci": [0.05, 0.4], "difference_matched_ci": [-0.1, 0.3]}
     assert claims(evaluation(held))[0]["kind"] == "better"
+    several = [{**held, "signal": name, "difference_lc_p": 0.03} for name in ("judge", "rm")]
+    assert claims(evaluation(*several[:1]))[0]["kind"] == "better"
+    assert claims(evaluation(*several))[0]["kind"] == "length"  # two chances: 0.06 by Holm
     apart = {**held, "lengths_apart": True}  # the regression says what it has not seen
     assert claims(evaluation(apart))[0]["kind"] == "length"
     assert claims(evaluation({**apart, "difference_matched_ci": [0.1, 0.3]}))[0]["kind"] == "better"

@@ -55,14 +55,19 @@ def claims(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def with_holm(differences: Sequence[Row]) -> list[dict[str, Any]]:
-    """The rows with ``difference_p_holm``: adjusted over all signals and policies that a claim may rest on.
+    """The rows with ``difference_p_holm`` and, at equal length, ``difference_lc_p_holm``, each adjusted over all signals
+    and policies that a claim may rest on: where length decides, every raw difference is real, and chance is in the other.
 
     None for a row that none can rest on: a policy's own reward, a signal that is not qualified, the length twin,
     nothing scored.
     """
-    family = [i for i, row in enumerate(differences) if independent(row)]
-    adjusted = dict(zip(family, holm([differences[i]["difference_p"] for i in family]), strict=True))
-    return [{**row, "difference_p_holm": adjusted.get(i)} for i, row in enumerate(differences)]
+    out = [{**row} for row in differences]
+    for name in ("difference_p", "difference_lc_p"):
+        family = [row for row in out if independent(row) and row.get(name) is not None]
+        adjusted = {id(row): p for row, p in zip(family, holm([row[name] for row in family]), strict=True)}
+        for row in out:
+            row[f"{name}_holm"] = adjusted.get(id(row))
+    return out
 
 
 def _with_unqualified(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -169,11 +174,13 @@ def _excludes_zero(row: Row) -> bool:
 
 
 def holds_at_equal_length(row: Row) -> bool:
-    """Whether the same side is ahead when length is held equal, by an interval without zero; where the lengths are too
-    far apart for a regression to tell, on the texts of like length too. A row of an earlier version does not say, and
-    holds."""
+    """Whether the same side is ahead when length is held equal, by an interval without zero and by Holm; where the
+    lengths are too far apart for a regression to tell, on the texts of like length too. A row of an earlier version does
+    not say, and holds."""
     if row.get("difference_lc_ci") is None:
         return not row.get("lengths_apart")
+    if (p := row.get("difference_lc_p_holm")) is not None and p > LEVEL:
+        return False
     ends = ("lc", "matched") if row.get("lengths_apart") else ("lc",)
     every = [row[f"difference_{end}_ci"] for end in ends]
     return all(bounds is not None and (bounds[0] > 0 if _sign(row) > 0 else bounds[1] < 0) for bounds in every)
