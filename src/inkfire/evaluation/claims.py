@@ -55,8 +55,9 @@ def claims(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def with_holm(differences: Sequence[Row]) -> list[dict[str, Any]]:
-    """The rows with ``difference_p_holm`` and, at equal length, ``difference_lc_p_holm``, each adjusted over all signals
-    and policies that a claim may rest on: where length decides, every raw difference is real, and chance is in the other.
+    """The rows with ``difference_p_holm`` and, at equal length, ``difference_lc_p_holm``, each adjusted over all
+    signals and policies that a claim may rest on: where length decides, every raw difference is real, and chance is in
+    the other.
 
     None for a row that none can rest on: a policy's own reward, a signal that is not qualified, the length twin,
     nothing scored.
@@ -175,8 +176,8 @@ def _excludes_zero(row: Row) -> bool:
 
 def holds_at_equal_length(row: Row) -> bool:
     """Whether the same side is ahead when length is held equal, by an interval without zero and by Holm; where the
-    lengths are too far apart for a regression to tell, on the texts of like length too. A row of an earlier version does
-    not say, and holds."""
+    lengths are too far apart for a regression to tell, on the texts of like length too. A row of an earlier version
+    does not say, and holds."""
     if row.get("difference_lc_ci") is None:
         return not row.get("lengths_apart")
     if (p := row.get("difference_lc_p_holm")) is not None and p > LEVEL:
