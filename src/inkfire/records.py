@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
@@ -96,7 +97,8 @@ class Verdict:
     ``label`` is 1 (good), 0 (bad) or None when the text could not be scored; ``unscored`` then says why.
     ``probability`` is P(good) where the judge gives one. ``principles`` is the version of the principle
     set the judge used (empty where it used none). ``injection`` names the rules by which the text was suspected of
-    telling the judge what to answer (empty for all others).
+    telling the judge what to answer (empty for all others). ``points`` are those of each dimension of the rubric, by a
+    judge that rates by it.
     """
 
     label: Label | None
@@ -105,6 +107,7 @@ class Verdict:
     unscored: str | None = None
     principles: str = ""
     injection: str = ""
+    points: Mapping[str, int] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
         if (self.label is None) != (self.unscored is not None):

@@ -19,6 +19,7 @@ from inkfire.cli.common import Shown, Table, display, emit
 from inkfire.debate.sampler import Tally
 from inkfire.evaluation.compare import compare
 from inkfire.evaluation.signals import LengthSignal, Opinion
+from inkfire.evaluation.texts import Texts
 from inkfire.files.jsonl import write_jsonl
 from inkfire.files.run import Run
 from inkfire.judge.ranking import measure_pairs
@@ -61,7 +62,7 @@ def evaluation(names: list[str]) -> dict[str, Any]:
     texts = {name: ["x" * 30] * 4 for name in names}
     signals: list[Any] = [LengthSignal(20, longer_is_better=True, name="rm"), Silent()]
     queries = [Query.of(f"q{i}") for i in range(4)]
-    return compare(load_task("greetings-en"), queries, texts, signals, corpus=[], rewards={names[-1]: ["rm"]})
+    return compare(load_task("greetings-en"), Texts.single(queries, texts), signals, rewards={names[-1]: ["rm"]})
 
 
 ODD: list[tuple[str, dict[str, Any]]] = [

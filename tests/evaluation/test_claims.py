@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inkfire.evaluation.claims import caveats, claims, headline, own_signals, with_holm
+from inkfire.evaluation.claims import claims, own_signals, with_holm
+from inkfire.evaluation.headline import caveats, headline, recommendation
 from inkfire.records import Identity
 from inkfire.stats.intervals import bootstrap_mean_difference, sign_test
 
@@ -67,7 +68,8 @@ def test_several_signals_are_several_chances():
     own = [row(name, 0.3, own=True) for name in "abc"]
     assert claims(evaluation(row(p=0.03), *own, row("length")))[0]["kind"] == "better"
     rows = with_holm([row(p=0.03), *silent, *own, row("length"), {**row(p=0.04), "against": "sft"}])
-    assert [r["difference_p_holm"] for r in rows] == [0.12, 1, 1, 1, None, None, None, None, 0.04]
+    found = [r["difference_p_holm"] for r in rows]
+    assert found == [0.15, 1, 1, 1, None, None, None, None, 0.16]  # one family: signals, policies and baselines
 
 
 def test_four_signals_of_policies_that_are_alike_rarely_make_a_claim():
@@ -168,3 +170,63 @@ def test_missing_texts_and_several_engines_are_said():
     assert missing == "gpt has no text for 3 of 20 queries; they are left out."
     assert "(base and sft: weights, bfloat16; gpt: the endpoint)" in engines
     assert caveats({"n": 20, "policies": {"base": {}, "old": policy(None)}}) == []  # of an earlier version
+
+
+# ---- what is no claim ----------------------------------------------------------------------------------------------
+
+
+def test_a_gain_that_only_unqualified_signals_show_is_called_that():
+    loves = {**row("rm"), "qualified": False, "unqualified_because": "it does not see strung texts"}
+    result = evaluation(loves, row("judge", 0.0, (-0.1, 0.1), p=0.9))
+    (claim,) = claims(result)
+    assert claim["kind"] == "unqualified"
+    assert "only by signals that are not qualified (rm: it does not see strung texts)" in claim["text"]
+    assert "not shown to be better writing" in claim["text"]
+    assert "only by signals that are not qualified" in headline(result)
+    alone = claims(evaluation(loves))[0]
+    assert alone["kind"] == "unqualified"
+    assert claims(evaluation({**loves, "difference_ci": [-0.1, 0.4]}))[0]["kind"] == "none"
+
+
+def test_a_gain_that_is_gone_at_equal_length_is_called_that():
+    longer = {**row(), "difference_lc": 0.01, "difference_lc_ci": [-0.1, 0.12]}
+    (claim,) = claims(evaluation(longer))
+    assert claim["kind"] == "length"
+    assert "at equal length no difference is shown" in claim["text"]
+    assert "; at equal length +1)" in claim["text"]
+    assert "may be length alone" in headline(evaluation(longer))
+    held = {**longer, "difference_lc": 0.2, "difference_lc_ci": [0.05, 0.4], "difference_matched_ci": [-0.1, 0.3]}
+    assert claims(evaluation(held))[0]["kind"] == "better"
+    several = [{**held, "signal": name, "difference_lc_p": 0.03} for name in ("judge", "rm")]
+    assert claims(evaluation(*several[:1]))[0]["kind"] == "better"
+    assert claims(evaluation(*several))[0]["kind"] == "length"  # two chances: 0.06 by Holm
+    apart = {**held, "lengths_apart": True}  # the regression says what it has not seen
+    assert claims(evaluation(apart))[0]["kind"] == "length"
+    assert claims(evaluation({**apart, "difference_matched_ci": [0.1, 0.3]}))[0]["kind"] == "better"
+    assert claims(evaluation({**apart, "difference_matched_ci": None}))[0]["kind"] == "length"
+
+
+def test_a_gain_of_one_training_among_several_is_no_claim():
+    (claim,) = claims(evaluation({**row(), "seeds": [0.7, -0.1]}))
+    assert claim["kind"] == "open"
+    assert "not after every training of it" in claim["text"]
+    assert "by seed +70, -10" in claim["text"]
+    assert claims(evaluation({**row(), "seeds": [0.4, 0.2]}))[0]["kind"] == "better"
+
+
+def test_what_would_settle_it_is_said():
+    open_ = row(ci=(-0.05, 0.5), p=0.2)
+    said = claims(evaluation({**open_, "more_queries": 40}, {**row("rm", 0, (-0.1, 0.1), p=1), "more_queries": None}))
+    assert "About 40 more queries would settle it" in said[0]["text"]
+    assert "Even ten times as many" in claims(evaluation({**open_, "more_queries": None}))[0]["text"]
+
+
+def test_one_sentence_says_what_to_use():
+    result = evaluation(row())
+    result["policies"]["rl"]["at"] = "runs/rl"
+    assert recommendation(result) == ("rl", "Use rl (runs/rl): it is shown to be better than base.")
+    worse = {**row("judge", -0.3, (-0.5, -0.1)), "against": "sft"}
+    assert recommendation(evaluation(row(), worse)) == (None, "No policy is shown to be better than base and sft.")
+    faulty = {**result, "faults": [{"kind": "copies", "policy": "rl", "text": "…"}]}
+    assert recommendation(faulty)[0] is None
+    assert recommendation(evaluation(row("length")))[1] == "There is nothing to choose between."

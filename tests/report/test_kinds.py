@@ -359,15 +359,25 @@ def test_a_curation_that_was_cut_off(page: Pages, tmp_path: Path) -> None:
 
 def test_evaluate_without_a_trained_policy(page: Pages, tmp_path: Path) -> None:
     from inkfire.evaluation.compare import compare
-    from inkfire.evaluation.signals import LengthSignal
+    from inkfire.evaluation.sight import PEOPLE
+    from inkfire.evaluation.signals import Opinion
+    from inkfire.evaluation.texts import Texts
     from inkfire.records import Query
     from inkfire.tasks.task import load_task
 
     run = Run.open(tmp_path / "run", command="evaluate", settings={"task": "greetings-en"})
-    texts = {"a$1$": ["x" * 20] * 12, "b": ["x" * 60] * 12}
-    signals = [LengthSignal(50, longer_is_better=True, name="judge")]
+
+    class Likes:
+        name = "judge"
+
+        def label(self, queries: list[str], responses: list[str]) -> list[Opinion]:
+            del queries
+            return [Opinion(int("y" in text)) for text in responses]
+
     queries = [Query.of(f"q{i}") for i in range(12)]
-    result: dict[str, Any] = compare(load_task("greetings-en"), queries, texts, signals, corpus=[], baselines=["a$1$"])
+    texts = Texts.single(queries, {"a$1$": ["x" * 20] * 12, "b": ["y" * 20] * 12})
+    task, sees = load_task("greetings-en"), {"judge": PEOPLE}
+    result: dict[str, Any] = compare(task, texts, [Likes()], sights=sees, baselines=["a$1$"])
     assert "is not finished" in page(run.out)
     write_json(run.path("evaluation.json"), result)
     text = page(run.out)

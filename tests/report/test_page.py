@@ -10,6 +10,7 @@ import pytest
 from inkfire.errors import RunFolderError
 from inkfire.evaluation.compare import compare
 from inkfire.evaluation.signals import LengthSignal
+from inkfire.evaluation.texts import Texts
 from inkfire.files.jsonl import sha256_file, write_jsonl
 from inkfire.files.run import Run
 from inkfire.records import Query
@@ -25,7 +26,7 @@ def run(tiny_task, tmp_path):
     queries = [Query.of(f"{NASTY} {i}") for i in range(4)]
     responses = {"base": [NASTY] * 4, "rm-rl": ["x" * 60] * 4}
     signals = [LengthSignal(50, longer_is_better=True, name="rm")]
-    result = compare(load_task(tiny_task), queries, responses, signals, corpus=[], rewards={"rm-rl": ["rm"]})
+    result = compare(load_task(tiny_task), Texts.single(queries, responses), signals, rewards={"rm-rl": ["rm"]})
     write_jsonl(run.path("rm-rl", "metrics.jsonl"), [{"step": i, "loss": 0.1 * i, "reward": 0.5} for i in range(3)])
     run.complete("rm-rl", {"warnings": ["the reward follows length"], "calls": 8}, seconds=61)
     run.complete("evaluate", result | {"refused": {"judge-rl": "no better than a coin"}}, seconds=2)

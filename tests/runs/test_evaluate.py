@@ -21,6 +21,7 @@ from inkfire.judge.spec import JudgeSpec
 from inkfire.llm.base import Message
 from inkfire.models.card import Card
 from inkfire.records import Identity
+from inkfire.report import findings
 from inkfire.report.page import write_report
 from inkfire.rewards.load import identities_of
 from inkfire.runs.context import Access, Place
@@ -72,7 +73,7 @@ def compared(tiny_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     one = FileWriter({f"a wish {i}": ["May it open like a window."] for i in range(4)})
     monkeypatch.setattr("inkfire.runs.evaluate.open_writer", lambda *_: one)
 
-    def compared(policies: dict[str, str], signals: dict[str, str | None]) -> dict[str, Any]:
+    def compared(policies: dict[str, str], signals: dict[str, str | None], **settings: Any) -> dict[str, Any]:
         inputs = EvaluateInputs(
             task=str(tiny_task),
             prompts=(tmp_path / "q.jsonl",),
@@ -80,7 +81,7 @@ def compared(tiny_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             policies=tuple(f"{name}={at}" for name, at in policies.items()),
             signals=tuple(kind if at is None else f"{kind}={at}" for kind, at in signals.items()),
         )
-        return evaluate(inputs, EvaluateSettings(), Place(tmp_path / "out", yes=True))
+        return evaluate(inputs, EvaluateSettings(**settings), Place(tmp_path / "out", yes=True))
 
     return compared
 
@@ -196,9 +197,38 @@ def test_queries_that_a_policy_was_trained_on_are_said(
     known = {"prompts": {"path": "train.jsonl", "sha256": sha256_file(tmp_path / "q.jsonl")}}
     manifest = {"format": 2, "command": "train grpo", "settings": {}, "seed": 0, "inputs": known}
     write_json(Path(rl) / "manifest.json", manifest)
-    result = compared({"base": policy("base", "", ()), "mine": rl}, {"length": None})
+    policies = {"base": policy("base", "", ()), "mine": rl}
+    with pytest.raises(InputError, match="every query of --prompts is part of what mine was trained on"):
+        compared(policies, {"length": None})
+    assert not (tmp_path / "out").exists()
+    result = compared(policies, {"length": None}, keep_seen=True)
     assert result["seen"] == [{"file": "q.jsonl", "by": "mine", "run": "rl", "as": "prompts"}]
+    assert (result["n"], result["overlap"]["queries"], result["overlap"]["left_out"]) == (4, 4, 0)
     assert "q.jsonl is part of what mine was trained on (prompts of rl)" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("llm")
+def test_a_query_of_a_rewards_data_is_left_out(
+    policy: Callable[..., str], compared: Callable[..., dict[str, Any]], tiny_task: Path, tmp_path: Path, capsys: Any
+) -> None:
+    """One of four queries was in the pairs of the policy's reward, written otherwise."""
+    pairs = tmp_path / "pairs.jsonl"
+    write_jsonl(pairs, [{"query": "A wish  2.", "chosen": "x", "rejected": "y"}])
+    Run.open(tmp_path / "rm", command="train rm", settings={}, inputs={"pairs": pairs})
+    Run.open(tmp_path / "rl", command="train grpo", settings={}, inputs={"reward 1": tmp_path / "rm"})
+    Card.of("base", load_task(tiny_task)).write(tmp_path / "rl")
+    rl = str(tmp_path / "rl")
+    result = compared({"base": policy("base", "", ()), "mine": rl}, {"length": None})
+    assert (result["n"], result["overlap"]["left_out"]) == (3, 1)
+    assert result["overlap"]["rows"] == [{"by": "mine", "run": "rm", "as": "pairs", "queries": 1}]
+    assert "1 of 4 queries are part of what mine was trained on (pairs of rm): left out" in capsys.readouterr().err
+    assert [row["query"] for row in read_jsonl(tmp_path / "out" / "responses-mine.jsonl")] == [
+        f"a wish {i}" for i in (0, 1, 3)
+    ]
+    assert "1 of the 4 queries" in "".join(findings.compared(result).warnings)
+    pairs.write_text("changed", encoding="utf-8")
+    again = compared({"base": str(tmp_path / "base"), "mine": rl}, {"length": None})
+    assert (again["n"], again["overlap"]["unread"]) == (4, ["pairs of rm"])
 
 
 @pytest.fixture
@@ -222,7 +252,7 @@ def beside(tiny_task: Path, tmp_path: Path, endpoint: Stub) -> Callable[..., dic
     write_jsonl(tmp_path / "q.jsonl", queries)
     write_jsonl(tmp_path / "hand.jsonl", [query | {"response": "By hand."} for query in queries[:3]])
 
-    def beside(*policies: str, **access: Any) -> dict[str, Any]:
+    def beside(*policies: str, n: int = 1, **access: Any) -> dict[str, Any]:
         inputs = EvaluateInputs(
             task=str(tiny_task),
             prompts=(tmp_path / "q.jsonl",),
@@ -230,7 +260,7 @@ def beside(tiny_task: Path, tmp_path: Path, endpoint: Stub) -> Callable[..., dic
             signals=("length",),
         )
         place = Place(tmp_path / "out", yes=True, access=Access(base_url=endpoint.url, **access))
-        return evaluate(inputs, EvaluateSettings(max_tokens=12), place)
+        return evaluate(inputs, EvaluateSettings(max_tokens=12, n=n), place)
 
     return beside
 
@@ -298,6 +328,57 @@ def test_another_policy_may_make_the_base_weights_and_redoes_its_texts_alone(
     weights = "weights in this process, float32"
     assert by == {"base": weights, "gpt": "the endpoint", "rl": weights}
     assert at.stat().st_ino == before  # what gpt wrote stays
+
+
+def test_several_texts_and_several_trainings(
+    beside: Callable[..., dict[str, Any]], endpoint: Stub, tmp_path: Path
+) -> None:
+    endpoint.mended = True  # type: ignore[attr-defined]
+    rows = [{"query": f"a wish {i}", "response": f"{i} by hand, {k}."} for i in range(4) for k in range(3)]
+    write_jsonl(tmp_path / "one.jsonl", rows)
+    write_jsonl(tmp_path / "two.jsonl", rows[::3])
+    hands = [f"hand={tmp_path / name}.jsonl" for name in ("one", "two")]
+    result = beside("base=gpt-4o-mini", *hands, n=2)
+    base, hand = result["policies"]["base"], result["policies"]["hand"]
+    assert (base["n"], hand["n"], hand["seeds"], hand["missing"]) == (8, 12, 2, 0)
+    assert sorted(path.name for path in (tmp_path / "out").glob("responses-*")) == [
+        "responses-base.jsonl",
+        "responses-hand.jsonl",
+        "responses-hand@2.jsonl",
+    ]
+    (row,) = result["differences"]
+    assert (row["policy"], row["n"], len(row["seeds"])) == ("hand", 4, 2)
+    assert len({request.body["seed"] for request in endpoint.log}) == 2
+    with pytest.raises(InputError, match="twice"):
+        beside(hands[0], hands[0])
+
+
+@pytest.mark.usefixtures("llm")
+def test_what_a_signal_sees_decides_whether_a_claim_may_rest_on_it(
+    compared: Callable[..., dict[str, Any]], judge: Callable[..., Path]
+) -> None:
+    seen = {"shuffled": {"auc": 0.9, "sees": True, "n": 40}, "cut": {"auc": 0.6, "sees": False, "n": 40}}
+    blind = seen | {"strung": {"auc": 0.5, "sees": False, "n": 40}}
+    policies = {"base": "local/smollm2-135m"}
+    for card, qualified, words in (
+        (seen, True, "cut texts are counted by code"),
+        (blind, False, "does not see strung texts"),
+        (None, False, "nobody has looked"),
+    ):
+        folder = judge("judge", qualified=card, principles=Principles.of([RULE]))
+        found = compared(policies, {"judge": str(folder), "length": None})["qualified"]
+        assert (found["judge"]["qualified"], found["length"]["qualified"]) == (qualified, False)
+        assert words in found["judge"]["why"]
+
+
+@pytest.mark.usefixtures("llm")
+def test_a_signal_without_a_card_is_shown_damage_where_that_is_asked_for(
+    compared: Callable[..., dict[str, Any]], judge: Callable[..., Path]
+) -> None:
+    folder = str(judge("judge", principles=Principles.of([RULE])))
+    found = compared({"base": "local/smollm2-135m"}, {"judge": folder}, qualify=4)["qualified"]["judge"]
+    assert {*found["sees"], *found["blind"]} <= {"shuffled", "looped", "strung", "cut", "foreign", "swapped"}
+    assert found["blind"]
 
 
 # ---- the debate as a signal ----------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inkfire.stats.texts import (
-    copied_share,
     distinct,
     is_mixed,
     is_refusal,
@@ -49,24 +48,6 @@ def test_distinct() -> None:
 @given(st.lists(wild, max_size=5), st.integers(1, 3))
 def test_distinct_is_a_share(texts: list[str], n: int) -> None:
     assert 0 <= distinct(texts, n) <= 1
-
-
-def brute_force_lcs(a: str, b: str) -> int:
-    pieces = {a[i:j] for i in range(len(a)) for j in range(i + 1, len(a) + 1)}
-    return max((len(piece) for piece in pieces if piece in b), default=0)
-
-
-@given(st.lists(few, max_size=4), st.lists(few, max_size=4), st.integers(0, 3))
-def test_copied_share_against_brute_force(texts: list[str], corpus: list[str], min_chars: int) -> None:
-    for text, share in zip(texts, copied_share(texts, corpus, min_chars), strict=True):
-        longest = max((brute_force_lcs(text, other) for other in corpus), default=0)
-        assert share == (longest / len(text) if longest >= max(min_chars, 1) else 0)
-
-
-def test_a_copy_does_not_span_two_texts() -> None:
-    assert copied_share(["abcd", "\ue000"], ["ab", "cd"], 1) == [0.5, 0]
-    assert copied_share(["愿你平安喜乐"], ["新的一年愿你平安", "x"], 4) == [4 / 6]
-    assert copied_share(["愿你平安喜乐"], ["新的一年愿你平安"], 5) == [0]
 
 
 def test_script_mix() -> None:

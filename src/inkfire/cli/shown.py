@@ -14,6 +14,7 @@ from pathlib import Path
 
 from inkfire.cli import tables, trained
 from inkfire.cli.common import Shown, Table
+from inkfire.cli.compared import compared
 from inkfire.evaluation.claims import claims
 from inkfire.files.reading import Reading
 from inkfire.judge.measure import why_refused
@@ -201,7 +202,7 @@ def _compare(folder: Folder, result: Result) -> str:
     task = _given(folder, "task")
     held_out = Path(task) / HELD_OUT
     prompts = held_out if held_out.is_file() else "HELD_OUT"
-    how = ("--task", task, "--prompts", prompts, *policies, "--signal", "rubric")
+    how = ("--task", task, "--prompts", prompts, *policies, "--signal", "rubric", "--qualify", 20)
     return _typed("evaluate", *how, "--out", f"{folder.path}-eval")
 
 
@@ -257,6 +258,6 @@ _KINDS = {
     "score": _Kind(tables.score, {"scores.jsonl": "the scores"}, _look),
     "probe": _Kind(tables.edits, {"edits.jsonl": "every edited text, with its scores"}, _look),
     "write": _Kind(tables.write, _WRITTEN, _judge),
-    "evaluate": _Kind(tables.compared, _COMPARED, _look),
-    "run": _Kind(tables.compared, {"*/": "a folder for each stage"}, _write),
+    "evaluate": _Kind(compared, _COMPARED, _look),
+    "run": _Kind(compared, {"*/": "a folder for each stage"}, _write),
 }

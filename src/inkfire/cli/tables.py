@@ -344,31 +344,3 @@ def edits(result: Result) -> list[Table]:
 
 def write(result: Result) -> list[Table]:
     return [Table(took(result))]
-
-
-def compared(result: Result) -> list[Table]:
-    """A row a policy, a column a signal."""
-
-    def excellent(policy: Result, signal: str) -> str:
-        found = {name: policy[name][signal] for name in ("excellent_rate", "excellent_rate_ci")}
-        return rate(found, "excellent_rate") + " *" * (signal in policy["own_reward"])
-
-    policies = [
-        (name, *(excellent(policy, signal) for signal in result["signals"]), number(policy["mean_length"]))
-        for name, policy in result["policies"].items()
-    ]
-    people = [
-        (name, f"{row['n']:,}", f"{row['ties']:,}", *(number(mean) for mean in row["dimensions"].values()))
-        for name, row in result.get("people", {}).items()
-        if row["n"]
-    ]
-    dimensions: list[str] = next((list(row["dimensions"]) for row in result.get("people", {}).values() if row["n"]), [])
-    agreement = [
-        (signal, rate(row, "agreement"), value(row, "kappa"), f"{row['n']:,}")
-        for signal, row in result.get("agreement", {}).items()
-    ]
-    return [
-        Table(policies, ("excellent by", *result["signals"], "characters")),
-        Table(people, ("people on", "texts", "ties", *dimensions)),
-        Table(agreement, ("agrees with people", "share", "kappa", "texts")),
-    ]

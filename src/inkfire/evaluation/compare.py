@@ -1,213 +1,188 @@
 """Compare policies on the same held-out queries, and say how sure the comparison is.
 
-Every policy answers every query once, so that differences are paired by query; a text that did not come (None) is
-left out of its policy's numbers, and its query of that policy's differences. Rates carry Wilson intervals,
-differences a paired bootstrap and an exact sign test over queries, adjusted by Holm for several signals. Beside each
-difference stands what length alone would predict: a signal that can be explained by length has not measured writing.
+Every policy answers every query, once or several times, so that differences are paired by query; a text that did not
+come is left out of its policy's numbers, and a query without one of its differences. Rates carry Wilson intervals over
+queries, differences a paired bootstrap and an exact sign test over queries, adjusted by Holm over all signals and
+policies. Beside each number stands what is left of it at equal length (``length_control.py``), always.
 
-    result = compare(task, queries, {"base": [...], "sft": [...]}, signals, corpus=[...], rewards={"rm-rl": ["rm"]})
+    texts = Texts.single(queries, {"base": [...], "sft": [...]})
+    result = compare(task, texts, signals, rewards={"rm-rl": ["rm"]}, sights={"rm": sight_of(card)})
     result["policies"]["sft"]["excellent_rate"]["judge"]
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
-import numpy as np
-
-from inkfire.errors import InputError
-from inkfire.evaluation.claims import with_holm
-from inkfire.evaluation.quality import describe
-from inkfire.evaluation.signals import Opinion, Signal
-from inkfire.records import Query
+from inkfire.evaluation.differences import Controlled, Field, Opinions, damage_shares, differences
+from inkfire.evaluation.faults import faults
+from inkfire.evaluation.sight import PEOPLE, Sight
+from inkfire.evaluation.signals import Duel, Opinion, Signal
+from inkfire.evaluation.texts import Text, Texts
+from inkfire.evaluation.variety import describe
 from inkfire.stats import intervals, twins
 from inkfire.stats.agreement import binary_metrics
 from inkfire.tasks.task import Task
 
-Opinions = dict[str, dict[str, list[Opinion]]]
-"""policy → signal → one opinion a query."""
-
 
 def compare(
     task: Task,
-    queries: Sequence[Query],
-    responses: Mapping[str, Sequence[str | None]],
+    texts: Texts,
     signals: Sequence[Signal],
     *,
-    corpus: Sequence[str],
+    duels: Sequence[Duel] = (),
     rewards: Mapping[str, Sequence[str]] | None = None,
+    sights: Mapping[str, Sight] | None = None,
     baselines: Sequence[str] = ("base", "sft"),
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Score every policy's responses by every signal.
+    """Score every policy's texts by every signal.
 
     Args:
-        responses: policy → its response to each of ``queries``, in their order; None where it wrote none.
-        corpus: the training texts, for novelty.
+        duels: signals that compare a policy's texts with a baseline's.
         rewards: policy → the signals that were its own reward (marked, and not used for claims).
+        sights: signal → which damage it sees; a claim rests on none that is not qualified. People are.
         baselines: policies that the others are compared with, where present.
 
     Returns:
-        ``policies`` (name → rates, slices, quality; of ``n`` texts, with ``missing`` others), ``differences`` (paired,
-        with intervals), ``shortcut`` (what length explains), ``samples`` (texts side by side) and ``n`` (queries).
-        Where people are a signal, ``agreement`` of each other one with them.
+        ``policies`` (name → rates, raw and at equal length, slices, what its texts are like; of ``n`` texts, with
+        ``missing`` queries), ``differences`` (paired, with intervals), ``qualified`` (signal → what it sees),
+        ``shortcut`` (what length explains, and the query), ``faults`` (``faults.py``), ``samples`` (texts side by side)
+        and ``n`` (queries). Where people are a signal, ``agreement`` of each other one with them.
     """
-    if not queries:
-        raise InputError("there are no queries to compare policies on")
-    for name, texts in responses.items():
-        if len(texts) != len(queries):
-            raise InputError(f"policy {name!r} answered {len(texts)} of {len(queries)} queries")
-    asked = [query.query for query in queries]
     opinions: Opinions = {
-        name: {signal.name: _asked(signal, asked, texts) for signal in signals} for name, texts in responses.items()
+        name: {signal.name: _asked(signal, texts, name) for signal in signals} for name in texts.written
     }
-    written = {name: [i for i, text in enumerate(texts) if text is not None] for name, texts in responses.items()}
-    own = {name: list((rewards or {}).get(name, ())) for name in responses}
-    groups = _slices(task, queries)
-    policies = {
-        name: {
-            **_rates(opinions[name], asked, written[name]),
-            "missing": len(queries) - len(written[name]),
+    own = {name: list((rewards or {}).get(name, ())) for name in texts.written}
+    known = {"people": PEOPLE, **(sights or {})}
+    controlled = {
+        signal.name: None if signal.name == "length" else Controlled.of(signal.name, opinions, texts, seed)
+        for signal in signals
+    }
+    field = Field(texts, opinions, own, known, controlled, seed)
+    slices, described = _slices(task, texts), describe(texts, seed)
+    policies = {}
+    for name in texts.written:
+        rows = texts.of(name)
+        policies[name] = {
+            **_rates(opinions[name], rows, range(len(rows))),
+            **_at_equal_length(field, name),
+            "missing": texts.missing(name),
+            "seeds": len(texts.written[name]),
             "own_reward": own[name],
+            "dimensions": _dimensions(opinions[name], rows, seed),
+            "damage": _damage(texts, name),
+            **described[name],
             "slices": {
-                group: _rates(opinions[name], asked, [i for i in rows if responses[name][i] is not None])
-                for group, rows in groups.items()
+                group: _rates(opinions[name], rows, [i for i, row in enumerate(rows) if row.query in inside])
+                for group, inside in slices.items()
             },
-            **describe([text for text in texts if text is not None], corpus),
         }
-        for name, texts in responses.items()
-    }
-    lengths = {name: [len(text or "") for text in texts] for name, texts in responses.items()}
-    return {
-        "n": len(queries),
-        "signals": [signal.name for signal in signals],
+    names = [signal.name for signal in signals]
+    result = {
+        "n": len(texts.queries),
+        "signals": names,
+        "duels": [duel.name for duel in duels],
         "policies": policies,
-        "differences": _differences(opinions, lengths, asked, own, baselines, seed),
-        "shortcut": _shortcut(opinions, lengths, asked, seed),
-        "samples": _samples(queries, responses, opinions),
-    } | ({"agreement": _agreement(opinions, asked, seed)} if "people" in next(iter(opinions.values())) else {})
+        "differences": differences(field, duels, baselines),
+        "qualified": {name: field.sight(name).to_json() for name in (*names, *(duel.name for duel in duels))},
+        "shortcut": _shortcut(opinions, texts, seed),
+        "samples": _samples(texts, opinions),
+    }
+    result["faults"] = faults(texts, result, baselines, seed)
+    return result | ({"agreement": _agreement(opinions, texts, seed)} if "people" in names else {})
 
 
-def _asked(signal: Signal, asked: Sequence[str], texts: Sequence[str | None]) -> list[Opinion]:
-    """The opinions of a signal; none of a text that is missing."""
-    there = [(query, text) for query, text in zip(asked, texts, strict=True) if text is not None]
-    given = iter(signal.label([query for query, _ in there], [text for _, text in there]) if there else ())
-    return [Opinion(None, unscored="no text") if text is None else next(given) for text in texts]
+def _asked(signal: Signal, texts: Texts, policy: str) -> list[Opinion]:
+    rows = texts.of(policy)
+    return signal.label([texts.asked[row.query] for row in rows], [row.text for row in rows]) if rows else []
 
 
-def _slices(task: Task, queries: Sequence[Query]) -> dict[str, list[int]]:
-    groups: dict[str, list[int]] = {}
-    for i, query in enumerate(queries):
-        groups.setdefault(task.slice_of(query), []).append(i)
+def _slices(task: Task, texts: Texts) -> dict[str, set[int]]:
+    groups: dict[str, set[int]] = {}
+    for i, query in enumerate(texts.queries):
+        groups.setdefault(task.slice_of(query), set()).add(i)
     return groups
 
 
-def _rates(opinions: Mapping[str, Sequence[Opinion]], asked: Sequence[str], rows: Sequence[int]) -> dict[str, Any]:
+def _rates(opinions: Mapping[str, Sequence[Opinion]], rows: Sequence[Text], kept: Sequence[int]) -> dict[str, Any]:
     names = ("excellent_rate", "excellent_rate_ci", "mean_score", "scored", "unscored")
-    out: dict[str, Any] = {"n": len(rows)} | {name: {} for name in names}
+    out: dict[str, Any] = {"n": len(kept)} | {name: {} for name in names}
     for signal, given in opinions.items():
-        labelled = [(label, asked[i]) for i in rows if (label := given[i].label) is not None]
+        labelled = [(label, rows[i].query) for i in kept if (label := given[i].label) is not None]
         excellent = twins.rate("rate", [label for label, _ in labelled], [query for _, query in labelled])
-        scores = [score for i in rows if (score := given[i].score) is not None]
+        scores = [score for i in kept if (score := given[i].score) is not None]
         out["excellent_rate"][signal] = excellent["rate"]
         out["excellent_rate_ci"][signal] = excellent["rate_ci"]
-        out["mean_score"][signal] = sum(scores) / len(scores) if scores else None
+        out["mean_score"][signal] = fmean(scores) if scores else None
         out["scored"][signal] = len(labelled)
-        out["unscored"][signal] = len(rows) - len(labelled)
+        out["unscored"][signal] = len(kept) - len(labelled)
     return out
 
 
-def _differences(
-    opinions: Opinions,
-    lengths: Mapping[str, list[int]],
-    asked: Sequence[str],
-    own: Mapping[str, Sequence[str]],
-    baselines: Sequence[str],
-    seed: int,
-) -> list[dict[str, Any]]:
-    rows = []
-    for against in [name for name in baselines if name in opinions]:
-        for policy in opinions:
-            if policy == against or (policy in baselines and baselines.index(policy) < baselines.index(against)):
-                continue
-            for signal in opinions[policy]:
-                paired = [
-                    (a.label, b.label, query, i)
-                    for i, (a, b, query) in enumerate(
-                        zip(opinions[policy][signal], opinions[against][signal], asked, strict=True)
-                    )
-                    if a.label is not None and b.label is not None
-                ]
-                row: dict[str, Any] = {"policy": policy, "against": against, "signal": signal, "n": len(paired)}
-                row["own_reward"] = signal in own[policy] or signal in own[against]
-                row["difference"] = row["difference_ci"] = row["difference_p"] = row["difference_by_length"] = None
-                if paired:
-                    mine, theirs = [float(p[0]) for p in paired], [float(p[1]) for p in paired]
-                    clusters = [p[2] for p in paired]
-                    interval = intervals.bootstrap_mean_difference(mine, theirs, clusters=clusters, seed=seed)
-                    row |= interval.named("difference") | {"difference_clusters": interval.clusters}
-                    row["difference_p"] = intervals.sign_test(mine, theirs, clusters=clusters)
-                    both = [p[3] for p in paired]
-                    row["difference_by_length"] = _by_length(opinions, lengths, signal, (policy, against), both)
-                rows.append(row)
-    return with_holm(rows)
+def _at_equal_length(field: Field, policy: str) -> dict[str, Any]:
+    """The rates at the lengths of all policies' texts; None where no label differs."""
+    out: dict[str, Any] = {"excellent_rate_lc": {}, "excellent_rate_lc_ci": {}}
+    for signal, controlled in field.controlled.items():
+        found: dict[str, Any] = {"rate": None, "rate_ci": None}
+        if controlled is not None and any(one.label is not None for one in field.opinions[policy][signal]):
+            found = controlled.rate(policy, "rate", len({row.query for row in field.texts.of(policy)}))
+        out["excellent_rate_lc"][signal], out["excellent_rate_lc_ci"][signal] = found["rate"], found["rate_ci"]
+    return out
 
 
-def _by_length(
-    opinions: Opinions, lengths: Mapping[str, list[int]], signal: str, pair: tuple[str, str], rows: Sequence[int]
-) -> float | None:
-    """The difference of a pair of policies, on the queries in ``rows``, that a model predicts which sees only log
-    length: a logistic fit on all policies' texts."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    pool = [
-        (length, opinion.label)
-        for name in opinions
-        for length, opinion in zip(lengths[name], opinions[name][signal], strict=True)
-        if opinion.label is not None
-    ]
-    if len({label for _, label in pool}) < 2:
-        return 0.0 if pool else None
-    features = np.log1p([[length] for length, _ in pool])
-    # Nearly unpenalised: a penalty would hide part of what length explains.
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=100.0)).fit(features, [label for _, label in pool])
-
-    def rate(name: str) -> float:
-        return float(model.predict_proba(np.log1p([[lengths[name][i]] for i in rows]))[:, 1].mean())
-
-    return rate(pair[0]) - rate(pair[1])
+def _dimensions(opinions: Mapping[str, Sequence[Opinion]], rows: Sequence[Text], seed: int) -> dict[str, Any]:
+    """Signal → dimension of the rubric → the mean of its points, with its interval."""
+    out: dict[str, Any] = {}
+    for signal, given in opinions.items():
+        rated = [(one.points, row.query) for one, row in zip(given, rows, strict=True) if one.points]
+        for dimension in rated[0][0] if rated else ():
+            points = [float(of[dimension]) for of, _ in rated]
+            clusters = [query for _, query in rated]
+            found = intervals.bootstrap_mean_difference(points, [0.0] * len(points), clusters, seed)
+            out.setdefault(signal, {})[dimension] = found.named("mean") | {"n": len(points)}
+    return out
 
 
-def _shortcut(
-    opinions: Opinions, lengths: Mapping[str, list[int]], asked: Sequence[str], seed: int
-) -> dict[str, dict[str, Any]]:
-    """How well length alone tells the texts a signal likes from those it does not (AUC 0.5: not at all)."""
+def _damage(texts: Texts, policy: str) -> dict[str, Any]:
+    """The shares of texts that code counts as looped, and as cut."""
+    out: dict[str, Any] = {}
+    for kind, rows in damage_shares(texts, policy).items():
+        out |= twins.rate(kind, [share for _, share in rows], [row.query for row, _ in rows])
+    return out
+
+
+def _shortcut(opinions: Opinions, texts: Texts, seed: int) -> dict[str, dict[str, Any]]:
+    """How well length alone tells the texts that a signal likes from the others (AUC 0.5: not at all), and how much of
+    what differs between its scores is the query's (``query_share``: 1 is a judge that knows nothing else)."""
     out: dict[str, dict[str, Any]] = {}
-    for signal in next(iter(opinions.values())):
+    for signal in next(iter(opinions.values()), {}):
         rows = [
-            (opinion.label, float(length), query)
+            (opinion.label, float(len(row.text)), row.query, row.text, opinion.score)
             for name in opinions
-            for opinion, length, query in zip(opinions[name][signal], lengths[name], asked, strict=True)
+            for row, opinion in zip(texts.of(name), opinions[name][signal], strict=True)
             if opinion.label is not None
         ]
         out[signal] = {"n": len(rows), "length_auc": None, "length_auc_ci": None}
-        if len({label for label, _, _ in rows}) == 2:
-            labels, scores, clusters = (list(column) for column in zip(*rows, strict=True))
+        if len({label for label, *_ in rows}) == 2:
+            labels, scores, clusters, _, _ = (list[Any](column) for column in zip(*rows, strict=True))
             out[signal] |= intervals.bootstrap_auc(labels, scores, clusters, seed=seed).named("length_auc")
+        different = {(query, text): float(label if score is None else score) for label, _, query, text, score in rows}
+        share = intervals.cluster_share(list(different.values()), [query for query, _ in different], seed)
+        out[signal] |= share.named("query_share")
     return out
 
 
-def _agreement(opinions: Opinions, asked: Sequence[str], seed: int) -> dict[str, dict[str, Any]]:
+def _agreement(opinions: Opinions, texts: Texts, seed: int) -> dict[str, dict[str, Any]]:
     """Of all policies' texts that a signal and people both labelled: how often they say the same, and kappa."""
     out = {}
     for signal in next(iter(opinions.values())):
         both = [
-            (theirs.label, ours.label, query)
-            for given in opinions.values()
-            for theirs, ours, query in zip(given["people"], given[signal], asked, strict=True)
+            (theirs.label, ours.label, row.query)
+            for name, given in opinions.items()
+            for theirs, ours, row in zip(given["people"], given[signal], texts.of(name), strict=True)
             if theirs.label is not None and ours.label is not None
         ]
         found = binary_metrics([row[0] for row in both], [row[1] for row in both], [row[2] for row in both], seed)
@@ -217,20 +192,23 @@ def _agreement(opinions: Opinions, asked: Sequence[str], seed: int) -> dict[str,
     return out
 
 
-def _samples(
-    queries: Sequence[Query], responses: Mapping[str, Sequence[str | None]], opinions: Opinions
-) -> list[dict[str, Any]]:
+def _samples(texts: Texts, opinions: Opinions) -> list[dict[str, Any]]:
+    """The first text of each policy to each query."""
+    first: dict[str, dict[int, int]] = {}
+    for name in opinions:
+        for place, row in enumerate(texts.of(name)):
+            first.setdefault(name, {}).setdefault(row.query, place)
     return [
         {
             "query": query.query,
             "responses": {
                 name: {
-                    "response": responses[name][i],
-                    "labels": {signal: given[i].label for signal, given in opinions[name].items()},
-                    "scores": {signal: given[i].score for signal, given in opinions[name].items()},
+                    "response": None if (at := first.get(name, {}).get(i)) is None else texts.of(name)[at].text,
+                    "labels": {signal: None if at is None else given[at].label for signal, given in of.items()},
+                    "scores": {signal: None if at is None else given[at].score for signal, given in of.items()},
                 }
-                for name in responses
+                for name, of in opinions.items()
             },
         }
-        for i, query in enumerate(queries)
+        for i, query in enumerate(texts.queries)
     ]

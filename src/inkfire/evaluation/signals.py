@@ -10,14 +10,14 @@ threshold, the rubric and the length twin stand behind the same seam, so a compa
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from inkfire.errors import InputError
-from inkfire.judge.base import Judge, judge_many
+from inkfire.judge.base import Compares, Judge, compare_many, judge_many
 from inkfire.llm import loop
-from inkfire.records import Candidate, Label, Labelled, Verdict
+from inkfire.records import Candidate, Comparison, Label, Labelled, Preference, Verdict
 from inkfire.rewards.base import Reward
 from inkfire.tasks.people import People, Rated
 
@@ -26,12 +26,14 @@ from inkfire.tasks.people import People, Rated
 class Opinion:
     """One signal's view of one text: ``label`` 1 excellent, 0 not, None unscored (``unscored`` says why).
 
-    ``score`` is P(Good) for a judge, the reward's own scale for a reward model.
+    ``score`` is P(Good) for a judge, the reward's own scale for a reward model; ``points`` are those of each dimension
+    of the rubric, where it was rated by that.
     """
 
     label: Label | None
     score: float | None = None
     unscored: str | None = None
+    points: Mapping[str, float] | None = None
 
 
 class Signal(Protocol):
@@ -80,7 +82,34 @@ class JudgeSignal:
     def label(self, queries: Sequence[str], responses: Sequence[str]) -> list[Opinion]:
         texts = [Candidate(query, response) for query, response in zip(queries, responses, strict=True)]
         verdicts = loop.run(judge_many(self.judge, texts, concurrency=self.concurrency, advance=self.advance))
-        return [Opinion(verdict.label, verdict.probability, verdict.unscored) for verdict in verdicts]
+        return [
+            Opinion(verdict.label, verdict.probability, verdict.unscored, verdict.points or None)
+            for verdict in verdicts
+        ]
+
+
+class Duel(Protocol):
+    """A signal that compares: which of two texts answers a query better."""
+
+    @property
+    def name(self) -> str: ...
+
+    def compare(self, pairs: Sequence[Preference]) -> list[Comparison]:
+        """Of each pair: ``a`` where the first (chosen) text wins, whichever was shown first."""
+        ...
+
+
+@dataclass(frozen=True)
+class PairwiseDuel:
+    """A judge of pairs, who is asked in both orders."""
+
+    judge: Compares
+    name: str = "pairwise"
+    concurrency: int = 8
+    advance: Callable[[Comparison], None] = lambda said: None
+
+    def compare(self, pairs: Sequence[Preference]) -> list[Comparison]:
+        return loop.run(compare_many(self.judge, pairs, concurrency=self.concurrency, advance=self.advance))
 
 
 @dataclass(frozen=True)
@@ -92,7 +121,9 @@ class PeopleSignal:
 
     def label(self, queries: Sequence[str], responses: Sequence[str]) -> list[Opinion]:
         return [
-            Opinion(None, unscored="nobody rated it") if one is None else Opinion(one.label, one.mean)
+            Opinion(None, unscored="nobody rated it")
+            if one is None
+            else Opinion(one.label, one.mean, points=one.dimensions)
             for one in self.of(queries, responses)
         ]
 

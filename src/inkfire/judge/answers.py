@@ -160,4 +160,4 @@ class RubricJudge(PromptedJudge):
         mean = self.task.weighted(Rating(said))
         reason = ", ".join(f"{name} {said[name]}" for name in names)
         label: Label = 1 if self.task.is_excellent(mean) else 0
-        return Verdict(label, probability=(mean - low) / (high - low), reason=reason)
+        return Verdict(label, probability=(mean - low) / (high - low), reason=reason, points=said)

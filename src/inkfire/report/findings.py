@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from inkfire.evaluation import claims
+from inkfire.evaluation import claims, headline
 from inkfire.judge.measure import why_refused
 from inkfire.llm.futile import failure, main_reason
 from inkfire.report import looks, picks, trained
@@ -364,7 +364,9 @@ def compared(evaluation: Result) -> Finding:
     ]
     if names := evaluation.get("not_asked"):
         left_out.append(f"Not compared with: {', '.join(names)} (there was no OPENAI_API_KEY to ask them with).")
-    return Finding([claims.headline(evaluation)], [*refused, *left_out, *claims.caveats(evaluation)])
+    said = [headline.headline(evaluation)]
+    said += [headline.recommendation(evaluation)[1]] if evaluation["differences"] else []
+    return Finding(said, [*refused, *left_out, *headline.caveats(evaluation)])
 
 
 def write(result: Result) -> Finding:

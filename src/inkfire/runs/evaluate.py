@@ -1,6 +1,8 @@
 """``inkfire evaluate``: any policies, any signals, on a file of held-out queries.
 
 out/responses-NAME.jsonl   what each policy wrote      out/evaluation.json   the comparison
+
+A policy of several trainings is NAME, NAME@2, … : one row of the comparison, with the texts of all of them.
 """
 
 from __future__ import annotations
@@ -12,33 +14,31 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
 from inkfire.debate.settings import DebateSettings
 from inkfire.errors import InputError
-from inkfire.evaluation.claims import own_signals
+from inkfire.evaluation.claims import claims, own_signals
 from inkfire.evaluation.compare import compare
-from inkfire.evaluation.signals import JudgeSignal, LengthSignal, PeopleSignal, RewardSignal, Signal
-from inkfire.files.formats import read_labelled, read_queries, read_texts
+from inkfire.evaluation.headline import recommendation
+from inkfire.evaluation.signals import PeopleSignal
+from inkfire.evaluation.texts import Texts
+from inkfire.files.formats import read_queries, read_texts
 from inkfire.files.jsonl import write_json
 from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.files.run import EVERYTHING, Redone
-from inkfire.judge.spec import JudgeSpec, check_mode
+from inkfire.judge.spec import JudgeSpec
 from inkfire.models.card import trained_against
-from inkfire.records import Identity
-from inkfire.rewards.identity import judge_identity
-from inkfire.rewards.load import check_reward, identities_of
+from inkfire.records import Query
+from inkfire.runs import signals as judged
 from inkfire.runs.context import Context, Place, named_files, note, opened, read_as
 from inkfire.runs.debates import as_curated, corpus_of
-from inkfire.runs.lineage import seen
-from inkfire.runs.writers import Drawing, FileWriter, Writer, open_writer, sources_of, written
-from inkfire.search import without
-from inkfire.settings import nearest, option, settings, to_json
-from inkfire.tasks.people import People, read_people, summary
+from inkfire.runs.lineage import Overlap, overlap, seen
+from inkfire.runs.writers import Drawing, FileWriter, Source, Writer, open_writer, sources_of, written
+from inkfire.settings import option, settings, to_json
+from inkfire.tasks.people import People, summary
 from inkfire.tasks.task import Task, load_task
 
-SIGNALS = ("debate", "judge", "rm", "rubric", "people", "length")
-_CARDS = {"rm": "reward.json", "judge": "judge.json"}
 _DEBATE = tuple(one.name for one in dataclasses.fields(DebateSettings))
 
 
@@ -51,11 +51,11 @@ class EvaluateInputs:
     prompts: Data
     """Held-out queries, in any format with queries."""
     policies: Annotated[tuple[str, ...], option("--policy")]
-    """NAME=FOLDER, NAME=MODEL or NAME=TEXTS.jsonl; repeat it for every policy to compare."""
+    """NAME=FOLDER, MODEL or TEXTS.jsonl; repeat it; a NAME given again is another training of that policy."""
     signals: Annotated[tuple[str, ...], option("--signal")]
-    """debate[=CURATION], rubric, length, rm=FOLDER, judge=FOLDER, people=RATINGS; repeat it."""
+    """debate[=CURATION], rubric, pairwise[=JUDGE], length, rm=FOLDER, judge=FOLDER, people=RATINGS; repeat it."""
     model: str = "local/qwen2.5-coder-1.5b"
-    """The model behind debate and rubric."""
+    """The model behind debate, rubric and pairwise."""
     corpus: Data = ()
     """Good {query, response, clicks} that a debate's agents are shown; in a full one the task's, if none."""
     train: Data = ()
@@ -72,6 +72,12 @@ class EvaluateSettings(DebateSettings):
 
     limit: Annotated[int, Ge(1)] | None = None
     """Use the first N queries."""
+    n: Annotated[int, Ge(1), Le(100), option("-n", "--n")] = 1
+    """Texts a query of each policy (of each of its trainings)."""
+    keep_seen: bool = False
+    """Keep queries that a policy or its rewards were trained on; by default they are left out."""
+    qualify: Annotated[int, Ge(0)] | None = None
+    """Good texts, whole and damaged, shown to a signal without a card; by default 40 to a reward model, else none."""
     temperature: Annotated[float, Ge(0)] = 0.7
     """Sampling temperature of the policies."""
     max_tokens: Annotated[int, Ge(1)] | None = None
@@ -81,28 +87,32 @@ class EvaluateSettings(DebateSettings):
 def evaluate(inputs: EvaluateInputs, settings: EvaluateSettings, place: Place) -> dict[str, Any]:
     """Compare policies by signals; see ``compare``.
 
+    Returns:
+        Besides: ``claims`` (in words), ``recommendation`` (one sentence) and ``recommended`` (a policy or None),
+        ``overlap`` (queries that were trained on) and ``seen`` (whole files).
+
     Raises:
         InputError: no policies, signals or queries, or a signal without what it needs.
         ModelNameError, DataError: a policy that is not there. Nothing is written then.
         EndpointDown, BudgetExceeded: an endpoint's model wrote nothing, or costs too much; the same call resumes.
     """
-    policies, signals = _policies(inputs.policies), _signals(inputs.signals)
+    policies, signals = _policies(inputs.policies), judged.parse(inputs.signals)
     task = load_task(inputs.task).limited(settings.max_tokens)
-    held_out = {query.query: query for query in read_queries(inputs.prompts, inputs.reading)}
-    queries = list(held_out.values())[: settings.limit]
-    asked = [query.query for query in queries]
     sources = sources_of(policies)
     for source in sources.values():
         source.check(task, base_url=place.access.base_url)
-    people = _checked(signals, task, inputs.reading)
+    queries, known = _held_out(inputs, settings, sources)
+    asked = [query.query for query in queries]
+    people = judged.checked(signals, task, inputs.reading)
     settings, judges = _judges(signals, inputs, settings, task)
-    about: dict[str, Any] = {"task": task.name, "task_version": task.version, "signals": list(signals)}
-    about |= {"model": inputs.model} | to_json(settings) | read_as(inputs.reading)
+    about: dict[str, Any] = {"task": task.name, "task_version": task.version} | judged.described(signals)
+    about |= {"model": inputs.model} | _of_settings(settings) | read_as(inputs.reading)
     about |= {f"policy {name}": source.described(f"policy {name}") for name, source in sources.items()}
     about |= {f"weights {name}": True for name, source in sources.items() if source.is_base}
+    about |= {"left_out": sorted(known.taught)} if known.taught and not settings.keep_seen else {}
     files = named_files(inputs) | {f"policy {name}": at for name, source in sources.items() if (at := source.path)}
-    files |= {f"signal {kind}": Path(folder) for kind, folder in signals.items() if folder}
-    how = Drawing(temperature=settings.temperature, max_tokens=task.max_tokens, seed=place.seed)
+    files |= judged.inputs_of(signals)
+    how = Drawing(n=settings.n, temperature=settings.temperature, max_tokens=task.max_tokens, seed=place.seed)
     given = {
         name: FileWriter.read(Path(source.name), asked, inputs.reading)
         for name, source in sources.items()
@@ -113,41 +123,47 @@ def evaluate(inputs: EvaluateInputs, settings: EvaluateSettings, place: Place) -
         def writer(name: str) -> Writer:
             return given[name] if name in given else open_writer(context, sources[name], task)
 
-        texts = {name: written(context, name, partial(writer, name), asked, how) for name in sources}
-        responses = {name: [first for first, *_ in each.texts] for name, each in texts.items()}
+        drawn = {name: written(context, name, partial(writer, name), asked, how) for name in sources}
+        corpus = [text.response for text in read_texts(inputs.train, inputs.reading)]
+        texts = Texts(queries, _together({name: each.texts for name, each in drawn.items()}), corpus, task.slop())
+        every = [text.text for name in texts.written for text in texts.of(name)]
+        asking = judged.Asked(task, signals, judges, people, inputs.length_from, inputs.reading, settings.qualify)
+        bench = asking.open(context, every)
+        trained = _together({name: trained_against(at) for name, at in policies.items()})
+        names = list(texts.written)
         result = compare(
             task,
-            queries,
-            responses,
-            [
-                PeopleSignal(people)
-                if kind == "people"
-                else _signal(context, kind, folder, task, inputs, _apart(judges.get(kind), responses))
-                for kind, folder in signals.items()
-            ],
-            corpus=[text.response for text in read_texts(inputs.train, inputs.reading)],
+            texts,
+            bench.signals,
+            duels=bench.duels,
             rewards=own_signals(
-                {kind: _identities(kind, folder, judges.get(kind)) for kind, folder in signals.items()},
-                {name: trained_against(at) for name, at in policies.items()},
+                judged.identities(signals, judges),
+                {name: [one for each in of for one in each] for name, of in trained.items()},
             ),
-            baselines=[name for name in ("base", "sft") if name in policies] or list(policies)[:1],
+            sights=bench.sights,
+            baselines=[name for name in ("base", "sft") if name in names] or names[:1],
             seed=place.seed,
         )
         for name, policy in result["policies"].items():
-            policy["written_by"] = texts[name].by
+            policy["written_by"] = drawn[name].by
+            given_as = sources[name].name
+            policy["at"] = Path(given_as).name if Path(given_as).is_absolute() else given_as  # no path of this machine
         made = {name: at for name, source in sources.items() if (at := source.path)}
-        # The debate of a curation, and people, have learnt nothing.
-        learnt = {kind: folder for kind, folder in signals.items() if kind not in ("debate", "people")}
-        made |= {kind: Path(folder) for kind, folder in learnt.items() if folder}
         if "debate" in judges:
             result["depth"] = judges["debate"].debate.depth
-        result["seen"] = seen(inputs.prompts, made)
+        result["seen"] = seen(inputs.prompts, made | judged.learnt(signals))
+        result["overlap"] = {
+            "rows": list(known.rows),
+            "queries": len(known.taught),
+            "left_out": 0 if settings.keep_seen else len(known.taught),
+            "unread": list(known.unread),
+        }
         if people:
-            firsts = {name: [first or "" for first in each] for name, each in responses.items()}
-            rated = {name: PeopleSignal(people).of(asked, each) for name, each in firsts.items()}
-            result["people"] = {name: summary(filter(None, each)) for name, each in rated.items()}
+            result["people"] = _rated(people, texts)
             if not any(row["n"] for row in result["people"].values()):
                 note(f"{signals['people']} rates none of these policies' texts: they are in responses-NAME.jsonl")
+        result["claims"] = claims(result)
+        result["recommended"], result["recommendation"] = recommendation(result)
         write_json(context.run.path("evaluation.json"), result)
         return result
 
@@ -156,26 +172,87 @@ def evaluate(inputs: EvaluateInputs, settings: EvaluateSettings, place: Place) -
     return {key: value for key, value in result.items() if key != "seconds"}
 
 
-def _checked(signals: Mapping[str, str | None], task: Task, reading: Reading) -> People:
-    """What people said, where they are a signal; every other signal is found to be what it must be.
+def _of_settings(settings: EvaluateSettings) -> dict[str, Any]:
+    """What a manifest says of them: what earlier versions did not know stands there where it is not the default."""
+    said = to_json(settings)
+    for name, default in (("n", 1), ("keep_seen", False), ("qualify", None)):
+        if said[name] == default:
+            del said[name]
+    return said
+
+
+def _held_out(
+    inputs: EvaluateInputs, settings: EvaluateSettings, sources: Mapping[str, Source]
+) -> tuple[list[Query], Overlap]:
+    """The queries, each once, without those that a policy or a reward of it has learnt from.
 
     Raises:
-        InputError: a reward that cannot be one, ratings that cannot be read, or a task without what a signal asks with.
+        InputError: none is left.
     """
-    for kind, at in signals.items():
-        if kind == "rubric":
-            check_mode(kind, task)
-        elif at and kind not in ("people", "debate"):
-            check_reward(at)
-    ratings = signals.get("people")
-    return read_people(ratings, task, reading) if ratings else {}
+    every = {query.query: query for query in read_queries(inputs.prompts, inputs.reading)}
+    made = {name: at for name, source in sources.items() if (at := source.path)}
+    known = overlap(list(every), made, inputs.prompts)
+    for row in known.rows:
+        of = "" if row["run"] == row["by"] else f" of {row['run']}"
+        done = "kept" if settings.keep_seen else "left out (--keep-seen keeps them)"
+        note(
+            f"{row['queries']} of {len(every)} queries are part of what {row['by']} was trained on ({row['as']}{of}): "
+            f"{done}"
+        )
+    if known.unread:
+        note(
+            f"not looked into for queries that were trained on, as they are gone or changed: {', '.join(known.unread)}"
+        )
+    if settings.keep_seen:
+        return list(every.values())[: settings.limit], known
+    left = [query for query in every.values() if query.query not in known.taught]
+    if every and not left:
+        names = ", ".join(dict.fromkeys(row["by"] for row in known.rows))
+        raise InputError(
+            f"every query of --prompts is part of what {names} was trained on; name others, or --keep-seen"
+        )
+    return left[: settings.limit], known
+
+
+def _named(name: str) -> str:
+    """The policy of one of its trainings."""
+    return name.partition("@")[0]
+
+
+def _together(of_each: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Policy → what there is of each of its trainings."""
+    out: dict[str, list[Any]] = {}
+    for name, one in of_each.items():
+        out.setdefault(_named(name), []).append(one)
+    return out
+
+
+def _rated(people: People, texts: Texts) -> dict[str, Any]:
+    """Of each policy what people said of its texts."""
+    signal, out = PeopleSignal(people), {}
+    for name in texts.written:
+        rows = texts.of(name)
+        rated = signal.of([texts.asked[row.query] for row in rows], [row.text for row in rows])
+        out[name] = summary(filter(None, rated))
+    return out
 
 
 def _void(changed: Sequence[str]) -> Redone:
     """Signals, and what is beside the texts, change the comparison alone; another policy its own texts besides."""
     names = [key.partition(".")[2] for key in changed]
     policies = {name.partition(" ")[2] for name in names if name.startswith(("policy ", "weights "))}
-    beside = ("signals", "model", "signal ", "policy ", "weights ", "train", "length_from", "corpus", *_DEBATE)
+    beside = (
+        "signals",
+        "model",
+        "signal ",
+        "policy ",
+        "weights ",
+        "train",
+        "length_from",
+        "corpus",
+        "qualify",
+        *_DEBATE,
+    )
     if not all(name.startswith(beside) for name in names):
         return EVERYTHING
     texts = tuple(f"responses-{name}.jsonl*" for name in policies)
@@ -184,6 +261,7 @@ def _void(changed: Sequence[str]) -> Redone:
 
 
 def _policies(values: Sequence[str]) -> dict[str, str]:
+    """NAME → where it is; NAME@2 is its second training."""
     named: dict[str, str] = {}
     for value in values:
         name, _, target = value.partition("=")
@@ -191,34 +269,17 @@ def _policies(values: Sequence[str]) -> dict[str, str]:
             raise InputError(f"--policy {value!r}: write NAME=FOLDER, for instance --policy sft=runs/sft")
         if not re.fullmatch(r"[\w.+-]+", name):
             raise InputError(f"--policy {value!r}: {name!r} names a file: of letters, digits, _, ., + and - alone")
-        if name in named:
-            raise InputError(f"--policy names {name!r} twice")
-        named[name] = target
+        before = [at for key, at in named.items() if _named(key) == name]
+        if target in before:
+            raise InputError(f"--policy names {value!r} twice")
+        named[f"{name}@{len(before) + 1}" if before else name] = target
     if not named:
         raise InputError("name at least one policy: --policy NAME=FOLDER")
     return named
 
 
-def _signals(values: Sequence[str]) -> dict[str, str | None]:
-    signals: dict[str, str | None] = {}
-    for value in values:
-        kind, _, target = value.partition("=")
-        if kind not in SIGNALS:
-            raise InputError(f"--signal {value!r}: unknown signal{nearest(kind, SIGNALS)}")
-        if kind in ("rm", "judge", "people") and not target:
-            what, where = ("ratings", "FILE") if kind == "people" else ("folder", "FOLDER")
-            raise InputError(f"--signal {kind} needs its {what}: --signal {kind}={where}")
-        for other, card in _CARDS.items():
-            if kind in _CARDS and kind != other and (Path(target) / card).is_file():
-                raise InputError(f"--signal {value!r}: the folder holds no {kind}; write --signal {other}={target}")
-        signals[kind] = target or None
-    if not signals:
-        raise InputError("name at least one signal: --signal rm=FOLDER")
-    return signals
-
-
 def _judges(
-    signals: Mapping[str, str | None], inputs: EvaluateInputs, settings: EvaluateSettings, task: Task
+    signals: judged.Named, inputs: EvaluateInputs, settings: EvaluateSettings, task: Task
 ) -> tuple[EvaluateSettings, dict[str, JudgeSpec]]:
     """The settings with the debate's depth decided, and the judges behind the signals that are no reward.
 
@@ -226,6 +287,8 @@ def _judges(
         InputError: settings of a debate that is no signal, or that do not fit together.
     """
     judges = {"rubric": JudgeSpec(inputs.task, inputs.model, "rubric")} if "rubric" in signals else {}
+    if "pairwise" in signals and signals["pairwise"] is None:
+        judges["pairwise"] = JudgeSpec(inputs.task, inputs.model, "logprob")
     if "debate" not in signals:
         if given := [*settings.given(), *(["--corpus"] if inputs.corpus else [])]:
             raise InputError(f"{given[0]} is a setting of a debate: add --signal debate, or leave it out")
@@ -239,33 +302,3 @@ def _judges(
     agents = debate.agents(inputs.model)  # where all of them have models of their own, no other is opened
     model = inputs.model if inputs.model in agents.values() else agents.get("judge") or agents["reflect"]
     return settings, judges | {"debate": JudgeSpec(inputs.task, model, "debate", debate=debate, corpus=tuple(corpus))}
-
-
-def _apart(judge: JudgeSpec | None, responses: Mapping[str, Sequence[str | None]]) -> JudgeSpec | None:
-    """A judge whose corpus has no text of the policies: an example that a policy wrote would be its own witness."""
-    if judge is None or not judge.corpus:
-        return judge
-    texts = [text for of_policy in responses.values() for text in of_policy if text is not None]
-    return dataclasses.replace(judge, corpus=tuple(without(judge.corpus, texts)))
-
-
-def _signal(
-    context: Context, kind: str, folder: str | None, task: Task, inputs: EvaluateInputs, judge: JudgeSpec | None
-) -> Signal:
-    if kind == "length":
-        return LengthSignal.fit(
-            read_labelled(inputs.length_from, inputs.reading) if inputs.length_from else task.labelled()
-        )
-    if judge is None:
-        assert folder is not None
-        return RewardSignal(kind, context.reward(folder))
-    concurrency = context.access.at_once(judge.model, kind)
-    llm = context.model(judge.model, concurrency=concurrency)
-    return JudgeSignal(kind, context.besides(judge).build(llm, task), concurrency)
-
-
-def _identities(kind: str, folder: str | None, judge: JudgeSpec | None) -> tuple[Identity, ...]:
-    """Who a signal is; nobody for people and the length twin, against which nothing is trained."""
-    if judge is not None:
-        return (judge_identity(judge, kind),)
-    return () if folder is None or kind == "people" else identities_of(folder)

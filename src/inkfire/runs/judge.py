@@ -256,6 +256,8 @@ def of_other_queries(paths: Data, reading: Reading, known: set[str], what: str) 
 def _verdict_row(text: Candidate | Labelled, verdict: Verdict) -> Mapping[str, Any]:
     """One line of verdicts.jsonl: ``label`` is the judge's, ``expected`` the one that the data has."""
     row = {"query": text.query, "response": text.response, **to_json(verdict)}
+    if verdict.points is None:
+        del row["points"]
     return row | ({"expected": text.label} if isinstance(text, Labelled) else {})
 
 

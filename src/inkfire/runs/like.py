@@ -135,7 +135,8 @@ def _score(values: Values, place: Place) -> Values:
 
 
 def _policies(values: Values) -> list[str]:
-    return [f"{key.removeprefix('policy ')}={at}" for key, at in values.items() if key.startswith("policy ")]
+    named = {key.removeprefix("policy "): at for key, at in values.items() if key.startswith("policy ")}
+    return [f"{name.partition('@')[0]}={at}" for name, at in named.items()]
 
 
 def _annotate(values: Values, place: Place) -> Values:

@@ -1,19 +1,25 @@
 """What a reward or policy has seen, by the manifests of the runs that made it: numbers on that say what it remembers.
 
-Files are known by their SHA-256, so that a copy under another name is found; a part of a file is not.
+Files are known by their SHA-256, so that a copy under another name is found (:func:`seen`). Queries are found in the
+files themselves, as long as these lie where they lay (:func:`overlap`): a part of a file is enough.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from inkfire.errors import InputError
+from inkfire.errors import InkfireError, InputError
+from inkfire.files.formats import iter_queries
 from inkfire.files.jsonl import sha256_file
-from inkfire.files.reading import Data
+from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.files.run import Run
 from inkfire.rewards.load import CARD, parts_of, read_card
 from inkfire.runs.context import note
+from inkfire.settings import from_json
 
 _TAUGHT = {
     "train sft": ("data",),
@@ -48,9 +54,9 @@ def seen(files: Data, made: Mapping[str, Path]) -> list[dict[str, str]]:
     hashes = {sha256_file(path): path.name for path in files}
     found = []
     for name, folder in made.items():
-        for run, option, sha256 in _inputs(folder):
-            if sha256 in hashes:
-                row = {"file": hashes[sha256], "by": name, "run": run, "as": option}
+        for taught in _inputs(folder):
+            if taught.sha256 in hashes:
+                row = {"file": hashes[taught.sha256], "by": name, "run": taught.run, "as": taught.option}
                 if row not in found:
                     found.append(row)
     for row in found:
@@ -60,6 +66,52 @@ def seen(files: Data, made: Mapping[str, Path]) -> list[dict[str, str]]:
             "learnt, not how new texts fare"
         )
     return found
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Which of some queries were taught.
+
+    ``rows``: ``by`` (the name), ``run`` (the folder that took them in), ``as`` (the input's name there), ``queries``
+    (how many). ``taught`` are these queries; ``unread`` the inputs that are not where they lay, so that nobody knows.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    taught: frozenset[str]
+    unread: Sequence[str]
+
+
+def overlap(queries: Sequence[str], made: Mapping[str, Path], files: Data = ()) -> Overlap:
+    """Which of the queries some policies or rewards (name → folder), or those before them, have learnt from.
+
+    Case, blanks and marks apart. What was learnt from one of ``files`` is known wherever that lay. A recipe's own data
+    is told by what its stages took: it is also what was held out.
+    """
+    folded: dict[str, list[str]] = {}
+    for query in queries:
+        folded.setdefault(_folded(query), []).append(query)
+    rows: list[dict[str, Any]] = []
+    taught, unread = set[str](), dict[str, None]()
+    read: dict[str, frozenset[str] | None] = {}
+    here = {sha256_file(path): path for path in files}
+    for name, folder in made.items():
+        for one in dict.fromkeys(_inputs(folder)):
+            if one.command == "run":
+                continue
+            if read.get(one.sha256) is None:
+                read[one.sha256] = dataclasses.replace(one, path=here.get(one.sha256, one.path)).queries()
+            known = read[one.sha256]
+            if known is None:
+                unread[f"{one.option} of {one.run}"] = None
+            elif found := known & folded.keys():
+                both = [query for key in found for query in folded[key]]
+                rows.append({"by": name, "run": one.run, "as": one.option, "queries": len(both)})
+                taught.update(both)
+    return Overlap(rows, frozenset(taught), list(unread))
+
+
+def _folded(query: str) -> str:
+    return "".join(char for char in query.casefold() if char.isalnum()) or query.strip()
 
 
 def off_policy(reward: str, policy: str) -> list[str]:
@@ -83,8 +135,29 @@ def off_policy(reward: str, policy: str) -> list[str]:
     return said
 
 
-def _inputs(folder: Path) -> Iterator[tuple[str, str, str]]:
-    """(the run's folder, the input, its SHA-256) of all that was learnt from, in this run and in those before it."""
+@dataclass(frozen=True)
+class _Taught:
+    """An input that a run (its folder's name) learnt from."""
+
+    run: str
+    command: str
+    option: str
+    sha256: str
+    path: Path | None = None
+    reading: Reading = dataclasses.field(default=AS_IT_STANDS, compare=False)
+
+    def queries(self) -> frozenset[str] | None:
+        """Its queries, folded; None where it is gone, has changed or cannot be read."""
+        try:
+            if self.path is None or not self.path.exists() or sha256_file(self.path) != self.sha256:
+                return None
+            return frozenset(_folded(query.query) for query in iter_queries(self.path, self.reading))
+        except (InkfireError, OSError):
+            return None
+
+
+def _inputs(folder: Path) -> Iterator[_Taught]:
+    """All that was learnt from, in this run and in those before it."""
     todo, done = [folder.resolve()], set()
     while todo:
         at = todo.pop()
@@ -94,20 +167,30 @@ def _inputs(folder: Path) -> Iterator[tuple[str, str, str]]:
         done.add(at)
         command, inputs, places = run.manifest["command"], run.manifest.get("inputs", {}), run.places()
         taught = _TAUGHT.get(command, ())
-        if command == "judge" and "calibration_fraction" in run.manifest.get("settings", {}):
+        settings = run.manifest.get("settings", {})
+        reading = _reading(settings)
+        if command == "judge" and "calibration_fraction" in settings:
             taught += ("data",)  # a part of it calibrates
         for name, about in inputs.items():
             if name.partition(" ")[0] in taught:
-                yield at.name, name, about["sha256"]
+                yield _Taught(at.name, command, name, about["sha256"], places.get(name), reading)
             if name in places:  # another run's folder, or a file that another run made
                 todo += [places[name].resolve(), places[name].resolve().parent]
         for name, file in _OF_TASK.get(command, {}).items():
             if name not in inputs and "pairs" not in inputs and "task" in places:
                 path = places["task"] / f"{file}.jsonl"
                 if path.is_file():
-                    yield at.name, name, sha256_file(path)
+                    yield _Taught(at.name, command, name, sha256_file(path), path)
         if (above := _run(at.parent)) is not None and above.manifest["command"] == "run":
             todo.append(at.parent)  # a recipe, of which this is a stage
+
+
+def _reading(settings: Mapping[str, Any]) -> Reading:
+    """How a run read its files."""
+    try:
+        return from_json(settings.get("reading") or {}, Reading)
+    except InputError:
+        return AS_IT_STANDS
 
 
 def _run(folder: Path) -> Run | None:

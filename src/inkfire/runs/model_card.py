@@ -153,7 +153,7 @@ def _measured(folder: Path) -> dict[str, Any] | None:
         names = [key.removeprefix("policy ") for key, about in inputs.items() if key.startswith("policy ")]
         mine = [name for name in names if inputs[f"policy {name}"]["sha256"] == sha256]
         if mine:
-            found.append((read_json(path), mine[0]))
+            found.append((read_json(path), mine[0].partition("@")[0]))
     if not found:
         return None
     result, name = max(found, key=lambda one: int(one[0]["n"]))

@@ -26,8 +26,9 @@ from inkfire.rewards import checks
 from inkfire.rewards.load import check_reward, parts_of, placeholders
 from inkfire.rewards.shaped import Shaping
 from inkfire.runs.curate import CurateSettings
-from inkfire.runs.evaluate import SIGNALS, EvaluateSettings
+from inkfire.runs.evaluate import EvaluateSettings
 from inkfire.runs.qualify import QUALIFY
+from inkfire.runs.signals import SIGNALS
 from inkfire.settings import load_toml, nearest, settings
 from inkfire.training.settings import BonSettings, DpoSettings, GrpoSettings, RewardModelSettings, SftSettings
 
@@ -98,7 +99,7 @@ class EvaluateTable(EvaluateSettings):
     queries: Annotated[int, Ge(1)] = 20
     """Queries that no other stage sees."""
     signals: tuple[str, ...] = OWN
-    """judge and rm (those of this recipe), debate (as its curation debates), rubric; the length twin is beside them."""
+    """judge and rm (this recipe's), debate (as its curation debates), rubric, pairwise; the length twin beside them."""
     others: tuple[str, ...] = ()
     """NAME=MODEL of models that are only compared, at the endpoint; left out where there is no OPENAI_API_KEY."""
 

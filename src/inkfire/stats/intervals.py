@@ -141,6 +141,38 @@ def within_cluster_correlations(
     return of_weights, n, len(sums)
 
 
+def cluster_share(
+    values: Sequence[float], clusters: Sequence[Hashable], seed: int = 0, n_resamples: int = RESAMPLES
+) -> Interval:
+    """The share of the variance that lies between clusters: the correlation ICC(1) (Shrout and Fleiss 1979).
+
+    Clusters of one row are left out. NaN where nothing varies, or where fewer than two clusters are left.
+    """
+    index, given = cluster_index(clusters, len(values)), np.asarray(values, float)
+    sizes = np.bincount(index, minlength=1)
+    columns = [np.bincount(index, part, minlength=1) for part in (given, given * given)]
+    sums = np.column_stack([sizes, *columns])[sizes > 1].astype(float)
+    n, k = int(sums[:, 0].sum()), len(sums)
+
+    def of_weights(weights: Floats) -> Floats:
+        of, within = weights.sum(axis=1), weights @ (sums[:, 2] - sums[:, 1] ** 2 / sums[:, 0])
+        rows, total = weights @ sums[:, 0], weights @ sums[:, 1]
+        between = (weights @ (sums[:, 1] ** 2 / sums[:, 0]) - total**2 / rows) / np.maximum(of - 1, 1)
+        inside = within / np.maximum(rows - of, 1)
+        each = (rows - weights @ sums[:, 0] ** 2 / rows) / np.maximum(of - 1, 1)
+        whole = between + (each - 1) * inside
+        out: Floats = np.full(len(weights), np.nan)
+        np.divide(between - inside, whole, out=out, where=whole > 1e-12)
+        return out
+
+    if k < 2:
+        return Interval(math.nan, math.nan, math.nan, n, k)
+    estimate = float(of_weights(np.ones((1, k)))[0])
+    if math.isnan(estimate):
+        return Interval(math.nan, math.nan, math.nan, n, k)
+    return percentiles(estimate, resample(of_weights, k, seed, n_resamples), n, k)
+
+
 def _ratio(hits: Floats, sizes: Floats) -> Interval:
     """``hits`` of ``sizes`` of each cluster."""
     n, k = float(sizes.sum()), len(sizes)

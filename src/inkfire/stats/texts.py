@@ -1,4 +1,4 @@
-"""Measures of texts that need no model: diversity, copying, near-duplicates, language mix.
+"""Measures of texts that need no model: diversity, near-duplicates, language mix.
 
 A unit is a character in scripts written without spaces (Han, kana) and a word elsewhere, so that the numbers of a
 Chinese and an English task mean the same.
@@ -39,30 +39,6 @@ def distinct(texts: Sequence[str], n: int) -> float:
     """distinct-n (Li et al. 2016): different n-grams of units over all n-grams of the set; 0 when there are none."""
     grams = [gram for text in texts for gram in zip(*(units(text)[i:] for i in range(n)), strict=False)]
     return len(set(grams)) / len(grams) if grams else 0.0
-
-
-def copied_share(texts: Sequence[str], corpus: Sequence[str], min_chars: int) -> list[float]:
-    """For each text, the share of its characters that its longest substring found in some text of ``corpus`` covers.
-
-    Substrings under ``min_chars`` count as chance: 0.
-    """
-    everything = {char for text in (*texts, *corpus) for char in text}
-    border = next(char for char in map(chr, range(0xE000, 0x10FFFF)) if char not in everything)
-    joined = border.join(corpus)
-    shares = []
-    for text in texts:
-        longest = _longest_inside(text, joined)
-        shares.append(longest / len(text) if longest >= max(min_chars, 1) else 0.0)
-    return shares
-
-
-def _longest_inside(text: str, joined: str) -> int:
-    """Each search either lengthens the best match or moves the start on, so there are at most 2 len(text)."""
-    best = 0
-    for start in range(len(text)):
-        while start + best < len(text) and text[start : start + best + 1] in joined:
-            best += 1
-    return best
 
 
 def script_mix(text: str) -> dict[str, float]:

@@ -16,9 +16,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from inkfire.errors import InputError
-from inkfire.records import Candidate
-from inkfire.stats.intervals import bootstrap_auc, within_cluster_correlation
+from inkfire.records import Candidate, Comparison, Preference
+from inkfire.stats.intervals import bootstrap_auc, clustered_rate, within_cluster_correlation
 from inkfire.stress.damage import KINDS, beside_damaged
 
 Scorer = Callable[[Sequence[str], Sequence[str]], Sequence[float | None]]
@@ -56,6 +58,32 @@ def qualify(score: Scorer, good: Sequence[Candidate], *, n: int = 40, seed: int 
         lengths = [len(row[0].response) for row in rows] + [len(row[1].response) for row in rows]
         out[kind] = area.named("auc") | bootstrap_auc(labels, lengths, clusters, seed).named("length_auc")
         out[kind] |= {"n": len(rows), "missing": len(pairs) - len(rows), "sees": area.low > 0.5}
+    return out
+
+
+def qualify_pairs(
+    compare: Callable[[Sequence[Preference]], Sequence[Comparison]],
+    good: Sequence[Candidate],
+    *,
+    n: int = 40,
+    seed: int = 0,
+) -> dict[str, dict[str, Any]]:
+    """The same of a judge of pairs: ``auc`` is how often it prefers the whole text, a tie being a half."""
+    chosen = spread(good, n, seed)
+    won = {"a": 1.0, "tie": 0.5, "b": 0.0}
+    out = {}
+    for kind in KINDS:
+        shown = [
+            Preference(text.query, text.response, worse.response)
+            for text, worse in beside_damaged(kind, chosen, pool=good, seed=seed)
+        ]
+        said = compare(shown) if shown else ()
+        rows = [(pair, won[one.winner]) for pair, one in zip(shown, said, strict=True) if one.winner is not None]
+        queries = [pair.query for pair, _ in rows]
+        found = clustered_rate([score for _, score in rows], queries)
+        longer = [(np.sign(len(pair.chosen) - len(pair.rejected)) + 1) / 2 for pair, _ in rows]
+        out[kind] = found.named("auc") | clustered_rate(longer, queries).named("length_auc")
+        out[kind] |= {"n": len(rows), "missing": len(shown) - len(rows), "sees": found.low > 0.5}
     return out
 
 

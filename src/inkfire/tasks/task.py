@@ -31,6 +31,7 @@ from inkfire.files.formats import read_examples, read_labelled, read_pairs, read
 from inkfire.files.jsonl import atomic, sha256_file
 from inkfire.records import Example, Labelled, Message, Preference, Query, Rating
 from inkfire.settings import Strict, load_toml, nearest
+from inkfire.stats.slop import read_phrases, stock_phrases
 from inkfire.tasks.languages import language_name
 from inkfire.tasks.prompts import Prompt, parse_prompt
 from inkfire.tasks.rubric import (
@@ -58,6 +59,9 @@ GOOD = "good"
 
 HELD_OUT = "held-out.jsonl"
 """The queries that are kept from training; commands take them only where they are named."""
+
+SLOP = "slop.txt"
+"""Stock phrases that a task adds to its language's, one a line."""
 
 Side = Literal["positive", "negative"]
 
@@ -180,6 +184,11 @@ class Task(TaskFile):
             return read_examples(self.data_file(GOOD))
         labelled = self.labelled() if self.has("labelled") else []
         return [Example(row.query, row.response) for row in labelled if row.label == 1]
+
+    def slop(self) -> list[str]:
+        """The stock phrases of the task's language, and those of its own slop.txt."""
+        own = self.folder / SLOP
+        return [*stock_phrases(self.language), *(read_phrases(own) if own.is_file() else ())]
 
     def data_file(self, name: str) -> Path:
         """Where the task has ``queries``, ``labelled`` or ``pairs``.

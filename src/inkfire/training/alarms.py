@@ -11,7 +11,7 @@ share with each other, a mean over pairs (Hoeffding 1948). u goes through Studen
 normal scale, since s was estimated (Hawkins 1987); beyond 4 it is cut off, so that no single step is a trend
 (Lucas and Crosier 1982). K is what may change without an alarm: what the rule says, at least e, and two standard errors
 of m on top, which all steps share. With K = e and H = 5 a false alarm comes every (exp(2b) - 2b - 1) / 2, that is
-110,000, steps in the mean (Siegmund 1985; b = H + 1.166): for twelve rules and fifty steps in one run of 190. The
+110,000, steps in the mean (Siegmund 1985; b = H + 1.166): for 13 rules and fifty steps in one run of 170. The
 change is dated by the last step with S = 0.
 
 Where the first two steps have twenty groups, the three after them are first held against these: a policy that turns at
@@ -94,6 +94,7 @@ RULES = (
     Rule("loops", "loops", 1, lambda mean: _A_TENTH, "More texts repeat themselves"),
     Rule("script", "script", 1, lambda mean: _A_TENTH, "More texts have another script in them"),
     Rule("emoji", "emoji", 1, lambda mean: _A_TENTH, "More texts have three emoji or more"),
+    Rule("stock phrases", "slop", 1, lambda mean: _A_TENTH, "More texts have stock phrases"),
     Rule("shared", "shared", 1, lambda mean: mean, "Texts of different queries have more and more in common"),
     Rule("variety", "own_share", -1, lambda mean: mean / 2, "The texts of a query have less and less of their own"),
     Rule("off query", "on_query", -1, lambda mean: (mean - 0.5) / 2, "Texts have less to do with their queries"),

@@ -18,6 +18,7 @@ from inkfire.records import Rollout
 from inkfire.rewards.group import own_share
 from inkfire.rewards.reading import Band, spaced
 from inkfire.rewards.writing import finished, loops
+from inkfire.stats.slop import Slop, of_script
 from inkfire.stats.texts import is_mixed, main_script, units
 
 Values = list[float | None]
@@ -26,7 +27,8 @@ _EMOJI = 3
 
 
 class Readings:
-    """Reads texts as the texts of a baseline want it: their script, their queries, their band of likelihood.
+    """Reads texts as the texts of a baseline want it: their script with its stock phrases, their queries, their band of
+    likelihood.
 
     Args:
         baseline: texts of the policy before anything went wrong.
@@ -34,6 +36,7 @@ class Readings:
 
     def __init__(self, baseline: Sequence[Rollout]):
         self._script = main_script([text.response for text in baseline])
+        self._slop = Slop(of_script(self._script))
         queries = sorted({text.query for text in baseline})
         holders = Counter(unit for query in queries for unit in set(units(query)))
         self._weight = {unit: math.log((len(queries) + 1) / count) for unit, count in holders.items()}
@@ -55,6 +58,7 @@ class Readings:
             "loops": lambda text: float(loops(text.response)),
             "script": lambda text: float(self._script is not None and is_mixed(text.response, self._script, 0.1)),
             "emoji": lambda text: float(emoji(text.response) >= _EMOJI),
+            "slop": lambda text: float(bool(self._slop.found(text.response))) if self._slop else None,
             "on_query": self._on_query,
             "outside_band": self._outside,
             "relevance": lambda text: text.relevance,
