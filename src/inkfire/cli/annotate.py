@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from inkfire.cli import shown
 from inkfire.cli.common import Json, Out, Seed, Shown, Table, Yes, display, emit, flat
 from inkfire.cli.rating import rate_here
 from inkfire.evaluation.ballots import Plan
@@ -52,7 +53,7 @@ def new(
         --policy rl=runs/b/texts.jsonl --raters 3 --overlap 0.3 --out runs/rate
     """
     result = runs.new(inputs, plan, Place(out, seed, access, yes))
-    emit(result, as_json=json, show=partial(_laid_out, out))
+    emit(result, as_json=json, show=partial(shown.run, out))
 
 
 @app.command
@@ -126,19 +127,6 @@ _FILES = {
     "labelled.jsonl": "good and bad texts: judge, audit --labelled",
     "pairs.jsonl": "what was preferred: train rm --pairs, train dpo",
 }
-
-
-def _laid_out(out: Path, result: Mapping[str, Any]) -> Shown:
-    what = "pair" if result["mode"] == "pairwise" else "text"
-    votes, raters = several(result["planned"], "vote"), several(len(result["raters"]), "rater")
-    said = [
-        f"{several(result['items'], what)} of {several(result['queries'], 'query', 'queries')}: {votes} by {raters}."
-    ]
-    warnings = [f"{several(result['missing'], 'text')} did not come and are left out."] if result["missing"] else []
-    if result["same"]:
-        warnings.append(f"{several(result['same'], what)} left out: the same text twice.")
-    following = shlex.join(["inkfire", "annotate", "serve", str(out)])
-    return Shown(said, warnings, out=out, files={"items.jsonl": f"the {what}s, with who wrote them"}, next=following)
 
 
 def _served(told: Mapping[str, Any]) -> Shown:

@@ -190,6 +190,11 @@ def _judge(folder: Folder, result: Result) -> str:
     return _typed("judge", *how, "--out", f"{folder.path}-judge")
 
 
+def _serve(folder: Folder, result: Result) -> str:
+    del result
+    return _typed("annotate", "serve", folder.path)
+
+
 def _train(folder: Folder, result: Result) -> str:
     how = ("--task", _given(folder, "task"), "--policy", "POLICY", "--reward", folder.path)
     covered = dict.fromkeys(FIXES[kind] for kind in blind(result.get("qualified") or {}))
@@ -258,6 +263,7 @@ _KINDS = {
     "score": _Kind(tables.score, {"scores.jsonl": "the scores"}, _look),
     "probe": _Kind(tables.edits, {"edits.jsonl": "every edited text, with its scores"}, _look),
     "write": _Kind(tables.write, _WRITTEN, _judge),
+    "annotate": _Kind(lambda result: [], {"items.jsonl": "what is rated, with who wrote it"}, _serve),
     "evaluate": _Kind(compared, _COMPARED, _look),
     "run": _Kind(compared, {"*/": "a folder for each stage"}, _write),
 }

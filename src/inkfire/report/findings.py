@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from inkfire.evaluation import claims, headline
 from inkfire.judge.measure import why_refused
 from inkfire.llm.futile import failure, main_reason
-from inkfire.report import looks, picks, trained
+from inkfire.report import looks, picks, rated, trained
 from inkfire.report.folder import Folder
 from inkfire.report.trained import went
 from inkfire.report.words import duration, number, percent, rate, sentence, several, value
@@ -391,6 +391,7 @@ _KINDS: dict[str, tuple[Callable[..., Finding], str | None]] = {
     "score": (score, None),
     "probe": (probed, None),
     "write": (write, None),
+    "annotate": (lambda result: Finding(*rated.laid_out(result)), None),
     "evaluate": (compared, None),
     "run": (compared, None),
 }

@@ -99,7 +99,6 @@ def begin(reward: Shaped, task: Task, base: str, writer: Writer, out: Path) -> R
     """
     shaping = reward.shaping
     if not shaping.starts:
-        baseline(writer, shaping.start_samples, reward.seed, out)
         return None
     read_by = shaping.base or base
     reader = Likelihood.load(read_by, task, writer.card.template) if shaping.reads else None

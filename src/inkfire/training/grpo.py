@@ -177,14 +177,14 @@ def _train(
         if settings.max_prompt_length is not None:
             queries = rollouts.short(card, queries, tokenizer, settings.max_prompt_length)
         writer = begin.Writer(card, model, tokenizer, settings, [query.query for query in queries])
-        if not isinstance(reward, Shaped):
-            begin.baseline(writer, Shaping().start_samples, seed, out)
-        else:
+        if isinstance(reward, Shaped):
             if (reader := begin.begin(reward, task, untrained, writer, out)) is not None:
                 opened.callback(reader.close)
             of_call = itertools.groupby(trl.rows(out / COMPLETIONS), key=lambda row: (row["step"], row.get("draw")))
             for _, rows in of_call:
                 reward.recall(rows)
+        shaping = reward.shaping if isinstance(reward, Shaped) else Shaping()
+        begin.baseline(writer, shaping.start_samples, seed, out)
         reads = canaries.named(watched_by.canaries, reward)
         updates = settings.whole_step()
         watched = Canaries(out, reads, every=settings.canary_steps, updates=updates, done=done)
