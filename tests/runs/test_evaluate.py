@@ -353,6 +353,22 @@ def test_several_texts_and_several_trainings(
         beside(hands[0], hands[0])
 
 
+def test_a_judge_of_pairs_is_asked_in_both_orders_and_prefers_a_place(
+    compared: Callable[..., dict[str, Any]], judge: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llm = Counted(lambda messages: '{"reason": "It opens.", "winner": "A"}')
+    monkeypatch.setattr("inkfire.models.open.open_model", lambda *_, **__: llm)
+    policies = {"base": "local/smollm2-135m", "mine": "local/smollm2-135m"}
+    result = compared(policies, {"pairwise": None})
+    (row,) = result["differences"]
+    assert (row["policy"], row["signal"], row["compared"], row["ties"]) == ("mine", "pairwise", 4, 4)
+    assert (row["win_rate"], row["order_flip_rate"], row["qualified"]) == (0.5, 1.0, False)
+    assert result["qualified"]["pairwise"]["why"].startswith("nobody has looked")
+    folder = str(judge("taste", principles=Principles.of([RULE])))
+    shown = compared(policies, {"pairwise": folder}, qualify=3)["qualified"]["pairwise"]
+    assert (shown["sees"], shown["qualified"]) == ([], False)
+
+
 @pytest.mark.usefixtures("llm")
 def test_what_a_signal_sees_decides_whether_a_claim_may_rest_on_it(
     compared: Callable[..., dict[str, Any]], judge: Callable[..., Path]

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import pytest
 
 from inkfire.errors import InputError
-from inkfire.records import Candidate
+from inkfire.records import Candidate, Comparison, Preference
 from inkfire.stress.damage import KINDS, clauses
-from inkfire.stress.qualify import blind, check_rated, qualify, within_query
+from inkfire.stress.qualify import blind, check_rated, qualify, qualify_pairs, within_query
 from inkfire.tasks.task import load_task
 
 GOOD = [Candidate(row.query, row.response) for row in load_task("greetings-en").labelled() if row.label == 1]
@@ -39,6 +39,20 @@ def test_each_signal_sees_what_it_looks_at() -> None:
     assert {row["n"] for row in seen.values()} == {40}
     assert blind(seen) == [kind for kind in KINDS if kind != "cut"]
     assert "looped" not in blind(qualify(loops, GOOD))
+
+
+def test_a_judge_of_pairs_sees_what_it_prefers_whole_texts_by() -> None:
+    def likes_whole(pairs: Sequence[Preference]) -> list[Comparison]:
+        ends = [[one.rstrip().endswith(tuple("。！!.?？")) for one in (pair.chosen, pair.rejected)] for pair in pairs]
+        return [Comparison("tie" if a == b else "a" if a else "b") for a, b in ends]
+
+    found = qualify_pairs(likes_whole, [Candidate(t.query, t.response) for t in GOOD], n=30)
+    assert found["cut"]["sees"]
+    assert found["cut"]["auc"] > 0.9
+    assert (found["swapped"]["auc"], found["swapped"]["sees"]) == (0.5, False)
+    assert "swapped" in blind(found)
+    nobody = qualify_pairs(lambda pairs: [Comparison(None, unscored="no")] * len(pairs), GOOD, n=5)
+    assert (nobody["cut"]["auc"], nobody["cut"]["missing"], nobody["cut"]["sees"]) == (None, 5, False)
 
 
 def test_texts_without_a_score_are_missing_and_nothing_else() -> None:
