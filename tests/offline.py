@@ -19,6 +19,7 @@ from inkfire.llm.base import Message, Reply
 from inkfire.models.card import Card, is_policy
 from inkfire.rewards.base import Reward
 from inkfire.tasks.task import Task
+from inkfire.training.watched import Watched
 
 
 class Everyone(Model):
@@ -76,8 +77,9 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> Offline:
         return world.train(dataclasses.replace(Card.of(base, task), trained="sft"), out)
 
     def against(
-        method: str, task: Task, queries: Any, start: str, reward: Reward, out: Path, *_: Any, **__: Any
+        method: str, task: Task, queries: Any, start: str, given: Reward | Watched, out: Path, *_: Any, **__: Any
     ) -> dict[str, Any]:
+        reward = given.reward if isinstance(given, Watched) else given
         reward.score(["a wish"] * 2, ["a window", "a door"])
         card = Card.read(Path(start)) if is_policy(start) else Card.of(str(start), task)
         own = (*card.own_rewards, *reward.identities)

@@ -41,6 +41,35 @@ def test_every_recipe_that_ships_parses(name, tmp_path, monkeypatch):
     assert recipe.task in task_names()
 
 
+@pytest.mark.parametrize("name", ["demo-en", "demo-zh", "paper-en", "paper-zh-small"])
+def test_every_policy_that_ships_is_watched_by_what_is_no_part_of_its_reward(name):
+    recipe = load_recipe(name)
+    check_recipe(
+        dataclasses.replace(recipe, models=dataclasses.replace(recipe.models, agents="local/qwen2.5-coder-1.5b"))
+    )
+    assert recipe.grpo.validation >= 2
+    assert all(policy.canary for policy in recipe.policies)
+
+
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [
+        ('reward = "0.5*rm + 0.5*judge"\ncanary = ["rm"]', "rm is a part of its reward"),
+        ('reward = "rm"\ncanary = ["jugde"]', "did you mean 'judge'"),
+        ('reward = "rm"\nmethod = "bon"\ncanary = ["judge"]', "a canary watches grpo"),
+    ],
+)
+def test_canaries_that_cannot_watch(tmp_path, policy, message):
+    recipe = load_recipe(write(tmp_path, f'{MINIMAL}[[policies]]\nname = "a"\n{policy}\n'))
+    with pytest.raises(RecipeError, match=message):
+        check_recipe(recipe)
+
+
+def test_a_canary_of_ones_own_lies_beside_the_recipe(tmp_path):
+    policy = '[[policies]]\nname = "a"\nreward = "rm"\ncanary = ["python:mine.py:sings"]\n'
+    assert load_recipe(write(tmp_path, MINIMAL + policy)).policies[0].canary == (f"python:{tmp_path}/mine.py:sings",)
+
+
 def test_the_demo_compares_both_strategies():
     recipe = load_recipe("demo-zh")
     assert [recipe.reward_of(policy).score for policy in recipe.policies] == ["rm", "judge"]

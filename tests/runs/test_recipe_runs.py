@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from offline import Offline
 
-from inkfire.errors import InputError, ModelNameError, RecipeError, RunFolderError, TaskError
+from inkfire.errors import InputError, ModelNameError, RecipeError, RefusedReward, RunFolderError, TaskError
 from inkfire.files.jsonl import read_jsonl, sha256_file
 from inkfire.models.card import Card
 from inkfire.report.page import write_report
@@ -162,6 +162,47 @@ def test_a_policy_is_trained_by_the_method_that_it_names(
     train = len(list(read_jsonl(out / "data" / "train_queries.jsonl")))
     assert next(row["calls"] for row in rows if row["stage"] == "judge-rl") == 2 * 3 * train
     assert {"bon", "dpo"}.isdisjoint(json.loads((plain(recipe, tmp_path) / "manifest.json").read_text())["settings"])
+
+
+def test_canaries_and_queries_to_validate_on(
+    offline: Offline, recipe: RecipeFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    module = sys.modules["inkfire.training.grpo"]
+    train = module.__dict__["train_grpo"]
+    monkeypatch.setattr(module, "train_grpo", lambda *given, **how: seen.append(given) or train(*given, **how))
+    file = recipe(
+        ('reward = "rm"', 'reward = "rm"\ncanary = ["judge", "share:!"]'),
+        ("max_steps = 1", "max_steps = 1\nvalidation = 2"),
+    )
+    out = tmp_path / "run"
+    run(file, out)
+    watched, queries = seen[0][3], {query.query for query in seen[0][1]}
+    assert [canary.name.partition(":")[0] for canary in watched.canaries] == ["judge", "share"]
+    looked_at = {row["query"] for row in read_jsonl(out / "data" / "validation_queries.jsonl")}
+    assert {query.query for query in watched.validation} == looked_at
+    assert len(looked_at) == 2
+    assert not looked_at & queries
+    file.write_text(file.read_text().replace(', "share:!"]', "]"))
+    rows = plan(load_recipe(str(file)), Place(out))
+    assert [row["stage"] for row in rows if row["state"] == "redo"] == ["rm-rl", "evaluate"]
+    assert next(row["calls"] for row in rows if row["stage"] == "rm-rl") == 4  # the judge reads one step
+
+
+def test_a_canary_that_is_refused_is_left_out_and_said(
+    offline: Offline, recipe: RecipeFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    from inkfire.runs import stages as of
+
+    def check(spec: str, **_: Any) -> None:
+        if spec.endswith("judge"):
+            raise RefusedReward("no better than a coin")
+
+    monkeypatch.setattr(of, "check_reward", check)
+    run(recipe(('reward = "rm"', 'reward = "rm"\ncanary = ["judge"]')), tmp_path / "run")
+    said = json.loads(stages(tmp_path / "run")["rm-rl"])
+    assert "no better than a coin" in json.dumps(said)
+    assert "rm-rl is trained without the canary judge: no better than a coin" in capsys.readouterr().err
 
 
 def plain(recipe: RecipeFile, tmp_path: Path) -> Path:

@@ -27,6 +27,10 @@ def test_no_query_is_on_two_sides(name, seed):
     assert not held_out & {pair.query for pair in splits.pairs}
     assert not held_out & {query for query, _ in splits.good_texts}
     assert not {row.query for row in splits.fit} & {row.query for row in splits.test}
+    looked_at = {query.query for query in splits.validation}
+    assert len(looked_at) == recipe.grpo.validation
+    assert not looked_at & (held_out | {query.query for query in (*splits.train, *splits.curated)})
+    assert not looked_at & {query for query, _ in splits.good_texts}
     slices = [task.slice_of(query) for query in splits.held_out]
     assert abs(slices.count("high-frequency") - slices.count("general")) <= 1
 

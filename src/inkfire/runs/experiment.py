@@ -110,7 +110,9 @@ def _experiment(recipe: Recipe, place: Place) -> Iterator[Experiment]:
     about = {key: value for key, value in to_json(recipe).items() if key not in ("data", "reading", "rewards")}
     used = {policy.method for policy in recipe.policies}
     about = {key: value for key, value in about.items() if key not in {"bon", "dpo"} - used}
-    about["policies"] = [{k: v for k, v in row.items() if (k, v) != ("method", "grpo")} for row in about["policies"]]
+    usual: tuple[tuple[str, Any], ...] = (("method", "grpo"), ("canary", []))
+    about["policies"] = [{k: v for k, v in row.items() if (k, v) not in usual} for row in about["policies"]]
+    about["grpo"] = {k: v for k, v in about["grpo"].items() if (k, v) != ("validation", 0)}
     about |= read_as(recipe.reading)
     if recipe.rewards:
         tables = [(table.name, *placed(table)) for table in recipe.rewards]

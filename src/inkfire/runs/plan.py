@@ -20,7 +20,7 @@ from inkfire.models import store
 from inkfire.models.open import is_local
 from inkfire.runs.context import Place
 from inkfire.runs.experiment import checked, outdated, ran_with, stages_of
-from inkfire.runs.recipe import PolicySpec, Recipe, rewards_of
+from inkfire.runs.recipe import PolicySpec, Recipe, own_signals, rewards_of
 from inkfire.runs.splits import Splits
 from inkfire.training.settings import GrpoSettings
 
@@ -86,11 +86,14 @@ def calls(recipe: Recipe, splits: Splits, stage: str) -> list[tuple[int, int]]:
         asked = [kinds[name] for name in recipe.evaluate.signals if name in kinds]
         return [(others, _TOKENS["write"]), *((count * texts, each) for count, each in asked)]
     policy = _policy(recipe, stage)
-    if policy is None or "judge" not in rewards_of(recipe.reward_of(policy)):
+    if policy is None or "judge" not in own_signals(recipe, policy):
         return []
-    how = recipe.training_of(policy)
+    how, rewards = recipe.training_of(policy), "judge" in rewards_of(recipe.reward_of(policy))
     if isinstance(how, GrpoSettings):
-        texts = how.steps(len(splits.train)) * how.batch_size * how.num_generations
+        steps = how.steps(len(splits.train))
+        looks = steps // how.validation_steps * len(splits.validation)
+        texts = how.batch_size * how.num_generations * (steps if rewards else min(steps, 2 + steps // how.canary_steps))
+        texts += looks if rewards else 0
     else:
         texts = how.rounds * how.n * min(how.limit or len(splits.train), len(splits.train))
     return [(judged[0] * texts, judged[1])]
@@ -124,11 +127,11 @@ def memory(recipe: Recipe, stage: str) -> float | None:
     policy = _policy(recipe, stage)
     if policy is not None:
         reward, grpo = recipe.reward_of(policy), recipe.grpo
-        parts, weights = rewards_of(reward), grpo.weights if policy.method == "grpo" else "lora"
+        asked_for, weights = own_signals(recipe, policy), grpo.weights if policy.method == "grpo" else "lora"
         start = [(writer, "frozen")] if weights == "full" and grpo.first_beta() else []
-        own = [(name, "frozen") for name, _ in scorer] if "rm" in parts else []
+        own = [(name, "frozen") for name, _ in scorer] if "rm" in asked_for else []
         reader = [(reward.base or writer, "frozen")] if reward.reads else []
-        return _gib([(writer, weights), *start, *reader, *own, *(asked if "judge" in parts else [])])
+        return _gib([(writer, weights), *start, *reader, *own, *(asked if "judge" in asked_for else [])])
     by_stage: dict[str, list[tuple[str, str]]] = {
         "sft": [(writer, "lora")],
         "candidates": [(writer, "frozen")],

@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
 from inkfire.errors import InkfireError, RecipeError
 from inkfire.files.jsonl import atomic
@@ -93,6 +93,14 @@ class JudgeTable(JudgeSettings):
 
 
 @settings
+class GrpoTable(GrpoSettings):
+    """GRPO, and the queries that it looks at and does not train on."""
+
+    validation: Annotated[int, Ge(0), Le(16)] = 0
+    """Queries that no training sees, to write for every validation_steps."""
+
+
+@settings
 class EvaluateTable(EvaluateSettings):
     """The comparison, and how many queries are held out for it."""
 
@@ -128,6 +136,8 @@ class PolicySpec:
     """The name of one of [[rewards]], or what its score may be."""
     method: Literal["grpo", "bon", "dpo"] = "grpo"
     """How it is trained, by the table of that name; dpo on pairs of its own texts."""
+    canary: tuple[str, ...] = ()
+    """Of grpo: signals that are no part of the reward and watch it, as score names them; a refused one is left out."""
 
 
 @settings
@@ -148,7 +158,7 @@ class Recipe:
     reward_model: RewardModelTable = RewardModelTable()
     refine: RefineSettings = RefineSettings()
     judge: JudgeTable = JudgeTable()
-    grpo: GrpoSettings = GrpoSettings()
+    grpo: GrpoTable = GrpoTable()
     bon: BonSettings = BonSettings()
     dpo: DpoSettings = DpoSettings()
     rewards: tuple[RewardTable, ...] = ()
@@ -242,13 +252,21 @@ def load_recipe(name_or_path: str) -> Recipe:
     names = [table.name for table in rewards]
     if taken := [name for name in names if names.count(name) > 1 or name in OWN or not _NAME.fullmatch(name)]:
         raise RecipeError(f"{path}: rewards: the name {taken[0]!r} is taken, or not of a-z, 0-9, +, - and _")
-    return dataclasses.replace(recipe, data=Data(**data), rewards=rewards)
+    policies = tuple(
+        dataclasses.replace(policy, canary=tuple(_rooted(name, home) for name in policy.canary))
+        for policy in recipe.policies
+    )
+    return dataclasses.replace(recipe, data=Data(**data), rewards=rewards, policies=policies)
 
 
 def _found(table: RewardTable, home: Path) -> RewardTable:
     """A reward whose files lie where the recipe says, from its own folder."""
-    score = re.sub(r"python:([^:,]+):", lambda of: f"python:{home / of[1]}:", table.score)
-    return dataclasses.replace(table, score=score, checks=tuple(checks.within(spec, home) for spec in table.checks))
+    listed = tuple(checks.within(spec, home) for spec in table.checks)
+    return dataclasses.replace(table, score=_rooted(table.score, home), checks=listed)
+
+
+def _rooted(score: str, home: Path) -> str:
+    return re.sub(r"python:([^:,]+):", lambda of: f"python:{home / of[1]}:", score)
 
 
 def _located(path: Path, home: Path) -> Path:
@@ -306,11 +324,37 @@ def check_recipe(recipe: Recipe, *, base_url: str | None = None) -> None:
             known = [table.name for table in recipe.rewards]
             named = nearest(policy.reward, known) if known and policy.reward not in known else ""
             raise RecipeError(f"policies: the reward of {policy.name!r}: {error}{named}") from error
+        _check_canaries(policy, table)
+
+
+def _check_canaries(policy: PolicySpec, reward: RewardTable) -> None:
+    """Raises RecipeError where a canary means nothing, or could not contradict the reward."""
+    if policy.canary and policy.method != "grpo":
+        raise RecipeError(f"policies: {policy.name!r}: a canary watches grpo; method = {policy.method!r} has no steps")
+    for name in policy.canary:
+        try:
+            for part in _parts(name):
+                if part not in OWN:
+                    check_reward(part)
+        except InkfireError as error:
+            raise RecipeError(f"policies: the canary of {policy.name!r}: {error}{nearest(name, OWN)}") from error
+        if shared := {*_parts(name)} & {*rewards_of(reward)}:
+            raise RecipeError(f"policies: the canary of {policy.name!r}: {shared.pop()} is a part of its reward")
 
 
 def rewards_of(table: RewardTable) -> list[str]:
     """The parts of a reward's score."""
-    return [part for _, part in parts_of(table.score)] or [table.score]
+    return _parts(table.score)
+
+
+def own_signals(recipe: Recipe, policy: PolicySpec) -> set[str]:
+    """Those of :data:`OWN` that a policy's training asks, as its reward or as a canary."""
+    asked = {part for name in policy.canary for part in _parts(name)}
+    return {*OWN} & {*asked, *rewards_of(recipe.reward_of(policy))}
+
+
+def _parts(score: str) -> list[str]:
+    return [part for _, part in parts_of(score)] or [score]
 
 
 def placed(table: RewardTable) -> tuple[RewardTable, dict[str, Path]]:

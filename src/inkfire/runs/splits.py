@@ -19,7 +19,8 @@ from inkfire.tasks.task import Task
 
 @dataclass(frozen=True)
 class Splits:
-    """``train`` queries are written for in GRPO, ``curated`` ones in curation, ``held_out`` ones in the comparison.
+    """``train`` queries are written for in GRPO, ``curated`` ones in curation, ``held_out`` ones in the comparison,
+    ``validation`` ones while GRPO trains.
 
     ``fit`` labelled texts calibrate and refine the judge, ``test`` ones measure it. ``pairs`` train the reward
     model. ``examples`` are good texts for retrieval, ``good`` ones for SFT where the recipe names them.
@@ -27,6 +28,7 @@ class Splits:
 
     train: list[Query]
     held_out: list[Query]
+    validation: list[Query]
     fit: list[Labelled]
     test: list[Labelled]
     pairs: list[Preference]
@@ -48,6 +50,7 @@ class Splits:
             "train_queries": self.train,
             "curated_queries": self.curated,
             "held_out_queries": self.held_out,
+            "validation_queries": self.validation,
             "fit": self.fit,
             "test": self.test,
             "labelled": [*self.fit, *self.test],
@@ -90,7 +93,15 @@ def make_splits(recipe: Recipe, task: Task, seed: int) -> Splits:
             "train on; add queries that have no labelled text, or lower evaluate.queries"
         )
     kept_apart = {query.query for query in held_out}
-    train = [query for query in fresh if query.query not in kept_apart]
+    free = [query for query in fresh if query.query not in kept_apart]
+    validation = _stratified(free, recipe.grpo.validation, task, seed)
+    kept_apart |= {query.query for query in validation}
+    train = [query for query in free if query.query not in kept_apart]
+    if not train:
+        raise InputError(
+            f"{len(free)} queries are free for {recipe.grpo.validation} to validate on and nothing is left to train "
+            "on; lower grpo.validation"
+        )
     if data.examples:
         examples = formats.read_examples(data.examples, how)
     else:
@@ -108,7 +119,7 @@ def make_splits(recipe: Recipe, task: Task, seed: int) -> Splits:
         good = [text for text in dict.fromkeys(texts) if text[0] not in kept_apart]
         if not good:
             raise InputError("data.good: no text of it is for a query that is not held out; name others")
-    return Splits(train, held_out, fit, test, pairs, examples, curated, good)
+    return Splits(train, held_out, validation, fit, test, pairs, examples, curated, good)
 
 
 def _stratified(queries: list[Query], n: int, task: Task, seed: int) -> list[Query]:

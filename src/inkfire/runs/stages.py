@@ -25,13 +25,13 @@ from inkfire.runs import judge as judging
 from inkfire.runs import refine as refining
 from inkfire.runs import train as training
 from inkfire.runs.context import Context, note, opened
-from inkfire.runs.recipe import OWN, PolicySpec, Recipe, placed, rewards_of
+from inkfire.runs.recipe import OWN, PolicySpec, Recipe, own_signals, placed, rewards_of
 from inkfire.runs.splits import Splits
 from inkfire.runs.writers import Drawing, Source, as_weights, open_writer, written
 from inkfire.settings import to_json
 from inkfire.stats.audit import audit
 from inkfire.tasks.task import Task
-from inkfire.training.settings import RewardModelSettings
+from inkfire.training.settings import GrpoSettings, RewardModelSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,6 +182,14 @@ def policy(x: Experiment, policy: PolicySpec) -> dict[str, Any]:
     reward = x.recipe.reward_of(policy)
     train: Callable[..., dict[str, Any]] = getattr(training, policy.method)
     kinds = {"grpo": training.GrpoInputs, "bon": training.BonInputs, "dpo": training.DpoInputs}
+    about: dict[str, Any] = {"reward": policy.reward, "start": policy.start}
+    watching: dict[str, Any] = {}
+    if policy.method == "grpo":
+        table = GrpoSettings(**_of(GrpoSettings, table))
+        canaries, left_out = _canaries(x, policy, force=reward.force)
+        watching["canary"] = canaries
+        watching["validation"] = (x.file("validation_queries"),) if x.splits.validation else ()
+        about |= {"canaries_left_out": left_out} if left_out else {}
     inputs = kinds[policy.method](
         task=x.recipe.task,
         policy=x.policy(policy.start),
@@ -189,15 +197,29 @@ def policy(x: Experiment, policy: PolicySpec) -> dict[str, Any]:
         prompts=(x.file("train_queries"),),
         value=x.recipe.judge.value,
         force=reward.force,
+        **watching,
     )
     shaping = Shaping(**_of(Shaping, reward))
-    about = {"reward": policy.reward, "start": policy.start}
     try:
         return train(inputs, table, x.context.below(policy.name), shaping) | about
     except RefusedReward as refusal:
         said = x.said(refusal)
         note(f"  {policy.name} is not trained: {said}")
         return {"refused": said} | about
+
+
+def _canaries(x: Experiment, policy: PolicySpec, *, force: bool) -> tuple[tuple[str, ...], dict[str, str]]:
+    """A policy's canaries as a command names them, and why those are left out that are refused as a reward."""
+    found, left_out = [], {}
+    for name in policy.canary:
+        try:
+            check_reward(x.reward(name), force=force)
+        except RefusedReward as refusal:
+            left_out[name] = x.said(refusal)
+            note(f"  {policy.name} is trained without the canary {name}: {left_out[name]}")
+        else:
+            found.append(x.reward(name))
+    return tuple(found), left_out
 
 
 def evaluate(x: Experiment) -> dict[str, Any]:
@@ -255,7 +277,8 @@ def spread(queries: Sequence[Query], n: int) -> list[Query]:
 
 def basis(recipe: Recipe) -> dict[str, tuple[Any, tuple[str, ...]]]:
     """Stage → (what of the recipe decides it, the stages whose results it reads)."""
-    data = recipe.task, recipe.reading, recipe.judge.fit_fraction, recipe.judge.labelled, recipe.evaluate.queries
+    held_out = recipe.evaluate.queries, recipe.grpo.validation
+    data = recipe.task, recipe.reading, recipe.judge.fit_fraction, recipe.judge.labelled, *held_out
     writer, agents, most = recipe.models.writer, recipe.models.agents, recipe.max_tokens
     judged = {key: value for key, value in to_json(recipe.judge).items() if key not in ("value", "fit_fraction")}
     stages: dict[str, tuple[Any, tuple[str, ...]]] = {
@@ -270,10 +293,10 @@ def basis(recipe: Recipe) -> dict[str, tuple[Any, tuple[str, ...]]]:
     start = {"base": "audit"}
     for policy in recipe.policies:
         reward, _ = placed(recipe.reward_of(policy))
-        parts = rewards_of(reward)
-        uses = [stage for part, stage in (("rm", "reward_model"), ("judge", "judge")) if part in parts]
+        asked = own_signals(recipe, policy)
+        uses = [stage for part, stage in (("rm", "reward_model"), ("judge", "judge")) if part in asked]
         needs = ("audit", start.get(policy.start, policy.start), *uses)
-        value = recipe.judge.value if "judge" in parts else None
+        value = recipe.judge.value if "judge" in rewards_of(reward) else None
         stages[policy.name] = ((policy, reward, recipe.training_of(policy), value, most), needs)
     compared = (recipe.evaluate, recipe.models, [policy.name for policy in recipe.policies], most)
     stages["evaluate"] = (compared, ("sft", "reward_model", "judge", *(policy.name for policy in recipe.policies)))
