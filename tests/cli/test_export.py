@@ -27,7 +27,7 @@ def trained(cli: Cli, tiny_policy: Callable[..., Path], tiny_folder: Path, tiny_
     grpo = ("--reward", "share:e", "--max-steps", 1, "--num-generations", 2, "--max-completion-length", 4)
     assert cli("train", "grpo", "--task", tiny_task, "--policy", sft, *grpo, "--out", rl)[0] == 0
     compared = ("--policy", f"sft={sft}", "--policy", f"mine={rl}", "--signal", "length", "--max-tokens", 4)
-    asked = ("--prompts", tiny_task / "queries.jsonl", "--limit", 2)
+    asked = ("--prompts", tiny_task / "queries.jsonl", "--limit", 2, "--keep-seen")
     code, _, err = cli("evaluate", "--task", tiny_task, *asked, *compared, "--out", runs / "eval")
     assert code == 0, err
     return rl
