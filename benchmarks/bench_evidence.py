@@ -264,15 +264,17 @@ _SHIFT = {"base": 0.0, "rl": 0.3}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--only", default=",".join(KINDS))
     parser.add_argument("--sets", type=int, default=300, help="of length control, a shape; 0: none")
     given = parser.parse_args()
+    seeds = range(given.first, given.first + given.seeds)
     print("| task | planted | called what it is | said |\n|---|---|---:|---|")
     for task in TASKS:
         chain = Chain(task)
         for kind in given.only.split(","):
-            said = [raised(evaluated(task, chain, kind, seed)) for seed in range(given.seeds)]
+            said = [raised(evaluated(task, chain, kind, seed)) for seed in seeds]
             right = sum(found(kind, one) for one in said)
             counts = ", ".join(f"{name} {n}" for name, n in Counter(name for one in said for name in one).most_common())
             print(f"| {task} | {kind} | {right} of {len(said)} | {counts} |", flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from inkfire.errors import InputError
+from inkfire.evaluation.claims import claims
 from inkfire.evaluation.compare import compare
 from inkfire.evaluation.sight import sight_of
 from inkfire.evaluation.signals import JudgeSignal, LengthSignal, Opinion, PairwiseDuel, RewardSignal
@@ -184,6 +185,14 @@ def test_each_training_of_a_policy_stands_beside_their_mean(task):
     result = compare(task, texts, [Contains("!")], sights=SEES)
     (row,) = result["differences"]
     assert (row["difference"], row["seeds"], result["policies"]["rl"]["seeds"]) == (0.5, [1.0, 0.0], 2)
+
+
+def test_a_policy_that_is_better_in_every_text_is_called_so(task):
+    """Nothing varies, so that no interval has a width."""
+    texts = Texts.single(queries(task, 12), {"base": ["plain."] * 12, "sft": ["plain!"] * 12})
+    result = compare(task, texts, [Contains("!")], sights=SEES)
+    (row,), (claim,) = result["differences"], claims(result)
+    assert (row["difference"], row["difference_lc_p"], claim["kind"]) == (1.0, 0.0, "better")
 
 
 class Longer:

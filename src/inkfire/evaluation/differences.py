@@ -75,7 +75,7 @@ def _p(estimate: float, low: float, high: float) -> float:
     from scipy.special import ndtr
 
     error = (high - low) / (2 * 1.96)
-    return 1.0 if error <= 0 else float(2 * ndtr(-abs(estimate) / error))
+    return float(2 * ndtr(-abs(estimate) / error)) if error > 0 else float(estimate == 0)
 
 
 @dataclass(frozen=True)
