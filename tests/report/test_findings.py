@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from inkfire.debate.sampler import Tally
+from inkfire.evaluation.claims import points
 from inkfire.judge.ranking import measure_pairs
 from inkfire.records import Comparison, Labelled, Preference
 from inkfire.report import findings
 from inkfire.report.findings import Finding
-from inkfire.report.words import change, duration, percent, rate, several, value
+from inkfire.report.words import change, duration, interval, percent, rate, several, value
 from inkfire.stats.audit import audit
 from inkfire.training.monitors import summary
 
@@ -247,3 +248,9 @@ def test_numbers_as_people_write_them() -> None:
     assert [duration(seconds) for seconds in (0.25, 9.96, 59.4, 60, 3600)] == [
         "0.25 s", "10 s", "59 s", "1 min 0 s", "1 h 0 min"
     ]  # fmt: skip
+
+
+def test_nothing_is_less_than_nothing() -> None:
+    assert points(-0.001) == "+0"
+    assert interval([-0.001, 0.004], 100) == "0 to 0"
+    assert interval([-0.001, 0.004]) == "0.00 to 0.00"

@@ -39,7 +39,7 @@ def own_signals(
 
 def points(value: float) -> str:
     """A difference of rates in percentage points, signed."""
-    return f"{100 * value:+.0f}"
+    return f"{100 * value:+z.0f}"
 
 
 def claims(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -44,7 +44,7 @@ def number(value: Any) -> str:
 
 def interval(value: Sequence[float | None] | None, scale: float = 1.0) -> str:
     """The bounds; ``scale`` 100 for shares, which are shown in percent. Empty where they are not defined."""
-    return _between(value, lambda bound: f"{scale * bound:.{0 if scale != 1.0 else 2}f}")
+    return _between(value, lambda bound: f"{scale * bound:z.{0 if scale != 1.0 else 2}f}")
 
 
 def _between(bounds: Sequence[float | None] | None, form: Callable[[float], str]) -> str:
