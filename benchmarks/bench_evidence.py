@@ -33,6 +33,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
@@ -128,12 +129,14 @@ class World:
         """The texts' worth and the query's ease are drawn once; each signal has noise of its own."""
         worth: dict[tuple[str, str], float] = {}
         ease = {query.query: self.rng.gauss(0, 0.7) for query in self.queries}
+        sizes = [len(text) for text in self.written["base"]]
+        mean, spread = fmean(sizes), stdev(sizes)
         ours = {(query.query, text) for query, text in zip(self.queries, self.written["rl"], strict=True)}
 
         def score(query: str, text: str) -> float:
             if (query, text) not in worth:
                 worth[query, text] = self.rng.gauss(self.gain * ((query, text) in ours), 1)
-            long = self.length * (len(units(text)) - _LENGTH) / 5
+            long = self.length * (len(text) - mean) / spread
             return ease[query] + worth[query, text] + long + self.rng.gauss(0, 0.7)
 
         return Simulated("judge", score), Simulated("rm", score)
