@@ -50,11 +50,12 @@ def position(page: Any) -> str:
 
 
 def press(page: Any, *keys: str) -> None:
-    """Keys, and the page after the last one."""
+    """Keys, and the page after the last one, which hears keys when it is loaded."""
     before = position(page)
     for key in keys:
         page.keyboard.press(key)
     page.wait_for_selector(f"main.end, [name=position]:not([value='{before}'])", state="attached")
+    page.wait_for_load_state()
 
 
 def test_twenty_pairs_by_keyboard_while_the_server_is_killed(lay_out: LayOut, serving: Serving, browser: Any) -> None:
@@ -78,6 +79,7 @@ def test_twenty_pairs_by_keyboard_while_the_server_is_killed(lay_out: LayOut, se
             press(page, "4")
             page.keyboard.press("u")
             page.wait_for_selector("button.before[value=bad]")
+            page.wait_for_load_state()
             page.keyboard.press("n")
             page.keyboard.type("12 u 3")
             page.keyboard.press("Escape")
