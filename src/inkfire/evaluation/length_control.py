@@ -21,7 +21,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from inkfire.stats.intervals import Floats, Interval, percentiles, resample
+from inkfire.stats.intervals import Floats, Interval, bootstrap, percentiles, resample
 from inkfire.stats.twins import MATCH_RATIO
 
 RESAMPLES = 400
@@ -160,7 +160,4 @@ def controlled_win_rate(
         beta = logistic(features, outcomes, weights[:, queries])
         return np.asarray(1 / (1 + np.exp(-beta[:, 0])), float)
 
-    if k == 0:
-        return Interval(math.nan, math.nan, math.nan, 0, 0)
-    estimate = float(rate(np.ones((1, k)))[0])
-    return percentiles(estimate, resample(rate, k, seed, RESAMPLES, width=3 * len(apart)), len(wins), k)
+    return bootstrap(rate, len(wins), k, seed, RESAMPLES, width=3 * len(apart))

@@ -15,8 +15,7 @@ from inkfire.runs.score import scorer_of
 from inkfire.stats.intervals import (
     Floats,
     Interval,
-    percentiles,
-    resample,
+    bootstrap,
     within_cluster_correlation,
     within_cluster_correlations,
 )
@@ -125,10 +124,7 @@ def _behind(
     seed: int,
 ) -> Interval:
     statistic, n, k = _difference(best, other, ratings, queries)
-    estimate = float(statistic(np.ones((1, k)))[0]) if k else math.nan
-    if math.isnan(estimate):
-        return Interval(math.nan, math.nan, math.nan, n, k)
-    return percentiles(estimate, resample(statistic, k, seed), n, k)
+    return bootstrap(statistic, n, k, seed)
 
 
 def _settle(

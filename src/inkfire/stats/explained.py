@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from inkfire.stats.intervals import Floats, Interval, percentiles, resample
+from inkfire.stats.intervals import Floats, Interval, bootstrap
 
 LEAST = 20
 """Texts, and of these at least five queries, from which on something is said."""
@@ -80,5 +80,4 @@ def _r2(scores: Floats, predicted: Floats, queries: Sequence[str], seed: int) ->
         np.divide(errors, spread, out=out, where=spread > 1e-12)
         return 1 - out
 
-    estimate = float(of_weights(np.ones((1, len(sums))))[0])
-    return percentiles(estimate, resample(of_weights, len(sums), seed), len(scores), len(sums))
+    return bootstrap(of_weights, len(scores), len(sums), seed)

@@ -112,10 +112,7 @@ def within_cluster_correlation(
     Clusters of one row are left out. NaN where ``a`` or ``b`` never differs within a cluster.
     """
     of_weights, n, k = within_cluster_correlations(a, b, clusters)
-    estimate = float(of_weights(np.ones((1, k)))[0])
-    if math.isnan(estimate):
-        return Interval(math.nan, math.nan, math.nan, n, k)
-    return percentiles(estimate, resample(of_weights, k, seed, n_resamples), n, k, level)
+    return bootstrap(of_weights, n, k, seed, n_resamples, level=level)
 
 
 def within_cluster_correlations(
@@ -167,10 +164,7 @@ def cluster_share(
 
     if k < 2:
         return Interval(math.nan, math.nan, math.nan, n, k)
-    estimate = float(of_weights(np.ones((1, k)))[0])
-    if math.isnan(estimate):
-        return Interval(math.nan, math.nan, math.nan, n, k)
-    return percentiles(estimate, resample(of_weights, k, seed, n_resamples), n, k)
+    return bootstrap(of_weights, n, k, seed, n_resamples)
 
 
 def _ratio(hits: Floats, sizes: Floats) -> Interval:
@@ -221,6 +215,28 @@ def resample(
 
     step = max(1, _CELLS // max(width, clusters, size))
     return np.concatenate([statistic(drawn(min(step, n_resamples - start))) for start in range(0, n_resamples, step)])
+
+
+def bootstrap(
+    statistic: Statistic,
+    n: int,
+    clusters: int,
+    seed: int,
+    n_resamples: int = RESAMPLES,
+    *,
+    width: int = 1,
+    level: float = 0.95,
+) -> Interval:
+    """A statistic of all clusters, with the percentiles of its resamples; NaN where it is not defined on all.
+
+    Args:
+        n: rows that it is of.
+        width: as for :func:`resample`.
+    """
+    estimate = float(statistic(np.ones((1, clusters)))[0]) if clusters else math.nan
+    if math.isnan(estimate):
+        return Interval(math.nan, math.nan, math.nan, n, clusters)
+    return percentiles(estimate, resample(statistic, clusters, seed, n_resamples, width=width), n, clusters, level)
 
 
 def bootstrap_mean_difference(

@@ -19,7 +19,7 @@ from typing import Any, Self
 import numpy as np
 
 from inkfire.records import Preference
-from inkfire.stats.intervals import Floats, Interval, cluster_index, percentiles, resample
+from inkfire.stats.intervals import Floats, Interval, bootstrap, cluster_index
 
 MOST_OFTEN = 8
 """How often a pair is repeated at most. On the paper's release, where the longer text wins 56 times as often, full
@@ -80,11 +80,7 @@ def length_correlation(
             of_sample: Floats = (n * sxy - sx * sy) / np.sqrt((n * sxx - sx * sx) * (n * syy - sy * sy))
         return of_sample
 
-    if not rows:
-        return Interval(math.nan, math.nan, math.nan, 0, 0)
-    k = len(moments)
-    estimate = float(correlations(np.ones((1, k)))[0])
-    return percentiles(estimate, resample(correlations, k, seed), len(rows), k)
+    return bootstrap(correlations, len(rows), len(moments), seed)
 
 
 def on_pairs(

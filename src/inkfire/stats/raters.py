@@ -24,10 +24,9 @@ from inkfire.stats.intervals import (
     Floats,
     Interval,
     Statistic,
+    bootstrap,
     cluster_index,
     clustered_rate,
-    percentiles,
-    resample,
 )
 
 Level = Literal["nominal", "ordinal", "interval"]
@@ -63,13 +62,10 @@ def agreement(
     same = clustered_rate(hits, [kept[i] for i in rows])
     for name, statistic in (("kappa", kappa_of), ("alpha", alpha_of)):
         of_weights, width = statistic(values, kept, level)
-        k, estimate = len(set(kept)), math.nan
-        if kept:
-            estimate = float(of_weights(np.ones((1, k)))[0])
-        if math.isnan(estimate):
+        found = bootstrap(of_weights, len(kept), len(set(kept)), seed, n_resamples, width=width)
+        if math.isnan(found.estimate):
             out |= {name: None, f"{name}_ci": None}
             continue
-        found = percentiles(estimate, resample(of_weights, k, seed, n_resamples, width=width), len(kept), k)
         out |= dataclasses.replace(found, low=min(found.low, _least(same, values))).named(name)
     return out | same.named("accuracy")
 
