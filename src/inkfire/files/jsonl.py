@@ -35,10 +35,7 @@ def read_jsonl(path: str | Path) -> Iterator[dict[str, Any]]:
         DataError: no such file, not UTF-8, or a line that is not a JSON object (named by its number).
     """
     for number, line in numbered_lines(path):
-        row = parse_json(line, path=path, line=number)
-        if not isinstance(row, dict):
-            raise DataError(f"expected a JSON object, found {json_kind(row)}", path=path, line=number)
-        yield row
+        yield parse_object(line, path=path, line=number)
 
 
 def numbered_lines(path: str | Path) -> Iterator[tuple[int, str]]:
@@ -90,6 +87,14 @@ def read_json(path: Path) -> Any:
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON number")
+
+
+def parse_object(text: str, *, path: str | Path, line: int) -> dict[str, Any]:
+    """A line of JSON Lines; an error names its place in the file."""
+    row = parse_json(text, path=path, line=line)
+    if not isinstance(row, dict):
+        raise DataError(f"expected a JSON object, found {json_kind(row)}", path=path, line=line)
+    return row
 
 
 def json_kind(value: object) -> str:

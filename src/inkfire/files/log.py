@@ -13,8 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from inkfire.errors import DataError
-from inkfire.files.jsonl import dump, json_kind, open_input, parse_json, writing
+from inkfire.files.jsonl import dump, open_input, parse_object, writing
 
 _CHUNK = 65536
 
@@ -84,16 +83,13 @@ def read_log(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     Raises:
         DataError: a line that is no JSON object, or the file cannot be read; none is an empty log.
     """
-    if not path.exists():
+    if not path.is_file():
         return
     with open_input(path) as file:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
                 return
-            row = parse_json(line.decode("utf-8", "replace"), path=path, line=number)
-            if not isinstance(row, dict):
-                raise DataError(f"expected a JSON object, found {json_kind(row)}", path=path, line=number)
-            yield number, row
+            yield number, parse_object(line.decode("utf-8", "replace"), path=path, line=number)
 
 
 def _whole(file: int) -> int:

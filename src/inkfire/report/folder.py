@@ -8,9 +8,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from inkfire.errors import DataError, RunFolderError
+from inkfire.errors import RunFolderError
 from inkfire.files.formats import iter_pairs
-from inkfire.files.jsonl import json_kind, open_input, parse_json, read_json
+from inkfire.files.jsonl import open_input, read_json
+from inkfire.files.log import read_log
 from inkfire.files.run import Run
 from inkfire.judge.principles import Principle, read_principles
 from inkfire.llm.bill import repriced
@@ -55,16 +56,7 @@ class Folder:
 
     def rows(self, name: str) -> Iterator[Result]:
         """The rows of a file; none where it is not there. A last line that a kill cut off is left out."""
-        path = self.path / name
-        if not path.is_file():
-            return
-        with open_input(path) as file:
-            for place, line in enumerate(file, 1):
-                if line.endswith(b"\n"):
-                    row = parse_json(line.decode("utf-8", "replace"), path=path, line=place)
-                    if not isinstance(row, dict):
-                        raise DataError(f"expected a JSON object, found {json_kind(row)}", path=path, line=place)
-                    yield row
+        return (row for _, row in read_log(self.path / name))
 
     def sizes(self) -> list[tuple[str, int]]:
         """(file, its rows) of every table of records, those that are still being written too."""
