@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from inkfire.errors import DataError
 from inkfire.stats.slop import LANGUAGES, Slop, of_script, read_phrases, stock_phrases
 from inkfire.stats.texts import units
 from inkfire.tasks.task import load_task
@@ -43,3 +44,9 @@ def test_a_task_adds_its_own(tiny_task: Path) -> None:
     assert read_phrases(tiny_task / "slop.txt") == ["open like a window"]
     assert (stock_phrases("fi"), of_script("cyrillic"), of_script(None)) == ([], [], [])
     assert of_script("han") == stock_phrases("zh")
+
+
+def test_a_list_that_is_no_text_is_named_by_its_line(tmp_path: Path) -> None:
+    (tmp_path / "slop.txt").write_bytes("like a breeze\n# none\n".encode() + b"\xff\xfe\n")
+    with pytest.raises(DataError, match=r"slop\.txt:3"):
+        read_phrases(tmp_path / "slop.txt")

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from inkfire.stats.texts import fold, trigrams
+
 _AT_ONCE = 20_000_000  # similarities held at once
 
 
@@ -76,5 +78,4 @@ def nearest(texts: Sequence[str], corpus: Sequence[str]) -> list[tuple[float, in
 
 
 def _grams(text: str) -> list[str]:
-    folded = " ".join(text.lower().split())
-    return [folded[i : i + 3] for i in range(len(folded) - 2)] or [folded]
+    return trigrams(fold(text))

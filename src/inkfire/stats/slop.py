@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 
+from inkfire.files.jsonl import numbered_lines
 from inkfire.stats.texts import units
 
 LANGUAGES = ("en", "zh")
@@ -23,7 +24,8 @@ def stock_phrases(language: str) -> list[str]:
     """The list of a language; [] where there is none."""
     if language not in LANGUAGES:
         return []
-    return _lines((resources.files("inkfire.stats") / "slop" / f"{language}.txt").read_text(encoding="utf-8"))
+    with resources.as_file(resources.files("inkfire.stats") / "slop" / f"{language}.txt") as path:
+        return read_phrases(path)
 
 
 def of_script(script: str | None) -> list[str]:
@@ -32,13 +34,12 @@ def of_script(script: str | None) -> list[str]:
 
 
 def read_phrases(path: Path) -> list[str]:
-    """The phrases of a file, one a line; a line that begins with # is none."""
-    return _lines(path.read_text(encoding="utf-8"))
+    """The phrases of a file, one a line; a line that begins with # is none.
 
-
-def _lines(text: str) -> list[str]:
-    lines = (line.strip() for line in text.splitlines())
-    return [line for line in lines if line and not line.startswith("#")]
+    Raises:
+        DataError: the file cannot be read, or is not UTF-8 (the line is named).
+    """
+    return [line for _, line in numbered_lines(path) if not line.startswith("#")]
 
 
 class Slop:

@@ -109,7 +109,7 @@ def near_duplicates(texts: Sequence[str], threshold: float = 0.8) -> list[tuple[
     blanks apart. Exact, by prefix filtering (Chaudhuri et al. 2006): two sets that are this similar share one of
     their rarest n-grams, so only texts that do are compared. 25,000 short texts take seconds.
     """
-    folded = [" ".join(text.lower().split()) for text in texts]
+    folded = [fold(text) for text in texts]
     first: dict[str, int] = {}
     for index, text in enumerate(folded):
         first.setdefault(text, index)
@@ -129,7 +129,13 @@ def repeats(theirs: Set[str], ours: Set[str], threshold: float = 0.8) -> set[str
     return {both[later] for earlier, later in found if earlier < len(theirs) <= later}
 
 
-def _grams(text: str) -> list[str]:
+def fold(text: str) -> str:
+    """A text but for case and blanks."""
+    return " ".join(text.lower().split())
+
+
+def trigrams(text: str) -> list[str]:
+    """Runs of three characters; a text of fewer is one itself."""
     return [text[i : i + 3] for i in range(len(text) - 2)] or [text]
 
 
@@ -138,7 +144,7 @@ def _similar_pairs(texts: Sequence[str], threshold: float) -> list[tuple[int, in
     from scipy.sparse import triu
     from sklearn.feature_extraction.text import CountVectorizer
 
-    sets: Any = CountVectorizer(analyzer=_grams, binary=True, dtype=np.int32).fit_transform(texts)
+    sets: Any = CountVectorizer(analyzer=trigrams, binary=True, dtype=np.int32).fit_transform(texts)
     rare_first = np.argsort(np.asarray(sets.sum(axis=0)).ravel(), kind="stable")
     sets = sets[:, rare_first].tocsr()
     sets.sort_indices()
