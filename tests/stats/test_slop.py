@@ -47,6 +47,6 @@ def test_a_task_adds_its_own(tiny_task: Path) -> None:
 
 
 def test_a_list_that_is_no_text_is_named_by_its_line(tmp_path: Path) -> None:
-    (tmp_path / "slop.txt").write_bytes("like a breeze\n# none\n".encode() + b"\xff\xfe\n")
+    (tmp_path / "slop.txt").write_bytes(b"like a breeze\n# none\n" + b"\xff\xfe\n")
     with pytest.raises(DataError, match=r"slop\.txt:3"):
         read_phrases(tmp_path / "slop.txt")
