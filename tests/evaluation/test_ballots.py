@@ -78,7 +78,7 @@ def test_the_last_vote_stands_and_undo_takes_back_the_latest() -> None:
 @pytest.mark.parametrize(
     ("given", "seconds"),
     [
-        ("1.23", 1.2),
+        ("1.2345", 1.234),
         (0, 0.0),
         ("", None),
         (None, None),

@@ -170,4 +170,4 @@ def seconds_of(value: Any) -> float | None:
         seconds = float(value)
     except (TypeError, ValueError):
         return None
-    return round(seconds, 1) if 0 <= seconds <= MOST_SECONDS else None
+    return round(seconds, 3) if 0 <= seconds <= MOST_SECONDS else None

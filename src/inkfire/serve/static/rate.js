@@ -29,7 +29,7 @@ async function send(form, button) {
   if (sending) return;
   sending = true;
   const data = new URLSearchParams();
-  if (form === vote) vote.elements.seconds.value = (lookedFor() / 1000).toFixed(1);
+  if (form === vote) vote.elements.seconds.value = (lookedFor() / 1000).toFixed(3);
   for (const [name, value] of new FormData(form)) data.append(name, value);
   if (button && button.name) data.append(button.name, button.value);
   try {
