@@ -1,6 +1,6 @@
 """A transformer reward model beside the linear one and "the longer wins", where length cannot help.
 
-    python benchmarks/bench_transformer.py --task greetings-zh --base local/qwen2.5-coder-0.5b --pairs reward_data_train.json
+    python benchmarks/bench_transformer.py --base local/qwen2.5-coder-0.5b --pairs reward_data_train.json
 
 A random half of the queries that have a pair of like length, or one whose chosen text is the shorter, is the test, with
 all their pairs; the pairs of the other half, and others of other queries up to ``--train`` pairs, are what every model
