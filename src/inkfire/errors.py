@@ -74,7 +74,7 @@ class MissingExtraError(InputError):
 
 
 class RefusedReward(InputError):
-    pass
+    TAKEN_WITH = "score, probe and train take it with --force"  # how the refusal of a judge ends
 
 
 class BudgetExceeded(InkfireError):

@@ -86,7 +86,7 @@ def read_accepted(folder: str | Path, *, force: bool = False) -> JudgeSpec:
     """
     saved = JudgeSpec.read(folder)
     if (why := why_refused(saved.measured)) and not force:
-        raise RefusedReward(f"{folder}: this judge is refused as a reward: {why}; --force takes it all the same")
+        raise RefusedReward(f"{folder}: this judge is refused as a reward: {why}; {RefusedReward.TAKEN_WITH}")
     return saved
 
 

@@ -62,7 +62,7 @@ class Experiment:
     def said(self, refusal: RefusedReward) -> str:
         """In a recipe's words: its own folders by their names, and the key that takes the reward all the same."""
         own = str(refusal).replace(f"{self.context.run.out}/", "")
-        return own.replace("--force takes", "force = true in [[rewards]] takes")
+        return own.replace(refusal.TAKEN_WITH, "force = true in [[rewards]] takes it all the same")
 
 
 Stage = Callable[[Experiment], dict[str, Any]]
