@@ -18,11 +18,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import readers
+
+from inkfire.files.reading import Reading
+from inkfire.runs.damage import good_texts
+from inkfire.runs.qualify import Exam, read_ratings
 from inkfire.stress.damage import KINDS
 from inkfire.tasks.task import load_task
 
-HERE = Path(__file__).parent
 JUDGE, BASE = "local/qwen2.5-coder-1.5b", "local/qwen2.5-coder-0.5b"
+FROZEN = {"fluency": readers.fluencies, "relevance": readers.relevances}
 SIGNALS = ("linear", "transformer", "judge", "judge-nearest", "fluency", "relevance", "judge+linear", "min")
 
 
@@ -39,8 +44,6 @@ def inkfire(*words: object, task: str) -> dict[str, Any]:
 def made(name: str, args: argparse.Namespace) -> str:
     """The reward by its name, trained or judged first where it is not there."""
     out, task = args.out, args.task
-    if name in ("fluency", "relevance"):
-        return f"python:{HERE / 'readers.py'}:{name}"
     if name in ("judge+linear", "min"):
         judge, linear = made("judge", args), made("linear", args)
         return f"min({judge}, {linear})" if name == "min" else f"1*{judge} + 0.1*{linear}"
@@ -63,6 +66,12 @@ def measured(name: str, args: argparse.Namespace) -> dict[str, Any]:
     kept = args.out / f"{name}.json"
     if not kept.is_file():
         task = load_task(args.task)
+        if name in FROZEN:  # in one process: many texts at once
+            rated = read_ratings(() if args.ratings is None else (args.ratings,), Reading())
+            exam = Exam.of(args.texts, rated, good_texts(task.labelled()))
+            os.environ["INKFIRE_TASK"] = args.task
+            kept.write_text(json.dumps(exam.taken(FROZEN[name], seed=0)))
+            return measured(name, args)
         ratings: Sequence[object] = () if args.ratings is None else ("--ratings", args.ratings)
         data = ("--data", task.data_file("labelled"), *ratings, "--qualify", args.texts, "--force")
         kept.write_text(json.dumps(inkfire("score", "--reward", made(name, args), *data, task=args.task)))

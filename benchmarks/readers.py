@@ -4,6 +4,7 @@ INKFIRE_TASK=greetings-zh inkfire score --reward python:benchmarks/readers.py:fl
 """
 
 import os
+from collections.abc import Sequence
 from functools import cache
 
 from inkfire.models.likelihood import Likelihood
@@ -18,13 +19,20 @@ def _reader() -> tuple[Likelihood, list[str]]:
     return Likelihood.load(base, task), [query.query for query in task.queries()]
 
 
+def fluencies(queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
+    """Log-probability a token under the base, of each text."""
+    return _reader()[0].per_token(queries, responses)
+
+
+def relevances(queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
+    """The same, less its mean given three other queries of the task."""
+    reader, others = _reader()
+    return reading.relevance(reader, queries, responses, others, 0, reader.per_token(queries, responses))
+
+
 def fluency(query: str, response: str) -> float | None:
-    """Log-probability a token under the base."""
-    return _reader()[0].per_token([query], [response])[0]
+    return fluencies([query], [response])[0]
 
 
 def relevance(query: str, response: str) -> float | None:
-    """The same, less its mean given three other queries of the task."""
-    reader, queries = _reader()
-    own = reader.per_token([query], [response])
-    return reading.relevance(reader, [query], [response], queries, 0, own)[0]
+    return relevances([query], [response])[0]
