@@ -4,8 +4,8 @@
 
 Every good text of the task stands beside the text of another query in its place (stress/damage: ``foreign``). The base
 says how much likelier the text is after its query than after three others; the embedding how much nearer (cosine) the
-text is to its query than to the same three. AUC with bootstrap intervals clustered by query, and the share whose own query
-wins among the four. Peer: the share of the query's characters (words, in languages with blanks) that the text has.
+text is to its query than to the same three. AUC with bootstrap intervals clustered by query, and the share whose own
+query wins among the four. Peer: the share of the query that the text has (words; characters in Chinese).
 """
 
 from __future__ import annotations
@@ -54,10 +54,8 @@ def main() -> None:
             auc = bootstrap_auc([1, 0] * len(pairs), gained, clusters=queries, seed=0)
             wins = [four[0] > max(four[1:]) for four in of]
             own, foreign = (sum(wins[start::2]) / len(pairs) for start in (0, 1))
-            print(
-                f"| {name} | {signal} | {auc.estimate:.2f} [{auc.low:.2f}, {auc.high:.2f}] | {own:.0%} | {foreign:.0%} |",
-                flush=True,
-            )
+            seen = f"{auc.estimate:.2f} [{auc.low:.2f}, {auc.high:.2f}]"
+            print(f"| {name} | {signal} | {seen} | {own:.0%} | {foreign:.0%} |", flush=True)
 
 
 if __name__ == "__main__":
