@@ -53,7 +53,7 @@ def form(name: str) -> Callable[[str], bool]:
         MissingExtraError: what the form is told by is not installed.
     """
     if name not in _FORMS:
-        raise ValueError(f"there is no form {name!r}{nearest(name, _FORMS)}; known: {', '.join(_FORMS)}")
+        raise ValueError(f"there is no form {name!r}{nearest(name, tuple(_FORMS))}; known: {', '.join(_FORMS)}")
     return _FORMS[name]()
 
 
