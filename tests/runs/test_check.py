@@ -11,7 +11,7 @@ import pytest
 from inkfire.errors import DataError, InputError, TaskError
 from inkfire.files.jsonl import write_jsonl
 from inkfire.runs.check import CheckInputs, check
-from inkfire.tasks.task import load_task, new_task
+from inkfire.tasks.task import load_task, new_task, task_names
 
 TEXTS = ["May your day be bright.", "or,", "Well done, well done indeed!", "a b c d a b c d a b c d"]
 
@@ -42,7 +42,7 @@ def test_a_tasks_own_checks_are_asked_where_none_is_named(data: Path, tmp_path: 
     assert tuple(check(CheckInputs(data=(data,), task=str(tmp_path / "mine")))["failed"]) == ("finished", "no-repeat")
 
 
-@pytest.mark.parametrize("name", ["greetings-zh", "greetings-en"])
+@pytest.mark.parametrize("name", task_names())
 def test_the_good_texts_of_a_shipped_task_pass_its_checks(name: str) -> None:
     task = load_task(name)
     found = check(CheckInputs(data=(task.folder / "labelled.jsonl",), task=name))

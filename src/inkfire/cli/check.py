@@ -21,6 +21,7 @@ def check(*, inputs: Annotated[CheckInputs, flat], json: Json = False) -> None:
     require:F|word,word each of them is
     regex:PATTERN       the pattern is found in it
     no-copy:F:0.3       no text of F covers more of it in one piece
+    form:jueju          four lines of five or seven Chinese characters; lines 2 and 4 rhyme
     python:F.py:NAME    a function of (query, response) says so
     fluent              as likely under --base as the texts of --reference
 

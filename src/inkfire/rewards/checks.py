@@ -7,6 +7,7 @@
     forbid:F|word,word   none of a file's lines, or of the words, is in it       require:… each of them is
     regex:PATTERN        the pattern is found in it
     no-copy:F:0.3        no text of F covers more than this share of it in one piece
+    form:jueju           a form of verse (forms.py)
     python:F.py:NAME     a function of (query, response) that says yes or no
     fluent               as likely under a frozen model as reference texts are (reading.py); asked last, by who has one
 
@@ -28,12 +29,25 @@ from typing import Self
 from inkfire.errors import InputError
 from inkfire.files.formats import read_texts
 from inkfire.rewards import writing
+from inkfire.rewards.forms import form
 from inkfire.rewards.python import load_function
 from inkfire.settings import nearest
 from inkfire.stats.texts import units
 
 FLUENT = "fluent"
-KINDS = ("length", "words", "finished", "no-repeat", "language", "forbid", "require", "regex", "no-copy", "python")
+KINDS = (
+    "length",
+    "words",
+    "finished",
+    "no-repeat",
+    "language",
+    "forbid",
+    "require",
+    "regex",
+    "no-copy",
+    "form",
+    "python",
+)
 _CHANCE = 8
 """Characters in a row that two texts may share by chance."""
 
@@ -205,6 +219,12 @@ def _no_copy(rest: str, folder: Path) -> Test:
     return test
 
 
+def _form(rest: str, folder: Path) -> Test:
+    del folder
+    has_it = form(rest)
+    return lambda query, text, cut: has_it(text)
+
+
 def _python(rest: str, folder: Path) -> Test:
     function = load_function(rest, folder)
 
@@ -227,5 +247,6 @@ _MAKERS: dict[str, Callable[[str, Path], Test]] = {
     "require": _require,
     "regex": _regex,
     "no-copy": _no_copy,
+    "form": _form,
     "python": _python,
 }

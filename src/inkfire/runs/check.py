@@ -12,10 +12,13 @@ from inkfire.files.formats import iter_placed_texts, read_texts
 from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.records import Candidate, Example
 from inkfire.rewards.checks import FLUENT, Checks
+from inkfire.rewards.forms import tones
 from inkfire.rewards.reading import Band
 from inkfire.settings import option, settings
 from inkfire.stats.twins import rate
 from inkfire.tasks.task import Task, load_task
+
+JUEJU = "form:jueju"
 
 
 @settings
@@ -41,8 +44,9 @@ def check(inputs: CheckInputs) -> dict[str, Any]:
 
     Returns:
         ``n``, ``passed``, ``passed_rate`` (all checks; its interval is clustered by query), ``failed`` (check → texts)
-        and ``failures`` (file, line, query, response, failed); with the check fluent also ``fluent``: the ``base`` that
-        read, ``low`` and ``high`` (nats a token), and what share of the ``reference`` texts passes.
+        and ``failures`` (file, line, query, response, failed); with the check form:jueju also ``tones`` (file, line and
+        the tones of its lines, of each text that has the form); with the check fluent also ``fluent``: the ``base``
+        that read, ``low`` and ``high`` (nats a token), and what share of the ``reference`` texts passes.
 
     Raises:
         InputError: a check that means nothing, none at all, or fluent without a model and a task.
@@ -71,6 +75,12 @@ def check(inputs: CheckInputs) -> dict[str, Any]:
         for (file, line, text), names in zip(rows, failures, strict=True)
         if names
     ]
+    if JUEJU in checks.names:
+        result["tones"] = [
+            {"file": str(file), "line": line, "tones": tones(text.response)}
+            for (file, line, text), names in zip(rows, failures, strict=True)
+            if JUEJU not in names
+        ]
     return result | found
 
 
