@@ -6,16 +6,27 @@ import dataclasses
 
 import pytest
 
-from inkfire.errors import RecipeError
+from inkfire.errors import RecipeError, TaskError
 from inkfire.judge.spec import JudgeSettings
 from inkfire.models.release import RELEASES
 from inkfire.refine.settings import RefineSettings
+from inkfire.rewards.checks import Checks
+from inkfire.runs.context import Place
 from inkfire.runs.curate import CurateSettings
 from inkfire.runs.evaluate import EvaluateSettings
-from inkfire.runs.experiment import stages_of
-from inkfire.runs.recipe import Recipe, check_recipe, load_recipe, new_recipe, placed, recipe_names, rewards_of
+from inkfire.runs.experiment import checked, stages_of
+from inkfire.runs.recipe import (
+    Recipe,
+    check_recipe,
+    for_task,
+    load_recipe,
+    new_recipe,
+    placed,
+    recipe_names,
+    rewards_of,
+)
 from inkfire.runs.stages import basis
-from inkfire.tasks.task import task_names
+from inkfire.tasks.task import load_task, task_names
 from inkfire.training.settings import BonSettings, DpoSettings, GrpoSettings, RewardModelSettings, SftSettings
 
 MODELS = '[models]\nwriter = "local/smollm2-135m"\nagents = "local/qwen2.5-coder-1.5b"\n'
@@ -188,3 +199,20 @@ def test_a_recipe_of_ones_own_is_begun_from_one_that_ships(tmp_path):
     assert dataclasses.replace(recipe, name="demo-en") == load_recipe("demo-en")
     with pytest.raises(RecipeError, match="there already"):
         new_recipe(tmp_path / "My Cards.toml", like="demo-en")
+
+
+@pytest.mark.parametrize("name", task_names())
+def test_the_demo_takes_every_task_that_ships(name, tmp_path):
+    task = load_task(name)
+    recipe = for_task(load_recipe(f"demo-{task.language}"), name)
+    _, splits = checked(recipe, Place(tmp_path / "demo"))
+    assert len(splits.held_out) == recipe.evaluate.queries
+    good = splits.good_texts
+    for table in recipe.rewards:
+        failed = Checks.parse(table.checks).failures([q for q, _ in good], [text for _, text in good])
+        assert sum(map(bool, failed)) <= len(good) / 50
+
+
+def test_a_demo_in_another_language_is_another_recipe():
+    with pytest.raises(TaskError, match="jueju-zh is in another language"):
+        for_task(load_recipe("demo-en"), "jueju-zh")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,7 +15,8 @@ from inkfire.runs import like as like_run
 from inkfire.runs.context import Access, Place
 from inkfire.runs.experiment import run_recipe
 from inkfire.runs.plan import plan
-from inkfire.runs.recipe import load_recipe, recipe_lines
+from inkfire.runs.recipe import for_task, load_recipe, recipe_lines
+from inkfire.tasks.task import load_task
 
 app = App(name="run", help_epilogue="Recipes that come with inkfire:\n\n" + "\n".join(recipe_lines()))
 
@@ -59,8 +59,11 @@ def run(
 
 def demo(
     *,
-    lang: Annotated[Literal["zh", "en"], Parameter(help="Chinese (0.5B writer) or English (135M).")] = "zh",
-    task: Annotated[str | None, Parameter(help="Another task of that language: a name or folder.")] = None,
+    lang: Annotated[
+        Literal["zh", "en"] | None,
+        Parameter(help="Chinese (0.5B writer) or English (135M); that of --task, or else Chinese."),
+    ] = None,
+    task: Annotated[str | None, Parameter(help="What to write instead of greetings: a task's name or folder.")] = None,
     out: Out = Path("runs/demo"),
     seed: Seed = 0,
     yes: Yes = False,
@@ -73,8 +76,12 @@ def demo(
     The last line printed is the path of the report.
 
     Example: inkfire demo --lang en --out runs/demo-en
+    Example: inkfire demo --task taglines-en --out runs/taglines
     """
-    recipe = load_recipe(f"demo-{lang}")
+    spoken = lang or ("zh" if task is None else load_task(task).language)
+    if spoken not in ("zh", "en"):
+        raise InputError(f"{task} is in {spoken}, and the demo's small writers write zh and en: inkfire recipes new")
+    recipe = load_recipe(f"demo-{spoken}")
     if task is not None:
-        recipe = dataclasses.replace(recipe, task=task)
+        recipe = for_task(recipe, task)
     emit(run_recipe(recipe, Place(out, seed, yes=yes)), as_json=json, show=partial(shown.run, out))

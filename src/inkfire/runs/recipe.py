@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from inkfire.errors import InkfireError, RecipeError
+from inkfire.errors import InkfireError, RecipeError, TaskError
 from inkfire.files.jsonl import atomic
 from inkfire.files.reading import AS_IT_STANDS, Reading
 from inkfire.files.reading import Data as Files
@@ -30,6 +30,7 @@ from inkfire.runs.evaluate import EvaluateSettings
 from inkfire.runs.qualify import QUALIFY
 from inkfire.runs.signals import SIGNALS
 from inkfire.settings import load_toml, nearest, settings
+from inkfire.tasks.task import load_task
 from inkfire.training.settings import BonSettings, DpoSettings, GrpoSettings, RewardModelSettings, SftSettings
 
 OWN = ("rm", "judge")
@@ -355,6 +356,21 @@ def own_signals(recipe: Recipe, policy: PolicySpec) -> set[str]:
 
 def _parts(score: str) -> list[str]:
     return [part for _, part in parts_of(score)] or [score]
+
+
+def for_task(recipe: Recipe, name: str) -> Recipe:
+    """A recipe that ships, for another task (a name or folder): with the checks and the length of that task.
+
+    Raises:
+        TaskError: no such task, or none in the language of the recipe's.
+    """
+    task, own = load_task(name), load_task(recipe.task)
+    if task.language != own.language:
+        raise TaskError(f"{name} is in another language ({task.language}) than {recipe.name}: name a recipe of its own")
+    within = tuple(checks.within(check, task.folder) for check in task.checks)
+    rewards = tuple(dataclasses.replace(table, checks=within) for table in recipe.rewards)
+    grpo = dataclasses.replace(recipe.grpo, max_completion_length=task.max_tokens)
+    return dataclasses.replace(recipe, task=name, max_tokens=None, rewards=rewards, grpo=grpo)
 
 
 def placed(table: RewardTable) -> tuple[RewardTable, dict[str, Path]]:
