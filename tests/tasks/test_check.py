@@ -117,6 +117,15 @@ def test_queries_without_a_tag_are_other(tiny_task: Path) -> None:
     ]
 
 
+def test_a_file_that_nothing_reads_is_found(tiny_task: Path) -> None:
+    for name in ("slop.txt", "worn.txt", "more.txt"):
+        (tiny_task / name).write_text("a phrase\n", encoding="utf-8")
+    toml = (tiny_task / "task.toml").read_text(encoding="utf-8")
+    toml = toml.replace("principles = [", 'checks = ["forbid:worn.txt"]\nprinciples = [', 1)
+    (tiny_task / "task.toml").write_text(toml, encoding="utf-8")
+    assert [line.partition(" ")[0] for line in found(tiny_task, "warning")] == ["more.txt:"]
+
+
 def test_data_is_counted_audited_and_read(tiny_task: Path) -> None:
     result = check_task(tiny_task)
     assert result["data"] == {

@@ -23,7 +23,7 @@ from inkfire.settings import nearest
 from inkfire.stats.audit import audit
 from inkfire.tasks.prompts import parse_prompt, parts
 from inkfire.tasks.slices import OTHER
-from inkfire.tasks.task import BLANK, DATA, GOOD, HELD_OUT, Task, load_task, read_task, task_names
+from inkfire.tasks.task import BLANK, DATA, GOOD, HELD_OUT, SLOP, Task, load_task, read_task, task_names
 from inkfire.tasks.uses import COMMANDS, PROMPTS
 
 ADVISED = {"queries": 100, "labelled": 80, "pairs": 80}
@@ -137,15 +137,24 @@ def _prompts(task: Task) -> Iterator[Finding]:
 
 
 def _of_another(task: Task, prompt: str, text: str) -> str | None:
-    """The shipped task whose prompt this still is, where this task is about something else."""
+    """The shipped task whose prompt this still is, where this task is about something else; the general prompts are
+    nobody's, whichever shipped task has them too."""
+    mine = _bare(text)
+    if mine == _bare((BLANK / "prompts" / f"{prompt}.jinja").read_text(encoding="utf-8")):
+        return None
     for name in task_names():
         other = load_task(name)
         about = (other.title, other.description)
         path = other.folder / "prompts" / f"{prompt}.jinja"
-        same = parts(path.read_text(encoding="utf-8"))[1].split() == parts(text)[1].split()
+        same = mine == _bare(path.read_text(encoding="utf-8"))
         if same and about != (task.title, task.description):
             return name
     return None
+
+
+def _bare(prompt: str) -> list[str]:
+    """The words of a prompt without the comment on top."""
+    return parts(prompt)[1].split()
 
 
 def _remnant(task: Task, text: str) -> tuple[str, str] | None:
@@ -209,8 +218,10 @@ def _sizes(task: Task, data: _Data, counts: dict[str, int]) -> Iterator[Finding]
 
 def _unread(task: Task) -> Iterator[Finding]:
     """Files that look like data of the task and are read by nothing."""
-    known = {f"{name}.jsonl" for name in (*DATA, GOOD)} | {HELD_OUT}
+    known = {f"{name}.jsonl" for name in (*DATA, GOOD)} | {HELD_OUT, SLOP}
     for path in sorted(task.folder.iterdir()):
+        if any(path.name in check for check in task.checks):  # forbid:worn.txt
+            continue
         if path.name not in known and re.search(r"\.(jsonl?|csv|tsv|txt|parquet|xlsx?|ods)(\.gz)?$", path.name):
             yield Finding(
                 "warning",
