@@ -49,7 +49,7 @@ def over_optimisation(run: Folder, below: str = "") -> list[str]:
     if not drawn.keys() & series.keys():
         return []
     return [
-        figures.curve(drawn, "√KL (nats a text)", "from the first texts, in their SD", marks=_kept(run, below, far))
+        figures.curve(drawn, "√KL (nats a text)", "SDs from the first texts", marks=_kept(run, below, far))
     ]
 
 
