@@ -322,7 +322,7 @@ def test_the_over_optimisation_curve(page: Pages, tmp_path: Path) -> None:
     run.complete("train", result, seconds=5)
     text = page(run.out)
     assert "rm:held, no part of the reward, went from 1 to -1." in text.replace("−", "-")
-    assert "from the first texts, in their SD against √KL" in text
+    assert "SDs from the first texts against √KL" in text
 
 
 def test_a_cost_takes_a_price_that_is_given_later(page: Pages, tmp_path: Path) -> None:
