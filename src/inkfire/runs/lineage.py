@@ -36,7 +36,7 @@ _TAUGHT = {
 """Command → the inputs that its result is learnt from."""
 
 _QUERIES = {"prompts": ("queries",)}
-_OF_TASK = {
+_OF_TASK: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "train sft": {"data": ("good", "labelled")},
     "train grpo": _QUERIES,
     "train bon": _QUERIES,

@@ -218,8 +218,9 @@ def _material(inputs: RewardModelInputs, task: Task | None) -> Material:
         return Material(start_from=start)
     good = good_texts(read_texts_or_labelled(inputs.honest, inputs.reading) if inputs.honest else ())
     honest: dict[str, list[str]] = {}
-    own = (*task.exam_texts(), *task.good_texts()) if task else ()
-    for query, text in dict.fromkeys((text.query, text.response) for text in (*good, *own)):
+    known = [(text.query, text.response) for text in good]
+    known += [(text.query, text.response) for text in (*task.exam_texts(), *task.good_texts())] if task else []
+    for query, text in dict.fromkeys(known):
         honest.setdefault(query, []).append(text)
     return Material(read_texts(inputs.hard_negatives, inputs.reading), honest, start)
 
