@@ -225,9 +225,15 @@ def test_good_texts_are_the_tasks_own_file_or_else_its_good_labelled_ones(tiny_t
     ]
     write_jsonl(tiny_task / "good.jsonl", [{"query": "q", "response": "r", "clicks": 7}])
     assert load_task(tiny_task).good_texts() == [Example("q", "r", 7)]
+    assert [text.response for text in load_task(tiny_task).exam_texts()] == [
+        row.response for row in load_task(tiny_task).labelled() if row.label == 1
+    ]
+    (tiny_task / "labelled.jsonl").rename(tiny_task / "elsewhere.jsonl")
+    assert load_task(tiny_task).exam_texts() == [Example("q", "r", 7)]
+    (tiny_task / "elsewhere.jsonl").rename(tiny_task / "labelled.jsonl")
     for name in ("good", "labelled"):
         (tiny_task / f"{name}.jsonl").unlink()
-    assert load_task(tiny_task).good_texts() == []
+    assert load_task(tiny_task).good_texts() == load_task(tiny_task).exam_texts() == []
 
 
 def test_the_prompts_of_a_full_debate_have_names_of_their_own() -> None:

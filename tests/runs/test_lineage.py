@@ -62,6 +62,8 @@ def test_what_went_before_counts_too(tmp_path: Path) -> None:
         ("texts.jsonl", "policy", "prompts"),
         ("queries.jsonl", "whole", "queries"),
     }
+    good = file(task / "good.jsonl", "good of the task")
+    assert [row["run"] for row in seen((good, of_task), {"rl": policy})] == ["sft"]  # the one that is learnt from
     split = run("split", "judge", {"calibration_fraction": 0.3}, data=files["measured"])
     assert [row["as"] for row in seen((files["measured"],), {"judge": split})] == ["data"]
     shutil.rmtree(rm)  # what is gone is not asked

@@ -66,6 +66,19 @@ def test_curation_and_sft_may_have_files_of_their_own_and_see_no_held_out_query(
             make_splits(replace(recipe, data=Data(**{name: tmp_path / f"{name}.jsonl"})), task, 0)
 
 
+def test_sft_learns_the_tasks_good_texts_and_judges_are_asked_others(tmp_path):
+    recipe = load_recipe("demo-zh")
+    task = load_task(recipe.task)
+    splits = make_splits(recipe, task, 0)
+    apart = {query.query for query in (*splits.held_out, *splits.validation)}
+    good = [(text.query, text.response) for text in task.good_texts()]
+    assert splits.good_texts == [text for text in good if text[0] not in apart]
+    assert not {text for _, text in splits.good_texts} & {text.response for text in task.exam_texts()}
+    own = make_splits(replace(recipe, data=Data(pairs=task.folder / "pairs.jsonl")), task, 0)
+    assert own.good is None
+    assert {pair.chosen for pair in task.pairs()} <= {text for _, text in own.good_texts}
+
+
 def test_the_seed_decides_the_split():
     recipe = load_recipe("demo-en")
     task = load_task(recipe.task)

@@ -134,7 +134,7 @@ def test_data_in_another_language_is_left_out(tmp_path: Path) -> None:
     assert new_task(tmp_path / "en", like="greetings-en", language="en") == []
     assert len(load_task(tmp_path / "en").labelled()) == len(load_task("greetings-en").labelled())
     left_out = new_task(tmp_path / "fr", like="greetings-en", language="fr")
-    assert left_out == ["queries.jsonl", "labelled.jsonl", "pairs.jsonl"]
+    assert left_out == ["queries.jsonl", "labelled.jsonl", "pairs.jsonl", "good.jsonl"]
     assert load_task(tmp_path / "fr").language == "fr"
     assert not load_task(tmp_path / "fr").has("queries")
 

@@ -129,7 +129,8 @@ def test_a_file_that_nothing_reads_is_found(tiny_task: Path) -> None:
 def test_data_is_counted_audited_and_read(tiny_task: Path) -> None:
     result = check_task(tiny_task)
     assert result["data"] == {
-        "queries": 8, "labelled": 16, "good": 8, "bad": 8, "bad_queries": 8, "pairs": 8, "pair_queries": 8,
+        "queries": 8, "labelled": 16, "good": 8, "bad": 8, "to_learn": 8, "bad_queries": 8, "pairs": 8,
+        "pair_queries": 8,
     }  # fmt: skip
     assert result["audit"]["n"] == 24
     notes = found(tiny_task, "note")
@@ -161,6 +162,22 @@ def test_what_commands_need_is_what_they_ask_for() -> None:
     assert COMMANDS["refine"].data["labelled"] == 4 * MIN_LABELS  # half is tested on, half of the rest validates
     assert all(set(needs.prompts) <= set(PROMPTS) for needs in COMMANDS.values())
     assert {name for needs in COMMANDS.values() for name in needs.prompts} == set(PROMPTS)
+
+
+def test_good_texts_are_enough_to_learn_from(tiny_task: Path) -> None:
+    for name in ("labelled", "pairs"):
+        (tiny_task / f"{name}.jsonl").unlink()
+    assert check_task(tiny_task)["commands"]["train sft"]["missing"] == ["good texts: 0 of 1"]
+    write_jsonl(tiny_task / "good.jsonl", [{"query": "q", "response": "r"}])
+    assert check_task(tiny_task)["commands"]["train sft"]["ready"]
+
+
+def test_good_texts_of_a_shipped_task_beside_labels_of_ones_own_are_named(tmp_path: Path) -> None:
+    new_task(tmp_path / "cards", like="greetings-en")
+    assert not any(line.startswith("good.jsonl") for line in found(tmp_path / "cards", "warning"))
+    write_jsonl(tmp_path / "cards" / "labelled.jsonl", [{"query": "q", "response": "r", "label": n} for n in (0, 1)])
+    [line] = [line for line in found(tmp_path / "cards", "warning") if line.startswith("good.jsonl")]
+    assert "is still that of greetings-en, and a writer learns from it" in line
 
 
 def test_good_texts_for_debates_are_read_too(tiny_task: Path) -> None:

@@ -168,7 +168,8 @@ def _check(found: Mapping[str, Any]) -> None:
     say(f"{found['name']} is ready for {ready} of {len(found['commands'])} commands; {wrong or 'nothing is wrong'}.")
     say(f"\n{found['name']} ({found['language']}) in {found['folder']}, version {found['version']}")
     good, bad = several(data["good"], "good text"), several(data["bad"], "bad text")
-    say(f"{several(data['queries'], 'query', 'queries')}, {good}, {bad}, {several(data['pairs'], 'pair')}")
+    learnt = f"; a writer learns from {several(data['to_learn'], 'good text')}" if data["to_learn"] else ""
+    say(f"{several(data['queries'], 'query', 'queries')}, {good}, {bad}, {several(data['pairs'], 'pair')}{learnt}")
     if found["slices"]:
         say("slices: " + ", ".join(f"{name} {n}" for name, n in found["slices"].items()))
     for level in ("error", "warning", "note"):

@@ -91,7 +91,7 @@ def _fluent(
     if task is None or inputs.base is None:
         raise InputError("the check fluent needs a model that reads and a task whose prompt it reads: --base, --task")
     reference: Sequence[Candidate | Example] = (
-        read_texts(inputs.reference, inputs.reading) if inputs.reference else task.good_texts()
+        read_texts(inputs.reference, inputs.reading) if inputs.reference else task.exam_texts()
     )
     if not reference:
         raise DataError(f"the task {task.name} has no good texts to measure by: name some with --reference F")

@@ -111,7 +111,7 @@ def judge(inputs: JudgeInputs, settings: JudgeSettings, place: Place) -> dict[st
         del about["calibration_fraction"]
     overlap = [text for _, texts in read_any(inputs.overlap, inputs.reading) for text in texts]
     shown = {row.query for row in (*fit, *examples.pool)}
-    own = [text for text in task.good_texts() if text.query not in shown]
+    own = [text for text in task.exam_texts() if text.query not in shown]
     n = (0 if settings.mode == "debate" else QUALIFY) if inputs.qualify is None else inputs.qualify
     exam = Exam.of(n, rated, good_texts(texts) if isinstance(texts[0], Labelled) else [], own)
     with opened("judge", place, settings=about, files=named_files(inputs)) as context:

@@ -35,14 +35,14 @@ _TAUGHT = {
 }
 """Command → the inputs that its result is learnt from."""
 
-_QUERIES = {"prompts": "queries"}
-_OF_TASK = {
-    "train sft": {"data": "labelled"},
+_QUERIES = {"prompts": ("queries",)}
+_OF_TASK: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "train sft": {"data": ("good", "labelled")},
     "train grpo": _QUERIES,
     "train bon": _QUERIES,
     "train dpo": _QUERIES,
 }
-"""Command → what it takes from its task where that input is not given."""
+"""Command → what it takes from its task where that input is not given: the first of these files that is there."""
 
 
 def seen(files: Data, made: Mapping[str, Path]) -> list[dict[str, str]]:
@@ -176,10 +176,10 @@ def _inputs(folder: Path) -> Iterator[_Taught]:
                 yield _Taught(at.name, command, name, about["sha256"], places.get(name), reading)
             if name in places:  # another run's folder, or a file that another run made
                 todo += [places[name].resolve(), places[name].resolve().parent]
-        for name, file in _OF_TASK.get(command, {}).items():
+        for name, files in _OF_TASK.get(command, {}).items():
             if name not in inputs and "pairs" not in inputs and "task" in places:
-                path = places["task"] / f"{file}.jsonl"
-                if path.is_file():
+                paths = (places["task"] / f"{file}.jsonl" for file in files)
+                if (path := next(filter(Path.is_file, paths), None)) is not None:
                     yield _Taught(at.name, command, name, sha256_file(path), path)
         if (above := _run(at.parent)) is not None and above.manifest["command"] == "run":
             todo.append(at.parent)  # a recipe, of which this is a stage

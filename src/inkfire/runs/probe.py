@@ -87,7 +87,7 @@ def probe(inputs: ProbeInputs, place: Place | None, *, access: Access = Access()
 def _texts(inputs: ProbeInputs, task: Task | None) -> list[Candidate]:
     if inputs.data:
         return good_texts(read_texts_or_labelled(inputs.data, inputs.reading))
-    return [Candidate(text.query, text.response) for text in (task.good_texts() if task else ())]
+    return [Candidate(text.query, text.response) for text in (task.exam_texts() if task else ())]
 
 
 def _material(task: Task | None, texts: Sequence[Candidate]) -> Material:

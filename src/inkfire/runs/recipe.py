@@ -60,9 +60,9 @@ class Data:
     curate_queries: Path | Files | None = None
     """Queries to curate pairs for; those to train on, if none."""
     good: Path | Files | None = None
-    """Good texts for SFT; the good labelled ones and the chosen ones of pairs, if none."""
+    """Good texts for SFT. If none, the task's good.jsonl, or the good labelled ones and the chosen ones of pairs."""
     labelled: Path | Files | None = None
-    """Labelled texts: they calibrate, refine and measure the judge; good ones are learnt from."""
+    """Labelled texts: they calibrate, refine and measure the judge; without good, the good ones are learnt from."""
     pairs: Path | Files | None = None
     """Preference pairs, beside the curated ones."""
     examples: Path | Files | None = None

@@ -93,7 +93,7 @@ def score(inputs: ScoreInputs, place: Place | None, *, access: Access = Access()
     n = inputs.qualify
     if n is None:
         n = 0 if all("qualified" in read_qualified(folder) for folder in folders.values()) and folders else QUALIFY
-    exam = Exam.of(n, rated, good, [] if task is None else task.good_texts())
+    exam = Exam.of(n, rated, good, [] if task is None else task.exam_texts())
     for line in blind_of(inputs.reward) if not n else ():
         note(line)
     with scorer_of(inputs.reward, access, force=inputs.force) as scorer:

@@ -182,7 +182,7 @@ class Asked:
         return sight_of(qualify_pairs(duel.compare, good, n=self.qualify or 0, seed=seed)) if good else UNKNOWN
 
     def _good(self) -> list[Candidate]:
-        return [Candidate(text.query, text.response) for text in self.task.good_texts()]
+        return [Candidate(text.query, text.response) for text in self.task.exam_texts()]
 
 
 def described(signals: Named) -> dict[str, Any]:

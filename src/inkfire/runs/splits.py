@@ -11,10 +11,10 @@ from inkfire.errors import InputError
 from inkfire.files import formats
 from inkfire.files.jsonl import write_jsonl
 from inkfire.judge.calibration import MIN_LABELS
-from inkfire.records import Example, Labelled, Preference, Query, to_json
+from inkfire.records import Candidate, Example, Labelled, Preference, Query, to_json
 from inkfire.runs.context import named_files
 from inkfire.runs.recipe import Recipe
-from inkfire.tasks.task import Task
+from inkfire.tasks.task import GOOD, Task
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Splits:
     ``validation`` ones while GRPO trains.
 
     ``fit`` labelled texts calibrate and refine the judge, ``test`` ones measure it. ``pairs`` train the reward
-    model. ``examples`` are good texts for retrieval, ``good`` ones for SFT where the recipe names them.
+    model. ``examples`` are good texts for retrieval, ``good`` ones for SFT where the recipe names them or the task's
+    good.jsonl has them.
     """
 
     train: list[Query]
@@ -113,13 +114,26 @@ def make_splits(recipe: Recipe, task: Task, seed: int) -> Splits:
         curated = [query for query in {q.query: q for q in named}.values() if query.query not in measured]
         if not curated:
             raise InputError("data.curate_queries: every query of it has a labelled text or is held out; name others")
-    good = None
-    if data.good:
-        texts = ((text.query, text.response) for text in formats.read_texts(data.good, how))
-        good = [text for text in dict.fromkeys(texts) if text[0] not in kept_apart]
+    good = _good(recipe, task)
+    if good is not None:
+        good = [text for text in good if text[0] not in kept_apart]
         if not good:
             raise InputError("data.good: no text of it is for a query that is not held out; name others")
     return Splits(train, held_out, validation, fit, test, pairs, examples, curated, good)
+
+
+def _good(recipe: Recipe, task: Task) -> list[tuple[str, str]] | None:
+    """(query, text) for SFT: the recipe's, or else the task's good.jsonl. None where there is none, and where the
+    recipe has labelled texts or pairs of its own: their good ones are learnt from."""
+    data = recipe.data
+    texts: Sequence[Candidate | Example] = []
+    if data.good:
+        texts = formats.read_texts(data.good, recipe.reading)
+    elif task.has(GOOD) and not (data.labelled or data.pairs):
+        texts = task.good_texts()
+    else:
+        return None
+    return list(dict.fromkeys((text.query, text.response) for text in texts))
 
 
 def _stratified(queries: list[Query], n: int, task: Task, seed: int) -> list[Query]:

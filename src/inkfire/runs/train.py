@@ -142,7 +142,7 @@ def sft(inputs: SftInputs, settings: SftSettings, place: Place) -> dict[str, Any
     from inkfire.training.sft import train_sft
 
     task = load_task(inputs.task)
-    texts = read_texts_or_labelled(inputs.data, inputs.reading) if inputs.data else task.labelled()
+    texts = read_texts_or_labelled(inputs.data, inputs.reading) if inputs.data else task.good_texts() or task.labelled()
     good = [Candidate(t.query, t.response) for t in texts if not isinstance(t, Labelled) or t.label == 1]
     find_model(inputs.base)
     started, files = _start(inputs.base, "base")
@@ -191,7 +191,7 @@ def reward_model(inputs: RewardModelInputs, settings: RewardModelSettings, place
         )
         held_out = [Candidate(pair.query, pair.chosen) for pair in read_pairs(out / "held_out_pairs.jsonl")]
         learnt = {pair.chosen for pair in pairs}
-        own = [text for text in (task.good_texts() if task else []) if text.response not in learnt]
+        own = [text for text in (task.exam_texts() if task else []) if text.response not in learnt]
         exam = Exam.of(inputs.qualify, rated, held_out, good_texts(labelled or ()), own)
         found = exam.taken(context.reward(str(out)).score, place.seed)
         write_card(out, read_card(out) | found)
@@ -218,8 +218,10 @@ def _material(inputs: RewardModelInputs, task: Task | None) -> Material:
         return Material(start_from=start)
     good = good_texts(read_texts_or_labelled(inputs.honest, inputs.reading) if inputs.honest else ())
     honest: dict[str, list[str]] = {}
-    for text in (*good, *(task.good_texts() if task else ())):
-        honest.setdefault(text.query, []).append(text.response)
+    known = [(text.query, text.response) for text in good]
+    known += [(text.query, text.response) for text in (*task.exam_texts(), *task.good_texts())] if task else []
+    for query, text in dict.fromkeys(known):
+        honest.setdefault(query, []).append(text)
     return Material(read_texts(inputs.hard_negatives, inputs.reading), honest, start)
 
 

@@ -34,6 +34,7 @@ _COUNTED = {
     "queries": "queries",
     "labelled": "labelled texts",
     "good": "good texts",
+    "to_learn": "good texts",
     "bad": "bad texts",
     "bad_queries": "queries with a bad text",
     "pair_queries": "queries with a pair",
@@ -64,6 +65,7 @@ class _Data:
             "labelled": len(self.labelled),
             "good": sum(row.label == 1 for row in self.labelled),
             "bad": sum(row.label == 0 for row in self.labelled),
+            "to_learn": len(self.good_texts) or sum(row.label == 1 for row in self.labelled),
             "bad_queries": len({row.query for row in self.labelled if row.label == 0}),
             "pairs": len(self.pairs),
             "pair_queries": len({pair.query for pair in self.pairs}),
@@ -89,7 +91,7 @@ def check_task(folder: str | Path, *, seed: int = 0) -> dict[str, Any]:
         except InputError as error:
             findings.append(Finding("error", f"{name}.jsonl", str(error)))
     counts = data.counts()
-    findings += [*_prompts(task), *_words(task), *_sizes(task, data, counts), *_unread(task)]
+    findings += [*_prompts(task), *_words(task), *_sizes(task, data, counts), *_left_over(task, data), *_unread(task)]
     audited = None
     if data.labelled or data.pairs:
         audited = audit(pairs=data.pairs, labelled=data.labelled, seed=seed)
@@ -214,6 +216,18 @@ def _sizes(task: Task, data: _Data, counts: dict[str, int]) -> Iterator[Finding]
     for name in task.slices:
         if data.queries and not any(task.slice_of(query) == name for query in data.queries):
             yield Finding("warning", "task.toml", f"no query is in the slice {name!r}")
+
+
+def _left_over(task: Task, data: _Data) -> Iterator[Finding]:
+    """Good texts of a shipped task where the labelled ones are the user's own: a writer would learn that task."""
+    for name in task_names() if task.folder.name not in task_names() else ():
+        other = load_task(name)
+        if data.good_texts and data.good_texts == other.good_texts() and data.labelled != other.labelled():
+            yield Finding(
+                "warning",
+                "good.jsonl",
+                f"is still that of {name}, and a writer learns from it: put texts of this task there, or delete it",
+            )
 
 
 def _unread(task: Task) -> Iterator[Finding]:

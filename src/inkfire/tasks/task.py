@@ -4,7 +4,8 @@
     queries.jsonl    {"query", "tags": [...]}
     labelled.jsonl   {"query", "response", "label", ...}    1 good, 0 bad: what judges are measured on
     pairs.jsonl      {"query", "chosen", "rejected", ...}
-    good.jsonl       {"query", "response", "clicks"}    examples for debates; the good labelled texts, if none
+    good.jsonl       {"query", "response", "clicks"}        what a writer learns and debates show; the good labelled
+                                                            texts, if none
     held-out.jsonl   {"query", "tags": [...]}               to compare policies on
     prompts/*.jinja  one file per agent (see prompts.py; uses.py says which command uses which)
 
@@ -55,7 +56,7 @@ DATA = ("queries", "labelled", "pairs")
 """A task's files of data."""
 
 GOOD = "good"
-"""The file of good texts, with clicks or without, that agents are shown; a task may have one."""
+"""The file of good texts, with clicks or without, that a writer learns and agents are shown; a task may have one."""
 
 HELD_OUT = "held-out.jsonl"
 """The queries that are kept from training; commands take them only where they are named."""
@@ -179,9 +180,16 @@ class Task(TaskFile):
         return read_pairs(self.data_file("pairs"))
 
     def good_texts(self) -> list[Example]:
-        """What agents may be shown as examples: good.jsonl, or else the good labelled texts; [] without either."""
-        if self.has(GOOD):
-            return read_examples(self.data_file(GOOD))
+        """What a writer learns from, and what agents may be shown as examples: good.jsonl, or else the good labelled
+        texts; [] without either."""
+        return read_examples(self.data_file(GOOD)) if self.has(GOOD) else self._good_labelled()
+
+    def exam_texts(self) -> list[Example]:
+        """Good texts on which a signal is asked what it sees: the labelled ones, because a writer has learnt those of
+        good.jsonl; or else these; [] without either."""
+        return self._good_labelled() or self.good_texts()
+
+    def _good_labelled(self) -> list[Example]:
         labelled = self.labelled() if self.has("labelled") else []
         return [Example(row.query, row.response) for row in labelled if row.label == 1]
 

@@ -90,7 +90,7 @@ COMMANDS: Mapping[str, Needs] = {
     "judge probe": Needs(("logprob", "pairwise"), {"bad": 1}),
     "refine": Needs(_REFINERS, _REFINED),
     "refine --detector verdict": Needs(("verdict", "verdict_advice", *_AUTHORS), _REFINED),
-    "train sft": Needs(("writer",), {"good": 1}),
+    "train sft": Needs(("writer",), {"to_learn": 1}),
     "train rm": Needs((), {"pair_queries": 2}),
     "train grpo": Needs(("writer",), {"queries": 1}),
     "train bon": Needs(("writer",), {"queries": 1}),

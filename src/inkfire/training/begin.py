@@ -155,5 +155,5 @@ def _levels(
     if reward.checks.fluent:
         band = Band.of([row["fluency"] for row in measure])
         start = {"n": len(own), "share": band.share(own)}
-        out["fluent"] = vars(band) | {"start": start, "good": passed(reader, band, task.good_texts()[:_GOOD])}
+        out["fluent"] = vars(band) | {"start": start, "good": passed(reader, band, task.exam_texts()[:_GOOD])}
     return out
