@@ -277,7 +277,7 @@ class JudgeSpec:
     def save(self, folder: Path) -> Path:
         """Write folder/judge.json and return its path."""
         path = folder / JUDGE
-        about = to_json(dataclasses.replace(self, **dict.fromkeys(_AT_WORK))) | {
+        about = to_json(dataclasses.replace(self, besides=None, took=None)) | {
             "principles": self.principles and self.principles.to_json(),
             "examples": self.examples.to_json() if self.examples else None,
         }
