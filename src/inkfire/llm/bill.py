@@ -99,24 +99,23 @@ FIELDS = ("cost", "cost_known", "unpriced_calls", "unpriced_tokens", "unpriced_m
 """How a ``Bill`` stands in a result."""
 
 
-def between(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def between(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
     """What was spent from one ``Ledger.stats`` to another: ``tokens``, ``FIELDS`` and ``currency``."""
-    first, last = Bill.read(before, prefix), Bill.read(after, prefix)
+    first, last = Bill.read(before), Bill.read(after)
     unpriced = {model: counts - first.unpriced.get(model, Counter()) for model, counts in last.unpriced.items()}
     spent = Bill(last.tokens - first.tokens, last.known - first.known, {m: n for m, n in unpriced.items() if n})
-    return {f"{prefix}tokens": spent.tokens, **spent.fields(prefix), "currency": after.get("currency", CURRENCY)}
+    return {"tokens": spent.tokens, **spent.fields(), "currency": after.get("currency", CURRENCY)}
 
 
 def used(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
     """What a stage took, from one ``Ledger.stats`` to another.
 
-    ``calls`` (sent, or answered in an earlier process; a repeat within the process counts once) and ``failures``; the
-    ``tokens`` and cost of what this process sent; and ``total_tokens`` and ``total_cost`` of all those calls, which do
-    not depend on how often the stage was stopped.
+    ``calls``: sent, or ``recalled``, answered in an earlier process (a repeat within the process counts once);
+    ``failures``; and the tokens and cost of those that this process sent.
     """
     took = {key: after[key] - before[key] for key in ("calls", "failures", "cached", "recalled")}
-    took["calls"] += took.pop("recalled") - took.pop("cached")
-    return took | between(before, after) | between(before, after, "total_")
+    took["calls"] += took["recalled"] - took.pop("cached")
+    return took | between(before, after)
 
 
 def repriced(result: Mapping[str, Any], prices: Prices, prefix: str = "") -> dict[str, Any]:

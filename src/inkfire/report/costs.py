@@ -50,6 +50,9 @@ def _reward(row: Row, auc: str) -> str:
 
 def _doubts(row: Row) -> list[str]:
     name, lines = f"{row['run']}/{row['reward']}", []
+    if row["recalled"]:
+        replies = several(row["recalled"], "reply", "replies")
+        lines.append(f"{name}: {replies} came from the ledger, paid for by an earlier stage, try or run.")
     if row["missing"]:
         lines.append(f"{name}: what {', '.join(row['missing'])} took is not known, so no sum is: name its run too.")
     if row["unread"]:
@@ -58,12 +61,13 @@ def _doubts(row: Row) -> list[str]:
 
 
 def _beside_ledger(run: Row) -> list[str]:
+    """What no stage of a recipe has: a run that was never stopped or changed has nothing of that."""
     more = run.get("ledger_tokens_more")
     if not more:
         return []
     if more > 0:
-        return [f"{run['run']}: the ledger has {several(more, 'token')} more than its stages: tries stopped or redone."]
-    return [f"{run['run']}: its stages took {several(-more, 'token')} that another run had paid for."]
+        return [f"{run['run']}: {several(more, 'token')} in the ledger are of no stage: tries stopped or redone."]
+    return [f"{run['run']}: {several(-more, 'token')} of its stages are not in the ledger: it is another one now."]
 
 
 def _left_out(n: int, why: str) -> list[str]:

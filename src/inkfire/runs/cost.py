@@ -34,7 +34,7 @@ from inkfire.rewards.load import CARD, load_reward, read_card
 from inkfire.runs.cascade import cascade
 from inkfire.runs.context import Context, Place, described, named_files, note, opened
 from inkfire.runs.curve import learning_curve, reward_curve
-from inkfire.runs.labels import is_curated, read_given, upstream
+from inkfire.runs.labels import is_curated, lost, read_given, upstream
 from inkfire.runs.spending import Spending, Spent, Stage, one_currency, read_spending, speeds, together
 from inkfire.settings import option, settings
 from inkfire.stats.intervals import bootstrap_auc
@@ -171,7 +171,8 @@ class Making:
         """``preparation`` and ``training`` apart, and both together; ``missing`` stages make a sum unknown."""
         before = [folder for folder in folders if folder != stage.folder.resolve()]
         missing = [folder.name for folder in before if folder not in self._at]
-        unknown = [Spent(None, 0.0, None, None)] if missing else []
+        missing += [name for folder in folders for name in lost(folder)]
+        unknown = [Spent(None, 0.0, None, 0, None)] if missing else []
         preparation = together([*(self._at[folder].spent for folder in before if folder in self._at), *unknown])
         parts = {"preparation": preparation.to_json(), "training": stage.spent.to_json()}
         names = [folder.name for folder in reversed(folders)]

@@ -181,6 +181,14 @@ def upstream(folder: Path) -> list[Path]:
     return list(found)
 
 
+def lost(folder: Path) -> list[str]:
+    """The inputs of a run that another run may have made, and that are gone with it: what they took is not known."""
+    places = Run.read(folder).places()
+    kinds = ("principles", "pairs", "candidates_from")
+    gone = [name for name, path in places.items() if name.partition(" ")[0] in kinds and not path.parent.exists()]
+    return [f"{name} of {folder.name}" for name in gone]
+
+
 def _run(folder: Path) -> Run | None:
     try:
         run = Run.read(folder) if folder.is_dir() else None

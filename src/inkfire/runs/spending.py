@@ -1,8 +1,9 @@
 """What runs took, by stage, and what of that each reward and policy needed: read from their folders and ledger.
 
-A stage has the seconds of ``timings.json``, the calls, tokens and money of ``used.json`` (or of its result, or of the
-ledger's rows under its name), and where it was recorded the most memory and the GPU. What nothing says is None; a sum
-that it belongs to is None too.
+What was paid counts, once, where it was paid. A run of one command has what the ledger holds under its name, tries that
+were stopped too; a recipe's stage what ``used.json`` says, and what the ledger has more stands beside the run. Replies
+that a stage found in the ledger (``recalled``) were paid for by another stage or run. Seconds are those of
+``timings.json``; memory and GPU stand where they were recorded. What nothing says is None, and so is a sum with it.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Spent:
     seconds: float | None = 0.0
     gpu_seconds: float = 0.0
     calls: int | None = 0
+    recalled: int = 0
     bill: Bill | None = field(default_factory=Bill)
 
     def __add__(self, other: Spent) -> Spent:
@@ -43,13 +45,14 @@ class Spent:
             None if self.seconds is None or other.seconds is None else self.seconds + other.seconds,
             self.gpu_seconds + other.gpu_seconds,
             None if self.calls is None or other.calls is None else self.calls + other.calls,
+            self.recalled + other.recalled,
             None if self.bill is None or other.bill is None else self.bill + other.bill,
         )
 
     def to_json(self) -> dict[str, Any]:
-        """``seconds``, ``gpu_seconds``, ``calls``, ``tokens`` and the fields of ``Bill``."""
-        seconds = None if self.seconds is None else round(self.seconds, 3)
-        about = {"seconds": seconds, "gpu_seconds": round(self.gpu_seconds, 3), "calls": self.calls}
+        """``seconds``, ``gpu_seconds``, ``calls``, ``recalled``, ``tokens`` and the fields of ``Bill``."""
+        about: dict[str, Any] = {"seconds": None if self.seconds is None else round(self.seconds, 3)}
+        about |= {"gpu_seconds": round(self.gpu_seconds, 3), "calls": self.calls, "recalled": self.recalled}
         if self.bill is None:
             return about | dict.fromkeys(("tokens", *FIELDS))
         return about | {"tokens": self.bill.tokens} | self.bill.rounded().fields()
@@ -93,8 +96,7 @@ class Spending:
         return together(stage.spent for stage in self.stages)
 
     def to_json(self) -> dict[str, Any]:
-        """The sums of the stages, what the ledger has, and by how much the ledger has more: tries that were stopped or
-        redone; or less: replies that another run had paid for."""
+        """The sums of the stages, what the ledger has under the run's name, and by how much that is more."""
         total = self.total
         out: dict[str, Any] = {"run": self.run, **total.to_json(), "currency": self.currency, "ledger": None}
         if self.ledger is None:
@@ -118,41 +120,58 @@ def read_spending(folder: Path) -> Spending:
     seconds = run.seconds()
     if not seconds:
         raise RunFolderError(f"{folder}: no stage of this run is done, so there is nothing to count yet")
-    prices, ledger = prices_beside(run.ledger_path), _of_ledger(run, name)
-    stages = []
-    for stage, took in seconds.items():
-        inner = _inner(folder / stage) if command == "run" else run
-        record = inner.used() if inner is not None else {}
-        own = next(iter(record.values()), {}) if command == "run" else record.get(stage, {})
-        result = run.done(stage) or {}
-        used = result | run.used().get(stage, {})
-        of_inner = inner.manifest["command"] if inner is not None else ""
-        asked = _asked(repriced(used, prices, "total_" if "total_cost" in used else ""))
-        if asked is None and (of_inner in _ASKS_NOBODY or (command == "run" and stage == "audit")):
-            asked = 0, Bill()
-        if asked is None and command != "run" and len(seconds) == 1 and ledger is not None:
-            asked = ledger["calls"], _bill(ledger)
-        calls, bill = asked or (None, None)
-        on_gpu = took if own.get("device") else 0.0
-        stages.append(
-            Stage(
-                name,
-                stage if command == "run" else name,
-                folder / stage if command == "run" else folder,
-                of_inner,
-                Spent(took, on_gpu, calls, bill),
-                used.get("failures"),
-                {key: own[key] for key in MEMORY if key in own},
-                own,
-                result,
-            )
-        )
-    return Spending(name, folder, stages, ledger, prices.currency)
+    ledger = _of_ledger(run, name)
+    stages = [
+        _stage_of_recipe(run, stage) if command == "run" else _stage_alone(run, stage, ledger) for stage in seconds
+    ]
+    return Spending(name, folder, stages, ledger, prices_beside(run.ledger_path).currency)
 
 
-def _inner(folder: Path) -> Run | None:
-    """The run that a stage is; a recipe's audit is none."""
-    return Run.read(folder) if (folder / "manifest.json").is_file() else None
+def _stage_of_recipe(run: Run, stage: str) -> Stage:
+    folder = run.out / stage
+    inner = Run.read(folder) if (folder / "manifest.json").is_file() else None  # an audit is no run of its own
+    recorded = next(iter(inner.used().values()), {}) if inner is not None else {}
+    result = run.done(stage) or {}
+    used = result | run.used().get(stage, {})
+    asked = _asked(run, used)
+    return _stage(run, stage, folder, inner.manifest["command"] if inner is not None else "", asked, recorded)
+
+
+def _stage_alone(run: Run, stage: str, ledger: dict[str, Any] | None) -> Stage:
+    command, recorded = run.manifest.get("command", ""), run.used().get(stage, {})
+    used = (run.done(stage) or {}) | recorded
+    asked = _asked(run, used)
+    if ledger is not None and len(run.seconds()) == 1:
+        asked = ledger["calls"], _bill(ledger)
+    elif asked is None and command in _ASKS_NOBODY:
+        asked = 0, Bill()
+    return _stage(run, stage, run.out, command, asked, recorded)
+
+
+def _asked(run: Run, used: Mapping[str, Any]) -> tuple[int, Bill] | None:
+    """The calls that a stage paid for, and their bill at today's prices, where it says that."""
+    prefix = "" if "tokens" in used else "total_"
+    if "calls" not in used or f"{prefix}tokens" not in used:
+        return None
+    priced = repriced(used, prices_beside(run.ledger_path), prefix)
+    return used["calls"] - used.get("recalled", 0), Bill.read(priced, prefix)
+
+
+def _stage(
+    run: Run,
+    stage: str,
+    folder: Path,
+    command: str,
+    asked: tuple[int, Bill] | None,
+    recorded: Mapping[str, Any],
+) -> Stage:
+    took, used = run.seconds()[stage], run.used().get(stage, {})
+    calls, bill = asked or (None, None)
+    spent = Spent(took, took if recorded.get("device") else 0.0, calls, used.get("recalled", 0), bill)
+    memory = {key: recorded[key] for key in MEMORY if key in recorded}
+    home = run.out.absolute().name
+    name = stage if folder != run.out else home
+    return Stage(home, name, folder, command, spent, used.get("failures"), memory, recorded, run.done(stage) or {})
 
 
 def _of_ledger(run: Run, name: str) -> dict[str, Any] | None:
@@ -162,14 +181,6 @@ def _of_ledger(run: Run, name: str) -> dict[str, Any] | None:
         return summarise_runs(run.ledger_path, runs=[name])[0]
     except InputError:  # nothing was asked under that name
         return None
-
-
-def _asked(used: Mapping[str, Any]) -> tuple[int, Bill] | None:
-    """Calls and what they cost, where the stage says it."""
-    if "calls" not in used:
-        return None
-    prefix = "total_" if "total_cost" in used else ""
-    return used["calls"], Bill.read(used, prefix) if prefix or "tokens" in used else Bill()
 
 
 def _bill(ledger: dict[str, Any]) -> Bill:
