@@ -158,18 +158,13 @@ def _curves(result: Mapping[str, Any]) -> Table:
     curves = result.get("curves")
     if not curves:
         return Table([])
-    by = {key: {row["labels"]: row for row in curves[key] or ()} for key in ("rm", "judge", "rm_debated")}
-    sizes = sorted({size for rows in by.values() for size in rows})
+    who = {"rm": "A, labelled pairs", "judge": "B, judge", "rm_debated": "A, so many debated"}
+    by = {key: {row["labels"]: row for row in curves[key]} for key in who if curves[key]}
     cells = [
-        (f"{size:,}", *(value(by[key].get(size, {}), "auc") for key in by), *(_right(by[key], size) for key in by))
-        for size in sizes
+        (f"{size:,}", *(value(of.get(size, {}), name) for name in ("auc", "accuracy") for of in by.values()))
+        for size in sorted({size for rows in by.values() for size in rows})
     ]
-    who = ("A, labelled pairs", "B, judge", "A, so many debated")
-    return Table(cells, ("labels", *(f"AUC: {name}" for name in who), *(f"accuracy: {name}" for name in who)))
-
-
-def _right(rows: Mapping[int, Mapping[str, Any]], size: int) -> str:
-    return value(rows.get(size, {}), "accuracy")
+    return Table(cells, ("labels", *(f"{what}: {who[key]}" for what in ("AUC", "accuracy") for key in by)))
 
 
 def _cascade(found: Mapping[str, Any]) -> Table:

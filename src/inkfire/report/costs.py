@@ -15,6 +15,10 @@ def said(result: Row) -> tuple[list[str], list[str]]:
     """(the findings, what a reader of the numbers must know)."""
     rewards = result["rewards"]
     told = [_reward(row, measure_of(rewards)) for row in rewards]
+    if twin := next((row for row in rewards if row["common_length_auc"] is not None), None):
+        told.append(
+            f"On the same {several(twin['common_n'], 'text')} length alone has AUC {value(twin, 'common_length_auc')}."
+        )
     warnings = [line for row in rewards for line in _doubts(row)]
     for run in result["runs"]:
         warnings += _beside_ledger(run)
@@ -83,6 +87,7 @@ def _curves(curves: Row) -> list[str]:
             ends = f"AUC {value(first, 'auc')} with {several(first['labels'], 'label')}"
             ends += f", {value(last, 'auc')} with {last['labels']:,}" if last is not first else ""
             lines.append(f"{name} has {ends} (n = {curves['n_test']:,}).")
+    lines.append(f"On the same texts length alone has AUC {value(curves, 'length_auc')}.")
     if not curves["rm"] or curves["rm"][0]["labels"]:
         lines.append("With no label there is no reward model: the runs have no curated pairs.")
     if curves["judge"] is None:

@@ -21,9 +21,9 @@ def measure_of(rewards: Sequence[Row]) -> str:
     return "common_auc" if known and all(row.get("common_auc") is not None for row in known) else "auc"
 
 
-def draw(found: Mapping[str, Any]) -> str:
+def draw(found: Mapping[str, Any]) -> str | None:
     """Held-out AUC against seconds, against money where any was spent, and by the number of labels where that was
-    looked at; a ring is on the front: nothing is both cheaper and better.
+    looked at; a ring is on the front: nothing is both cheaper and better. None where there is nothing to draw.
 
     Args:
         found: the result of ``inkfire cost``.
@@ -31,6 +31,12 @@ def draw(found: Mapping[str, Any]) -> str:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
+    rewards, curves = found["rewards"], found.get("curves")
+    name = measure_of(rewards)
+    panels = [cost for cost in ("seconds", "cost") if any(row[cost] and row[name] is not None for row in rewards)]
+    panels += ["labels"] if curves else []
+    if not panels:
+        return None
     try:
         import matplotlib
     except ImportError as error:
@@ -38,11 +44,6 @@ def draw(found: Mapping[str, Any]) -> str:
     matplotlib.use("svg")
     from matplotlib import pyplot
 
-    rewards, curves = found["rewards"], found.get("curves")
-    name = measure_of(rewards)
-    panels = ["seconds"]
-    panels += ["cost"] if any(row["cost"] for row in rewards) else []
-    panels += ["labels"] if curves else []
     style = {"svg.hashsalt": "inkfire", "svg.fonttype": "path", "text.parse_math": False, "font.size": 9}
     with matplotlib.rc_context(style):
         figure, axes = pyplot.subplots(

@@ -38,6 +38,7 @@ from inkfire.runs.labels import is_curated, lost, read_given, upstream
 from inkfire.runs.spending import Spending, Spent, Stage, one_currency, read_spending, speeds, together
 from inkfire.settings import option, settings
 from inkfire.stats.intervals import bootstrap_auc
+from inkfire.stats.twins import length_auc
 
 SIZES = (50, 100, 200, 400)
 _MAKES = ("candidates", "curate", "refine", "train rm", "judge")
@@ -108,9 +109,10 @@ def cost(
             texts = read_labelled(inputs.data, inputs.reading)
             out["cascade"] = cascade(context, inputs.cascade, texts, tolerance=settings.tolerance, seed=context.seed)
         if keep:
-            out["plot"] = "cost.svg"
-            with atomic(context.run.path("cost.svg")) as file:
-                file.write(draw(out).encode())
+            if (svg := draw(out)) is not None:
+                out["plot"] = "cost.svg"
+                with atomic(context.run.path("cost.svg")) as file:
+                    file.write(svg.encode())
             context.run.complete("cost", out, seconds=time.monotonic() - started)
     return out
 
@@ -231,10 +233,11 @@ def _on_common(rewards: Sequence[tuple[Stage, dict[str, Any]]], seed: int) -> li
     enough = len({text.label for text in texts}) == 2
     for _, row in rewards:
         known = scores.get(id(row)) if enough else None
-        row |= {"common_auc": None, "common_auc_ci": None, "common_n": None}
+        row |= dict.fromkeys(("common_auc", "common_auc_ci", "common_n", "common_length_auc", "common_length_auc_ci"))
         if known is not None:
             labels, queries = [text.label for text in texts], [text.query for text in texts]
             row |= bootstrap_auc(labels, known, queries, seed).named("common_auc") | {"common_n": len(texts)}
+            row |= length_auc(texts, seed).named("common_length_auc")
     return [row for _, row in rewards]
 
 
@@ -280,10 +283,10 @@ def _curves(context: Context, made: Making, inputs: CostInputs, settings: CostSe
     """Held-out AUC and accuracy by the number of human labels, on the same half of the queries.
 
     Returns:
-        ``n_fit``, ``n_test``, ``left_out`` (test texts of queries that curated pairs are of), and rows by what learns:
-        ``rm`` (a linear reward model: pairs of so many labelled texts, beside the runs' curated ones), ``rm_debated``
-        (the same of texts that the runs' debates labelled: no human label), ``judge`` (the runs' judge with the task's
-        own principles, calibrated on so many); None where the runs have no such thing.
+        ``n_fit``, ``n_test``, ``left_out`` (test texts of queries that curated pairs are of), ``length_auc`` of length
+        alone, and rows by what learns: ``rm`` (a linear reward model: pairs of so many labelled texts, beside the runs'
+        curated ones), ``rm_debated`` (the same of texts that the runs' debates labelled: no human label), ``judge``
+        (the runs' judge with the task's own principles, calibrated on so many); None where the runs have no such thing.
     """
     fit, test = split_by_query(read_labelled(inputs.labels, inputs.reading), fraction=0.5, seed=context.seed)
     curations = [stage.folder for stage in made.known if stage.command == "curate"]
@@ -293,6 +296,7 @@ def _curves(context: Context, made: Making, inputs: CostInputs, settings: CostSe
     held = [row for row in test if row.query not in learnt]
     how: dict[str, Any] = {"sizes": SIZES, "draws": settings.draws, "seed": context.seed}
     out: dict[str, Any] = {"n_fit": len(fit), "n_test": len(held), "left_out": len(test) - len(held)}
+    out |= length_auc(held, seed=context.seed).named("length_auc")
     if missing := [size for size in SIZES if size > len(fit)]:
         note(f"{len(fit)} labels are there to draw from: no row for {', '.join(map(str, missing))}")
     out["rm"] = reward_curve(fit, held, beside=curated, **how)
