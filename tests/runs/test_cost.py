@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from offline import Offline
 from stub_endpoint import Stub, default_reply, served
 
 from inkfire.errors import InputError, RunFolderError
@@ -21,13 +22,16 @@ from inkfire.refine.settings import RefineSettings
 from inkfire.runs.context import Access, Place
 from inkfire.runs.cost import CostInputs, CostSettings, cost
 from inkfire.runs.curate import CurateInputs, CurateSettings, curate
+from inkfire.runs.experiment import run_recipe
 from inkfire.runs.judge import JudgeInputs, judge
 from inkfire.runs.labels import read_given
+from inkfire.runs.recipe import load_recipe
 from inkfire.runs.refine import RefineInputs, refine
 from inkfire.runs.train import RewardModelInputs, reward_model
 from inkfire.training.settings import RewardModelSettings
 
 ONE = CostSettings(draws=2)
+STAGES = ["audit", "sft", "candidates", "curate", "reward_model", "refine", "judge", "rm-rl", "judge-rl", "on-top"]
 
 
 def answer(body: dict[str, Any]) -> str:
@@ -277,3 +281,26 @@ def test_what_nobody_recorded_is_not_a_number(tmp_path: Path) -> None:
     for given in ({}, {"data": (Path("x"),)}, {"cascade": ("a", "b")}):
         with pytest.raises(InputError, match=r"name a run|needs labelled texts"):
             counted([], Place(tmp_path / "cost"), **given)
+
+
+def test_a_recipe_is_read_as_its_stages(offline: Offline, recipe: Callable[..., Path], tmp_path: Path) -> None:
+    run_recipe(load_recipe(str(recipe())), Place(tmp_path / "runs" / "small"))
+    found = counted([tmp_path / "runs" / "small"], Place(tmp_path / "runs" / "cost"))
+    a, b = found["rewards"]
+    assert (a["strategy"], a["stages"]) == ("A", ["candidates", "curate", "reward_model"])
+    assert (b["strategy"], b["stages"]) == ("B", ["refine", "judge"])
+    # The reward model's threshold has all 96 labelled texts; half of them fit the judge, and half test it.
+    assert (a["labels"], a["labels_by_use"]) == (96, {"examples": 24, "threshold": 96})
+    assert (b["labels"], b["labels_test"]) == (48, 48)
+    assert (a["common_n"], b["common_n"], a["common_length_auc"]) == (48, 48, 1.0)
+    assert [(row["policy"], row["strategy"]) for row in found["policies"]] == [
+        ("rm-rl", "A"), ("judge-rl", "B"), ("on-top", "A"),
+    ]  # fmt: skip
+    on_top = found["policies"][2]["stages"]
+    assert on_top[-1] == "on-top"
+    assert {"sft", "curate", "reward_model", "refine", "judge", "judge-rl"} <= set(on_top)
+    took = {row["stage"]: row for row in found["stages"]}
+    assert list(took) == [*STAGES, "evaluate"]
+    assert found["runs"][0]["seconds"] == pytest.approx(sum(row["seconds"] for row in took.values()), abs=0.01)
+    assert all(row["calls"] == 0 for row in took.values())  # the scripted model asks no ledger
+    assert json.dumps(found, allow_nan=False)
