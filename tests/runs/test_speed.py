@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -64,9 +65,23 @@ def test_the_peak_of_a_block_is_its_own_and_holds_those_within() -> None:
     assert high - whole > 50 * MIB
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody says what another process had")
+def test_the_engine_is_a_process_of_its_own() -> None:
+    program = f"print(len(bytearray({100 * MIB})), flush=True); input()"
+    with Peak() as peak, subprocess.Popen([sys.executable, "-c", program], stdin=-1, stdout=-1) as engine:
+        assert engine.stdin is not None
+        assert engine.stdout is not None
+        assert int(engine.stdout.readline()) == 100 * MIB
+        with Peak() as later:
+            pass
+        engine.stdin.close()
+    assert peak.fields()["peak_engine_memory"] > 100 * MIB
+    assert later.fields()["peak_engine_memory"] < 100 * MIB
+
+
 def test_a_peak_that_nobody_knows_is_not_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "_forget", lambda: False)
-    monkeypatch.setattr(memory, "_process_peak", lambda: 7 * MIB)
+    monkeypatch.setattr(memory, "_forget", lambda process: False)
+    monkeypatch.setattr(memory, "_process_peak", lambda process: 7 * MIB)
     with Peak() as peak:
         pass
     assert peak.fields() == {}

@@ -120,11 +120,12 @@ def _stages(result: Mapping[str, Any]) -> Table:
             _money(row, result["currency"]),
             _count(row["failures"]),
             _gib(row["peak_memory"]),
+            _gib(row["peak_engine_memory"]),
             _gib(row["peak_device_memory"]),
         )
         for row in result["stages"]
     ]
-    head = ("stage", "time", "on a GPU", "calls", "tokens", "cost", "failed", "memory at most", "of the GPU")
+    head = ("stage", "time", "on a GPU", "calls", "tokens", "cost", "failed", "memory at most", "engine", "GPU")
     return Table(cells, head)
 
 
@@ -137,11 +138,12 @@ def _speeds(result: Mapping[str, Any]) -> Table:
             number(row["calls_text"]),
             _count(row["texts_timed"]),
             _gib(row["peak_memory"]),
+            _gib(row["peak_engine_memory"]),
             _gib(row["peak_device_memory"]),
         )
         for row in result["speeds"]
     ]
-    head = ("who", "s a text (p50, p95)", "s a group", "calls a text", "texts", "memory at most", "of the GPU")
+    head = ("who", "s a text (p50, p95)", "s a group", "calls a text", "texts", "memory at most", "engine", "GPU")
     return Table(cells, head)
 
 

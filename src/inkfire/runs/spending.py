@@ -24,7 +24,7 @@ from inkfire.llm.prices import CURRENCY, prices_beside
 from inkfire.llm.totals import summarise_runs
 from inkfire.runs.speed import of_groups, of_texts
 
-MEMORY = ("peak_memory", "peak_device_memory", "device")
+MEMORY = ("peak_memory", "peak_engine_memory", "peak_device_memory", "device")
 SPEED = ("texts_timed", "calls_text", *(f"seconds_{of}_{end}" for of in ("text", "group") for end in ("p50", "p95")))
 _ASKS_NOBODY = ("train sft", "train rm", "candidates")
 _POLICIES = ("train grpo", "train bon", "train dpo")
