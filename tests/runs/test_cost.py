@@ -163,6 +163,19 @@ def test_what_is_asked_again_is_paid_once_and_what_is_gone_is_no_number(
     assert (row["training"]["calls"], row["training"]["cost"], row["recalled"]) == (0, 0.0, 64)
 
 
+def test_tries_under_one_name_and_replies_of_others_are_told_apart(
+    tiny_task: Path, tmp_path: Path, place: Callable[[str], Place]
+) -> None:
+    inputs = JudgeInputs(task=str(tiny_task), model="stub", calibration_fraction=0.0, qualify=0)
+    judge(inputs, JudgeSettings(), place("first"))
+    judge(inputs, JudgeSettings(mode="verdict"), place("second"))
+    shutil.rmtree(place("second").out)
+    judge(inputs, JudgeSettings(), place("second"))  # under the name of another try, with the first one's replies
+    first, second = counted([place("first").out, place("second").out], place("cost"))["stages"]
+    assert (first["calls"], first["recalled"], first["earlier_calls"]) == (16, 0, 0)
+    assert (second["calls"], second["recalled"], second["earlier_calls"]) == (16, 16, 16)
+
+
 def test_labels_are_unknown_where_a_file_has_changed_and_clicks_are_apart(
     made: dict[str, Path], tmp_path: Path, tiny_task: Path, place: Callable[[str], Place]
 ) -> None:

@@ -56,7 +56,14 @@ def _shown(out: Path | None, result: Mapping[str, Any]) -> Shown:
     tables += [_cascade(result["cascade"])] if "cascade" in result else []
     files = {"cost.svg": "AUC against what it cost", "stages/cost.json": "every number"}
     details = [] if out else ["Nothing is kept; --out FOLDER keeps the numbers and draws cost.svg."]
-    return Shown(said, warnings, [table for table in tables if table.rows], details, out, files if out else {})
+    shown = [_lean(table) for table in tables if table.rows]
+    return Shown(said, warnings, shown, details, out, {n: f for n, f in files.items() if out and (out / n).exists()})
+
+
+def _lean(table: Table) -> Table:
+    """Without the columns that nobody knows anything of."""
+    kept = [i for i in range(len(table.head)) if any(row[i] != "–" for row in table.rows)]
+    return Table([[row[i] for i in kept] for row in table.rows], [table.head[i] for i in kept])
 
 
 def _money(row: dict[str, Any], currency: str) -> str:

@@ -20,6 +20,11 @@ def said(result: Row) -> tuple[list[str], list[str]]:
             f"On the same {several(twin['common_n'], 'text')} length alone has AUC {value(twin, 'common_length_auc')}."
         )
     warnings = [line for row in rewards for line in _doubts(row)]
+    warnings += [
+        f"{row['stage']}: {several(row['earlier_calls'], 'call')} of it were made by earlier tries under its name."
+        for row in result["stages"]
+        if row["earlier_calls"] > 0
+    ]
     for run in result["runs"]:
         warnings += _beside_ledger(run)
     if (curves := result.get("curves")) is not None:

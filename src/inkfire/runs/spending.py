@@ -8,6 +8,7 @@ that a stage found in the ledger (``recalled``) were paid for by another stage o
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,7 +61,10 @@ class Spent:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of the run ``run`` (a folder's name), done in ``folder``; ``command`` is "" where that is no run's."""
+    """A stage of the run ``run`` (a folder's name), done in ``folder``; ``command`` is "" where that is no run's.
+
+    ``earlier`` calls were made under its name by tries that did not end in it.
+    """
 
     run: str
     name: str
@@ -68,6 +72,7 @@ class Stage:
     command: str
     spent: Spent
     failures: int | None = None
+    earlier: int = 0
     memory: dict[str, Any] = field(default_factory=dict)
     recorded: Mapping[str, Any] = field(default_factory=dict)
     result: Mapping[str, Any] = field(default_factory=dict)
@@ -78,7 +83,12 @@ class Stage:
 
     def to_json(self) -> dict[str, Any]:
         about = {"run": self.run, "stage": self.name, "command": self.command or self.name}
-        return about | self.spent.to_json() | {"failures": self.failures} | {k: self.memory.get(k) for k in MEMORY}
+        return (
+            about
+            | self.spent.to_json()
+            | {"failures": self.failures, "earlier_calls": self.earlier}
+            | {k: self.memory.get(k) for k in MEMORY}
+        )
 
 
 @dataclass(frozen=True)
@@ -141,11 +151,13 @@ def _stage_alone(run: Run, stage: str, ledger: dict[str, Any] | None) -> Stage:
     command, recorded = run.manifest.get("command", ""), run.used().get(stage, {})
     used = (run.done(stage) or {}) | recorded
     asked = _asked(run, used)
-    if ledger is not None and len(run.seconds()) == 1:
-        asked = ledger["calls"], _bill(ledger)
-    elif asked is None and command in _ASKS_NOBODY:
-        asked = 0, Bill()
-    return _stage(run, stage, run.out, command, asked, recorded)
+    made = _stage(run, stage, run.out, command, asked or ((0, Bill()) if command in _ASKS_NOBODY else None), recorded)
+    if ledger is None or len(run.seconds()) != 1:
+        return made
+    earlier = 0 if asked is None else ledger["calls"] - asked[0]
+    recalled = made.spent.recalled + max(0, -earlier)  # a curation does not say which of its replies others paid for
+    spent = dataclasses.replace(made.spent, calls=ledger["calls"], recalled=recalled, bill=_bill(ledger))
+    return dataclasses.replace(made, spent=spent, earlier=max(0, earlier))
 
 
 def _asked(run: Run, used: Mapping[str, Any]) -> tuple[int, Bill] | None:
@@ -171,7 +183,8 @@ def _stage(
     memory = {key: recorded[key] for key in MEMORY if key in recorded}
     home = run.out.absolute().name
     name = stage if folder != run.out else home
-    return Stage(home, name, folder, command, spent, used.get("failures"), memory, recorded, run.done(stage) or {})
+    about: dict[str, Any] = {"memory": memory, "recorded": recorded, "result": run.done(stage) or {}}
+    return Stage(home, name, folder, command, spent, used.get("failures"), **about)
 
 
 def _of_ledger(run: Run, name: str) -> dict[str, Any] | None:
