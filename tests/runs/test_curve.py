@@ -6,8 +6,8 @@ import random
 import pytest
 
 from inkfire.errors import InputError
-from inkfire.records import Label, Labelled, Verdict
-from inkfire.runs.curve import learning_curve
+from inkfire.records import Label, Labelled, Preference, Verdict
+from inkfire.runs.curve import learning_curve, pairs_of, reward_curve
 
 
 def judged(n: int, *, prefix: str, seed: int, strength: float = 1.2) -> tuple[list[Labelled], list[Verdict]]:
@@ -81,3 +81,46 @@ def test_a_draw_has_both_classes_however_rare_one_is(bad: int) -> None:
     rare += [(row, verdict) for row, verdict in zip(fit, said, strict=True) if not row.label][:bad]
     rows = learning_curve([row for row, _ in rare], [v for _, v in rare], *TEST, sizes=(10, 60 + bad))
     assert [row["labels"] for row in rows] == [0, 10, 60 + bad]
+
+
+# ---- a reward model ------------------------------------------------------------------------------------------------
+
+
+def written(n: int, *, prefix: str, sharp: bool = True) -> list[Labelled]:
+    """Texts of their own queries; good ones say "window" where they are ``sharp``."""
+    rng = random.Random(prefix)
+    words = ("rain", "door", "lamp", "river", "stone")
+    rows = []
+    for number in range(n):
+        label: Label = 1 if number % 2 else 0
+        thing = rng.choice(("window", "glass") if label else ("success", "luck")) if sharp else "thing"
+        rows.append(Labelled(f"{prefix}{number}", f"May the {rng.choice(words)} bring a {thing}.", label))
+    return rows
+
+
+def test_a_reward_model_learns_from_pairs_of_labelled_texts() -> None:
+    pool, test = written(120, prefix="a"), written(80, prefix="b")
+    rows = reward_curve(pool, test, sizes=(10, 100, 400), draws=5)
+    assert [(row["labels"], row["draws"], row["pairs"]) for row in rows] == [(10, 5, 5), (100, 5, 50)]
+    assert rows[1]["auc"] > 0.9
+    assert rows[1]["accuracy"] > 0.8
+    assert rows[1]["auc_ci"][0] <= rows[1]["auc"] <= rows[1]["auc_ci"][1]
+    assert rows == reward_curve(pool, test, sizes=(10, 100, 400), draws=5)
+
+
+def test_pairs_that_cost_no_label_are_a_row_of_their_own_and_part_of_the_others() -> None:
+    pool, test = written(40, prefix="a"), written(40, prefix="b")
+    beside = [Preference(f"c{i}", "A window.", "All the luck.") for i in range(6)]
+    rows = reward_curve(pool, test, beside=beside, sizes=(20,), draws=2)
+    assert [(row["labels"], row["draws"], row["pairs"]) for row in rows] == [(0, 1, 6), (20, 2, 16)]
+    with pytest.raises(InputError, match="tested on need both classes"):
+        reward_curve(pool, test[::2])
+
+
+def test_a_pair_is_of_one_query_where_there_are_two_texts_of_it() -> None:
+    texts = [Labelled("q", "good", 1), Labelled("q", "bad", 0), Labelled("r", "fine", 1), Labelled("s", "well", 1)]
+    pairs = pairs_of(texts)
+    assert [(pair.chosen, pair.rejected) for pair in pairs] == [("good", "bad"), ("fine", "bad"), ("well", "bad")]
+    assert pairs_of(texts[:1]) == []
+    turned = pairs_of([Labelled(row.query, row.response, 1 - row.label) for row in texts])  # type: ignore[arg-type]
+    assert [(pair.chosen, pair.rejected) for pair in turned] == [("bad", "good"), ("bad", "fine"), ("bad", "well")]

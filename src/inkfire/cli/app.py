@@ -57,6 +57,7 @@ COMMANDS = {
     "evaluate": ("evaluate:evaluate", "Compare policies on held-out queries."),
     "agree": ("agree:agree", "Say whether raters agree, and which reward ranks texts as they do."),
     "report": ("evaluate:report", "Draw RUN/report.html from what the run's stages left."),
+    "cost": ("cost:cost", "Count what each strategy took, and what came of it."),
     "ledger": ("ledger:app", "Calls, tokens, cost and latency by model and run; the prices."),
 }
 TABLES: dict[tuple[str, ...], tuple[str, ...]] = {

@@ -11,6 +11,8 @@ from typing import Protocol, TypeVar
 
 from inkfire.errors import ModelCallError
 from inkfire.llm import futile, stream
+from inkfire.llm.entry import Entry
+from inkfire.llm.watch import watch
 from inkfire.models import engine
 from inkfire.models.open import is_local
 from inkfire.records import Candidate, Comparison, Labelled, Preference, Verdict
@@ -40,6 +42,32 @@ class Compares(Protocol):
     """A judge of two texts: ``PairwiseJudge``, or what stands before one."""
 
     async def compare(self, query: str, a: str, b: str) -> Comparison: ...
+
+
+Took = dict[tuple[str, str], tuple[Entry, ...]]
+"""(query, text) → the replies that its verdict took, those from the ledger too: each knows its seconds and tokens."""
+
+
+@dataclass(frozen=True)
+class Metered:
+    """A judge that notes what each text takes of models."""
+
+    judged_by: Judge
+    took: Took
+
+    @property
+    def name(self) -> str:
+        return self.judged_by.name
+
+    async def judge(self, query: str, response: str) -> Verdict:
+        with watch() as seen:
+            try:
+                return await self.judged_by.judge(query, response)
+            finally:
+                self.took[query, response] = tuple(seen.values())
+
+    async def close(self) -> None:
+        await self.judged_by.close()
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from inkfire.debate.settings import DebateSettings, prompt_of
 from inkfire.errors import DataError, InputError
 from inkfire.files.jsonl import read_json, write_json
 from inkfire.judge.answers import RubricJudge, VerdictJudge
-from inkfire.judge.base import Closes, Judge, Owner, judge_many
+from inkfire.judge.base import Closes, Judge, Metered, Owner, judge_many
 from inkfire.judge.calibration import MIN_LABELS, CalibratedJudge, Calibration, Method, fit_calibration
 from inkfire.judge.examples import NO_EXAMPLES, Choice, Examples
 from inkfire.judge.guard import Guarded
@@ -43,7 +43,9 @@ from inkfire.tasks.task import Task, load_task
 Mode = Literal["verdict", "logprob", "rubric", "debate"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 _PROMPTED = {judge.mode: judge for judge in (VerdictJudge, LogprobJudge, RubricJudge)}
-_FILE = "judge.json"
+JUDGE = "judge.json"
+_AT_WORK = ("besides", "took")
+"""Fields that are no part of what is saved."""
 
 C = TypeVar("C", bound=Closes)
 
@@ -136,7 +138,8 @@ class JudgeSpec:
     corpus: tuple[Example, ...] = ()
     qualified: Mapping[str, Any] | None = None
     within_query: Mapping[str, Any] | None = None
-    besides: Any = field(default=None, compare=False, repr=False)  # a Besides; any, since no part of what is saved
+    besides: Any = field(default=None, compare=False, repr=False)  # a Besides; any, since it is not saved
+    took: Any = field(default=None, compare=False, repr=False)  # a Took to note in what each text takes, or None
 
     @cached_property
     def loaded(self) -> Task:
@@ -158,7 +161,8 @@ class JudgeSpec:
         inner = build_judge(
             self.mode, task, llm, self.principles, self.examples, self.votes, guarded=guarded, debate=debate
         )
-        return inner if self.calibration is None else CalibratedJudge(inner, self.calibration)
+        judge = inner if self.calibration is None else CalibratedJudge(inner, self.calibration)
+        return judge if self.took is None else Metered(judge, self.took)
 
     def _debate(self, llm: LLM, task: Task) -> Debate:
         besides: Besides = self.besides or Besides()
@@ -272,14 +276,13 @@ class JudgeSpec:
 
     def save(self, folder: Path) -> Path:
         """Write folder/judge.json and return its path."""
-        path = folder / _FILE
-        about = to_json(dataclasses.replace(self, besides=None)) | {
+        path = folder / JUDGE
+        about = to_json(dataclasses.replace(self, besides=None, took=None)) | {
             "principles": self.principles and self.principles.to_json(),
             "examples": self.examples.to_json() if self.examples else None,
         }
-        del about["besides"]
-        if self.mode != "debate":
-            del about["debate"], about["corpus"]
+        for name in (*_AT_WORK, *(() if self.mode == "debate" else ("debate", "corpus"))):
+            del about[name]
         write_json(path, about)
         return path
 
@@ -291,13 +294,14 @@ class JudgeSpec:
             DataError: no such file, or not a saved judge.
         """
         path = Path(folder)
-        path = path / _FILE if path.is_dir() else path
+        path = path / JUDGE if path.is_dir() else path
         try:
             data = read_json(path)
         except OSError:
             raise DataError("no such file; a judge's folder holds judge.json", path=path) from None
         try:  # what is null has its default
-            return from_json({k: value for k, value in data.items() if value is not None and k != "besides"}, cls)
+            kept = {key: value for key, value in data.items() if value is not None and key not in _AT_WORK}
+            return from_json(kept, cls)
         except (AttributeError, InputError) as error:
             raise DataError(f"not a saved judge ({error})", path=path) from None
 

@@ -107,6 +107,17 @@ def between(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, An
     return {"tokens": spent.tokens, **spent.fields(), "currency": after.get("currency", CURRENCY)}
 
 
+def used(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """What a stage took, from one ``Ledger.stats`` to another.
+
+    ``calls``: sent, or ``recalled``, answered in an earlier process (a repeat within the process counts once);
+    ``failures``; and the tokens and cost of those that this process sent.
+    """
+    took = {key: after[key] - before[key] for key in ("calls", "failures", "cached", "recalled")}
+    took["calls"] += took["recalled"] - took.pop("cached")
+    return took | between(before, after)
+
+
 def repriced(result: Mapping[str, Any], prices: Prices, prefix: str = "") -> dict[str, Any]:
     """A recorded result with the prices that were given since; money in two currencies is not added up."""
     bill = Bill.read(result, prefix)

@@ -22,13 +22,16 @@ _seen: ContextVar[dict[bytes, Entry] | None] = ContextVar("_seen", default=None)
 
 @contextmanager
 def watch() -> Iterator[dict[bytes, Entry]]:
-    """The replies of this task, and of the tasks that are started by it, from here on."""
+    """The replies of this task, and of the tasks that are started by it, from here on; one watch may lie in another."""
     seen: dict[bytes, Entry] = {}
+    outer = _seen.get()
     token = _seen.set(seen)
     try:
         yield seen
     finally:
         _seen.reset(token)
+        if outer is not None:
+            outer.update(seen)
 
 
 def note(entry: Entry) -> None:

@@ -28,7 +28,9 @@ from inkfire.files.reading import Data, Reading
 from inkfire.files.run import EVERYTHING, Redo, Run, locked
 from inkfire.judge.base import at_once
 from inkfire.llm import loop
+from inkfire.llm.bill import used
 from inkfire.models.card import is_policy
+from inkfire.runs.memory import Peak
 from inkfire.runs.progress import Progress
 from inkfire.settings import option, settings, to_json
 
@@ -120,6 +122,8 @@ class Context:
     stack: ExitStack
     models: dict[tuple[str, int | None], Client] = field(default_factory=dict)
     rewards: dict[str, Reward] = field(default_factory=dict)
+    took: dict[str, Any] = field(default_factory=dict)
+    """What the stage at work found out of seconds and memory, for used.json."""
 
     @property
     def seed(self) -> int:
@@ -198,16 +202,17 @@ class Context:
         """The result of a stage: read back where it is done, else worked out and recorded.
 
         With it stands what models were found ``lacking`` (a judge that answers at its own temperature is another
-        judge), and beside it what it took: ``calls``, ``cached`` and ``seconds``.
+        judge), and beside it what it took: ``calls``, ``cached`` and ``seconds``. used.json has calls, tokens, cost and
+        the most memory.
         """
         done = self.run.done(stage)
         if done is not None and not self.access.retry_unscored:
             return done | {"calls": 0, "cached": 0, "seconds": self.run.seconds()[stage]}
-        started = time.monotonic()
-        result = dict(work()) | self.lacking()
-        seconds = time.monotonic() - started
-        self.run.complete(stage, result, seconds=seconds)
-        stats = self.ledger.stats()
+        started, before = time.monotonic(), self.ledger.stats()
+        with Peak() as peak:
+            result = dict(work()) | self.lacking()
+        seconds, stats = time.monotonic() - started, self.ledger.stats()
+        self.run.complete(stage, result, seconds=seconds, used=used(before, stats) | peak.fields() | self.took)
         return {**result, "calls": stats["calls"], "cached": stats["cached"], "seconds": round(seconds, 2)}
 
     def lacking(self) -> dict[str, dict[str, list[str]]]:

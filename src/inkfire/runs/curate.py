@@ -43,6 +43,7 @@ from inkfire.runs.card import write_card
 from inkfire.runs.context import Context, Place, described, named_files, opened, with_own_data
 from inkfire.runs.debates import corpus_of
 from inkfire.runs.estimate import SAMPLE, Capacity, estimate
+from inkfire.runs.memory import Peak
 from inkfire.runs.policy_writers import Spec, check_policy, shares, specs_of, texts_of_policies, writes_here
 from inkfire.search import Retriever, without
 from inkfire.settings import WithPreset, option, settings
@@ -178,7 +179,7 @@ def _curated(
     task = load_task(inputs.task).limited(settings.max_tokens)
     asked = (query.query for query in distinct(_queries(inputs, settings)) if shard.owns(query))
     own = texts_of_policies(context, task, shares(_writers(inputs, settings), settings.candidates), asked)
-    with batching as batch, context.bars("curate", total) as bar:
+    with Peak() as peak, batching as batch, context.bars("curate", total) as bar:
         try:
             sampler = loop.run(_sampler(context, inputs, settings, shard, batch, own))
             queries, limit = _queries(inputs, settings), _at_once(context, inputs, settings)
@@ -195,7 +196,7 @@ def _curated(
     result |= (bill if how.shard else bill.rounded()).fields("total_") | {"currency": stats["currency"]}
     result |= context.lacking()
     write_card(run, result)
-    run.complete("curate", result, seconds=time.monotonic() - started)
+    run.complete("curate", result, seconds=time.monotonic() - started, used=peak.fields())
     return result | used | {"waiting": 0}
 
 

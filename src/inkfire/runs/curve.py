@@ -28,13 +28,15 @@ from inkfire.judge.calibration import MIN_LABELS, fit_calibration, raw_score
 from inkfire.judge.principles import read_principles
 from inkfire.judge.spec import JudgeSettings, JudgeSpec
 from inkfire.llm import loop
-from inkfire.records import Labelled, Verdict
+from inkfire.records import Label, Labelled, Preference, Verdict
+from inkfire.rewards.threshold import fit_threshold
 from inkfire.runs.context import Context, Place, described, named_files, note, opened, with_own_data
 from inkfire.runs.debates import debate_of
 from inkfire.runs.judge import choose_examples
 from inkfire.settings import option, settings
 from inkfire.stats.agreement import resampled_rates
 from inkfire.stats.intervals import auc, resampled_auc
+from inkfire.stats.twins import NgramPairModel
 from inkfire.tasks.task import lasting, load_task
 
 SIZES = (10, 20, 50, 100, 200)
@@ -69,41 +71,114 @@ def learning_curve(
             raise InputError(f"the {len(part)} scored texts that are {name} need both classes; label more texts")
     if len(pool) < MIN_LABELS:
         raise InputError(f"{len(pool)} scored texts to draw from are too few; {MIN_LABELS} are needed")
-    rows = [_row(0, [[verdict for _, verdict in held]], held, seed)]
+    rows = [_row(0, [_answers([verdict for _, verdict in held])], [row for row, _ in held], seed)]
     for size in sizes:
         if size <= len(pool):
             rng = random.Random(f"{seed} {size}")
             applied = []
             for _ in range(1 if size == len(pool) else draws):
-                drawn = _draw(pool, size, rng)
+                good, bad = _draw([row.label for row, _ in pool], size, rng)
+                drawn = [pool[i] for i in (*good, *bad)]
                 calibration = fit_calibration(
                     [verdict for _, verdict in drawn],
                     [row.label for row, _ in drawn],
                     method=settings.calibration_method,
                     cost_false_good=settings.cost_false_good,
                 )
-                applied.append([calibration.apply(verdict) for _, verdict in held])
-            rows.append(_row(size, applied, held, seed))
+                applied.append(_answers([calibration.apply(verdict) for _, verdict in held]))
+            rows.append(_row(size, applied, [row for row, _ in held], seed))
     return rows
 
 
-def _draw(pool: Sequence[tuple[Labelled, Verdict]], size: int, rng: random.Random) -> list[tuple[Labelled, Verdict]]:
-    good, bad = ([item for item in pool if item[0].label == label] for label in (1, 0))
-    n_good = min(max(round(size * len(good) / len(pool)), 1, size - len(bad)), size - 1, len(good))
-    return rng.sample(good, n_good) + rng.sample(bad, size - n_good)
+def reward_curve(
+    pool: Sequence[Labelled],
+    test: Sequence[Labelled],
+    *,
+    beside: Sequence[Preference] = (),
+    sizes: Sequence[int] = SIZES,
+    draws: int = 20,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """The same of a linear reward model that learns from pairs of so many labelled texts (:func:`pairs_of`).
+
+    A row has ``pairs`` too. The threshold is fitted on the texts that it learnt from. The row of 0 labels is there
+    where there are pairs ``beside`` them, which are in every row.
+
+    Raises:
+        InputError: one class only on either side.
+    """
+    for name, part in (("drawn from", pool), ("tested on", test)):
+        if len({row.label for row in part}) < 2:
+            raise InputError(f"the {len(part)} texts that are {name} need both classes; label more texts")
+    labels, rows = [row.label for row in pool], []
+    for size in (*([0] if beside else []), *sizes):
+        if size > len(pool):
+            continue
+        rng, applied, made = random.Random(f"{seed} {size}"), [], len(beside)
+        for number in range(1 if size in (0, len(pool)) else draws):
+            good, bad = _draw(labels, size, rng) if size else ([], [])
+            drawn = [pool[i] for i in (*good, *bad)]
+            pairs = [*beside, *pairs_of(drawn, seed + number)]
+            made = len(pairs)
+            applied.append(_learnt(pairs, test, seed))
+        rows.append(_row(size, applied, test, seed) | {"pairs": made})
+    return rows
 
 
-def _row(
-    size: int, applied: Sequence[Sequence[Verdict]], held: Sequence[tuple[Labelled, Verdict]], seed: int
-) -> dict[str, Any]:
-    """The mean over the draws (``applied``: the test verdicts of each) and the pooled interval."""
-    labels, clusters = [row.label for row, _ in held], [row.query for row, _ in held]
+def pairs_of(texts: Sequence[Labelled], seed: int = 0) -> list[Preference]:
+    """A pair for each text of the label that more of them have: its partner answers the same query, if one does.
+
+    Else it is drawn, each in its turn, and its query is left unsaid: a linear model does not look at it.
+    """
+    good, bad = ([row for row in texts if row.label == label] for label in (1, 0))
+    more, fewer = (good, bad) if len(good) >= len(bad) else (bad, good)
+    fewer = random.Random(seed).sample(fewer, len(fewer))
+    if not fewer:
+        return []
+    pairs = []
+    for number, row in enumerate(more):
+        same = [other for other in fewer if other.query == row.query] or fewer
+        chosen, rejected = (row, same[number % len(same)])[:: 1 if row.label else -1]
+        pairs.append(Preference(row.query, chosen.response, rejected.response))
+    return pairs
+
+
+def _learnt(pairs: Sequence[Preference], test: Sequence[Labelled], seed: int) -> _Answers:
+    model = NgramPairModel().fit(pairs)
+    known = [Labelled(p.query, text, label) for p in pairs for text, label in _sides(p)]
+    scores = model.score([row.query for row in known], [row.response for row in known])
+    cut = fit_threshold(scores, [row.label for row in known], seed=seed)["threshold"]
+    said = model.score([row.query for row in test], [row.response for row in test])
+    return said, [int(score >= cut) for score in said]
+
+
+def _sides(pair: Preference) -> tuple[tuple[str, Label], tuple[str, Label]]:
+    return (pair.chosen, 1), (pair.rejected, 0)
+
+
+_Answers = tuple[Sequence[float], Sequence[int]]
+"""Scores and labels of the test texts."""
+
+
+def _answers(verdicts: Sequence[Verdict]) -> _Answers:
+    scores = [score for verdict in verdicts if (score := raw_score(verdict)) is not None]
+    return scores, [int(verdict.label == 1) for verdict in verdicts]
+
+
+def _draw(labels: Sequence[int], size: int, rng: random.Random) -> tuple[list[int], list[int]]:
+    """The numbers of the good and of the bad texts that are drawn."""
+    good, bad = ([i for i, given in enumerate(labels) if given == label] for label in (1, 0))
+    n_good = min(max(round(size * len(good) / len(labels)), 1, size - len(bad)), size - 1, len(good))
+    return rng.sample(good, n_good), rng.sample(bad, size - n_good)
+
+
+def _row(size: int, applied: Sequence[_Answers], held: Sequence[Labelled], seed: int) -> dict[str, Any]:
+    """The mean over the draws (``applied``: the answers of each) and the pooled interval."""
+    labels, clusters = [row.label for row in held], [row.query for row in held]
     each = max(_RESAMPLES // len(applied), 50)
     values: list[dict[str, Any]] = []
     resampled: list[dict[str, Any]] = []
-    for number, verdicts in enumerate(applied):
-        scores = [score for verdict in verdicts if (score := raw_score(verdict)) is not None]
-        says = [int(verdict.label == 1) for verdict in verdicts]
+    for number, (scores, says) in enumerate(applied):
         whole, rates = resampled_rates(labels, says, clusters, seed + number, each)
         values.append(whole | {"auc": auc(labels, scores)})
         resampled.append(rates | {"auc": resampled_auc(labels, scores, clusters, seed + number, each)})

@@ -19,7 +19,7 @@ from typing import Any
 from inkfire.debate.settings import AGENTS
 from inkfire.errors import InputError
 from inkfire.files.run import EVERYTHING, Redone, Run
-from inkfire.llm.bill import FIELDS, between
+from inkfire.llm.bill import FIELDS, used
 from inkfire.runs import stages
 from inkfire.runs.context import Place, named_files, note, opened, read_as
 from inkfire.runs.memory import give_back
@@ -76,8 +76,8 @@ def run_recipe(recipe: Recipe, place: Place) -> dict[str, Any]:
             started, before = time.monotonic(), x.context.ledger.stats()
             result = {key: value for key, value in stage(x).items() if key not in _OF_THE_PROCESS}
             give_back()  # the next stage needs what this one's models took
-            used = _used(before, x.context.ledger.stats())
-            run.complete(name, result, seconds=time.monotonic() - started, used=used)
+            took = used(before, x.context.ledger.stats())
+            run.complete(name, result, seconds=time.monotonic() - started, used=took)
         stats = x.context.ledger.stats()
         comparison = run.done("evaluate") or {}
         calls = sum(run.used().get(name, {}).get("calls", 0) for name, _ in steps)
@@ -160,11 +160,3 @@ def outdated(before: Recipe, recipe: Recipe) -> list[str]:
         if old.get(stage) != (decides, needs) or set(needs) & set(void):
             void.append(stage)
     return void
-
-
-def _used(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """What a stage took: calls (sent, or answered in an earlier process; a repeat within the run counts once), and
-    the tokens and cost of those that this process sent."""
-    used = {key: after[key] - before[key] for key in ("calls", "failures", "cached", "recalled")}
-    used["calls"] += used.pop("recalled") - used.pop("cached")
-    return used | between(before, after)

@@ -18,7 +18,7 @@ from inkfire.errors import DataError, InputError
 from inkfire.files.formats import read_any, read_labelled, read_pairs, read_texts_or_labelled, split_by_query
 from inkfire.files.jsonl import write_jsonl
 from inkfire.files.reading import AS_IT_STANDS, Data, Reading
-from inkfire.judge.base import compare_many, judge_many
+from inkfire.judge.base import Took, compare_many, judge_many
 from inkfire.judge.calibration import MIN_LABELS, raw_score
 from inkfire.judge.examples import NO_EXAMPLES, Examples
 from inkfire.judge.guard import GuardedPairwise
@@ -32,6 +32,7 @@ from inkfire.runs.context import Context, Place, described, named_files, note, o
 from inkfire.runs.damage import good_texts
 from inkfire.runs.debates import debate_of
 from inkfire.runs.qualify import QUALIFY, Exam, read_ratings
+from inkfire.runs.speed import of_verdicts
 from inkfire.settings import option, settings
 from inkfire.tasks.task import lasting, load_task
 
@@ -129,7 +130,8 @@ def _judge(
     overlap: Sequence[str],
     exam: Exam,
 ) -> dict[str, Any]:
-    spec = context.besides(spec)
+    took: Took = {}
+    spec = dataclasses.replace(context.besides(spec), took=took)
     method, cost = settings.calibration_method, settings.cost_false_good
     if exam.texts:
         note(f"about {exam.texts} texts more are judged, to say what it sees (--qualify 0 leaves the damaged ones out)")
@@ -162,6 +164,7 @@ def _judge(
     result["injections"] = sum(bool(verdict.injection) for verdict in verdicts)
     result |= context.lacking()
     dataclasses.replace(judged, measured=judged.measured and result, **found).save(context.run.out)
+    context.took |= of_verdicts(took)
     return result | found
 
 

@@ -27,7 +27,9 @@ from inkfire.rewards.shaped import Shaped, Shaping
 from inkfire.runs.context import Context, Place, described, named_files, note, opened, with_own_data
 from inkfire.runs.damage import good_texts
 from inkfire.runs.lineage import off_policy
+from inkfire.runs.memory import Peak
 from inkfire.runs.qualify import QUALIFY, Exam, check_qualified, read_ratings
+from inkfire.runs.speed import timed
 from inkfire.settings import option, settings, to_json
 from inkfire.tasks.task import Task, load_task
 from inkfire.training.reward_model import Material, train_reward_model
@@ -44,6 +46,7 @@ from inkfire.training.watched import Watched
 
 Training = Callable[[Context], dict[str, Any]]
 _USED = ("calls", "cached", "tokens", *FIELDS, "currency", "seconds_canaries")
+_TIMED = ("texts_timed", *(f"seconds_{what}_{share}" for what in ("text", "group") for share in ("p50", "p95")))
 
 
 @settings
@@ -193,12 +196,13 @@ def reward_model(inputs: RewardModelInputs, settings: RewardModelSettings, place
         learnt = {pair.chosen for pair in pairs}
         own = [text for text in (task.exam_texts() if task else []) if text.response not in learnt]
         exam = Exam.of(inputs.qualify, rated, held_out, good_texts(labelled or ()), own)
-        found = exam.taken(context.reward(str(out)).score, place.seed)
+        reward = context.reward(str(out))
+        found = exam.taken(reward.score, place.seed)
         write_card(out, read_card(out) | found)
         from inkfire.runs.model_card import write_reward_card
 
         write_reward_card(out)
-        return result | found
+        return result | found | timed(reward.score, held_out)
 
     return _trained("train rm", place, described(inputs, settings, task=task and task.name), files, train)
 
@@ -350,8 +354,9 @@ def _trained(
     with opened(command, place, settings=deciding, files=files) as context:
         run, started = context.run, time.monotonic()
         if run.done("train") is None:
-            result = train(context)
-            used = {key: result.pop(key) for key in _USED if key in result}
+            with Peak() as peak:
+                result = train(context)
+            used = {key: result.pop(key) for key in (*_USED, *_TIMED) if key in result} | peak.fields()
             run.complete("train", result, seconds=time.monotonic() - started, used=used or None)
         found = {"out": str(run.out)} | (run.done("train") or {}) | run.used().get("train", {})
         return found | {"seconds": round(run.seconds()["train"], 2)}

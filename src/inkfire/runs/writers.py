@@ -30,7 +30,8 @@ from inkfire.models import store
 from inkfire.models.card import CARD, Card, is_policy
 from inkfire.models.open import check_name, is_local
 from inkfire.runs.context import Context, note
-from inkfire.runs.memory import give_back
+from inkfire.runs.memory import Peak, give_back
+from inkfire.runs.speed import Clock, of_texts
 from inkfire.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -283,21 +284,37 @@ def written(context: Context, name: str, writer: Callable[[], Writer], queries: 
         context.access.retry_unscored and path.exists() and any(None in row["responses"] for row in read_jsonl(path))
     )
     if again or not path.exists():
-        _write(context, path, f"{name} writes", writer(), queries, how)
+        with Peak() as peak:
+            seconds = _write(context, path, f"{name} writes", writer(), queries, how)
+        context.took.setdefault("writers", {})[name] = seconds | peak.fields()
         give_back()  # the model is gone before the next one is loaded
     rows = list(read_jsonl(path))
     return Written([row["responses"] for row in rows], rows[0].get("written_by") if rows else None)
 
 
-def _write(context: Context, path: Path, label: str, writer: Writer, queries: Sequence[str], how: Drawing) -> None:
-    begun = _begun(path)
+def _write(
+    context: Context, path: Path, label: str, writer: Writer, queries: Sequence[str], how: Drawing
+) -> dict[str, Any]:
+    """Write them, and say what a text took (one that did not come, too); nothing where some were written before."""
+
+    def recalled() -> int:
+        return int(context.ledger.stats()["cached"]) if isinstance(writer, ChatWriter) else 0
+
+    begun, before = _begun(path), recalled()
     done = len(begun)
+    clock = Clock()
+
+    def advance(count: int, failed: int) -> None:
+        bar.advance(count, failed=failed)
+        clock.advance(count)
+
     with context.bars(label, how.n * (len(queries) - done)) as bar, JsonlWriter(path) as file:
         for row in begun:
             file.write(row)
-        texts = writer.write(queries, how, done=done, advance=bar.advance)
+        texts = writer.write(queries, how, done=done, advance=advance)
         for query, of_query in zip(queries[done:], texts, strict=True):
             file.write({"query": query, "responses": of_query, "written_by": writer.by})
+    return {} if isinstance(writer, FileWriter) or recalled() > before else of_texts(clock.seconds)
 
 
 def _begun(path: Path) -> list[dict[str, Any]]:
