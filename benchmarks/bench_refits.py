@@ -48,11 +48,12 @@ def main() -> None:
             without = [[pair for pair in learnt if group_of(pair.query) != group] for group in range(GROUPS)]
             row = described(Seen(held_out=held_out, models=[right(part, held_out) for part in (learnt, *without)]))
             found.append((row["rm_accuracy"], *row["rm_accuracy_ci"]))
-        mean, reach = fmean(one for one, _, _ in found), fmean((high - low) / 2 for _, low, high in found)
+        mean, spread = fmean(one for one, _, _ in found), stdev(one for one, _, _ in found)
+        reach = fmean((high - low) / 2 for _, low, high in found)
         held = fmean(low <= mean <= high for _, low, high in found)
         print(
-            f"{n} pairs, {share:.0%} right: accuracy {mean:.3f}, sd {stdev(one for one, _, _ in found):.3f}; half of the "
-            f"interval {reach:.3f}, which holds the mean in {held:.0%} of {options.draws} draws"
+            f"{n} pairs, {share:.0%} right: accuracy {mean:.3f}, sd {spread:.3f}; half of the interval {reach:.3f}, it "
+            f"holds the mean in {held:.0%} of {options.draws} draws"
         )
 
 
