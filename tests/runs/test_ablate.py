@@ -303,6 +303,21 @@ def test_a_spend_limit_stops_it_and_a_higher_one_goes_on(mine: Recipe, stub: Stu
     assert result["cached"] >= since
 
 
+def test_what_could_not_be_used_is_missing_and_may_be_asked_again(mine: Recipe, stub: Stub, tmp_path: Path) -> None:
+    def broken(body: Body) -> str:
+        lost = body["messages"][0]["content"] == "Audit." and "window" in str(body)
+        return "?" if lost else answer(body)
+
+    stub.reply = broken
+    whole, lacking = arms(run(mine, tmp_path / "run", "without-reflect")).values()
+    assert (whole["n"], whole["scored"], whole["unscored"], lacking["unscored"]) == (JUDGED, 12, 12, 0)
+    assert (lacking["accuracy_difference_n"], lacking["accuracy_difference_changed"]) == (12, 0)
+    stub.reply = answer
+    assert arms(run(mine, tmp_path / "run", "without-reflect"))["A"]["unscored"] == 12
+    again = run(mine, tmp_path / "run", "without-reflect", access=Access(retry_unscored=True))
+    assert (arms(again)["A"]["unscored"], again["calls"] - again["cached"]) == (0, 12)
+
+
 def test_it_is_said_in_words_and_on_a_page(mine: Recipe, tmp_path: Path) -> None:
     result = run(mine, tmp_path / "run", "agents", "labels", "B")
     said, warnings = of(Folder(tmp_path / "run"), result)

@@ -136,9 +136,9 @@ class Ablation:
         return "in this recipe it would be the same run, or leave nobody who decides"
 
     def run(self, arm: Arm) -> None:
-        """Do what is not done."""
+        """Do what is not done; with --retry-unscored all of it, of which only unusable replies are asked for again."""
         run = self.context.run
-        if run.done(arm.name) is not None:
+        if run.done(arm.name) is not None and not self.context.access.retry_unscored:
             return
         shutil.rmtree(self.folder(arm), ignore_errors=True)
         work: Callable[[Arm, Recipe], dict[str, Any]] = self._a if arm.group == "A" else self._b
