@@ -158,7 +158,8 @@ def _of_models(key: str, found: Mapping[str, Any], name: str, mine: Seen, other:
     if not reach:
         return {}
     p = 2 * float(t.sf(abs(estimate) / reach * float(t.ppf(0.975, GROUPS - 1)), GROUPS - 1))
-    return {f"{key}_ci": [estimate - reach, estimate + reach], f"{key}_p": p, f"{key}_could_show": reach * _POWER}
+    bounds = [max(-1.0, estimate - reach), min(1.0, estimate + reach)]
+    return {f"{key}_ci": bounds, f"{key}_p": p, f"{key}_could_show": reach * _POWER}
 
 
 def _reach(found: Interval, each: Sequence[float]) -> float:

@@ -20,7 +20,7 @@ Shown = tuple[str, Sequence[str], Sequence[Sequence[str]]]
 _OF = {"A": "strategy A", "B": "strategy B"}
 _MADE = "Pairs, and a reward model of them"
 _RIGHT = ("right", "precision", "recall", "F1")
-_LEARNT = ("right on held-out pairs", "of like length", "chosen shorter", "points", "could have shown")
+_LEARNT = ("right on held-out pairs", "of like length", "chosen shorter", "change", "could have shown")
 
 
 def found(result: Row) -> tuple[list[str], list[str]]:
