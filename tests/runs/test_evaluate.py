@@ -252,7 +252,7 @@ def beside(tiny_task: Path, tmp_path: Path, endpoint: Stub) -> Callable[..., dic
     write_jsonl(tmp_path / "q.jsonl", queries)
     write_jsonl(tmp_path / "hand.jsonl", [query | {"response": "By hand."} for query in queries[:3]])
 
-    def beside(*policies: str, n: int = 1, **access: Any) -> dict[str, Any]:
+    def beside(*policies: str, n: int = 1, against: tuple[str, ...] = (), **access: Any) -> dict[str, Any]:
         inputs = EvaluateInputs(
             task=str(tiny_task),
             prompts=(tmp_path / "q.jsonl",),
@@ -260,7 +260,7 @@ def beside(tiny_task: Path, tmp_path: Path, endpoint: Stub) -> Callable[..., dic
             signals=("length",),
         )
         place = Place(tmp_path / "out", yes=True, access=Access(base_url=endpoint.url, **access))
-        return evaluate(inputs, EvaluateSettings(max_tokens=12, n=n), place)
+        return evaluate(inputs, EvaluateSettings(max_tokens=12, n=n, against=against), place)
 
     return beside
 
@@ -351,6 +351,21 @@ def test_several_texts_and_several_trainings(
     assert len({request.body["seed"] for request in endpoint.log}) == 2
     with pytest.raises(InputError, match="twice"):
         beside(hands[0], hands[0])
+
+
+def test_policies_are_compared_with_those_that_are_named(
+    beside: Callable[..., dict[str, Any]], endpoint: Stub, tmp_path: Path
+) -> None:
+    endpoint.mended = True  # type: ignore[attr-defined]
+    for name in ("one", "two"):
+        rows = [{"query": f"a wish {i}", "response": f"{i} by hand, {name}."} for i in range(4)]
+        write_jsonl(tmp_path / f"{name}.jsonl", rows)
+    given = ["base=gpt-4o-mini", f"one={tmp_path / 'one.jsonl'}", f"two={tmp_path / 'two.jsonl'}"]
+    result = beside(*given, against=("two", "one"))
+    pairs = [(row["policy"], row["against"]) for row in result["differences"]]
+    assert pairs == [("base", "two"), ("one", "two"), ("base", "one")]
+    with pytest.raises(InputError, match="--against 'tow' is no policy of this comparison; did you mean 'two'"):
+        beside(*given, against=("tow",))
 
 
 def test_a_judge_of_pairs_is_asked_in_both_orders_and_prefers_a_place(

@@ -62,6 +62,13 @@ def test_every_policy_that_ships_is_watched_by_what_is_no_part_of_its_reward(nam
     assert all(policy.canary for policy in recipe.policies)
 
 
+def test_what_is_compared_with_has_to_be_there(tmp_path):
+    policy = '[[policies]]\nname = "rl"\nreward = "rm"\n[evaluate]\nagainst = ["RL"]\n'
+    with pytest.raises(RecipeError, match=r"evaluate\.against: 'RL' is no policy of this recipe"):
+        load_recipe(write(tmp_path, MINIMAL + policy))
+    assert load_recipe(write(tmp_path, MINIMAL + policy.replace("RL", "rl"))).evaluate.against == ("rl",)
+
+
 @pytest.mark.parametrize(
     ("policy", "message"),
     [

@@ -245,6 +245,7 @@ _TRAINED = _POLICY | {
 }
 _WRITTEN = {"texts.jsonl": "the texts", "candidates.jsonl": "all that were written, with their scores"}
 _COMPARED = {"responses-*.jsonl": "what each policy wrote", "evaluation.json": "the comparison, with every number"}
+_ABLATED = {"A/*/": "strategy A's arms", "B/*/": "strategy B's arms", "rewards/": "policies without parts of a reward"}
 _KINDS = {
     "curate": _Kind(tables.curate, _CURATED, _audit),
     "judge": _Kind(tables.judge, _JUDGED, _attack),
@@ -266,4 +267,5 @@ _KINDS = {
     "annotate": _Kind(lambda result: [], {"items.jsonl": "what is rated, with who wrote it"}, _serve),
     "evaluate": _Kind(compared, _COMPARED, _look),
     "run": _Kind(compared, {"*/": "a folder for each stage"}, _write),
+    "ablate": _Kind(tables.ablate, _ABLATED, _look),
 }

@@ -8,7 +8,7 @@ from typing import Any
 from inkfire.cli.common import Table
 from inkfire.judge.measure import CLASSIFIER
 from inkfire.llm.bill import in_words
-from inkfire.report import picks
+from inkfire.report import ablated, picks
 from inkfire.report.findings import Result
 from inkfire.report.words import change, counted, duration, number, percent, rate, several, share, value
 
@@ -340,6 +340,10 @@ def edits(result: Result) -> list[Table]:
     return [
         Table([(name, rate(row, "raised"), change(row, "shift"), count(row, "n")) for name, row in most_first], head)
     ]
+
+
+def ablate(result: Result) -> list[Table]:
+    return [*(Table(rows, head) for _, head, rows in ablated.tables(result)), Table(took(result))]
 
 
 def write(result: Result) -> list[Table]:

@@ -42,6 +42,8 @@ _BEFORE: Mapping[str, Any] = {
     "k_final": 2,
     "qualify": 0,
     "length_debias": False,
+    "uncalibrated": False,
+    "against": [],
     "negatives_share": 0.5,
     "margin": 0.0,
     "lora_rank": 16,

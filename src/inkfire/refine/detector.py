@@ -1,7 +1,8 @@
 """The Detector: the judge under refinement, as it meets labelled texts and forgeries. It is one of two.
 
-``ScoringDetector`` (``logprob``): one token a text, its threshold fitted on the training texts. It can say no more than
-that, so the author's model says what gave a caught forgery away and how to hide it better.
+``ScoringDetector`` (``logprob``): one token a text, its threshold fitted on the training texts, or its own answer where
+none is fitted. It can say no more than that, so the author's model says what gave a caught forgery away and how to hide
+it better.
 
 ``WritingDetector`` (``verdict``; PAPER, strategy B): one reply of the judge itself holds verdict, explanation and, for
 a bad text, advice for a better disguise. It needs no log-probabilities and no threshold.
@@ -45,7 +46,7 @@ class Detector(Judge, Protocol):
 @dataclass(frozen=True)
 class ScoringDetector:
     inner: LogprobJudge
-    calibration: Calibration
+    calibration: Calibration | None
     author: LLM
     seed: int
 
@@ -54,7 +55,7 @@ class ScoringDetector:
         return self.inner.name
 
     def settled(self, verdict: Verdict) -> Verdict:
-        return self.calibration.apply(verdict)
+        return verdict if self.calibration is None else self.calibration.apply(verdict)
 
     async def judge(self, query: str, response: str) -> Verdict:
         return self.settled(await self.inner.judge(query, response))

@@ -143,7 +143,7 @@ class Refiner:
 
     def _check(self) -> None:
         training = self.training
-        if not self.queries:
+        if not self.queries and self.settings.attacks:
             raise InputError("refinement needs at least one query for the Generator")
         if len(training) < MIN_LABELS or len({row.label for row in training}) < 2:
             raise InputError(
@@ -172,7 +172,8 @@ class Refiner:
         )
         first, later = (rules, []) if self.settings.merge == "proposal" else ([], rules)
         candidate, merged = await self._merged(self._rules, first, number, seed)
-        errors = await self._errors(candidate, number, seed) + still[: max(1, self.settings.errors // 3)]
+        errors = await self._errors(candidate, number, seed)
+        errors += still[: max(1, self.settings.errors // 3)] if self.settings.errors else []
         reflections = await self._reflect(errors, candidate, number, seed)
         self._remember(errors, attempts, number)
         learnt = self._usable([one for one in reflections if isinstance(one, Proposal)], taught)
@@ -201,6 +202,8 @@ class Refiner:
             self.note(f"round {number}: {warning}")
 
     async def _errors(self, rules: Principles, number: int, seed: int) -> list[tuple[Labelled, Verdict]]:
+        if not self.settings.errors:
+            return []
         detector = await self._detector(rules, number)
         said = await self._judged(rules, self.training, f"round {number}: training texts")
         judged = [detector.settled(verdict) for verdict in said]
@@ -365,8 +368,10 @@ class Refiner:
         judge = self._judge_by(rules)
         if isinstance(judge, VerdictJudge):
             return WritingDetector(judge)
-        verdicts = await self._judged(rules, self.training, f"round {number}: training texts")
-        calibration = fit_calibration(verdicts, [row.label for row in self.training])
+        calibration = None
+        if not self.settings.uncalibrated:
+            verdicts = await self._judged(rules, self.training, f"round {number}: training texts")
+            calibration = fit_calibration(verdicts, [row.label for row in self.training])
         return ScoringDetector(judge, calibration, self._author, self.seed * 1000 + number)
 
     async def _judged(self, rules: Principles, texts: Sequence[Labelled], label: str) -> list[Verdict]:

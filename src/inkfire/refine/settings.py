@@ -21,14 +21,16 @@ class RefineSettings(WithPreset):
     """logprob: one token and a threshold; verdict: a reply with reason, 0/1 and advice, as in the paper."""
     rounds: Annotated[int, Ge(0)] = 1
     """Rounds of forgery, reflection and test."""
-    attacks: Annotated[int, Ge(1)] = 4
-    """Forgeries (flawed texts) a round."""
-    errors: Annotated[int, Ge(1)] = 6
-    """The judge's errors reflected on a round."""
+    attacks: Annotated[int, Ge(0)] = 4
+    """Forgeries (flawed texts) a round; 0: no adversary."""
+    errors: Annotated[int, Ge(0)] = 6
+    """The judge's errors reflected on a round; 0: no Reflector."""
     errors_choice: ErrorChoice = "worst"
     """worst: the errors that the judge was surest of; random: any."""
     merge: Literal["round", "proposal"] = "round"
     """round: all proposals of a round at once; proposal: each by itself, those of forgeries before reflection."""
+    uncalibrated: bool = False
+    """Fit no threshold: the judge's own answer is its verdict (logprob)."""
     max_rules: Annotated[int, Ge(1), Le(LIMIT)] = LIMIT
     """Most rules of a set."""
     accept: Literal["better", "all"] = "better"

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from inkfire.evaluation import claims, headline
 from inkfire.judge.measure import why_refused
 from inkfire.llm.futile import failure, main_reason
-from inkfire.report import looks, picks, rated, trained
+from inkfire.report import ablated, looks, picks, rated, trained
 from inkfire.report.folder import Folder
 from inkfire.report.trained import went
 from inkfire.report.words import duration, number, percent, rate, sentence, several, value
@@ -393,6 +393,7 @@ _KINDS: dict[str, tuple[Callable[..., Finding], str | None]] = {
     "write": (write, None),
     "annotate": (lambda result: Finding(*rated.laid_out(result)), None),
     "evaluate": (compared, None),
+    "ablate": (lambda result: Finding(*ablated.found(result)), None),
     "run": (compared, None),
 }
 """Command → its finding, and the file of its run whose rows it needs."""

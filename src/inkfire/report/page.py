@@ -15,7 +15,7 @@ from typing import Any
 
 from inkfire.evaluation import claims
 from inkfire.files.jsonl import REPORT, atomic
-from inkfire.report import drift, figures, findings, picks, words
+from inkfire.report import ablated, drift, figures, findings, picks, words
 from inkfire.report.folder import Folder
 
 _KINDS = {
@@ -32,6 +32,7 @@ _KINDS = {
     "train bon": ("train", "sft"),
     "train dpo": ("train", "sft"),
     "score": ("score", "score"),
+    "ablate": ("ablate", "ablate"),
 }
 """A command: the stage that has its result, and the template that shows it."""
 
@@ -51,6 +52,7 @@ def write_report(run_dir: Path) -> Path:
     for module in (words, picks):  # their functions are the templates' filters
         environment.filters |= {name: each for name, each in vars(module).items() if isfunction(each)}
     environment.filters |= {"listed": claims.listed, "points": claims.points}
+    environment.filters |= {"tables": ablated.tables, "differences": ablated.differences}
     environment.globals |= {"draw": figures, "over_optimisation": drift.over_optimisation}
     run = Folder(run_dir)
     template, shown = _contents(run)

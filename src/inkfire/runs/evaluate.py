@@ -35,7 +35,7 @@ from inkfire.runs.context import Context, Place, named_files, note, opened, read
 from inkfire.runs.debates import as_curated, corpus_of
 from inkfire.runs.lineage import Overlap, overlap, seen
 from inkfire.runs.writers import Drawing, FileWriter, Source, Writer, open_writer, sources_of, written
-from inkfire.settings import option, settings, to_json
+from inkfire.settings import nearest, option, settings, to_json
 from inkfire.tasks.people import People, summary
 from inkfire.tasks.task import Task, load_task
 
@@ -74,6 +74,8 @@ class EvaluateSettings(DebateSettings):
     """Use the first N queries."""
     n: Annotated[int, Ge(1), Le(100), option("-n", "--n")] = 1
     """Texts a query of each policy (of each of its trainings)."""
+    against: tuple[str, ...] = ()
+    """Policies that the others are compared with; base and sft if none is named, or the first one."""
     keep_seen: bool = False
     """Keep queries that a policy or its rewards were trained on; by default they are left out."""
     qualify: Annotated[int, Ge(0)] | None = None
@@ -99,6 +101,10 @@ def evaluate(inputs: EvaluateInputs, settings: EvaluateSettings, place: Place) -
     policies, signals = _policies(inputs.policies), judged.parse(inputs.signals)
     task = load_task(inputs.task).limited(settings.max_tokens)
     sources = sources_of(policies)
+    known_as = list(dict.fromkeys(map(_named, sources)))
+    for name in settings.against:
+        if name not in known_as:
+            raise InputError(f"--against {name!r} is no policy of this comparison{nearest(name, known_as)}")
     for source in sources.values():
         source.check(task, base_url=place.access.base_url)
     queries, known = _held_out(inputs, settings, sources)
@@ -141,7 +147,7 @@ def evaluate(inputs: EvaluateInputs, settings: EvaluateSettings, place: Place) -
                 {name: [one for each in of for one in each] for name, of in trained.items()},
             ),
             sights=bench.sights,
-            baselines=[name for name in ("base", "sft") if name in names] or names[:1],
+            baselines=settings.against or [name for name in ("base", "sft") if name in names] or names[:1],
             seed=place.seed,
         )
         for name, policy in result["policies"].items():
@@ -175,7 +181,7 @@ def evaluate(inputs: EvaluateInputs, settings: EvaluateSettings, place: Place) -
 def _of_settings(settings: EvaluateSettings) -> dict[str, Any]:
     """What a manifest says of them: what earlier versions did not know stands there where it is not the default."""
     said = to_json(settings)
-    for name, default in (("n", 1), ("keep_seen", False), ("qualify", None)):
+    for name, default in (("n", 1), ("keep_seen", False), ("qualify", None), ("against", [])):
         if said[name] == default:
             del said[name]
     return said

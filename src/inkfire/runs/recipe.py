@@ -243,6 +243,9 @@ def load_recipe(name_or_path: str) -> Recipe:
         name, _, model = other.partition("=")
         if not _NAME.fullmatch(name) or not model or name in known:
             raise RecipeError(f"{path}: evaluate.others: {other!r}: write NAME=MODEL, with a name that no policy has")
+    for name in recipe.evaluate.against:
+        if name not in known:
+            raise RecipeError(f"{path}: evaluate.against: {name!r} is no policy of this recipe{nearest(name, known)}")
     home = path.parent.absolute()
     data = {
         name: _located(value, home) if isinstance(value, Path) else tuple(_located(one, home) for one in value)

@@ -1,8 +1,8 @@
 """``inkfire refine``: labelled texts split by query, rounds, and what the new principles are worth.
 
 The labelled texts are split into training, validation and test, no query in two of them. Refinement sees the first two.
-The judge before and after is calibrated on the first two (one that writes its verdicts is not) and measured on the
-third; with nothing accepted, after is before, and nothing is asked again.
+The judge before and after is calibrated on the first two (one that writes its verdicts is not, nor one that is to be
+uncalibrated) and measured on the third; with nothing accepted, after is before, and nothing is asked again.
 
     out/principles.toml   S_D in the end                 out/history.jsonl   every proposal and what became of it
     out/flaws.toml        S_G in the end                 out/attacks.jsonl   the forgeries that fooled the judge
@@ -106,7 +106,7 @@ def split_labelled(
     """
     if len({row.query for row in labelled}) < 4:
         raise InputError("refinement needs labelled texts of at least four queries: training, validation and test")
-    rest, tested = _taken(labelled, 0.5, test, seed)
+    rest, tested = taken(labelled, 0.5, test, seed)
     return Splits(*training_and_validation(rest, validation, seed), tested)
 
 
@@ -119,10 +119,10 @@ def training_and_validation(
         InputError: they cannot be split so that both have good and bad texts.
     """
     most = 0.5 if count is None else max(0.5, 1 - TRAINING / len(rows))
-    return _taken(rows, most, count, seed + 1)
+    return taken(rows, most, count, seed + 1)
 
 
-def _taken(
+def taken(
     rows: Sequence[Labelled], share: float, count: int | None, seed: int
 ) -> tuple[list[Labelled], list[Labelled]]:
     """(the rest, what is taken): ``share`` of the queries, of which the first that make at most ``count`` texts.
@@ -201,7 +201,7 @@ async def refine_and_measure(refiner: Refiner, spec: JudgeSpec, test: Sequence[L
 
     async def measured(principles: Principles) -> JudgeSpec:
         judge = dataclasses.replace(spec, principles=principles)
-        scores = spec.mode == "logprob"
+        scores = spec.mode == "logprob" and not refiner.settings.uncalibrated
         with refiner.bars("measuring", len(test) + (len(fit) if scores else 0)) as bar:
             common: dict[str, Any] = {
                 "task": refiner.task,

@@ -252,6 +252,7 @@ def evaluate(x: Experiment) -> dict[str, Any]:
         length_from=(x.file("labelled"),),
     )
     about = _of(evaluating.EvaluateSettings, table) | {"max_tokens": table.max_tokens or x.task.max_tokens}
+    about["against"] = tuple(name for name in table.against if name not in refused)
     result = evaluating.evaluate(inputs, evaluating.EvaluateSettings(**about), x.context.below("evaluate"))
     return result | {"left_out": left_out, "refused": refused, "not_asked": not_asked}
 

@@ -187,12 +187,22 @@ class _Job:
         return WithoutLength(reward, LengthPart.fit([score for score, _ in known], [text for _, text in known]))
 
 
-def _linear(job: _Job) -> tuple[Reward, dict[str, Any]]:
-    def fit(train: Sequence[Preference], held_out: Sequence[Preference]) -> Reward:
-        learnt = job.prepared(train, held_out)[0]
-        return job.finished(LinearReward(NgramPairModel().fit(learnt), "rm"), learnt)
+def fit_linear(pairs: Sequence[Preference], settings: RewardModelSettings, *, seed: int = 0) -> Reward:
+    """A linear reward model of all ``pairs``, as :func:`train_reward_model` fits one, neither measured nor saved.
 
-    reward = fit(job.train, job.test)
+    Raises:
+        DataError: fewer than two pairs.
+    """
+    return _fitted(_Job(pairs, pairs, [], [], Path(), settings, None, Material(), seed, no_bars), pairs, [])
+
+
+def _fitted(job: _Job, train: Sequence[Preference], held_out: Sequence[Preference]) -> Reward:
+    learnt = job.prepared(train, held_out)[0]
+    return job.finished(LinearReward(NgramPairModel().fit(learnt), "rm"), learnt)
+
+
+def _linear(job: _Job) -> tuple[Reward, dict[str, Any]]:
+    reward = _fitted(job, job.train, job.test)
     bare = _bare(reward)
     assert isinstance(bare, LinearReward)
     bare.model.save(job.out)
@@ -202,7 +212,7 @@ def _linear(job: _Job) -> tuple[Reward, dict[str, Any]]:
         scores, raw = list(twin), list(twin)
         for train, test in query_folds([pair.query for pair in job.pairs], None, FOLDS, job.seed):
             held_out = [job.pairs[i] for i in test]
-            of_fold = fit([job.pairs[i] for i in train], held_out)
+            of_fold = _fitted(job, [job.pairs[i] for i in train], held_out)
             for i, own, bare_own in zip(
                 test, _scores(of_fold, held_out), _scores(_bare(of_fold), held_out), strict=True
             ):
