@@ -35,7 +35,7 @@ class Finding(NamedTuple):
 
 def of(run: Folder, result: Result) -> Finding:
     """What the run of a folder found; ``result`` is what its command gave."""
-    find, file = _KINDS[run.command]
+    find, file = _KINDS.get(run.command, (lambda result: Finding(["It is done."]), None))
     return find(result) if file is None else find(result, run.rows(file))
 
 
