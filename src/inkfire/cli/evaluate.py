@@ -36,7 +36,8 @@ def evaluate(
         --signal rm=runs/demo/reward_model --signal judge=runs/demo/judge \
         --out runs/eval
     """
-    emit(compare(inputs, settings, Place(out, seed, access, yes)), as_json=json, show=partial(shown.run, out))
+    result = compare(inputs, settings, Place(out, seed, access, yes))
+    emit(result | shown.drawn(out), as_json=json, show=partial(shown.run, out))
 
 
 def report(

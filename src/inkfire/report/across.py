@@ -44,7 +44,7 @@ def across(run: Folder) -> tuple[list[str], list[Row]]:
 
 def _shared(run: Folder) -> Iterator[Row]:
     pairs = (
-        ((one, other) for one in _splits(run, _MEASURED) for other in _splits(run, _LEARNT))
+        itertools.product(_splits(run, _MEASURED), _splits(run, _LEARNT))
         if run.command == "run"
         else itertools.combinations(_inputs(run), 2)
     )

@@ -30,7 +30,7 @@ class Answer(NamedTuple):
 def answers(run: Folder, evaluation: Result, warnings: Sequence[str]) -> list[Answer]:
     """The five, in the order in which they are asked."""
     chosen, why = recommendation(evaluation)
-    words, command = following(run, evaluation)
+    words, command = following(run, evaluation, _named(run.path))
     wrong = [*warnings, *_alarms(run)]
     said = f"{several(len(wrong), 'thing')} to know" if wrong else "Nothing that is looked for"
     fewer = [f"And {len(wrong) - _REASONS} more, below."] if len(wrong) > _REASONS else []
@@ -125,12 +125,13 @@ def _alarms(run: Folder) -> list[str]:
 # ---- what next -----------------------------------------------------------------------------------------------------
 
 
-def following(run: Folder, evaluation: Result) -> tuple[list[str], str]:
-    """What to do next, in words and as a command; empty where the command is the same one with other files."""
+def following(run: Folder, evaluation: Result, here: Path) -> tuple[list[str], str]:
+    """What to do next, in words and as a command (empty where it is the same one with other files); ``here`` is the
+    folder as the command names it."""
     chosen, _ = recommendation(evaluation)
     if chosen is not None:
         said = ["Write with it", "What people say of its texts counts more than any signal: inkfire annotate new."]
-        return said, _typed("write", "QUERY", "--policy", _policy(run, evaluation, chosen))
+        return said, _typed("write", "QUERY", "--policy", _policy(run, evaluation, chosen, here))
     other = trained(run, evaluation)
     if other is None:
         return ["Name a second writer: there is nothing to compare with"], ""
@@ -140,41 +141,39 @@ def following(run: Folder, evaluation: Result) -> tuple[list[str], str]:
         more = several(min(known), "more held-out query", "more held-out queries")
         if run.command != "run":
             return [f"Ask {more}", "The same command, with them in --prompts and another --out."], ""
-        return [f"Ask {more}", "Nothing is trained again."], _more(run, evaluation)
+        return [f"Ask {more}", "Nothing is trained again."], _more(run, evaluation, here)
     why = "No number of queries in sight would settle it" if rows else "No signal sees enough to settle it"
-    pair = (baseline(evaluation), other)
-    texts = [word for name in pair for word in ("--policy", f"{name}={_texts(run, name)}")]
     said = ["Let people compare them", f"{why}. Raters see two texts side by side and are not told whose they are."]
-    return said, _typed("annotate", "new", *texts, "--out", f"{_here(run)}-rate")
+    folder = here / ("evaluate" if run.command == "run" else "")
+    texts = [f"{name}={folder / f'responses-{name}.jsonl'}" for name in (baseline(evaluation), other)]
+    return said, _typed("annotate", "new", *_each("--policy", texts), "--out", f"{here}-rate")
 
 
-def _more(run: Folder, evaluation: Result) -> str:
+def _more(run: Folder, evaluation: Result, here: Path) -> str:
     """The comparison of a recipe's policies, on more queries."""
-    here, own = _here(run), {"judge": "judge", "rm": "reward_model"}
-    writers = [f"{name}={_policy(run, evaluation, name)}" for name in evaluation["policies"]]
+    own = {"judge": "judge", "rm": "reward_model"}
+    prompts = [here / "data" / "held_out_queries.jsonl", "MORE.txt"]
+    policies = [f"{name}={_policy(run, evaluation, name, here)}" for name in evaluation["policies"]]
     signals = [f"{name}={here / own[name]}" if name in own else name for name in evaluation["signals"]]
-    asked = [word for file in (here / "data" / "held_out_queries.jsonl", "MORE.txt") for word in ("--prompts", file)]
-    named = [word for writer in writers for word in ("--policy", writer)]
-    named += [word for signal in signals for word in ("--signal", signal)]
-    return _typed("evaluate", "--task", run.settings.get("task"), *asked, *named, "--out", f"{here}-more")
+    asked = [*_each("--prompts", prompts), *_each("--policy", policies), *_each("--signal", signals)]
+    return _typed("evaluate", "--task", run.settings.get("task"), *asked, "--out", f"{here}-more")
 
 
-def _policy(run: Folder, evaluation: Result, name: str) -> str:
+def _policy(run: Folder, evaluation: Result, name: str, here: Path) -> str:
     """A policy, as a command names it."""
     if (run.path / name).is_dir():
-        return str(_here(run) / name)
+        return str(here / name)
     base = run.settings.get("models", {}).get("writer") if run.command == "run" and name == "base" else None
     return str(base or evaluation["policies"][name].get("at") or name)
 
 
-def _texts(run: Folder, policy: str) -> Path:
-    """What a policy wrote for the comparison."""
-    return _here(run) / ("evaluate" if run.command == "run" else "") / f"responses-{policy}.jsonl"
+def _each(option: str, values: Sequence[object]) -> list[object]:
+    return [word for value in values for word in (option, value)]
 
 
-def _here(run: Folder) -> Path:
-    """The folder as it was named; where that was its whole path, its name alone."""
-    return Path(run.path.name) if run.path.is_absolute() else run.path
+def _named(path: Path) -> Path:
+    """A folder as it was named; where that was its whole path, its name alone."""
+    return Path(path.name) if path.is_absolute() else path
 
 
 def _typed(*words: object) -> str:

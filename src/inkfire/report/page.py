@@ -61,7 +61,12 @@ def render(template: str, path: Path, **shown: Any) -> Path:
     for module in (words, picks, glossary, markup):  # their functions are the templates' filters
         environment.filters |= {name: each for name, each in vars(module).items() if isfunction(each)}
     environment.filters |= {"listed": claims.listed, "points": claims.points}
-    environment.globals |= {"draw": figures, "numbers": numbers, "over_optimisation": drift.over_optimisation}
+    environment.globals |= {
+        "draw": figures,
+        "numbers": numbers,
+        "across": across.across,
+        "over_optimisation": drift.over_optimisation,
+    }
     page = environment.get_template(f"{template}.html.jinja").render(**shown)
     with atomic(path) as file:
         file.write(page.encode("utf-8", "replace"))
@@ -83,7 +88,6 @@ def _comparison(run: Folder) -> dict[str, Any]:
     """Policies side by side, and the stages that made them, of what has been done."""
     evaluation = run.stages().get("evaluate")
     found = findings.compared(evaluation) if evaluation else None
-    said, shared = across.across(run)
     return {
         "evaluation": evaluation,
         "found": found,
@@ -92,8 +96,6 @@ def _comparison(run: Folder) -> dict[str, Any]:
         "claims": claims.claims(evaluation) if evaluation else [],
         "trainings": [name for name in run.stages() if next(run.rows(f"{name}/metrics.jsonl"), None)],
         "shown": evaluation["signals"] if evaluation else [],
-        "across_said": said,
-        "across": shared,
         "made": _made(run),
     }
 

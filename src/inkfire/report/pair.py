@@ -33,7 +33,7 @@ def write_comparison(a: Path, b: Path, path: Path | None = None) -> Path:
         "headline": _headline(runs, names),
         "found": [(name, _found(run)) for name, run in zip(names, runs, strict=True)],
         "settings": _settings(runs, names),
-        "numbers": _numbers(runs, names),
+        "both": _numbers(runs, names),
         "costs": _costs(runs, names),
     }
     return page.render("pair", path or b / COMPARED, **shown)

@@ -28,6 +28,7 @@ from inkfire.files.reading import Data, Reading
 from inkfire.files.run import EVERYTHING, Redo, Run, locked
 from inkfire.judge.base import at_once
 from inkfire.llm import loop
+from inkfire.llm.bill import between
 from inkfire.models.card import is_policy
 from inkfire.runs.progress import Progress
 from inkfire.settings import option, settings, to_json
@@ -203,11 +204,10 @@ class Context:
         done = self.run.done(stage)
         if done is not None and not self.access.retry_unscored:
             return done | {"calls": 0, "cached": 0, "seconds": self.run.seconds()[stage]}
-        started = time.monotonic()
+        started, before = time.monotonic(), self.ledger.stats()
         result = dict(work()) | self.lacking()
-        seconds = time.monotonic() - started
-        self.run.complete(stage, result, seconds=seconds)
-        stats = self.ledger.stats()
+        seconds, stats = time.monotonic() - started, self.ledger.stats()
+        self.run.complete(stage, result, seconds=seconds, used=used_between(before, stats))
         return {**result, "calls": stats["calls"], "cached": stats["cached"], "seconds": round(seconds, 2)}
 
     def lacking(self) -> dict[str, dict[str, list[str]]]:
@@ -289,6 +289,14 @@ def with_own_data(inputs: T, task: Task, **options: str) -> T:
     """
     own = {name: (task.data_file(data),) for name, data in options.items() if not getattr(inputs, name)}
     return dataclasses.replace(inputs, **own)
+
+
+def used_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """What was asked of models from one ``Ledger.stats`` to another: calls (sent, or answered in an earlier process; a
+    repeat within the run counts once), and the tokens and cost of those that this process sent."""
+    used = {key: after[key] - before[key] for key in ("calls", "failures", "cached", "recalled")}
+    used["calls"] += used.pop("recalled") - used.pop("cached")
+    return used | between(before, after)
 
 
 def _files_of(model: type) -> set[str]:

@@ -19,9 +19,9 @@ from typing import Any
 from inkfire.debate.settings import AGENTS
 from inkfire.errors import InputError
 from inkfire.files.run import EVERYTHING, Redone, Run
-from inkfire.llm.bill import FIELDS, between
+from inkfire.llm.bill import FIELDS
 from inkfire.runs import stages
-from inkfire.runs.context import Place, named_files, note, opened, read_as
+from inkfire.runs.context import Place, named_files, note, opened, read_as, used_between
 from inkfire.runs.memory import give_back
 from inkfire.runs.recipe import Recipe, check_recipe, placed
 from inkfire.runs.refine import training_and_validation
@@ -76,7 +76,7 @@ def run_recipe(recipe: Recipe, place: Place) -> dict[str, Any]:
             started, before = time.monotonic(), x.context.ledger.stats()
             result = {key: value for key, value in stage(x).items() if key not in _OF_THE_PROCESS}
             give_back()  # the next stage needs what this one's models took
-            used = _used(before, x.context.ledger.stats())
+            used = used_between(before, x.context.ledger.stats())
             run.complete(name, result, seconds=time.monotonic() - started, used=used)
         stats = x.context.ledger.stats()
         comparison = run.done("evaluate") or {}
@@ -160,11 +160,3 @@ def outdated(before: Recipe, recipe: Recipe) -> list[str]:
         if old.get(stage) != (decides, needs) or set(needs) & set(void):
             void.append(stage)
     return void
-
-
-def _used(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """What a stage took: calls (sent, or answered in an earlier process; a repeat within the run counts once), and
-    the tokens and cost of those that this process sent."""
-    used = {key: after[key] - before[key] for key in ("calls", "failures", "cached", "recalled")}
-    used["calls"] += used.pop("recalled") - used.pop("cached")
-    return used | between(before, after)
