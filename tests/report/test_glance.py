@@ -64,7 +64,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict
 
 
 def test_a_writer_that_is_shown_to_be_better(asked: Callable[..., dict[str, Answer]]) -> None:
-    found = asked(evaluated(20, base=[0] * 20, rl=[1] * 20))
+    found = asked(evaluated(20, base=[*range(0, 40, 2)], rl=[*range(1, 40, 2)]))
     assert found["Which writer do I use?"].said == "Use rl"
     assert found["How sure is that?"] == Answer(
         "How sure is that?",
@@ -74,7 +74,7 @@ def test_a_writer_that_is_shown_to_be_better(asked: Callable[..., dict[str, Answ
     assert found["What did it cost?"].said == "6 min 40 s, 0.25 EUR"
     assert found["What did it cost?"].more == [
         "1,200 model calls, 90,000 tokens.",
-        "75% of the time went into rl.",
+        "75 % of the time went into rl.",
     ]
     assert found["What might be wrong?"].said == "Nothing that is looked for"
     assert found["What next?"].command == "inkfire write QUERY --policy runs/mine/rl"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,8 +70,14 @@ def _inputs(run: Folder) -> list[tuple[str, list[Responses]]]:
 
 
 def _read(path: Path) -> list[Responses]:
-    """The rows of a file; none where it is not there, is empty, or is no table of texts."""
+    """The rows of a file; none where it is not there, is empty, or is no table of texts. What there is to say of it the
+    command that took it has said."""
+    said = logging.getLogger("inkfire.files")
+    level = said.level
+    said.setLevel(logging.ERROR)
     try:
         return list(read_any(path)) if path.is_file() and path.stat().st_size else []
     except InkfireError:
         return []
+    finally:
+        said.setLevel(level)

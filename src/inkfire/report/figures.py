@@ -20,6 +20,7 @@ INK, PAPER, GRID, SOFT, ALARM = "#010101", "#020202", "#030303", "#040404", "#0b
 COLOURS = ("#050505", "#060606", "#070707", "#080808", "#090909", "#0a0a0a")
 """Stand for colours of the style sheet (``--ink``, ``--c0`` …), which are put in their place."""
 
+_SHORT = 18  # characters of a name, of which two stand side by side
 MARKERS = ("o", "s", "^", "D", "v", "P")
 _NAMED = re.compile(r' id="(?:figure|axes|patch|matplotlib\.axis|[xy]tick|text|line2d|legend|[A-Z]\w*Collection)_\d+"')
 """Names that every figure has, so that a page would have them often."""
@@ -77,14 +78,15 @@ def _svg(pyplot: Any, figure: Any, alt: str) -> str:
     text = re.sub(r"<!--.*?-->\s*", "", text[text.index("<svg") :])
     for colour, name in _STYLE.items():
         text = text.replace(colour, f"var({name})")
-    return text.replace("<svg", f'<svg role="img" aria-label="{html.escape(alt)}"', 1)
+    most = f"max-width:{7 * figure.get_figwidth():.0f}rem"
+    return text.replace("<svg", f'<svg role="img" aria-label="{html.escape(alt)}" style="{most}"', 1)
 
 
 def excellent_rates(evaluation: Mapping[str, Any], signals: Sequence[str]) -> Drawn:
     """Excellent rate of every policy by every signal with 95 % intervals; a policy's own reward is hollow, and a signal
     that no claim may rest on has a broken line."""
     policies, qualified = evaluation["policies"], evaluation.get("qualified", {})
-    pyplot, figure, axes = _figure(4.8, 0.9 + (0.16 + 0.14 * len(signals)) * max(2, len(policies)))
+    pyplot, figure, axes = _figure(4.8, 0.9 + (0.12 + 0.09 * len(signals)) * max(2, len(policies)))
     names = list(policies)
     step = 0.7 / max(1, len(signals))
     for s, signal in enumerate(signals):
@@ -98,7 +100,7 @@ def excellent_rates(evaluation: Mapping[str, Any], signals: Sequence[str]) -> Dr
             y = i + (s - (len(signals) - 1) / 2) * step
             own = signal in policies[name]["own_reward"]
             axes.plot([low, high], [y, y], color=look["color"], linestyle=line, linewidth=1.8)
-            axes.plot(rate, y, **look, markerfacecolor=PAPER if own else look["color"], markersize=5.5)
+            axes.plot(rate, y, **look, markerfacecolor=PAPER if own else look["color"], markersize=5)
         axes.plot([], [], **look, linestyle=line, label=signal)
     if any(set(signals) & set(policy["own_reward"]) for policy in policies.values()):
         axes.plot([], [], "o", color=INK, markerfacecolor=PAPER, label="own reward")
@@ -161,7 +163,8 @@ def curve(
     if bands:  # of rates
         axes.set_ylim(top=1.02)
     if len(series) > 1:
-        axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, frameon=False, fontsize=8)
+        columns = 2 if max(map(len, series)) <= _SHORT else 1
+        axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, frameon=False, fontsize=8)
     told = "; ".join(
         f"{f'{name} ' if len(series) > 1 else ''}from {points[0][1]:.3g} to {points[-1][1]:.3g}"
         for name, points in series.items()
@@ -175,7 +178,7 @@ _CURVES: Mapping[str, Mapping[str, str]] = {
     "loss": {"loss": "loss"},
     "accuracy on training pairs": {"accuracy": "accuracy"},
     "margin, chosen over rejected": {"margin": "margin"},
-    "mean reward": {"reward": "of the step's texts", "validation_reward": "on queries not trained on"},
+    "mean reward": {"reward": "step's texts", "validation_reward": "queries held out"},
     "mean score, on its own scale": {"score": "score"},
     "reward standard deviation": {"reward_std": "deviation"},
     "KL from the start, nats a text": {"kl_text": "KL"},
@@ -218,13 +221,13 @@ def rounds(history: Iterable[Mapping[str, Any]]) -> list[Drawn]:
         for name in ("auc", "accuracy")
     }
     lines = {
-        "the round's forgeries": _points(rows, "caught_share"),
-        "the first round's, again": frozen,
-        "AUC on validation texts": seen["auc"],
-        "accuracy on validation texts": seen["accuracy"],
+        "caught": _points(rows, "caught_share"),
+        "first ones again": frozen,
+        "validation AUC": seen["auc"],
+        "validation accuracy": seen["accuracy"],
     }
     series = {name: points for name, points in lines.items() if len(points) > 1}
-    return [curve(series, "round", "caught, and right on the validation texts")] if series else []
+    return [curve(series, "round", "forgeries caught, and the rules on validation texts")] if series else []
 
 
 def _points(rows: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, float]]:

@@ -18,7 +18,7 @@ from inkfire.llm.futile import failure, main_reason
 from inkfire.report import looks, picks, rated, trained
 from inkfire.report.folder import Folder
 from inkfire.report.trained import went
-from inkfire.report.words import duration, number, percent, rate, sentence, several, value
+from inkfire.report.words import duration, number, percent, rate, scalars, sentence, several, value
 from inkfire.stats.intervals import FEW
 
 Result = Mapping[str, Any]
@@ -35,7 +35,9 @@ class Finding(NamedTuple):
 
 def of(run: Folder, result: Result) -> Finding:
     """What the run of a folder found; ``result`` is what its command gave."""
-    find, file = _KINDS.get(run.command, (lambda result: Finding(["It is done."]), None))
+    find, file = _KINDS.get(
+        run.command, (lambda result: Finding([f"Done: {'; '.join(map(' '.join, scalars(result)[:4]))}."]), None)
+    )
     return find(result) if file is None else find(result, run.rows(file))
 
 

@@ -47,8 +47,10 @@ class Folder:
         self.settings: Result = self.manifest["settings"]
 
     def stages(self) -> dict[str, Result]:
-        """The results that are there, by stage. That of ``inkfire evaluate`` is its evaluation.json."""
-        names = sorted(path.stem for path in (self.path / "stages").glob("*.json"))
+        """The results that are there, by stage, in the order in which they were made. That of ``inkfire evaluate`` is
+        its evaluation.json."""
+        done = {path.stem for path in (self.path / "stages").glob("*.json")}
+        names = [*(name for name in self.run.seconds() if name in done), *sorted(done - self.run.seconds().keys())]
         found = {name: result for name in names if (result := self.run.done(name)) is not None}
         alone = self.path / "evaluation.json"
         if alone.is_file():
@@ -72,9 +74,9 @@ class Folder:
         """The first preference pairs of a curation."""
         return list(islice(iter_pairs(self.path / "pairs.jsonl"), most))
 
-    def principles(self) -> tuple[Principle, ...]:
-        """Those that a refinement ended with."""
-        path = self.path / "principles.toml"
+    def principles(self, below: str = "") -> tuple[Principle, ...]:
+        """Those that a refinement here, or in a folder ``below``, ended with."""
+        path = self.path / below / "principles.toml"
         return read_principles(path).items if path.is_file() else ()
 
     def recorded_calls(self) -> bool:
@@ -86,7 +88,7 @@ class Folder:
         cost is unknown where a part of it is, and empty where parts are in several currencies."""
         seconds, prices = self.run.seconds(), prices_beside(self.run.ledger_path)
         rows: list[tuple[str, str, Any, Any, str]] = []
-        calls, bill, currencies = 0, Bill(), set[str]()
+        calls, bill, currencies, known = 0, Bill(), set[str](), True
         for name, spent in seconds.items():
             used = self._used(name)
             prefix = "total_" if "total_cost" in used else ""
@@ -96,9 +98,10 @@ class Folder:
             calls += used.get("calls", 0)
             bill += Bill.read(used, prefix)
             currencies |= {used.get("currency", "")} if cost != "" else set()
+            known = known and cost is not None
         if not self.recorded_calls():
             return [*rows, (TOTAL, duration(sum(seconds.values())), "", "", "")]
-        money = _money(bill.cost, *currencies) if len(currencies) == 1 else ""
+        money = _money(bill.cost if known else None, *currencies) if len(currencies) == 1 else ""
         return [*rows, (TOTAL, duration(sum(seconds.values())), calls, bill.tokens, money)]
 
     def _used(self, stage: str) -> Result:

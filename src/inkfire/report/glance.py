@@ -4,6 +4,7 @@ be wrong, what next. No answer says more than ``evaluation/claims.py`` does."""
 from __future__ import annotations
 
 import shlex
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,20 +12,23 @@ from typing import Any, NamedTuple
 from inkfire.evaluation.claims import independent, listed, points
 from inkfire.evaluation.headline import recommendation
 from inkfire.report.folder import Folder
-from inkfire.report.words import sentence, several
+from inkfire.report.words import percent, sentence, several
 from inkfire.rewards.reading import spaced
 
 Result = Mapping[str, Any]
 _SAMPLES, _REASONS = 3, 2
+_CARD = 130  # characters of a reason on the first screen
+_WRONG = "What might be wrong"
 
 
 class Answer(NamedTuple):
-    """To ``asked``, in a few words and then more; ``command`` is what to type."""
+    """To ``asked``, in a few words and then more; ``command`` is what to type, ``link`` the section with all of it."""
 
     asked: str
     said: str
     more: Sequence[str] = ()
     command: str = ""
+    link: str = ""
 
 
 def answers(run: Folder, evaluation: Result, warnings: Sequence[str]) -> list[Answer]:
@@ -33,13 +37,17 @@ def answers(run: Folder, evaluation: Result, warnings: Sequence[str]) -> list[An
     words, command = following(run, evaluation, _named(run.path))
     wrong = [*warnings, *_alarms(run)]
     said = f"{several(len(wrong), 'thing')} to know" if wrong else "Nothing that is looked for"
-    fewer = [f"And {len(wrong) - _REASONS} more, below."] if len(wrong) > _REASONS else []
     none = "Leaks, copies, collapse, favourite phrases, signals that only count: none was found."
     return [
         Answer("Which writer do I use?", f"Use {chosen}" if chosen else f"Keep {baseline(evaluation)}", [why]),
         Answer("How sure is that?", *_sure(evaluation, chosen)),
         Answer("What did it cost?", *_cost(run)),
-        Answer("What might be wrong?", said, [*wrong[:_REASONS], *fewer] if wrong else [none]),
+        Answer(
+            "What might be wrong?",
+            said,
+            [_short(line) for line in wrong[:_REASONS]] or [none],
+            link=_WRONG if wrong else "",
+        ),
         Answer("What next?", words[0], words[1:], command),
     ]
 
@@ -68,6 +76,10 @@ def side_by_side(run: Folder, evaluation: Result) -> list[tuple[str, list[tuple[
         (sample["query"], [(name, sample["responses"][name]["response"]) for name in names])
         for sample in spaced(samples, min(_SAMPLES, len(samples)))
     ]
+
+
+def _short(line: str) -> str:
+    return textwrap.shorten(line, _CARD, placeholder=" …")
 
 
 def _sure(evaluation: Result, chosen: str | None) -> tuple[str, list[str]]:
@@ -111,7 +123,7 @@ def _cost(run: Folder) -> tuple[str, list[str]]:
     seconds = run.run.seconds()
     longest = max(seconds, key=seconds.__getitem__, default=None)
     share = seconds[longest] / (sum(seconds.values()) or 1) if longest else 0
-    most = [f"{share:.0%} of the time went into {longest}."] if longest and len(seconds) > 1 else []
+    most = [f"{percent(share)} of the time went into {longest}."] if longest and len(seconds) > 1 else []
     said = sentence(", ".join([*asked, *([cost] if cost.startswith("unknown") else [])])) if asked else ""
     return ", ".join([total, *money]), [*([said] if said else []), *most]
 

@@ -252,7 +252,7 @@ def variety(evaluation: Result) -> Table:
             f"Of {varied[0]['texts']} texts of each policy, cut to {varied[0]['units']} units (characters of Chinese, "
             "words of English), with 95 % intervals over queries."
         )
-    return _filled(Table("What the texts are like", head, rows, note))
+    return _filled(Table("", head, rows, note))
 
 
 # ---- what made them ------------------------------------------------------------------------------------------------
@@ -318,8 +318,3 @@ def trainings(run: Folder, names: Sequence[str]) -> Table:
 def _course(metrics: Sequence[Result], name: str, form: Callable[[Any], str]) -> str:
     known = [row[name] for row in metrics if row.get(name) is not None]
     return f"{form(known[0])} → {form(known[-1])}" if len(known) > 1 else "".join(map(form, known))
-
-
-def stages(run: Folder, made: Mapping[str, str]) -> list[list[Cell]]:
-    """(stage, what it found, its folder) of those that are runs of their own."""
-    return [[name, said, f"{name}/"] for name, said in made.items()]
