@@ -313,7 +313,9 @@ def test_the_over_optimisation_curve(page: Pages, tmp_path: Path) -> None:
     write_json(run.path("kept/kl-1/policy.json"), {"steps": 1})
     drawn = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "curve", lambda series, *_, marks, **__: drawn.update(series=series, marks=marks) or "drawn")
+        patch.setattr(
+            figures, "curve", lambda series, *_, marks, **__: drawn.update(series=series, marks=marks) or "drawn"
+        )
         assert over_optimisation(Folder(run.out)) == ["drawn"]
     assert drawn["series"]["rm:held"] == [(0.0, 0.0), (2.0, 0.0), (3.0, -2.0)]
     assert [x for x, _ in drawn["series"]["reward"]] == [0.0, 1.0, 2.0, 3.0]
@@ -391,7 +393,7 @@ def test_a_command_of_which_nothing_is_known(page: Pages, tmp_path: Path) -> Non
     run.complete("monitor", {"auc": 0.75, "auc_ci": [0.5, 1.0], "n": 12, "rows": [1, 2]}, seconds=1)
     text = page(run.out)
     assert "inkfire monitor is done" in text
-    assert '<summary>auc</summary><span>How often a good text' in text  # a term says what it means
+    assert "<summary>auc</summary><span>How often a good text" in text  # a term says what it means
     assert '</th><td class="n">0.75 (0.5 to 1)</td>' in text
 
 
