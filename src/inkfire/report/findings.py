@@ -35,9 +35,9 @@ class Finding(NamedTuple):
 
 def of(run: Folder, result: Result) -> Finding:
     """What the run of a folder found; ``result`` is what its command gave."""
-    find, file = _KINDS.get(
-        run.command, (lambda result: Finding([f"Done: {'; '.join(map(' '.join, scalars(result)[:4]))}."]), None)
-    )
+    if run.command not in _KINDS:
+        return Finding([f"Done: {'; '.join(map(' '.join, scalars(result)[:4]))}."])
+    find, file = _KINDS[run.command]
     return find(result) if file is None else find(result, run.rows(file))
 
 

@@ -55,7 +55,7 @@ def answers(run: Folder, evaluation: Result, warnings: Sequence[str]) -> list[An
 def baseline(evaluation: Result) -> str:
     """The policy that the others are held against first."""
     names = list(evaluation["policies"])
-    return next((row["against"] for row in evaluation["differences"]), names[0])
+    return next((str(row["against"]) for row in evaluation["differences"]), names[0])
 
 
 def trained(run: Folder, evaluation: Result) -> str | None:

@@ -155,7 +155,6 @@ def believed(evaluation: Result) -> list[Table]:
         for name, row in evaluation.get("qualified", {}).items()
     ]
     head = ["signal", "qualified", "sees", "does not see", "because", "length AUC", "share of the query"]
-    same: list[list[Cell]] = [[name, *cells] for name, *cells in agreement(evaluation)]
     people: list[list[Cell]] = [
         [name, (percent(row["agreement"]), interval(row["agreement_ci"], 100)), _value(row, "kappa"), row["n"]]
         for name, row in evaluation.get("agreement", {}).items()
@@ -165,7 +164,7 @@ def believed(evaluation: Result) -> list[Table]:
     )
     return [
         _filled(Table("Which signals a claim may rest on", head, rows, note)),
-        _matrix(evaluation["signals"], same),
+        _matrix(evaluation["signals"], agreement(evaluation)),
         Table("Agreement with people", ["signal", "agreement", "kappa", "n"], people),
     ]
 
@@ -176,25 +175,26 @@ def agreement(evaluation: Result) -> list[tuple[str, str, str, str, int]]:
     rows = []
     for one, other in itertools.combinations(evaluation["signals"], 2):
         both = [
-            (labels[one], labels[other], place)
+            (said[one], said[other], place)
             for place, sample in enumerate(evaluation["samples"])
             for given in sample["responses"].values()
-            if None not in ((labels := given["labels"]).get(one), labels.get(other))
+            if None not in ((said := given["labels"]).get(one), said.get(other))
         ]
         if both:
-            found = binary_metrics(*map(list, zip(*both, strict=True)))
+            labels, others, queries = zip(*both, strict=True)
+            found = binary_metrics(labels, others, queries)
             rows.append((one, other, rate(found, "accuracy"), value(found, "kappa"), len(both)))
     return rows
 
 
-def _matrix(signals: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Table:
+def _matrix(signals: Sequence[str], rows: Sequence[tuple[str, str, str, str, int]]) -> Table:
     """Signals against signals: the share of equal labels, kappa beneath it."""
-    found = {(row[0], row[1]): (str(row[2]), f"kappa {row[3]}") for row in rows}
+    found = {(one, other): (share, f"kappa {kappa}") for one, other, share, kappa, _ in rows}
     grid: list[list[Cell]] = [
         [one, *("" if one == other else found.get((one, other), found.get((other, one), "")) for other in signals)]
         for one in signals
     ]
-    n = max((row[4] for row in rows), default=0, key=int)
+    n = max((row[4] for row in rows), default=0)
     note = f"The share of equal labels, on {n} texts: the first of each writer to each query."
     return Table("Agreement of the signals", ["agreement", *signals], grid if rows else [], note)
 
