@@ -56,7 +56,7 @@ COMMANDS = {
     "annotate": ("annotate:app", "Let people rate texts, blind, on a local page or in the terminal."),
     "evaluate": ("evaluate:evaluate", "Compare policies on held-out queries."),
     "agree": ("agree:agree", "Say whether raters agree, and which reward ranks texts as they do."),
-    "report": ("evaluate:report", "Draw RUN/report.html from what the run's stages left, or one page of two runs."),
+    "report": ("evaluate:report", "Draw a page of what a run's stages left, or of two runs."),
     "ledger": ("ledger:app", "Calls, tokens, cost and latency by model and run; the prices."),
 }
 TABLES: dict[tuple[str, ...], tuple[str, ...]] = {

@@ -48,10 +48,11 @@ def report(
     out: Annotated[Path | None, Parameter(help="The page's file; by default in the (second) run folder.")] = None,
     json: Json = False,
 ) -> None:
-    """Draw RUN/report.html from what the run's stages left.
+    """Draw a page of what a run's stages left, or of two runs.
 
-    It is one self-contained page. Of two runs it is OTHER/compared.html: their
-    findings side by side, what they were told otherwise, and what they cost.
+    It is one self-contained file, RUN/report.html. Of two runs it is
+    OTHER/compared.html: their findings side by side, what they were told
+    otherwise, and what they cost.
 
     Example: inkfire report runs/demo
     Example: inkfire report runs/demo runs/demo-2 --out compared.html

@@ -59,12 +59,12 @@ def baseline(evaluation: Result) -> str:
 
 
 def trained(run: Folder, evaluation: Result) -> str | None:
-    """The policy to show beside the baseline: the recommended one, else the last that was trained here, else the last;
-    None where there is no other."""
+    """The policy to show beside the baseline: the recommended one, else the last that was trained here or that is a
+    folder of this machine, else the last; None where there is no other."""
     chosen, _ = recommendation(evaluation)
     others = [name for name in evaluation["policies"] if name != baseline(evaluation)]
-    here = [name for name in others if name in run.stages()] or others
-    return chosen or (here[-1] if here else None)
+    made = [name for name in others if name in run.stages() or str(run.settings.get(f"policy {name}")).startswith("<")]
+    return chosen or next(reversed(made or others), None)
 
 
 def side_by_side(run: Folder, evaluation: Result) -> list[tuple[str, list[tuple[str, str | None]]]]:
