@@ -26,6 +26,12 @@ def sections(body: str) -> list[str]:
     return [unescape(title) for title in re.findall(r'<section id="[^"]*">\s*<h2>(.*?)</h2>', body)]
 
 
+def led_by(body: Markup, contents: Markup) -> Markup:
+    """A page with its contents before the first section."""
+    before, section, after = body.partition("<section ")
+    return before + contents + section + after
+
+
 def spoken(text: object) -> Markup:
     """The attribute that says in which language a text is, so that it gets its fonts and its voice; none for letters
     that many languages share."""

@@ -6,12 +6,14 @@ A cell is a text, or a pair: what is measured, and what stands small beneath it.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from inkfire.evaluation.claims import LEVEL, independent, points
+from inkfire.files.jsonl import SECONDS
 from inkfire.report.folder import Folder
-from inkfire.report.words import interval, number, percent, rate, value
+from inkfire.report.words import duration, interval, number, percent, rate, value
 from inkfire.stats.agreement import binary_metrics
 
 Result = Mapping[str, Any]
@@ -91,7 +93,7 @@ def differences(evaluation: Result) -> list[Table]:
     ]
     note = "In percentage points, with 95 % intervals over queries."
     return [
-        _filled(Table("Differences", [*head, "p", "p by Holm", "more queries", "by seed"], table, note)),
+        filled(Table("Differences", [*head, "p", "p by Holm", "more queries", "by seed"], table, note)),
         Table("Wins, asked in both orders", ["policy", "against", "signal", *_WINS, "ties", "n"], wins),
     ]
 
@@ -132,7 +134,7 @@ def power(row: Result) -> str:
     return f"about {row['more_queries']:,}" if row["more_queries"] is not None else "over ten times as many"
 
 
-def _filled(table: Table) -> Table:
+def filled(table: Table) -> Table:
     """Without the columns in which nothing stands."""
     kept = [i for i in range(len(table.head)) if any(row[i] not in ("", None) for row in table.rows)]
     rows = [[row[i] for i in kept] for row in table.rows]
@@ -163,7 +165,7 @@ def believed(evaluation: Result) -> list[Table]:
         "A signal is shown good texts beside the same texts damaged by code. One that cannot tell them apart is gamed."
     )
     return [
-        _filled(Table("Which signals a claim may rest on", head, rows, note)),
+        filled(Table("Which signals a claim may rest on", head, rows, note)),
         _matrix(evaluation["signals"], agreement(evaluation)),
         Table("Agreement with people", ["signal", "agreement", "kappa", "n"], people),
     ]
@@ -252,7 +254,7 @@ def variety(evaluation: Result) -> Table:
             f"Of {varied[0]['texts']} texts of each policy, cut to {varied[0]['units']} units (characters of Chinese, "
             "words of English), with 95 % intervals over queries."
         )
-    return _filled(Table("", head, rows, note))
+    return filled(Table("", head, rows, note))
 
 
 # ---- what made them ------------------------------------------------------------------------------------------------
@@ -310,9 +312,18 @@ def trainings(run: Folder, names: Sequence[str]) -> Table:
         alarms = sum(1 for _ in run.rows(f"{name}/alarms.jsonl"))
         about: list[Cell] = [method, of.get("start", ""), of.get("reward", ""), of.get("steps", "")]
         follows = of.get("length_correlation")
-        rows.append([name, *about, *cells, "" if follows is None else number(follows), alarms or "none"])
-    head = ["writer", "method", "start", "reward", "steps", *_COURSE, "follows length", "alarms"]
-    return _filled(Table("Trainings", head, rows, "Where two numbers stand, the first and the last step's."))
+        beside: list[Cell] = ["" if follows is None else number(follows), alarms or "none", _phases(run, name)]
+        rows.append([name, *about, *cells, *beside])
+    head = ["writer", "method", "start", "reward", "steps", *_COURSE, "follows length", "alarms", "time went into"]
+    return filled(Table("Trainings", head, rows, "Where two numbers stand, the first and the last step's."))
+
+
+def _phases(run: Folder, name: str) -> str:
+    """Seconds by phase of its steps: writing, scoring, learning …"""
+    spent = Counter[str]()
+    for row in run.rows(f"{name}/{SECONDS}"):
+        spent.update({phase: seconds for phase, seconds in row.items() if phase != "step"})
+    return ", ".join(f"{phase} {duration(seconds)}" for phase, seconds in spent.most_common())
 
 
 def _course(metrics: Sequence[Result], name: str, form: Callable[[Any], str]) -> str:

@@ -13,7 +13,7 @@ from inkfire.report import findings, page
 from inkfire.report.findings import Finding
 from inkfire.report.folder import Folder
 from inkfire.report.glance import baseline
-from inkfire.report.numbers import Cell, Table, p_value
+from inkfire.report.numbers import Cell, Table, filled, p_value
 from inkfire.report.words import interval, percent, scalars
 from inkfire.stats.intervals import bootstrap_mean_difference, holm, sign_test
 
@@ -106,7 +106,7 @@ def _writers(runs: Sequence[Folder], a: Result, b: Result, names: Sequence[str])
     same = _same_signals(runs)
     rows, p = [], []
     for policy in (name for name in a["policies"] if name in b["policies"]):
-        for signal in (name for name in a["signals"] if name in b["signals"]):
+        for signal in (name for name in a["signals"] if name in b["signals"] and name != "length"):
             row: list[Cell] = [policy, signal, *(_rate(of["policies"][policy], signal) for of in (a, b))]
             pairs = _paired(a, b, policy, signal) if signal in same else []
             if pairs:
@@ -121,7 +121,9 @@ def _writers(runs: Sequence[Folder], a: Result, b: Result, names: Sequence[str])
     told = [[*row, p_value(one) if row[-1] else ""] for row, one in zip(rows, holm(p), strict=True)]
     head = ["policy", "signal", *names, "B more than A", "n", "p by Holm"]
     note = "On the first text of each query that both runs asked. A signal that was made anew is another signal."
-    return Table("Excellent texts in both", head, told, note)
+    if not {sample["query"] for sample in a["samples"]} & {sample["query"] for sample in b["samples"]}:
+        note = "No query was asked in both runs: nothing can be held against each other query by query."
+    return filled(Table("Excellent texts in both", head, told, note))
 
 
 def _rate(policy: Result, signal: str) -> Cell:

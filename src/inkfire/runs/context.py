@@ -207,7 +207,8 @@ class Context:
         started, before = time.monotonic(), self.ledger.stats()
         result = dict(work()) | self.lacking()
         seconds, stats = time.monotonic() - started, self.ledger.stats()
-        self.run.complete(stage, result, seconds=seconds, used=used_between(before, stats))
+        used = used_between(before, stats)
+        self.run.complete(stage, result, seconds=seconds, used=used if used["calls"] else None)
         return {**result, "calls": stats["calls"], "cached": stats["cached"], "seconds": round(seconds, 2)}
 
     def lacking(self) -> dict[str, dict[str, list[str]]]:
