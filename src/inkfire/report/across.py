@@ -10,6 +10,7 @@ from pathlib import Path
 from inkfire.errors import InkfireError
 from inkfire.evaluation.claims import listed
 from inkfire.files.formats import read_any
+from inkfire.files.jsonl import sha256_file
 from inkfire.report.folder import Folder
 from inkfire.report.words import several
 from inkfire.stats.audit import Responses, shared
@@ -62,11 +63,11 @@ def _splits(run: Folder, names: dict[str, str]) -> list[tuple[str, list[Response
 
 
 def _inputs(run: Folder) -> list[tuple[str, list[Responses]]]:
-    try:
-        files = run.run.inputs()
-    except InkfireError:  # one is gone or has changed: nothing is said of the others
-        return []
-    return [(name, rows) for name, path in files.items() if path.is_file() and (rows := _read(path))]
+    found, known = [], run.manifest.get("inputs", {})
+    for name, path in run.run.places().items():
+        if name in known and path.is_file() and sha256_file(path) == known[name]["sha256"] and (rows := _read(path)):
+            found.append((name, rows))
+    return found
 
 
 def _read(path: Path) -> list[Responses]:
