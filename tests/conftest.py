@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 
 from inkfire.files.jsonl import write_jsonl
 
-pytest_plugins = ["scripted_judge", "offline", "strange_models", "tiny_gguf"]
+pytest_plugins = ["scripted_judge", "offline", "strange_models", "tiny_gguf", "chromium"]
 
 # Machines that run tests are shared: a slow example is no failure.
 settings.register_profile("inkfire", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from offline import Offline
 from stub_endpoint import default_reply, served
 
 from inkfire.cli.app import run
 from inkfire.files.jsonl import read_jsonl, write_jsonl
 from inkfire.report.page import write_report
+from inkfire.runs.context import Place
+from inkfire.runs.experiment import run_recipe
+from inkfire.runs.recipe import load_recipe
 
 Inkfire = Callable[..., Path]
 Pages = Callable[[Path], str]
@@ -87,3 +91,44 @@ def page() -> Pages:
         return unescape(text)
 
     return draw
+
+
+NASTY = "<script>document.title = 'taken'</script> {{ 7 * 7 }}"
+QUERIES = ("给外婆的八十大寿祝福", NASTY, "a wish for " + "nowhere" * 30, "春节拜年，给老板")
+
+
+@pytest.fixture
+def whole(offline: Offline, recipe: Callable[..., Path], tmp_path: Path) -> Path:
+    """A recipe's run on scripted models, with a round of refinement; its first training looks like one of thirty steps,
+    in which two alarms rang at one step."""
+    del offline
+    file, out = recipe(("rounds = 0", "rounds = 1\nattacks = 2")), tmp_path / "runs" / "whole"
+    write_jsonl(tmp_path / "queries.jsonl", ({"query": f"{query} {i}"} for i in range(4) for query in QUERIES))
+    run_recipe(load_recipe(str(file)), Place(out))
+    steps = range(1, 31)
+    metrics = [
+        {"step": i, "loss": 1 / i, "reward": i / 30, "mean_length": 60 + i, "kl_text": i / 8, "truncated": i / 60,
+         "coverage": 1.0, "zero_variance": 0.1, "missing_groups": 0.0, "entropy": 3 - i / 20}
+        for i in steps
+    ]  # fmt: skip
+    write_jsonl(out / "rm-rl" / "metrics.jsonl", metrics)
+    texts = [
+        {"step": i, "query": "q", "response": f"text {k}", "reward": k / 8 + i / 30} for i in steps for k in (0, 1)
+    ]
+    write_jsonl(out / "rm-rl" / "completions.jsonl", texts)
+    read = [
+        {"step": i, "query": "q", "response": "r", "canary": {"judge<b>": k - i / 30}} for i in steps for k in (0, 1)
+    ]
+    write_jsonl(out / "rm-rl" / "canaries.jsonl", read)
+    alarm = {
+        "step": 14,
+        "what": "length up",
+        "value": 95.0,
+        "baseline": 60.0,
+        "since": 9,
+        "texts": [NASTY],
+        "queries": ["q"],
+    }
+    said = ("Texts grow longer: 95 characters (60 at the start).", "More texts break off: 30% (10% at the start).")
+    write_jsonl(out / "rm-rl" / "alarms.jsonl", [alarm | {"said": one} for one in said])
+    return out

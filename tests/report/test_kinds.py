@@ -112,7 +112,7 @@ def test_a_judge_that_never_answered(page: Pages, tmp_path: Path) -> None:
     run.complete("judge", {"n": 3, "scored": 0, "unscored": 3, "calibrated": False}, seconds=1)
     text = write_report(run.out).read_text("utf-8")
     assert "None of the 3 texts got a verdict: &lt;b&gt;refused&lt;/b&gt;. " in text
-    assert '<td>&lt;b&gt;refused&lt;/b&gt;</td><td class="n">3</td>' in text
+    assert '<th scope="row">&lt;b&gt;refused&lt;/b&gt;</th><td class="n">3</td>' in text
 
 
 def test_pairwise(inkfire: Inkfire, page: Pages, model: list[object], tmp_path: Path) -> None:
@@ -132,8 +132,8 @@ def test_pairwise(inkfire: Inkfire, page: Pages, model: list[object], tmp_path: 
 def test_curve(inkfire: Inkfire, page: Pages, model: list[object], data: Data) -> None:
     text = page(inkfire("judge", "curve", *model, "--data", data["many"], "--sizes", "10,20"))
     assert "With 20 labels the judge is right on 100 % (100 to 100) of 40 texts, without any on 100 %" in text
-    assert "<td>10</td>" in text
-    assert 'aria-label="on the test texts against labels"' in text
+    assert '<th scope="row">10</th>' in text
+    assert 'aria-label="on the test texts against labels, accuracy from 1 to 1' in text
 
 
 def test_attack(inkfire: Inkfire, page: Pages, model: list[object]) -> None:
@@ -146,7 +146,7 @@ def test_attack(inkfire: Inkfire, page: Pages, model: list[object]) -> None:
     assert f"of the injections turn the judge's verdict to good; without the defences {off} do." in text
     assert "Of 4 bad carriers the judge calls 4 bad by itself" in text
     assert "The defences cost 0 % (0 to 32) of 8 good texts" in text
-    assert all(f"<td>{family}</td>" in text for family in result["families"])
+    assert all(f'<th scope="row">{family}</th>' in text for family in result["families"])
 
 
 def test_attack_without_defences(inkfire: Inkfire, page: Pages, model: list[object]) -> None:
@@ -161,7 +161,7 @@ def test_probe(inkfire: Inkfire, page: Pages, model: list[object], tiny_task: Pa
     assert "No change that makes no text better is shown to raise P(Good)" in text
     assert "Shown in another order, 0 % (0 to 32, n = 8) of the pairs get another answer." in text
     assert "Its preference for its own texts is not measured" in text
-    assert "<td>decoration</td>" in text
+    assert '<th scope="row">decoration</th>' in text
 
 
 def test_a_judge_that_a_change_moves(page: Pages, tmp_path: Path) -> None:
@@ -259,7 +259,7 @@ def test_sft(page: Pages, tmp_path: Path) -> None:
     run.complete("train", {"steps": 3, "n": 24, "loss_first": 3.0, "loss_last": 1.0}, seconds=61)
     text = page(run.out)
     assert "In 3 steps on 24 texts the loss went from 3 to 1." in text
-    assert 'aria-label="loss against step"' in text
+    assert 'aria-label="loss against step, from 3 to 1"' in text
     assert "1 min 1 s" in text
 
 
@@ -313,7 +313,9 @@ def test_the_over_optimisation_curve(page: Pages, tmp_path: Path) -> None:
     write_json(run.path("kept/kl-1/policy.json"), {"steps": 1})
     drawn = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "curve", lambda series, *_, marks: drawn.update(series=series, marks=marks) or "drawn")
+        patch.setattr(
+            figures, "curve", lambda series, *_, marks, **__: drawn.update(series=series, marks=marks) or "drawn"
+        )
         assert over_optimisation(Folder(run.out)) == ["drawn"]
     assert drawn["series"]["rm:held"] == [(0.0, 0.0), (2.0, 0.0), (3.0, -2.0)]
     assert [x for x, _ in drawn["series"]["reward"]] == [0.0, 1.0, 2.0, 3.0]
@@ -346,7 +348,7 @@ def test_a_training_that_was_cut_off(page: Pages, tmp_path: Path) -> None:
     assert "This run of inkfire train grpo is not finished." in text
     assert "stages/train.json" in text
     assert "mean reward against step" in text
-    assert '<td>metrics.jsonl</td><td class="n">4</td>' in text
+    assert '<th scope="row">metrics.jsonl</th><td class="n">4</td>' in text
 
 
 def test_a_curation_that_was_cut_off(page: Pages, tmp_path: Path) -> None:
@@ -354,7 +356,7 @@ def test_a_curation_that_was_cut_off(page: Pages, tmp_path: Path) -> None:
     run.path("pairs.jsonl.partial").write_text('{"query": "q"}\n{"query": "r"}\n{"que')
     text = page(run.out)
     assert "This run of inkfire curate is not finished." in text
-    assert '<td>pairs.jsonl.partial</td><td class="n">2</td>' in text
+    assert '<th scope="row">pairs.jsonl.partial</th><td class="n">2</td>' in text
 
 
 def test_evaluate_without_a_trained_policy(page: Pages, tmp_path: Path) -> None:
@@ -391,7 +393,8 @@ def test_a_command_of_which_nothing_is_known(page: Pages, tmp_path: Path) -> Non
     run.complete("monitor", {"auc": 0.75, "auc_ci": [0.5, 1.0], "n": 12, "rows": [1, 2]}, seconds=1)
     text = page(run.out)
     assert "inkfire monitor is done" in text
-    assert '<td>auc</td><td class="n">0.75 (0.5 to 1)</td>' in text
+    assert "<summary>auc</summary><span>How often a good text" in text  # a term says what it means
+    assert '</th><td class="n">0.75 (0.5 to 1)</td>' in text
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-import shutil
 import threading
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 
 pytest.importorskip("starlette")
 from annotating import NASTY, Served
+from chromium import blank
 
 from inkfire.files.jsonl import read_jsonl
 from inkfire.runs.annotate import export, status
@@ -22,25 +22,11 @@ from inkfire.runs.annotate import export, status
 pytestmark = pytest.mark.slow
 LayOut = Callable[..., Path]
 Serving = Callable[[Path], Served]
-PATIENCE = 60_000  # ms; machines that run tests are shared
 KEYS = {"1": "left", "2": "right", "3": "tie", "4": "bad"}
 
 
-@pytest.fixture
-def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install 'inkfire[dev]'")
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("no Chromium on this machine: apt-get install chromium")
-    with api.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=found, args=["--no-sandbox"], timeout=PATIENCE)
-        yield opened
-        opened.close()
-
-
 def visit(browser: Any, url: str, **how: Any) -> Any:
-    page = browser.new_context(**how).new_page()
-    page.set_default_timeout(PATIENCE)
+    page = blank(browser, **how)
     page.goto(url)
     return page
 

@@ -114,7 +114,8 @@ def export(
 
     Example: inkfire annotate export runs/rate
     """
-    emit(runs.export(run, to), as_json=json, show=partial(_exported, run))
+    result = runs.export(run, to)
+    emit(result | (shown.drawn(run) if to is None else {}), as_json=json, show=partial(_exported, run))
 
 
 # ---- what is shown -------------------------------------------------------------------------------------------------
@@ -175,5 +176,6 @@ def _exported(run: Path, result: Mapping[str, Any]) -> Shown:
     files = {name: what for name, what in _FILES.items() if name in result["files"]}
     agree = out / ("votes.jsonl" if result["mode"] == "pairwise" else "ratings.jsonl")
     details = ["These are counts; inkfire evaluate says what they show."] if result["mode"] == "pairwise" else []
+    details += [f"The report: {result['report']}"] if "report" in result else []
     following = shlex.join(["inkfire", "agree", str(agree)])
     return Shown(said, tables=[table], details=details, out=out, files=files, next=following)

@@ -57,7 +57,7 @@ COMMANDS = {
     "evaluate": ("evaluate:evaluate", "Compare policies on held-out queries."),
     "agree": ("agree:agree", "Say whether raters agree, and which reward ranks texts as they do."),
     "ablate": ("ablate:ablate", "Leave one part after the other out of a recipe's strategies, on the same texts."),
-    "report": ("evaluate:report", "Draw RUN/report.html from what the run's stages left."),
+    "report": ("evaluate:report", "Draw a page of what a run's stages left, or of two runs."),
     "cost": ("cost:cost", "Count what each strategy took, and what came of it."),
     "ledger": ("ledger:app", "Calls, tokens, cost and latency by model and run; the prices."),
 }

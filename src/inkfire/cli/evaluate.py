@@ -36,16 +36,29 @@ def evaluate(
         --signal rm=runs/demo/reward_model --signal judge=runs/demo/judge \
         --out runs/eval
     """
-    emit(compare(inputs, settings, Place(out, seed, access, yes)), as_json=json, show=partial(shown.run, out))
+    result = compare(inputs, settings, Place(out, seed, access, yes))
+    emit(result | shown.drawn(out), as_json=json, show=partial(shown.run, out))
 
 
-def report(run: Annotated[Path, Parameter(help="A run folder.")], /, *, json: Json = False) -> None:
-    """Draw RUN/report.html from what the run's stages left.
+def report(
+    run: Annotated[Path, Parameter(help="A run folder.")],
+    other: Annotated[Path | None, Parameter(help="Another one, to compare the two.")] = None,
+    /,
+    *,
+    out: Annotated[Path | None, Parameter(help="The page's file; by default in the (second) run folder.")] = None,
+    json: Json = False,
+) -> None:
+    """Draw a page of what a run's stages left, or of two runs.
 
-    It is one self-contained page.
+    It is one self-contained file, RUN/report.html. Of two runs it is
+    OTHER/compared.html: their findings side by side, what they were told
+    otherwise, and what they cost.
 
     Example: inkfire report runs/demo
+    Example: inkfire report runs/demo runs/demo-2 --out compared.html
     """
     from inkfire.report.page import write_report
+    from inkfire.report.pair import write_comparison
 
-    emit({"report": str(write_report(run))}, as_json=json, show=lambda row: row["report"])
+    page = write_report(run, out) if other is None else write_comparison(run, other, out)
+    emit({"report": str(page)}, as_json=json, show=lambda row: row["report"])

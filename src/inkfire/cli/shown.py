@@ -15,10 +15,11 @@ from pathlib import Path
 from inkfire.cli import tables, trained
 from inkfire.cli.common import Shown, Table
 from inkfire.cli.compared import compared
+from inkfire.errors import MissingExtraError
 from inkfire.evaluation.claims import claims
 from inkfire.files.reading import Reading
 from inkfire.judge.measure import why_refused
-from inkfire.report import findings, words
+from inkfire.report import findings, glance, words
 from inkfire.report.findings import Result
 from inkfire.report.folder import Folder
 from inkfire.report.words import counted, several
@@ -36,7 +37,8 @@ def run(out: Path, result: Result) -> Shown:
     folder = Folder(out)
     kind, (said, warnings) = _KINDS[folder.command], findings.of(folder, result)
     files = {name: what for name, what in kind.files.items() if any(out.glob(name))}
-    details = _claims(result) if "differences" in result else ()
+    details = _claims(result) if "differences" in result else []
+    details += [f"The report: {result['report']}"] if "report" in result else []
     return Shown(said, warnings, kind.numbers(result), details, out, files, kind.following(folder, result))
 
 
@@ -45,6 +47,16 @@ def _recipe(out: Path, result: Result) -> Shown:
     shown = run(out, result["comparison"])
     took = tables.took({**result, "seconds": sum(result["stages"].values())})
     return dataclasses.replace(shown, tables=[*shown.tables, Table(took)], last=result["report"])
+
+
+def drawn(out: Path) -> dict[str, str]:
+    """``report``, the path of a run's page, which is drawn; nothing where there is no matplotlib to draw with."""
+    from inkfire.report.page import write_report
+
+    try:
+        return {"report": str(write_report(out))}
+    except MissingExtraError:
+        return {}
 
 
 def _claims(result: Result) -> list[str]:
@@ -180,8 +192,13 @@ def _audit(folder: Folder, result: Result) -> str:
 
 
 def _write(folder: Folder, result: Result) -> str:
-    policy = folder.path / list(result["policies"])[-1] if "policies" in result else folder.path
-    return _typed("write", "QUERY", "--policy", policy)
+    del result
+    return _typed("write", "QUERY", "--policy", folder.path)
+
+
+def _settle(folder: Folder, result: Result) -> str:
+    """Of a comparison: what its report says is next."""
+    return glance.following(folder, result, folder.path)[1] or _look(folder, result)
 
 
 def _judge(folder: Folder, result: Result) -> str:
@@ -265,7 +282,7 @@ _KINDS = {
     "probe": _Kind(tables.edits, {"edits.jsonl": "every edited text, with its scores"}, _look),
     "write": _Kind(tables.write, _WRITTEN, _judge),
     "annotate": _Kind(lambda result: [], {"items.jsonl": "what is rated, with who wrote it"}, _serve),
-    "evaluate": _Kind(compared, _COMPARED, _look),
-    "run": _Kind(compared, {"*/": "a folder for each stage"}, _write),
+    "evaluate": _Kind(compared, _COMPARED, _settle),
+    "run": _Kind(compared, {"*/": "a folder for each stage"}, _settle),
     "ablate": _Kind(tables.ablate, _ABLATED, _look),
 }

@@ -21,7 +21,8 @@ from typing import IO, Any, Self
 from inkfire.errors import DataError, RunFolderError
 from inkfire.files.encoding import not_utf8, open_data
 
-TIMINGS, USED, PLACES, REPORT = "timings.json", "used.json", "places.json", "report.html"
+TIMINGS, USED, PLACES = "timings.json", "used.json", "places.json"
+REPORT, COMPARED = "report.html", "compared.html"
 SECONDS = "seconds.jsonl"
 ADAPTER_GGUF = "adapter.gguf"
 QUALIFIED, PROBED = "qualified.json", "probed.json"
@@ -195,7 +196,7 @@ def sha256_file(path: str | Path) -> str:
         with open_input(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     digest = hashlib.sha256()
-    left_out = (TIMINGS, USED, SECONDS, PLACES, REPORT, ADAPTER_GGUF, QUALIFIED, PROBED)
+    left_out = (TIMINGS, USED, SECONDS, PLACES, REPORT, COMPARED, ADAPTER_GGUF, QUALIFIED, PROBED)
     for inner in sorted(p for p in path.rglob("*") if p.is_file() and p.name not in left_out):
         digest.update(f"{inner.relative_to(path).as_posix()}\0{sha256_file(inner)}\n".encode())
     return digest.hexdigest()

@@ -22,7 +22,7 @@ Values = Mapping[int, list[float]]
 """The values of a step's texts."""
 
 
-def over_optimisation(run: Folder, below: str = "") -> list[str]:
+def over_optimisation(run: Folder, below: str = "") -> list[figures.Drawn]:
     """The figure of a training in a run folder, or in a folder ``below`` it; none where KL or a canary is not known."""
     far = {
         row["step"]: math.sqrt(max(0.0, row["kl_text"]))
@@ -48,9 +48,9 @@ def over_optimisation(run: Folder, below: str = "") -> list[str]:
     drawn = {name: line for name, line in points.items() if len(line) > 1}
     if not drawn.keys() & series.keys():
         return []
-    return [
-        figures.curve(drawn, "√KL (nats a text)", "SDs from the first texts", marks=_kept(run, below, far))
-    ]
+    kept = _kept(run, below, far)
+    title = "SDs from the first texts"
+    return [figures.curve(drawn, "√KL (nats a text)", title, marks=kept, of=below[:-1])]
 
 
 def _of_texts(values: Iterable[tuple[int, str, float | None]]) -> dict[str, dict[int, list[float]]]:

@@ -18,7 +18,7 @@ from inkfire.llm.futile import failure, main_reason
 from inkfire.report import ablated, looks, picks, rated, trained
 from inkfire.report.folder import Folder
 from inkfire.report.trained import went
-from inkfire.report.words import duration, number, percent, rate, sentence, several, value
+from inkfire.report.words import duration, number, percent, rate, scalars, sentence, several, value
 from inkfire.stats.intervals import FEW
 
 Result = Mapping[str, Any]
@@ -35,6 +35,8 @@ class Finding(NamedTuple):
 
 def of(run: Folder, result: Result) -> Finding:
     """What the run of a folder found; ``result`` is what its command gave."""
+    if run.command not in _KINDS:
+        return Finding([f"Done: {'; '.join(map(' '.join, scalars(result)[:4]))}."])
     find, file = _KINDS[run.command]
     return find(result) if file is None else find(result, run.rows(file))
 

@@ -14,12 +14,13 @@ from inkfire.files.jsonl import open_input, read_json
 from inkfire.files.log import read_log
 from inkfire.files.run import Run
 from inkfire.judge.principles import Principle, read_principles
-from inkfire.llm.bill import repriced
+from inkfire.llm.bill import Bill, repriced
 from inkfire.llm.prices import prices_beside
 from inkfire.records import Preference
 from inkfire.report.words import duration, number
 
 Result = dict[str, Any]
+TOTAL = "total"
 
 
 class Folder:
@@ -46,8 +47,10 @@ class Folder:
         self.settings: Result = self.manifest["settings"]
 
     def stages(self) -> dict[str, Result]:
-        """The results that are there, by stage. That of ``inkfire evaluate`` is its evaluation.json."""
-        names = sorted(path.stem for path in (self.path / "stages").glob("*.json"))
+        """The results that are there, by stage, in the order in which they were made. That of ``inkfire evaluate`` is
+        its evaluation.json."""
+        done = {path.stem for path in (self.path / "stages").glob("*.json")}
+        names = [*(name for name in self.run.seconds() if name in done), *sorted(done - self.run.seconds().keys())]
         found = {name: result for name in names if (result := self.run.done(name)) is not None}
         alone = self.path / "evaluation.json"
         if alone.is_file():
@@ -71,27 +74,38 @@ class Folder:
         """The first preference pairs of a curation."""
         return list(islice(iter_pairs(self.path / "pairs.jsonl"), most))
 
-    def principles(self) -> tuple[Principle, ...]:
-        """Those that a refinement ended with."""
-        path = self.path / "principles.toml"
+    def principles(self, below: str = "") -> tuple[Principle, ...]:
+        """Those that a refinement here, or in a folder ``below``, ended with."""
+        path = self.path / below / "principles.toml"
         return read_principles(path).items if path.is_file() else ()
 
     def recorded_calls(self) -> bool:
         """Whether a stage says what it asked of models."""
-        stages, apart = self.stages(), self.run.used()
-        return any("calls" in stages.get(name, {}) | apart.get(name, {}) for name in self.run.seconds())
+        return any("calls" in self._used(name) for name in self.run.seconds())
 
-    def costs(self) -> list[tuple[Any, ...]]:
-        """(stage, time, model calls, tokens, cost); the last three are empty where the stage does not record them."""
-        seconds, stages, apart = self.run.seconds(), self.stages(), self.run.used()
-        rows, prices = [], prices_beside(self.run.ledger_path)
+    def costs(self) -> list[tuple[str, str, Any, Any, str]]:
+        """(stage, time, model calls, tokens, cost), the last row the total; what no stage recorded is empty. The total
+        cost is unknown where a part of it is, and empty where parts are in several currencies."""
+        seconds, prices = self.run.seconds(), prices_beside(self.run.ledger_path)
+        rows: list[tuple[str, str, Any, Any, str]] = []
+        calls, bill, currencies, known = 0, Bill(), set[str](), True
         for name, spent in seconds.items():
-            used = stages.get(name, {}) | apart.get(name, {})
-            used = repriced(used, prices, "total_" if "total_cost" in used else "")
+            used = self._used(name)
+            prefix = "total_" if "total_cost" in used else ""
+            used = repriced(used, prices, prefix)
             tokens, cost = (used.get(f"total_{key}", used.get(key, "")) for key in ("tokens", "cost"))
-            said = "unknown" if cost is None else f"{number(cost)} {used.get('currency', '')}".strip()
-            rows.append((name, duration(spent), used.get("calls", ""), tokens, said))
-        return [*rows, ("all", duration(sum(seconds.values())), "", "", "")]
+            rows.append((name, duration(spent), used.get("calls", ""), tokens, _money(cost, used.get("currency", ""))))
+            calls += used.get("calls", 0)
+            bill += Bill.read(used, prefix)
+            currencies |= {used.get("currency", "")} if cost != "" else set()
+            known = known and cost is not None
+        if not self.recorded_calls():
+            return [*rows, (TOTAL, duration(sum(seconds.values())), "", "", "")]
+        money = _money(bill.cost if known else None, *currencies) if len(currencies) == 1 else ""
+        return [*rows, (TOTAL, duration(sum(seconds.values())), calls, bill.tokens, money)]
+
+    def _used(self, stage: str) -> Result:
+        return self.stages().get(stage, {}) | self.run.used().get(stage, {})
 
     def made_by(self) -> list[tuple[str, str]]:
         """What decided the result: settings and inputs."""
@@ -100,6 +114,10 @@ class Folder:
         for name, value in self.manifest.get("inputs", {}).items():
             rows.append((f"input {name}", f"{value['path']} · SHA-256 {value['sha256'][:12]}…"))
         return rows
+
+
+def _money(cost: float | str | None, currency: str) -> str:
+    return "unknown" if cost is None else f"{number(cost)} {currency}".strip()
 
 
 def _flat(settings: Result, prefix: str) -> Iterator[tuple[str, Any]]:

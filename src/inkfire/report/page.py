@@ -3,8 +3,8 @@
 The page reads what the command left in its folder (manifest, ``stages/*.json``, records, ``metrics.jsonl``, seconds)
 and opens no model and no ledger. A run that is not finished has a page too, which says what is missing.
 
-It begins with the finding (findings.py); the rest is its template's, in ``templates/``. Here is which one that is, and
-what it may ask for.
+It begins with the finding (findings.py), of a comparison with what a stranger asks of it (glance.py); the rest is its
+template's, in ``templates/``. Here is which one that is, and what it may ask for.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from inspect import isfunction
 from pathlib import Path
 from typing import Any
 
+from inkfire.errors import RunFolderError
 from inkfire.evaluation import claims
 from inkfire.files.jsonl import REPORT, atomic
-from inkfire.report import ablated, drift, figures, findings, picks, words
+from inkfire.report import ablated, across, drift, figures, findings, glance, glossary, markup, numbers, picks, words
 from inkfire.report.folder import Folder
 
 _KINDS = {
@@ -33,31 +34,42 @@ _KINDS = {
     "train dpo": ("train", "sft"),
     "score": ("score", "score"),
     "ablate": ("ablate", "ablate"),
+    "annotate": ("annotate", "annotate"),
 }
 """A command: the stage that has its result, and the template that shows it."""
 
 
-def write_report(run_dir: Path) -> Path:
-    """Draw ``run_dir/report.html`` and return its path.
+def write_report(run_dir: Path, path: Path | None = None) -> Path:
+    """Draw the page of a run folder, by default as ``report.html`` in it, and return its path.
 
     Raises:
         RunFolderError: ``run_dir`` is no run folder.
         MissingExtraError: matplotlib is not installed.
     """
+    run = Folder(run_dir)
+    template, shown = _contents(run)
+    title = run.settings.get("name") or run.command
+    return render(template, path or run_dir / REPORT, title=title, run=run, stages=run.stages(), **shown)
+
+
+def render(template: str, path: Path, **shown: Any) -> Path:
+    """A template's page in a file."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
         loader=PackageLoader("inkfire.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    for module in (words, picks):  # their functions are the templates' filters
+    for module in (words, picks, glossary, markup):  # their functions are the templates' filters
         environment.filters |= {name: each for name, each in vars(module).items() if isfunction(each)}
     environment.filters |= {"listed": claims.listed, "points": claims.points}
     environment.filters |= {"tables": ablated.tables, "differences": ablated.differences}
-    environment.globals |= {"draw": figures, "over_optimisation": drift.over_optimisation}
-    run = Folder(run_dir)
-    template, shown = _contents(run)
-    page = environment.get_template(f"{template}.html.jinja").render(run=run, stages=run.stages(), **shown)
-    path = run_dir / REPORT
+    environment.globals |= {
+        "draw": figures,
+        "numbers": numbers,
+        "across": across.across,
+        "over_optimisation": drift.over_optimisation,
+    }
+    page = environment.get_template(f"{template}.html.jinja").render(**shown)
     with atomic(path) as file:
         file.write(page.encode("utf-8", "replace"))
     return path
@@ -67,7 +79,7 @@ def _contents(run: Folder) -> tuple[str, dict[str, Any]]:
     """The template of a folder's page and what it shows."""
     stages = run.stages()
     if run.command == "run" or "evaluate" in stages:
-        return "run", _comparison(run)
+        return "comparison", _comparison(run)
     stage, template = _KINDS.get(run.command, (run.command, "other"))
     if template != "other" and stage in stages:
         return template, {"result": stages[stage], "found": findings.of(run, stages[stage])}
@@ -75,16 +87,30 @@ def _contents(run: Folder) -> tuple[str, dict[str, Any]]:
 
 
 def _comparison(run: Folder) -> dict[str, Any]:
-    """Policies side by side, and the trainings that made them, of what has been done."""
+    """Policies side by side, and the stages that made them, of what has been done."""
     evaluation = run.stages().get("evaluate")
-    drawn = {
-        name: figures.curves(run.rows(f"{name}/metrics.jsonl")) + drift.over_optimisation(run, f"{name}/")
-        for name in run.stages()
-    }
+    found = findings.compared(evaluation) if evaluation else None
     return {
         "evaluation": evaluation,
-        "found": findings.compared(evaluation) if evaluation else None,
+        "found": found,
+        "answers": glance.answers(run, evaluation, found.warnings) if evaluation and found else [],
+        "beside": glance.side_by_side(run, evaluation) if evaluation else [],
         "claims": claims.claims(evaluation) if evaluation else [],
-        "curves": {name: made for name, made in drawn.items() if made},
+        "trainings": [name for name in run.stages() if next(run.rows(f"{name}/metrics.jsonl"), None)],
         "shown": evaluation["signals"] if evaluation else [],
+        "made": _made(run),
     }
+
+
+def _made(run: Folder) -> dict[str, str]:
+    """What each stage that is a run of its own found, in a sentence."""
+    said = {}
+    for name, result in run.stages().items():
+        if "refused" in result and name != "evaluate":
+            said[name] = words.sentence(f"not trained: {result['refused']}")
+        elif (run.path / name / "manifest.json").is_file():
+            try:
+                said[name] = findings.of(Folder(run.path / name), result).said[0]
+            except (KeyError, RunFolderError):  # an earlier version's, or a stage that has no sentence
+                continue
+    return said

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean, median
 from typing import Any
 
-from inkfire.report.words import good_or_bad, shown
+from inkfire.report.words import good_or_bad, number, shown
 
 Row = Mapping[str, Any]
 
@@ -116,3 +117,40 @@ def shifts(result: Row, *, raised: bool) -> list[str]:
 def of_alarm(alarm: Row) -> list[tuple[str, str]]:
     """The texts that an alarm shows, each by its query."""
     return [(shown(query, 80), shown(text)) for query, text in zip(alarm["queries"], alarm["texts"], strict=True)]
+
+
+def said_by_writer(votes: Sequence[Row]) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """A table of exported votes: of rubrics a writer's mean points by dimension, of pairs how often each of two was
+    preferred."""
+    if "points" in votes[0]:
+        dimensions, points = list(votes[0]["points"]), defaultdict[str, list[Row]](list)
+        for vote in votes:
+            points[vote["source"]].append(vote["points"])
+        means = [
+            (who, len(of), *(number(fmean(one[name] for one in of)) for name in dimensions))
+            for who, of in points.items()
+        ]
+        return ["writer", "votes", *dimensions], means
+    counts: dict[tuple[str, ...], Counter[str]] = {}
+    for vote in votes:
+        sides = vote["provenance"]
+        pair = tuple(sorted(sides.values()))
+        won = sides["chosen_source"] if vote["winner"] == "chosen" else vote["winner"]
+        counts.setdefault(pair, Counter())[won] += 1
+    said = [
+        (a, b, count[a], count[b], count["tie"], count["both bad"], count.total()) for (a, b), count in counts.items()
+    ]
+    return ["first", "second", "first better", "second better", "alike", "both bad", "votes"], said
+
+
+def said_by_rater(votes: Sequence[Row]) -> list[tuple[Any, ...]]:
+    """(rater, votes, median seconds of one, votes on what they were shown a second time)."""
+    of: dict[str, list[Row]] = {}
+    for vote in votes:
+        of.setdefault(vote["annotator"], []).append(vote)
+    rows = []
+    for rater, given in of.items():
+        seconds = [vote["seconds"] for vote in given if vote["seconds"] is not None]
+        took = f"{median(seconds):.0f} s" if seconds else "–"
+        rows.append((rater, len(given), took, sum(bool(vote["repeat"]) for vote in given)))
+    return rows

@@ -38,7 +38,7 @@ def number(value: Any) -> str:
     if not _known(value):
         return "–"
     if isinstance(value, float):
-        return f"{value:.3g}" if abs(value) < 10 else f"{value:.0f}"
+        return f"{value:z.3g}" if abs(value) < 10 else f"{value:.0f}"
     return str(value)
 
 

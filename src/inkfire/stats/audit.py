@@ -107,23 +107,29 @@ def _text_twins(pool: Sequence[Labelled], seed: int, *, with_accuracy: bool) -> 
 
 
 def _overlap(pairs: Sequence[Preference], rows: Sequence[Labelled], against: Sequence[Sequence[Responses]]) -> Found:
-    """Rows of which the (query, response), a text nearly, the query, the query nearly stand in an --against file."""
-    names = ("overlap_exact", "overlap_near", "overlap_query", "overlap_query_near")
+    """``overlap_…``: :func:`shared` with all --against files together; None without any."""
     if not against:
-        return dict.fromkeys(names)
-    items = {(query.strip(), text.strip()) for file in against for query, both in file for text in both}
-    queries = {query.strip() for file in against for query, _ in file}
-    ours: list[Responses] = [(pair.query.strip(), (pair.chosen, pair.rejected)) for pair in pairs]
-    ours += [(row.query.strip(), (row.response,)) for row in rows]
+        return dict.fromkeys(("overlap_exact", "overlap_near", "overlap_query", "overlap_query_near"))
+    ours: list[Responses] = [(pair.query, (pair.chosen, pair.rejected)) for pair in pairs]
+    ours += [(row.query, (row.response,)) for row in rows]
+    found = shared(ours, [row for file in against for row in file])
+    return {f"overlap_{name}": count for name, count in found.items()}
+
+
+def shared(ours: Sequence[Responses], theirs: Sequence[Responses]) -> dict[str, int]:
+    """Rows of ours of which the query with a text (``exact``), a text exactly or nearly (``near``), the query
+    (``query``), the query nearly (``query_near``) stand in theirs."""
+    ours = [(query.strip(), both) for query, both in ours]
+    items = {(query.strip(), text.strip()) for query, both in theirs for text in both}
+    queries = {query.strip() for query, _ in theirs}
     near_texts = texts.repeats({text for _, text in items}, {text for _, both in ours for text in both}, NEAR)
     near_queries = texts.repeats(queries, {query for query, _ in ours}, NEAR)
-    counts = (
-        sum(any((query, text.strip()) in items for text in both) for query, both in ours),
-        sum(any(text in near_texts for text in both) for _, both in ours),
-        sum(query in queries for query, _ in ours),
-        sum(query in near_queries for query, _ in ours),
-    )
-    return dict(zip(names, counts, strict=True))
+    return {
+        "exact": sum(any((query, text.strip()) in items for text in both) for query, both in ours),
+        "near": sum(any(text in near_texts for text in both) for _, both in ours),
+        "query": sum(query in queries for query, _ in ours),
+        "query_near": sum(query in near_queries for query, _ in ours),
+    }
 
 
 def _repeats(pairs: Sequence[Preference], rows: Sequence[Labelled], pool: Sequence[Labelled]) -> Found:
