@@ -16,9 +16,6 @@ from stub_endpoint import default_reply, served
 from inkfire.cli.app import run
 from inkfire.files.jsonl import read_jsonl, write_jsonl
 from inkfire.report.page import write_report
-from inkfire.runs.context import Place
-from inkfire.runs.experiment import run_recipe
-from inkfire.runs.recipe import load_recipe
 
 Inkfire = Callable[..., Path]
 Pages = Callable[[Path], str]
@@ -101,6 +98,10 @@ QUERIES = ("给外婆的八十大寿祝福", NASTY, "a wish for " + "nowhere" * 
 def whole(offline: Offline, recipe: Callable[..., Path], tmp_path: Path) -> Path:
     """A recipe's run on scripted models, with a round of refinement; its first training looks like one of thirty steps,
     in which two alarms rang at one step."""
+    from inkfire.runs.context import Place
+    from inkfire.runs.experiment import run_recipe
+    from inkfire.runs.recipe import load_recipe
+
     del offline
     file, out = recipe(("rounds = 0", "rounds = 1\nattacks = 2")), tmp_path / "runs" / "whole"
     write_jsonl(tmp_path / "queries.jsonl", ({"query": f"{query} {i}"} for i in range(4) for query in QUERIES))
