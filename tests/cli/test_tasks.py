@@ -58,7 +58,7 @@ def test_a_blank_one_in_another_language(
     assert call(monkeypatch, "tasks", "new", tmp_path / "other", "--like", tmp_path / "poems", "--json") == 0
     assert json.loads(capsys.readouterr().out)["language"] == "fa"
     assert call(monkeypatch, "tasks", "new", tmp_path / "fr", "--from", "greetings-en", "--language", "fr") == 0
-    assert "queries.jsonl, labelled.jsonl, pairs.jsonl: left out, not in fr" in capsys.readouterr().out
+    assert "queries.jsonl, labelled.jsonl, pairs.jsonl, good.jsonl: left out, not in fr" in capsys.readouterr().out
     assert call(monkeypatch, "tasks", "show", tmp_path / "fr") == 0
     assert "0 queries, 0 labelled texts, 0 pairs" in capsys.readouterr().out
 

@@ -24,8 +24,7 @@ from inkfire.stats.intervals import FEW
 Result = Mapping[str, Any]
 Rows = Iterable[Mapping[str, Any]]
 
-MANY = 0.1
-"""Share of texts without a verdict from which on that is said before anything else."""
+MANY = 0.1  # share of texts without a verdict from which on that is said before anything else
 
 
 class Finding(NamedTuple):
