@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+import types
 from collections.abc import Sequence
 
 import pytest
@@ -85,3 +86,39 @@ def test_a_peak_that_nobody_knows_is_not_said(monkeypatch: pytest.MonkeyPatch) -
     with Peak() as peak:
         pass
     assert peak.fields() == {}
+
+
+class Cuda:
+    """torch.cuda of a machine with a GPU, as far as a peak asks it."""
+
+    def __init__(self) -> None:
+        self.most, self.ready = 0, False
+
+    def is_available(self) -> bool:
+        return True
+
+    def is_initialized(self) -> bool:
+        return self.ready
+
+    def reset_peak_memory_stats(self) -> None:
+        self.most = 0
+
+    def max_memory_allocated(self) -> int:
+        return self.most
+
+    def get_device_name(self) -> str:
+        return "NVIDIA H100"
+
+
+def test_what_a_gpu_held_is_the_blocks_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = Cuda()
+    monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(cuda=cuda))
+    with Peak() as idle:
+        pass
+    with Peak() as outer:
+        cuda.ready, cuda.most = True, 5 * MIB  # it is begun within
+        with Peak() as inner:
+            cuda.most = 3 * MIB
+    assert "device" not in idle.fields()
+    assert (outer.fields()["peak_device_memory"], outer.fields()["device"]) == (5 * MIB, "NVIDIA H100")
+    assert inner.fields()["peak_device_memory"] == 3 * MIB

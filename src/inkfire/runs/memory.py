@@ -11,6 +11,8 @@ from types import TracebackType
 from typing import Any, Self
 
 _PROC = Path("/proc")
+FIELDS = ("peak_memory", "peak_engine_memory", "peak_device_memory", "device")
+"""What a block may be found to have."""
 
 
 class Peak:

@@ -19,6 +19,8 @@ from inkfire.records import Candidate, Labelled
 GROUP = 8
 """Texts of one query that a reward is asked about at once, where a group is timed."""
 _TEXTS = 40
+FIELDS = ("texts_timed", "calls_text", *(f"seconds_{of}_{end}" for of in ("text", "group") for end in ("p50", "p95")))
+"""What may be known of a reward's or writer's texts."""
 
 
 def of_texts(seconds: Sequence[float]) -> dict[str, Any]:

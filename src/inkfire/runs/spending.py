@@ -23,10 +23,9 @@ from inkfire.files.run import Run
 from inkfire.llm.bill import FIELDS, Bill, repriced
 from inkfire.llm.prices import CURRENCY, prices_beside
 from inkfire.llm.totals import summarise_runs
+from inkfire.runs import memory, speed
 from inkfire.runs.speed import of_groups, of_texts
 
-MEMORY = ("peak_memory", "peak_engine_memory", "peak_device_memory", "device")
-SPEED = ("texts_timed", "calls_text", *(f"seconds_{of}_{end}" for of in ("text", "group") for end in ("p50", "p95")))
 _ASKS_NOBODY = ("train sft", "train rm", "candidates")
 _POLICIES = ("train grpo", "train bon", "train dpo")
 
@@ -73,7 +72,6 @@ class Stage:
     spent: Spent
     failures: int | None = None
     earlier: int = 0
-    memory: dict[str, Any] = field(default_factory=dict)
     recorded: Mapping[str, Any] = field(default_factory=dict)
     result: Mapping[str, Any] = field(default_factory=dict)
 
@@ -87,7 +85,7 @@ class Stage:
             about
             | self.spent.to_json()
             | {"failures": self.failures, "earlier_calls": self.earlier}
-            | {k: self.memory.get(k) for k in MEMORY}
+            | {k: self.recorded.get(k) for k in memory.FIELDS}
         )
 
 
@@ -180,11 +178,10 @@ def _stage(
     took, used = run.seconds()[stage], run.used().get(stage, {})
     calls, bill = asked or (None, None)
     spent = Spent(took, took if recorded.get("device") else 0.0, calls, used.get("recalled", 0), bill)
-    memory = {key: recorded[key] for key in MEMORY if key in recorded}
     home = run.out.absolute().name
     name = stage if folder != run.out else home
-    about: dict[str, Any] = {"memory": memory, "recorded": recorded, "result": run.done(stage) or {}}
-    return Stage(home, name, folder, command, spent, used.get("failures"), **about)
+    result = run.done(stage) or {}
+    return Stage(home, name, folder, command, spent, used.get("failures"), recorded=recorded, result=result)
 
 
 def _of_ledger(run: Run, name: str) -> dict[str, Any] | None:
@@ -221,10 +218,10 @@ def one_currency(spendings: Sequence[Spending]) -> str:
 
 def speeds(stages: Iterable[Stage]) -> list[dict[str, Any]]:
     """Of each reward and writer what was recorded of a text: ``who``, ``what`` (reward or writer), ``run``, the fields
-    of :data:`SPEED` and :data:`MEMORY`; None where nobody recorded it."""
+    of ``speed.FIELDS`` and ``memory.FIELDS``; None where nobody recorded it."""
     rows = []
     for stage in stages:
-        if stage.command in ("judge", "train rm") and SPEED[2] in stage.recorded:
+        if stage.command in ("judge", "train rm") and "seconds_text_p50" in stage.recorded:
             rows.append(_speed(stage, stage.name, "reward", stage.recorded))
         for name, recorded in stage.recorded.get("writers", {}).items():
             if recorded:
@@ -236,7 +233,7 @@ def speeds(stages: Iterable[Stage]) -> list[dict[str, Any]]:
 
 def _speed(stage: Stage, who: str, what: str, recorded: Mapping[str, Any]) -> dict[str, Any]:
     about = {"who": who, "what": what, "run": stage.run, "stage": stage.name}
-    return about | {key: recorded.get(key) for key in (*SPEED, *MEMORY)}
+    return about | {key: recorded.get(key) for key in (*speed.FIELDS, *memory.FIELDS)}
 
 
 def _trained(stage: Stage) -> list[dict[str, Any]]:
@@ -251,5 +248,5 @@ def _trained(stage: Stage) -> list[dict[str, Any]]:
             each = of_texts(list(steps / (groups * size))) | of_groups(list(steps / groups))
             each["texts_timed"] = len(steps) * groups * size
             who = stage.name if what == "writer" else f"the reward of {stage.name}"
-            found.append(_speed(stage, who, what, each | (stage.memory if what == "writer" else {})))
+            found.append(_speed(stage, who, what, dict(stage.recorded if what == "writer" else {}) | each))
     return found

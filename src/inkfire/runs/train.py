@@ -24,6 +24,7 @@ from inkfire.rewards import checks
 from inkfire.rewards.base import Reward
 from inkfire.rewards.load import check_reward, identities_of, placeholders, read_card, write_card
 from inkfire.rewards.shaped import Shaped, Shaping
+from inkfire.runs import speed
 from inkfire.runs.context import Context, Place, described, named_files, note, opened, with_own_data
 from inkfire.runs.damage import good_texts
 from inkfire.runs.lineage import off_policy
@@ -46,7 +47,6 @@ from inkfire.training.watched import Watched
 
 Training = Callable[[Context], dict[str, Any]]
 _USED = ("calls", "cached", "tokens", *FIELDS, "currency", "seconds_canaries")
-_TIMED = ("texts_timed", *(f"seconds_{what}_{share}" for what in ("text", "group") for share in ("p50", "p95")))
 
 
 @settings
@@ -356,7 +356,7 @@ def _trained(
         if run.done("train") is None:
             with Peak() as peak:
                 result = train(context)
-            used = {key: result.pop(key) for key in (*_USED, *_TIMED) if key in result} | peak.fields()
+            used = {key: result.pop(key) for key in (*_USED, *speed.FIELDS) if key in result} | peak.fields()
             run.complete("train", result, seconds=time.monotonic() - started, used=used or None)
         found = {"out": str(run.out)} | (run.done("train") or {}) | run.used().get("train", {})
         return found | {"seconds": round(run.seconds()["train"], 2)}
