@@ -9,6 +9,9 @@ Every command with data takes these as options; they are part of what a run is.
 from __future__ import annotations
 
 import dataclasses
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -85,3 +88,15 @@ class Reading:
 
 
 AS_IT_STANDS = Reading()
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """What a command said of its files when it read them is not said again."""
+    log = logging.getLogger("inkfire.files")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from inkfire.errors import InkfireError
 from inkfire.evaluation.claims import listed
 from inkfire.files.formats import read_any
 from inkfire.files.jsonl import sha256_file
+from inkfire.files.reading import quietly
 from inkfire.report.folder import Folder
 from inkfire.report.words import several
 from inkfire.stats.audit import Responses, shared
@@ -73,12 +73,8 @@ def _inputs(run: Folder) -> list[tuple[str, list[Responses]]]:
 def _read(path: Path) -> list[Responses]:
     """The rows of a file; none where it is not there, is empty, or is no table of texts. What there is to say of it the
     command that took it has said."""
-    said = logging.getLogger("inkfire.files")
-    level = said.level
-    said.setLevel(logging.ERROR)
     try:
-        return list(read_any(path)) if path.is_file() and path.stat().st_size else []
+        with quietly():
+            return list(read_any(path)) if path.is_file() and path.stat().st_size else []
     except InkfireError:
         return []
-    finally:
-        said.setLevel(level)

@@ -10,21 +10,19 @@ gone or has changed is named, and makes the count unknown.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from inkfire.errors import InkfireError, InputError
+from inkfire.errors import InkfireError
 from inkfire.files.formats import read_examples, read_labelled, read_pairs, read_rated, read_texts_or_labelled
 from inkfire.files.jsonl import sha256_file
-from inkfire.files.reading import AS_IT_STANDS, Reading
+from inkfire.files.reading import quietly
 from inkfire.files.run import Run
 from inkfire.records import Example, Labelled, Preference
 from inkfire.runs.judge import is_judge
-from inkfire.settings import from_json
+from inkfire.runs.lineage import reading_of, run_in
 from inkfire.tasks.task import load_task
 
 Text = tuple[str, ...]
@@ -79,7 +77,7 @@ def read_given(folders: Iterable[Path]) -> Given:
         run = Run.read(folder)
         for name, path in _inputs(run, given.unread):
             try:
-                with _quietly():
+                with quietly():
                     _read(given, run, name, path)
             except (InkfireError, OSError) as error:
                 given.unread.append(f"{folder.name}: {name} ({error})")
@@ -90,18 +88,6 @@ def read_given(folders: Iterable[Path]) -> Given:
             except InkfireError as error:
                 given.unread.append(f"{folder.name}: the examples of its task ({error})")
     return given
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """What a stage said of its files when it read them is not said again."""
-    log = logging.getLogger("inkfire.files")
-    before = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(before)
 
 
 def _inputs(run: Run, unread: list[str]) -> Iterator[tuple[str, Path]]:
@@ -157,21 +143,13 @@ def is_curated(pair: Preference) -> bool:
     return {"chosen_id", "rejected_id"} <= pair.provenance.keys()
 
 
-def reading_of(settings: dict[str, Any]) -> Reading:
-    """How a run read its files."""
-    try:
-        return from_json(settings.get("reading") or {}, Reading)
-    except InputError:
-        return AS_IT_STANDS
-
-
 def upstream(folder: Path) -> list[Path]:
     """The run folders that a run was made from, its own first: whose files it read, and theirs."""
     found: dict[Path, None] = {}
     todo = [folder.resolve()]
     while todo:
         at = todo.pop(0)
-        if at in found or (run := _run(at)) is None or run.manifest["command"] == "run":
+        if at in found or (run := run_in(at)) is None or run.manifest["command"] == "run":
             continue
         found[at] = None
         for path in map(Path.resolve, run.places().values()):
@@ -187,11 +165,3 @@ def lost(folder: Path) -> list[str]:
     kinds = ("principles", "pairs", "candidates_from")
     gone = [name for name, path in places.items() if name.partition(" ")[0] in kinds and not path.parent.exists()]
     return [f"{name} of {folder.name}" for name in gone]
-
-
-def _run(folder: Path) -> Run | None:
-    try:
-        run = Run.read(folder) if folder.is_dir() else None
-    except InputError:
-        return None
-    return run if run is not None and isinstance(run.manifest.get("command"), str) else None

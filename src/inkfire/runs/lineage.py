@@ -161,14 +161,14 @@ def _inputs(folder: Path) -> Iterator[_Taught]:
     todo, done = [folder.resolve()], set()
     while todo:
         at = todo.pop()
-        run = _run(at)
+        run = run_in(at)
         if run is None or at in done:
             continue
         done.add(at)
         command, inputs, places = run.manifest["command"], run.manifest.get("inputs", {}), run.places()
         taught = _TAUGHT.get(command, ())
         settings = run.manifest.get("settings", {})
-        reading = _reading(settings)
+        reading = reading_of(settings)
         if command == "judge" and "calibration_fraction" in settings:
             taught += ("data",)  # a part of it calibrates
         for name, about in inputs.items():
@@ -181,11 +181,11 @@ def _inputs(folder: Path) -> Iterator[_Taught]:
                 paths = (places["task"] / f"{file}.jsonl" for file in files)
                 if (path := next(filter(Path.is_file, paths), None)) is not None:
                     yield _Taught(at.name, command, name, sha256_file(path), path)
-        if (above := _run(at.parent)) is not None and above.manifest["command"] == "run":
+        if (above := run_in(at.parent)) is not None and above.manifest["command"] == "run":
             todo.append(at.parent)  # a recipe, of which this is a stage
 
 
-def _reading(settings: Mapping[str, Any]) -> Reading:
+def reading_of(settings: Mapping[str, Any]) -> Reading:
     """How a run read its files."""
     try:
         return from_json(settings.get("reading") or {}, Reading)
@@ -193,7 +193,7 @@ def _reading(settings: Mapping[str, Any]) -> Reading:
         return AS_IT_STANDS
 
 
-def _run(folder: Path) -> Run | None:
+def run_in(folder: Path) -> Run | None:
     """The run in a folder; None where it holds none that can be read."""
     try:
         run = Run.read(folder) if folder.is_dir() else None
