@@ -29,16 +29,20 @@ from inkfire.stats.twins import like_length, pair_slices
 SLICES = ("accuracy", "accuracy_length_matched", "accuracy_chosen_shorter")
 
 
+def telling(pair: Preference) -> bool:
+    """Whether length cannot help: of like length, or the shorter one chosen."""
+    return like_length(pair) or len(pair.chosen) < len(pair.rejected)
+
+
 def split(pairs: list[Preference], n: int, n_test: int) -> tuple[list[Preference], list[Preference]]:
     """(to learn from, test), disjoint by query."""
     draw = random.Random(0)
-    telling = sorted({p.query for p in pairs if like_length(p) or len(p.chosen) < len(p.rejected)})
-    draw.shuffle(telling)
-    tested, kept = set(telling[: len(telling) // 2]), set(telling[len(telling) // 2 :])
+    queries = sorted({p.query for p in pairs if telling(p)})
+    draw.shuffle(queries)
+    tested, kept = set(queries[: len(queries) // 2]), set(queries[len(queries) // 2 :])
     test = [p for p in pairs if p.query in tested]
-    told = [p for p in test if like_length(p) or len(p.chosen) < len(p.rejected)]
-    others = [p for p in test if not (like_length(p) or len(p.chosen) < len(p.rejected))]
-    train = [p for p in pairs if p.query in kept and (like_length(p) or len(p.chosen) < len(p.rejected))][: n * 2 // 3]
+    told, others = [p for p in test if telling(p)], [p for p in test if not telling(p)]
+    train = [p for p in pairs if p.query in kept and telling(p)][: n * 2 // 3]
     rest = [p for p in pairs if p.query not in tested and p.query not in kept]
     train += draw.sample(rest, min(len(rest), n - len(train)))
     draw.shuffle(train)
@@ -74,8 +78,8 @@ def main() -> None:
             subprocess.run([sys.executable, "-m", "inkfire", *map(str, words)], check=True, stdout=subprocess.DEVNULL)
             took = time.perf_counter() - begun
             scores = load_reward(folder).score(queries, texts)
-            found = pair_slices(test, list(zip(scores[::2], scores[1::2], strict=True)))
-            both = zip(scores[::2], scores[1::2], strict=True)
+            both = list(zip(scores[::2], scores[1::2], strict=True))
+            found = pair_slices(test, both)
             right[name] = [float(a is not None and b is not None and a > b) for a, b in both]
             cells = [f"{found[s]:.3f} [{found[f'{s}_ci'][0]:.3f}, {found[f'{s}_ci'][1]:.3f}]" for s in SLICES]
             twin = right[name.replace("transformer", "linear")]

@@ -45,6 +45,14 @@ class Bill:
         else:
             self.unpriced.setdefault(model, Counter()).update({name: counts[name] for name in _COUNTED})
 
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> Self:
+        """Of replies together."""
+        bill = cls()
+        for entry in entries:
+            bill.add_entry(entry)
+        return bill
+
     def add_entry(self, entry: Entry) -> None:
         self.add(entry.model, {"calls": 1} | dataclasses.asdict(entry.usage), entry.cost)
 

@@ -307,7 +307,7 @@ def trainings(run: Folder, names: Sequence[str]) -> Table:
     recipe = {policy["name"]: policy for policy in run.settings.get("policies", ())}
     for name in names:
         of, metrics = run.stages().get(name, {}), list(run.rows(f"{name}/metrics.jsonl"))
-        method = recipe.get(name, {}).get("method", "grpo") if name in recipe else name
+        method = recipe[name].get("method", "grpo") if name in recipe else name
         cells: list[Cell] = [_course(metrics, key, form) for key, form in _COURSE.values()]
         alarms = sum(1 for _ in run.rows(f"{name}/alarms.jsonl"))
         about: list[Cell] = [method, of.get("start", ""), of.get("reward", ""), of.get("steps", "")]

@@ -50,7 +50,7 @@ from inkfire.runs.material import Material
 from inkfire.runs.recipe import Recipe
 from inkfire.settings import option, settings
 from inkfire.settings import to_json as in_json
-from inkfire.training.reward_model import fit_linear
+from inkfire.training.reward_model import fit_linear, scores_of
 from inkfire.training.settings import RewardModelSettings
 
 
@@ -88,7 +88,8 @@ def ablate(recipe: Recipe, settings: AblateSettings, place: Place) -> dict[str, 
     material = Material.of(task, splits, settings.limit, place.out / "data", place.seed)
     if not material.held_out:
         raise InputError("no query that is held out has good and bad texts: label more texts, or lower --limit")
-    about = {key: in_json(recipe)[key] for key in ("task", "max_tokens", "models", "curate", "refine", "reward_model")}
+    said = in_json(recipe)
+    about = {key: said[key] for key in ("task", "max_tokens", "models", "curate", "refine", "reward_model")}
     how = (recipe.judge.fit_fraction, recipe.judge.labelled, recipe.evaluate.queries, recipe.grpo.validation)
     about |= {"splits": list(how), "limit": settings.limit, "queries": settings.queries} | read_as(recipe.reading)
     files = {"task": task.folder} | named_files(recipe.data)
@@ -270,13 +271,8 @@ class Ablation:
 
 
 def _right(reward: Reward, pairs: Sequence[Preference]) -> list[Right]:
-    queries = [pair.query for pair in pairs]
-    chosen, rejected = (
-        reward.score(queries, [getattr(pair, side) for pair in pairs]) for side in ("chosen", "rejected")
-    )
-    return [
-        None if good is None or bad is None else float(good > bad) for good, bad in zip(chosen, rejected, strict=True)
-    ]
+    scores = scores_of(reward, pairs)
+    return [None if good is None or bad is None else float(good > bad) for good, bad in scores]
 
 
 def _text(row: Labelled) -> dict[str, Any]:
@@ -314,9 +310,8 @@ def read_seen(folder: Path) -> Seen:
 def took(entries: Iterable[Entry]) -> dict[str, Any]:
     """What an arm takes by itself, wherever its replies came from: ``calls``, ``tokens``, ``cost`` and
     ``model_seconds``, the sum of what each reply took."""
-    bill, entries = Bill(), list(entries)
-    for entry in entries:
-        bill.add_entry(entry)
+    entries = list(entries)
+    bill = Bill.of(entries)
     seconds = round(sum(entry.latency for entry in entries), 1)
     return {"calls": len(entries), "tokens": bill.tokens, **bill.rounded().fields(), "model_seconds": seconds}
 

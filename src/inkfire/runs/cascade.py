@@ -75,10 +75,7 @@ def ask(context: Context, signal: str, texts: Sequence[Labelled]) -> Answers:
 
 
 def _spent(entries: Sequence[Entry]) -> Cost:
-    bill = Bill()
-    for entry in entries:
-        bill.add_entry(entry)
-    return Cost(len(entries), sum(entry.latency for entry in entries), bill)
+    return Cost(len(entries), sum(entry.latency for entry in entries), Bill.of(entries))
 
 
 def cascade(

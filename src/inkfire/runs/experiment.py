@@ -32,8 +32,18 @@ from inkfire.tasks.task import load_task
 from inkfire.tasks.uses import COMMANDS, refine_prompts
 
 # Of a stage's result: not what it found, and another number where it was stopped on the way.
-_OF_THE_PROCESS = ("seconds", "calls", "cached", "tokens", *FIELDS, "out", "waiting", "seconds_canaries")
-_MEASURED = (*memory.FIELDS, *speed.FIELDS)
+_OF_THE_PROCESS = (
+    "seconds",
+    "calls",
+    "cached",
+    "tokens",
+    *FIELDS,
+    "out",
+    "waiting",
+    "seconds_canaries",
+    *memory.FIELDS,
+    *speed.FIELDS,
+)
 
 
 def stages_of(recipe: Recipe) -> list[tuple[str, Stage]]:
@@ -75,7 +85,7 @@ def run_recipe(recipe: Recipe, place: Place) -> dict[str, Any]:
                 continue
             note(f"[{number}/{len(steps)}] {name}")
             started, before = time.monotonic(), x.context.ledger.stats()
-            result = {key: value for key, value in stage(x).items() if key not in (*_OF_THE_PROCESS, *_MEASURED)}
+            result = {key: value for key, value in stage(x).items() if key not in _OF_THE_PROCESS}
             give_back()  # the next stage needs what this one's models took
             took = used(before, x.context.ledger.stats())
             run.complete(name, result, seconds=time.monotonic() - started, used=took)

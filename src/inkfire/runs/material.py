@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from inkfire.files.columns import ranked
 from inkfire.files.jsonl import write_jsonl
 from inkfire.records import Labelled, Preference, to_json
 from inkfire.runs.recipe import Recipe
@@ -62,12 +63,7 @@ class Material:
 
 def pairs_of(labelled: Sequence[Labelled]) -> list[Preference]:
     """Every good text with every bad one of its query."""
-    of_query: dict[str, tuple[list[str], list[str]]] = {}
+    of_query: dict[str, list[tuple[str, float]]] = {}
     for row in labelled:
-        of_query.setdefault(row.query, ([], []))[row.label].append(row.response)
-    return [
-        Preference(query, chosen, rejected)
-        for query, (bad, good) in of_query.items()
-        for chosen in good
-        for rejected in bad
-    ]
+        of_query.setdefault(row.query, []).append((row.response, row.label))
+    return [pair for query, answers in of_query.items() for pair in ranked(query, answers)]

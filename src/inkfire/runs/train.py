@@ -30,7 +30,6 @@ from inkfire.runs.damage import good_texts
 from inkfire.runs.lineage import off_policy
 from inkfire.runs.memory import Peak
 from inkfire.runs.qualify import QUALIFY, Exam, check_qualified, read_ratings
-from inkfire.runs.speed import timed
 from inkfire.settings import option, settings, to_json
 from inkfire.tasks.task import Task, load_task
 from inkfire.training.reward_model import Material, train_reward_model
@@ -202,7 +201,7 @@ def reward_model(inputs: RewardModelInputs, settings: RewardModelSettings, place
         from inkfire.runs.model_card import write_reward_card
 
         write_reward_card(out)
-        return result | found | timed(reward.score, held_out)
+        return result | found | speed.timed(reward.score, held_out)
 
     return _trained("train rm", place, described(inputs, settings, task=task and task.name), files, train)
 

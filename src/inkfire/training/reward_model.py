@@ -214,10 +214,10 @@ def _linear(job: _Job) -> tuple[Reward, dict[str, Any]]:
             held_out = [job.pairs[i] for i in test]
             of_fold = _fitted(job, [job.pairs[i] for i in train], held_out)
             for i, own, bare_own in zip(
-                test, _scores(of_fold, held_out), _scores(_bare(of_fold), held_out), strict=True
+                test, scores_of(of_fold, held_out), scores_of(_bare(of_fold), held_out), strict=True
             ):
                 scores[i], raw[i] = own, bare_own
-    on_test = pair_slices(job.test, _scores(reward, job.test))
+    on_test = pair_slices(job.test, scores_of(reward, job.test))
     held_out_slices = {f"held_out_{key}": value for key, value in on_test.items() if key.startswith("accuracy")}
     measured = {"steps": 1, "measured_on": "five folds by query, pooled"}
     return reward, measured | _beside_twin(job, job.pairs, scores, raw, twin) | held_out_slices
@@ -235,8 +235,8 @@ def _transformer(job: _Job) -> tuple[Reward, dict[str, Any]]:
     known = {text_id(pair.query) for pair in (*job.train, *job.held_back)} | (seen_by(start) if start else set())
     write_json(job.out / SEEN, {"queries": sorted(known)})
     reward = job.finished(model, learnt)
-    twin = _scores(LinearReward(NgramPairModel().fit(job.train), "twin"), job.test)
-    measured = _beside_twin(job, job.test, _scores(reward, job.test), _scores(model, job.test), twin)
+    twin = scores_of(LinearReward(NgramPairModel().fit(job.train), "twin"), job.test)
+    measured = _beside_twin(job, job.test, scores_of(reward, job.test), scores_of(model, job.test), twin)
     return reward, trained | {"measured_on": "held-out queries"} | measured
 
 
@@ -244,7 +244,8 @@ def _bare(reward: Reward) -> Reward:
     return reward.reward if isinstance(reward, WithoutLength) else reward
 
 
-def _scores(reward: Reward, pairs: Sequence[Preference]) -> list[tuple[float | None, float | None]]:
+def scores_of(reward: Reward, pairs: Sequence[Preference]) -> list[tuple[float | None, float | None]]:
+    """(chosen, rejected) of each pair."""
     queries = [pair.query for pair in pairs]
     scores = reward.score([*queries, *queries], [*(p.chosen for p in pairs), *(p.rejected for p in pairs)])
     return list(zip(scores[: len(pairs)], scores[len(pairs) :], strict=True))
