@@ -34,13 +34,33 @@ class Drawn(NamedTuple):
     title: str = ""
 
 
-def _figure(width: float, height: float) -> tuple[Any, Any, Any]:
+def svg_pyplot() -> Any:
+    """matplotlib's pyplot, which draws SVG.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
     try:
         import matplotlib
     except ImportError as error:
         raise MissingExtraError("matplotlib", "report") from error
     matplotlib.use("svg")
-    matplotlib.rcParams.update(
+    from matplotlib import pyplot
+
+    return pyplot
+
+
+def as_svg(pyplot: Any, figure: Any, **how: Any) -> str:
+    """A figure as SVG, the same bytes for the same data; it is closed."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")), **how)
+    pyplot.close(figure)
+    return buffer.getvalue()
+
+
+def _figure(width: float, height: float) -> tuple[Any, Any, Any]:
+    pyplot = svg_pyplot()
+    pyplot.rcParams.update(
         {
             "svg.fonttype": "none",
             "text.parse_math": False,  # a name may have dollars
@@ -56,8 +76,6 @@ def _figure(width: float, height: float) -> tuple[Any, Any, Any]:
             "ytick.labelcolor": INK,
         }
     )
-    from matplotlib import pyplot
-
     figure, axes = pyplot.subplots(figsize=(width, height), layout="constrained")
     axes.grid(color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
@@ -65,16 +83,10 @@ def _figure(width: float, height: float) -> tuple[Any, Any, Any]:
 
 
 def _svg(pyplot: Any, figure: Any, alt: str) -> str:
-    buffer = io.StringIO()
     pyplot.rcParams["svg.hashsalt"] = alt  # the same data draws the same bytes, and no two figures share a name
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # only measured here; the reader's fonts draw it
-        figure.savefig(
-            buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")), transparent=True
-        )
-    pyplot.close(figure)
-    text = buffer.getvalue()
-    text = _NAMED.sub("", text)
+        text = _NAMED.sub("", as_svg(pyplot, figure, transparent=True))
     text = re.sub(r"<!--.*?-->\s*", "", text[text.index("<svg") :])
     for colour, name in _STYLE.items():
         text = text.replace(colour, f"var({name})")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,10 @@ class Folder:
     def stages(self) -> dict[str, Result]:
         """The results that are there, by stage, in the order in which they were made. That of ``inkfire evaluate`` is
         its evaluation.json."""
+        return self._stages
+
+    @cached_property
+    def _stages(self) -> dict[str, Result]:
         done = {path.stem for path in (self.path / "stages").glob("*.json")}
         names = [*(name for name in self.run.seconds() if name in done), *sorted(done - self.run.seconds().keys())]
         found = {name: result for name in names if (result := self.run.done(name)) is not None}

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from inkfire.errors import MissingExtraError
+from inkfire.report.figures import as_svg, svg_pyplot
 
 Row = Mapping[str, Any]
 
@@ -37,15 +36,9 @@ def draw(found: Mapping[str, Any]) -> str | None:
     panels += ["labels"] if curves else []
     if not panels:
         return None
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "report") from error
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
+    pyplot = svg_pyplot()
     style = {"svg.hashsalt": "inkfire", "svg.fonttype": "path", "text.parse_math": False, "font.size": 9}
-    with matplotlib.rc_context(style):
+    with pyplot.rc_context(style):
         figure, axes = pyplot.subplots(
             len(panels), figsize=(6.0, 2.9 * len(panels)), layout="constrained", squeeze=False
         )
@@ -59,10 +52,7 @@ def draw(found: Mapping[str, Any]) -> str | None:
             else:
                 _against(axis, rewards, panel, name)
                 axis.set_xlabel("seconds, preparation and training" if panel == "seconds" else found["currency"])
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-        pyplot.close(figure)
-    return buffer.getvalue()
+        return as_svg(pyplot, figure)
 
 
 def _against(axis: Any, rewards: Sequence[Row], cost: str, name: str) -> None:
