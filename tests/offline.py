@@ -6,7 +6,7 @@ import dataclasses
 import json
 import sys
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -66,8 +66,17 @@ class Offline:
         return {"steps": 1, "warnings": []}
 
 
+def forget(names: set[str]) -> None:
+    """Takes modules back as if nobody had imported them: a module that met a stub would keep it for the next test."""
+    for name in names:
+        parent, _, child = name.rpartition(".")
+        del sys.modules[name]
+        if parent in sys.modules and hasattr(sys.modules[parent], child):
+            delattr(sys.modules[parent], child)
+
+
 @pytest.fixture
-def offline(monkeypatch: pytest.MonkeyPatch) -> Offline:
+def offline(monkeypatch: pytest.MonkeyPatch) -> Iterator[Offline]:
     """The trainers, the policies and the models behind an endpoint replaced, so that no torch is loaded."""
     world = Offline()
 
@@ -118,7 +127,9 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> Offline:
         monkeypatch.setattr(f"inkfire.runs.{module}.give_back", lambda: None)
     monkeypatch.setattr("inkfire.report.page.write_report", lambda out: out / "report.html")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
-    return world
+    before = set(sys.modules)
+    yield world
+    forget({name for name in set(sys.modules) - before if name.startswith("inkfire.")})
 
 
 RECIPE = """
