@@ -37,12 +37,12 @@ def test_it_is_logged_and_leaves_no_trace(tiny_base: str, tiny_task: Path, tmp_p
     assert sha256_file(plain / "adapter_model.safetensors") == sha256_file(looked / "adapter_model.safetensors")
     assert (plain / "completions.jsonl").read_bytes() == (looked / "completions.jsonl").read_bytes()
     written = rows(looked / "validation.jsonl")
-    assert [(row["step"], row["query"]) for row in written] == [(at, q.query) for at in (2, 4) for q in ASKED]
+    assert [(row["step"], row["query"]) for row in written] == [(at, q.query) for at in (0, 2, 4) for q in ASKED]
     texts = [row["response"] for row in written]
-    assert texts[:3] != texts[3:]  # by the policy as it was then
+    assert texts[3:6] != texts[6:]  # by the policy as it was then
     metrics = rows(looked / "metrics.jsonl")
     assert ["validation_reward" in row for row in metrics] == [False, True, False, True]
-    means = [sum(row["reward"] for row in written[i : i + 3]) / 3 for i in (0, 3)]
+    means = [sum(row["reward"] for row in written[i : i + 3]) / 3 for i in (3, 6)]
     assert [metrics[at]["validation_reward"] for at in (1, 3)] == pytest.approx(means)
     assert (result["validation"], result["validation_reward_last"]) == (3, pytest.approx(means[1]))
     with pytest.raises(BudgetExceeded):

@@ -21,6 +21,7 @@ from inkfire.errors import InputError
 from inkfire.files.run import EVERYTHING, Redone, Run
 from inkfire.llm.bill import FIELDS, used
 from inkfire.runs import memory, speed, stages
+from inkfire.runs.before_after import before_after
 from inkfire.runs.context import Place, named_files, note, opened, read_as
 from inkfire.runs.memory import give_back
 from inkfire.runs.recipe import Recipe, check_recipe, placed
@@ -89,6 +90,8 @@ def run_recipe(recipe: Recipe, place: Place) -> dict[str, Any]:
             give_back()  # the next stage needs what this one's models took
             took = used(before, x.context.ledger.stats())
             run.complete(name, result, seconds=time.monotonic() - started, used=took)
+            for line in before_after(x.folder(name)):
+                note(line)
         stats = x.context.ledger.stats()
         comparison = run.done("evaluate") or {}
         calls = sum(run.used().get(name, {}).get("calls", 0) for name, _ in steps)

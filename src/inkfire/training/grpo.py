@@ -170,7 +170,7 @@ def _train(
     checkpoint = trl.last_checkpoint(out)
     done = 0 if checkpoint is None else trl.step_of(checkpoint)
     for name in (COMPLETIONS, VALIDATION) if looked_at else (COMPLETIONS,):
-        trl.rewind(out / name, done)
+        trl.rewind(out / name, -1 if checkpoint is None else done)  # nothing, or all up to a look at step 0
     monitor = Monitor(settings.num_generations)
     with trl.quiet(), trl.written(out), ExitStack() as opened:
         model, tokenizer = _start(folder, card, out, settings)

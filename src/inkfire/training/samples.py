@@ -28,7 +28,7 @@ from inkfire.training import begin
 from inkfire.training.settings import TEMPERATURE, GrpoSettings
 
 TEXTS, NUMBERS = "samples.jsonl", "samples.json"
-_GOOD = 64
+_GOOD, _FOR_EACH = 64, 4  # good texts, and how many for each text that is written
 _WORSE = 0.25  # of 16 texts four: from none to four happens by chance in one of some fifty
 _LOW, _BELOW = 0.05, 0.1
 
@@ -48,7 +48,7 @@ def look(trainer: Any, tokenizer: Any, card: Card, good: Sequence[Candidate], n:
     model.eval()
     how = GrpoSettings(temperature=TEMPERATURE, max_completion_length=card.max_tokens)
     writer = begin.Writer(card, model, tokenizer, how, list(dict.fromkeys(text.query for text in good)))
-    some = spaced(good, min(len(good), _GOOD))
+    some = spaced(good, min(len(good), _GOOD, _FOR_EACH * n))
     texts = {"trained": writer.texts(n, seed)}
     with model.disable_adapter():
         texts["base"] = writer.texts(n, seed)

@@ -1,4 +1,4 @@
-"""The reward on queries that a training does not learn from: every few steps the policy writes a text for each.
+"""The reward on queries that a training does not learn from: before it and every few steps the policy writes for each.
 
 validation.jsonl has the texts (step, query, response, truncated, reward), metrics.jsonl their mean reward as
 ``validation_reward``. They are sampled from one seed each time, apart from the random state of the training. Of a
@@ -27,7 +27,7 @@ _AT_MOST = 16
 
 
 class Validation(TrainerCallback):  # type: ignore[misc]
-    """Looks every ``every`` updates.
+    """Looks before the first update and every ``every`` updates.
 
     Args:
         writer: writes with the model that is trained, for the queries to look at.
@@ -38,16 +38,23 @@ class Validation(TrainerCallback):  # type: ignore[misc]
         self._reward = reward.reward if isinstance(reward, Shaped) else reward
         self._found: dict[str, float | None] = {}
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step == 0:
+            self._look(0)
+
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if state.global_step % self._every:
-            return
+        if state.global_step % self._every == 0:
+            self._found = {"validation_reward": self._look(state.global_step)}
+
+    def _look(self, step: int) -> float | None:
+        """The mean reward at a step, whose texts are kept."""
         rows = self._writer.write(self._writer.queries, self._seed)
         asked, texts, cut = ([row[name] for row in rows] for name in ("query", "response", "truncated"))
         scores = self._reward.score(asked, texts, truncated=cut)
         for row, score in zip(rows, scores, strict=True):
-            trl.append(self._out / VALIDATION, {"step": state.global_step, **row, "reward": score})
+            trl.append(self._out / VALIDATION, {"step": step, **row, "reward": score})
         known = [score for score in scores if score is not None and math.isfinite(score)]
-        self._found = {"validation_reward": sum(known) / len(known) if known else None}
+        return sum(known) / len(known) if known else None
 
     def numbers(self) -> dict[str, float | None]:
         """What was found since the last call, for metrics.jsonl."""
