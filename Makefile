@@ -10,7 +10,7 @@ TORCH  := $(shell sed -n 's/^torch==//p' constraints.txt)
 FAST   := -n auto -m "not model and not slow" --ignore=tests/training
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: help env demo test test-fast check bench bench-judge clean
+.PHONY: help env demo test test-fast check bench bench-judge replicate clean
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -51,6 +51,11 @@ bench: env       ## the benchmarks without a model (three quarters of an hour); 
 
 bench-judge: env ## the judge against the field, on an embedded model (hours; resumes) and the data of INKFIRE_RELEASE_DATA
 	@set -e; for name in judge judge_modes; do echo "== $$name"; $(BIN)/python benchmarks/bench_$$name.py; done
+
+# The release lies where INKFIRE_RELEASE_DATA says, or is fetched; the folder is the last line that the command prints.
+replicate: env   ## the paper's comparison at 0.5B, in parts that resume (five hours of two cores); PARTS="start rewards" does some
+	@data="$${INKFIRE_RELEASE_DATA:-$$($(BIN)/inkfire data pull greetings-zh | tail -n 1)}"; \
+	  $(BIN)/python benchmarks/replicate.py --data "$$data" --out runs/replicate $(if $(PARTS),--only $(PARTS))
 
 clean:           ## remove what make made (not the runs, not the weights)
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache
