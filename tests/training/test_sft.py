@@ -197,6 +197,17 @@ def test_what_is_said_of_samples(trained: dict[str, Any], said: int) -> None:
     assert len(samples.remarks(numbers)) == said
 
 
+@pytest.mark.parametrize(("trained", "said"), [(-4.35, True), (-3.9, False), (-1.0, False)])
+def test_a_writer_that_learnt_to_surprise_is_told_from_its_base(trained: float, said: bool) -> None:
+    """The good texts are out of a small model's reach: it was as unlikely as they are, and made no sense (measured)."""
+    numbers = {
+        "trained": {"n": 4, "loops": 0.0, "unfinished": 0.0, "log_prob": trained},
+        "base": {"n": 4, "loops": 0.0, "unfinished": 0.0, "log_prob": -1.93},
+        "good": {"n": 16, "loops": 0.0, "unfinished": 0.0, "log_prob": -5.69, "log_prob_low": -6.13},
+    }
+    assert [("it surprises" in line) for line in samples.remarks(numbers)] == [True] * said
+
+
 def test_what_is_too_long_is_counted(tiny_base: str, task: Task, tmp_path: Path) -> None:
     rows = [*good(task), Candidate("a wish", "x" * 600)]
     result = train_sft(task, rows, tiny_base, tmp_path / "out", dataclasses.replace(CONFIG, samples=0))

@@ -6,8 +6,9 @@ samples.jsonl has the texts (by: trained or base), samples.json the numbers of e
     unfinished    share that ends in the middle or met the length limit
     log_prob      median log-probability a token under the frozen base, nats
 
-It is said where the trained writer's share is a quarter above that of the base and of the good texts, and where half of
-its texts are less likely, by a tenth of a nat, than all but 5 % of the good ones.
+It is said where the trained writer's share is a quarter above that of the base and of the good texts, where half of
+its texts are less likely, by a tenth of a nat, than all but 5 % of the good ones, and where they are less likely than
+its base's own by two nats a token: good texts that surprise a small model teach it to surprise, and not to make sense.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ TEXTS, NUMBERS = "samples.jsonl", "samples.json"
 _GOOD, _FOR_EACH = 64, 4  # good texts, and how many for each text that is written
 _WORSE = 0.25  # of 16 texts four: from none to four happens by chance in one of some fifty
 _LOW, _BELOW = 0.05, 0.1
+_FAR = 2.0  # nats a token, see remarks
 
 
 def look(trainer: Any, tokenizer: Any, card: Card, good: Sequence[Candidate], n: int, seed: int, out: Path) -> None:
@@ -100,5 +102,11 @@ def remarks(numbers: dict[str, Any]) -> list[str]:
         said.append(
             f"Half of the trained writer's texts are less likely to its base than {value:.2f} nats a token, where 95% "
             f"of the good texts are above {low:.2f} ({TEXTS}): {less}."
+        )
+    if value is not None and base["log_prob"] is not None and value < base["log_prob"] - _FAR:
+        said.append(
+            f"The trained writer's texts have {value:.2f} nats a token under its base, the base's own "
+            f"{base['log_prob']:.2f} and the good texts {good['log_prob']:.2f}: it surprises, and so far from what it "
+            f"knew a small model seldom makes sense. Read {TEXTS}; {less}, or write at a lower temperature."
         )
     return said
