@@ -132,6 +132,25 @@ def test_who_hangs_up_does_not_count_twice(serve: Serve) -> None:
 
 
 @pytest.mark.slow
+def test_openrlhfs_own_request_is_answered_byte_for_byte(serve: Serve, tmp_path: Path) -> None:
+    """What version 0.11.2 sent (``benchmarks/bench_openrlhf.py --record``)."""
+    (tmp_path / "reward.py").write_text("def both(query, response):\n    return len(query) + 1000 * len(response)\n")
+    server = serve(f"python:{tmp_path}/reward.py:both", token="a-token-for-the-recording")
+    host, port = server.told["url"].removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall((Path(__file__).parents[1] / "serve" / "openrlhf_0_11_2.http").read_bytes())
+        answer = b""
+        while not answer.endswith(b"}"):
+            answer += connection.recv(65536)
+    expected = len("a wish for Ana") + 1000.0 * len("Dear Ana, 愿你 well.")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {
+        "rewards": [expected],
+        "scores": [1.0],
+        "extra_logs": {"missing": [0.0]},
+    }
+
+
+@pytest.mark.slow
 def test_it_tells_people_what_to_copy(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "inkfire", "serve", "reward", "share:!", "--port", "0"]
     env = os.environ | {"INKFIRE_TOKEN": "abc"}
