@@ -19,8 +19,10 @@ import pytest
 
 pytest.importorskip("starlette")
 from httpx2 import Client
+from stub_endpoint import served
 
 from inkfire.files.jsonl import write_json
+from inkfire.judge.spec import JudgeSpec
 
 REWARD = """
 import pathlib, time
@@ -109,6 +111,26 @@ def test_a_group_that_waits_when_it_stops_is_missing_and_the_engines_paths_refus
                 time.sleep(0.01)
         assert server.end() == (0, "")
         assert waits.result().json() == {"scores": [None]}
+
+
+@pytest.mark.slow
+def test_a_judge_is_served_and_asks_its_endpoint_once_for_a_text(serve: Serve, cli: Any, tmp_path: Path) -> None:
+    judge = tmp_path / "judge"
+    JudgeSpec("greetings-en", "stub", "logprob").save(judge)
+    code, _, err = cli("serve", "reward", judge, "--port", "0")
+    assert (code, "never measured" in err, "serve" in err) == (2, True, True)
+    with served(mark="window") as stub:
+        server = serve(str(judge), "--force", "--base-url", stub.url)
+        good, bad = server.score("May it open a window.", "Be well.").json()["scores"]
+        assert 0 < bad < good < 1
+        asked = len(stub.log)
+        assert server.score("Be well.", "May it open a window.").json() == {"scores": [bad, good]}
+        with server.client() as client:
+            body = {"prompt": "q", "response": "May it open a window."}
+            assert client.post("/slime", json=body).json() == good
+        assert len(stub.log) == asked
+        assert server.end()[0] == 0
+    assert (tmp_path / ".inkfire" / "ledger.sqlite").is_file()
 
 
 @pytest.mark.slow
