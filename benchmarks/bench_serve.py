@@ -78,9 +78,13 @@ async def client(told: dict[str, str], bodies: list[bytes], until: float, took: 
         if began > until:
             break
         writer.write(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
-        lines = (await reader.readuntil(b"\r\n\r\n")).decode().lower().split("\r\n")
-        size = next(int(line.partition(":")[2]) for line in lines if line.startswith("content-length:"))
-        answer = await reader.readexactly(size)
+        try:
+            lines = (await reader.readuntil(b"\r\n\r\n")).decode().lower().split("\r\n")
+            size = next(int(line.partition(":")[2]) for line in lines if line.startswith("content-length:"))
+            answer = await reader.readexactly(size)
+        except (OSError, EOFError) as error:
+            wrong.append(repr(error))
+            break
         took.append(time.perf_counter() - began)
         if " 200 " not in lines[0] or None in json.loads(answer)["scores"]:
             wrong.append(f"{lines[0]} {answer[:200].decode()}")

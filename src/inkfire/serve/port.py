@@ -57,4 +57,5 @@ def config(app: ASGIApp, *, grace: int, lifespan: bool = False) -> uvicorn.Confi
         ws="none",
         server_header=False,
         timeout_graceful_shutdown=grace,
+        timeout_keep_alive=75,  # a connection that a trainer keeps is not closed while it sends
     )
