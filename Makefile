@@ -47,7 +47,7 @@ check: env       ## format, lint, types, layers
 	$(BIN)/lint-imports
 
 bench: env       ## the benchmarks without a model (three quarters of an hour); each prints a ratio against a named peer of the same run
-	@set -e; for name in startup coverage checks collapse client curate memory kill distilabel; do echo "== $$name"; $(BIN)/python benchmarks/bench_$$name.py; done
+	@set -e; for name in startup coverage checks collapse client curate memory kill serve distilabel; do echo "== $$name"; $(BIN)/python benchmarks/bench_$$name.py; done
 
 bench-judge: env ## the judge against the field, on an embedded model (hours; resumes) and the data of INKFIRE_RELEASE_DATA
 	@set -e; for name in judge judge_modes; do echo "== $$name"; $(BIN)/python benchmarks/bench_$$name.py; done

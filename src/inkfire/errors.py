@@ -74,7 +74,7 @@ class MissingExtraError(InputError):
 
 
 class RefusedReward(InputError):
-    TAKEN_WITH = "score, probe and train take it with --force"  # how the refusal of a judge ends
+    TAKEN_WITH = "score, probe, train and serve take it with --force"  # how the refusal of a judge ends
 
 
 class BudgetExceeded(InkfireError):

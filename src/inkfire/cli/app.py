@@ -53,6 +53,7 @@ COMMANDS = {
     "probe": ("probe:probe", "Find the edits of a text that a reward pays for, and no reader would."),
     "write": ("write:write", "Write texts for a query, or for a file of queries."),
     "export": ("export:export", "Write a policy for vLLM, llama.cpp or Ollama, with a model card."),
+    "serve": ("serve:app", "Serve a reward to a trainer that runs elsewhere."),
     "annotate": ("annotate:app", "Let people rate texts, blind, on a local page or in the terminal."),
     "evaluate": ("evaluate:evaluate", "Compare policies on held-out queries."),
     "agree": ("agree:agree", "Say whether raters agree, and which reward ranks texts as they do."),

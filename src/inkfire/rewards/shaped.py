@@ -28,23 +28,29 @@ Weight = Annotated[float, Ge(0)]
 
 
 @settings
-class Shaping:
-    """What keeps a reward honest. All of it is off where nothing is said, but for the mix of several parts."""
+class Within:
+    """What looks at the texts of a group alone."""
 
     checks: Annotated[tuple[str, ...], option("--check")] = ()
     """What a text has to be, as length:20..90 or fluent (inkfire check --help); repeatable."""
-    fluency: Weight = 0.0
-    """Weight of the likelihood under the frozen base, flat above what the start policy's better samples have."""
-    relevance: Weight = 0.0
-    """Weight of answering its own query better than others, by the same model, flat above likewise."""
     diversity: Annotated[float, Ge(0), Le(1)] = 0.0
     """How far being like the others of its group lowers a text."""
-    novelty: Weight = 0.0
-    """How far phrases lower a text that grew frequent across prompts since the start."""
     length: Literal["raw", "rescale"] = "raw"
     """rescale: take what length explains within the group out of the reward."""
     mix: Literal["standardise", "raw"] = "standardise"
     """How the parts of a sum are put together: by their spread in the group, or as they are."""
+
+
+@settings
+class Shaping(Within):
+    """What keeps a reward honest. All of it is off where nothing is said, but for the mix of several parts."""
+
+    fluency: Weight = 0.0
+    """Weight of the likelihood under the frozen base, flat above what the start policy's better samples have."""
+    relevance: Weight = 0.0
+    """Weight of answering its own query better than others, by the same model, flat above likewise."""
+    novelty: Weight = 0.0
+    """How far phrases lower a text that grew frequent across prompts since the start."""
     base: str | None = None
     """The frozen model that reads for fluent, fluency and relevance; the policy's own base if none."""
     start_samples: Annotated[int, Ge(8)] = 64

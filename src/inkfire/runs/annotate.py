@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import csv
 import io
-import ipaddress
 import itertools
 import re
-import socket
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -139,18 +137,18 @@ def serve(out: Path, where: ServeSettings, ready: Callable[[dict[str, Any]], Non
         InputError: the address cannot be had.
         MissingExtraError: starlette or uvicorn is not installed.
     """
-    from inkfire.serve.page import listen, rating_page
+    from inkfire.serve.page import rating_page
     from inkfire.serve.page import serve as answer
+    from inkfire.serve.port import base_url, is_loopback, listen
 
     with sitting(out) as (found, raters), listen(where.host, where.port) as at:
         tokens = found.tokens()
-        if not (local := _is_loopback(where.host)):
+        if not is_loopback(where.host):
             note(
                 f"whoever reaches {where.host} and has a rater's address can vote in that name, and what is sent is "
                 "not encrypted: put a proxy with TLS before it where others share the network"
             )
-        host = where.host if local else socket.gethostname()
-        base = f"http://{f'[{host}]' if ':' in host else host}:{at.getsockname()[1]}"
+        base = base_url(where.host, at)
         ready({"urls": {rater: f"{base}/r/{token}" for rater, token in tokens.items()}} | status(out))
         with suppress(KeyboardInterrupt):  # how it is told to stop
             answer(rating_page(raters, tokens), at)
@@ -191,13 +189,6 @@ def export(out: Path, to: Path | None = None) -> dict[str, Any]:
     files = {name: len(of_file) for name, of_file in made.items() if of_file} | {"votes.csv": len(rows)}
     results = {"mode": tally.form.mode, "results": tally.results(), "progress": tally.progress()}
     return {"out": str(to)} | results | {"files": files}
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 # ---- what is rated -------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from annotated_types import Ge
@@ -129,12 +129,19 @@ def best_first(scored: Iterable[T], score: Callable[[T], float | None]) -> list[
 
 
 @contextmanager
-def scorer_of(reward: str, access: Access, *, force: bool = False) -> Iterator[Reward]:
-    """The reward, closed afterwards; a judge's replies are kept in the ledger beside its folder."""
+def scorer_of(
+    reward: str,
+    access: Access,
+    *,
+    value: Literal["probability", "label"] = "probability",
+    force: bool = False,
+    run: str = "score",
+) -> Iterator[Reward]:
+    """The reward, closed afterwards; a judge's replies are kept in the ledger beside its folder, as ``run``'s."""
     judges = [folder for folder in placeholders(reward)[1].values() if (folder / "judge.json").is_file()]
-    ledger = access.ledger(judges[0].absolute().parent / ".inkfire" / "ledger.sqlite", "score") if judges else None
+    ledger = access.ledger(judges[0].absolute().parent / ".inkfire" / "ledger.sqlite", run) if judges else None
     with ledger or nullcontext():
-        scorer = load_reward(reward, ledger=ledger, base_url=access.base_url, force=force)
+        scorer = load_reward(reward, ledger=ledger, base_url=access.base_url, value=value, force=force)
         with closing(scorer):
             yield scorer
 

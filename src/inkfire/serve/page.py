@@ -26,6 +26,7 @@ from markupsafe import Markup, escape
 from inkfire.errors import InputError, MissingExtraError, RunFolderError
 from inkfire.evaluation.ballots import LONGEST_NOTE, Vote, seconds_of
 from inkfire.evaluation.sitting import Sitting
+from inkfire.serve.port import config
 
 try:
     import uvicorn
@@ -38,7 +39,7 @@ try:
     from starlette.routing import Route
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 except ModuleNotFoundError as error:
-    raise MissingExtraError(error.name or "starlette", "annotate") from error
+    raise MissingExtraError(error.name or "starlette", "serve") from error
 
 _FILES = {"rate.css": "text/css", "rate.js": "text/javascript"}
 _LONGEST = 65536  # bytes of a vote
@@ -191,33 +192,10 @@ class _Headers:
         await self.app(scope, receive, answer)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that is taken, so that what is said of its address holds.
-
-    Raises:
-        InputError: it cannot be had.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        why = error.strerror or error
-        raise InputError(f"cannot listen on {host}, port {port}: {why}; name another, for instance --port 0") from None
-
-
 def serve(app: Starlette, at: socket.socket) -> None:
     """Serve until the process is told to stop.
 
     Raises:
         KeyboardInterrupt: it was interrupted; requests that had come are answered.
     """
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,  # a URL has the token in it
-        lifespan="off",
-        ws="none",
-        server_header=False,
-        timeout_graceful_shutdown=3,
-    )
-    uvicorn.Server(config).run(sockets=[at])
+    uvicorn.Server(config(app, grace=3)).run(sockets=[at])
