@@ -92,7 +92,7 @@ def test_the_form_sends_back(name: str, text: str) -> None:
     assert failed(name, text) != []
 
 
-@pytest.mark.parametrize("name", ["dialogue-zh", "story-opening-zh", "taglines-en"])
+@pytest.mark.parametrize("name", ["dialogue-zh", "haiku-en", "story-opening-zh", "taglines-en"])
 def test_slices_are_told_without_tags_too(name: str) -> None:
     task = load_task(name)
     queries = [*task.queries(), *read_queries(task.folder / HELD_OUT)]
