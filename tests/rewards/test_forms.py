@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from inkfire.errors import InputError
 from inkfire.files.jsonl import write_jsonl
 from inkfire.rewards.checks import Checks
-from inkfire.rewards.forms import form, is_jueju, tones
+from inkfire.rewards.forms import form, is_haiku, is_jueju, tones
+from inkfire.rewards.syllables import syllables
 from inkfire.runs.check import CheckInputs, check
 
 JUEJU = {
@@ -88,8 +89,126 @@ NOT = {
 }
 
 
+# Counted by hand. Where a word can be said in two ways, either makes the line.
+HAIKU = [
+    "The pond's one puddle.\nA heron has the whole town\nto choose its fish from.",
+    "Snow on the snowplough.\nThe driver is in the pub\nwaiting for a lift.",
+    "First frost. The scarecrow / lends nobody his jacket / and coughs all morning.",
+    "A wasp in the jam.\nEveryone at the table\nhas become polite.",
+    "Fire in the grate:\nthe cat moves over an inch\nand that is a gift.",
+    "Our fire is out.\nGrandfather blows on the ash\nas though on his soup.",
+    "Every evening\nthe same blackbird, the same tune\nwrong in the same place.",
+    "Evening: the swallows\nare sewing up the barn door\nwith no thread at all.",
+    "Power cut. The street\ndiscovers that it has stars\nand a violin.",
+    "One flower opens.\nThe gardener, who planted\ntwo hundred, counts one.",
+    "Chocolate eggs melt\nbehind the radiator.\nSomebody had plans.",
+    "Memory of plums:\nmy sister on the ladder\nand I underneath.",
+    "July. The ice-cream\nvan plays to a field of cows.\nThey form a short queue.",
+    "The dragonfly stops\nin mid-air, as if it had\nforgotten its keys.",
+    "Windowsill. One plum,\none postcard, one wasp, between\nthe two of them, rain.",
+    "—Is it still raining?\n—Only on the caravan,\nmy father tells her.",
+    '"Spring," says the postman,\nand hands me a gas bill with\na snail riding it.',
+    "It'll be winter\nbefore he mends that shutter.\nIt bangs: yes. Yes. Yes.",
+    "December. The moth\nthat ate my father's best suit\nis wearing it out.",
+    "The moss's slow green\nhas reached the second letter\nof somebody's name.",
+    "naïve as ever,\nthe apricot has flowered\na week before hail.",
+    "wisteria drips\non the wedding photographs:\neveryone laughing",
+    "Jackdaws on the roof\nreturn, one twig at a time,\nthe chimney's old nest.",
+]
+NO_HAIKU = {
+    "nothing": "",
+    "marks alone": "...\n...\n...",
+    "one line": "The pond is one puddle",
+    "two lines": "A wasp in the jam.\nEveryone at the table",
+    "four lines": "A wasp in the jam.\nEveryone at the table\nhas become polite.\nAnd still.",
+    "six and seven and five": "A wasp in the warm jam.\nEveryone at the table\nhas become polite.",
+    "four and seven and five": "Wasp in the jam.\nEveryone at the table\nhas become polite.",
+    "five and six and five": "A wasp in the jam.\nEveryone at table\nhas become polite.",
+    "five and eight and five": "A wasp in the jam.\nEveryone at the long table\nhas become polite.",
+    "five and seven and four": "A wasp in the jam.\nEveryone at the table\nbecomes polite.",
+    "five and seven and six": "A wasp in the jam.\nEveryone at the table\nhas become so polite.",
+    "seven and five and seven": "Everyone at the table\nhas become polite.\nEveryone at the table",
+    "a title on top": "Wasp\nA wasp in the jam.\nEveryone at the table\nhas become polite.",
+    "a name below": "A wasp in the jam.\nEveryone at the table\nhas become polite.\n— Anne",
+    "free, short lines": "wasp\nin the jam\nwe wait",
+    "digits": "At 7 the wasp.\nEveryone at the table\nhas become polite.",
+    "an emoji": "A wasp in the jam.\nEveryone at the table\nhas become polite 🙂",
+    "Chinese": "外卖到门前，\n汤还微微烫。\n已过三条巷。",
+    "Greek letters": "A wasp in the jam.\nEveryone at the table\nhas become πολιτε.",
+    "prose of seventeen syllables": "A wasp in the jam. Everyone at the table has become polite.",
+    "no fire is three": "Fire, fire, smoke.\nEveryone at the table\nhas become polite and calm.",
+    "a list with stars": "* A wasp in the jam.\n* Everyone at the table\n* has become polite.",
+}
+
+
+def test_a_word_that_can_be_said_in_two_ways_counts_as_both() -> None:
+    said = {word: syllables(word) for word in ("fire", "every", "evenings", "memories", "tower", "lower", "mouth")}
+    assert said == {
+        "fire": (1, 2),
+        "every": (2, 3),
+        "evenings": (2, 3),
+        "memories": (2, 3),
+        "tower": (1, 2),
+        "lower": (2, 2),
+        "mouth": (1, 1),
+    }
+
+
+@pytest.mark.parametrize(
+    ("word", "count"),
+    [
+        ("streetlamp", 2),
+        ("dragonfly", 3),
+        ("snowploughs", 2),
+        ("moss's", 2),
+        ("fox-trot", 2),
+        ("puddled", 2),
+        ("Café", 2),
+    ],
+)
+def test_a_word_that_the_dictionary_lacks_is_counted_by_its_parts(word: str, count: int) -> None:
+    assert syllables(word) == (count, count)
+
+
+@pytest.mark.parametrize(("word", "count"), [("blorpent", 2), ("quilliano", 4), ("strendle", 2), ("vorked", 1)])
+def test_a_word_that_nobody_knows_is_counted_by_its_vowels(word: str, count: int) -> None:
+    least, most = syllables(word)
+    assert least <= count <= most
+
+
+@given(st.text(max_size=40))
+def test_any_text_has_syllables_from_the_least_to_the_most(text: str) -> None:
+    least, most = syllables(text)
+    assert 0 <= least <= most
+    assert is_haiku(text) in (True, False)
+
+
+def test_check_shows_the_syllables_of_every_text(tmp_path: Path) -> None:
+    texts = [
+        NO_HAIKU["four and seven and five"],
+        "Every evening\nthe same blackbird, the same tune\nwrong in one place.",
+    ]
+    write_jsonl(tmp_path / "texts.jsonl", [{"query": "q", "response": text} for text in texts])
+    found = check(CheckInputs(data=(tmp_path / "texts.jsonl",), checks=("form:haiku",)))
+    assert [row["syllables"] for row in found["syllables"]] == [
+        [[4, 4], [7, 7], [5, 5]],
+        [[4, 6], [7, 7], [4, 4]],
+    ]
+
+
 def test_there_are_enough_cases() -> None:
     assert len(JUEJU) + len(NOT) >= 60
+    assert len(HAIKU) + len(NO_HAIKU) >= 40
+
+
+@pytest.mark.parametrize("text", HAIKU)
+def test_what_is_a_haiku(text: str) -> None:
+    assert Checks.parse(["form:haiku"]).failures(["q"], [text]) == [[]]
+
+
+@pytest.mark.parametrize("text", NO_HAIKU.values(), ids=NO_HAIKU)
+def test_what_is_no_haiku(text: str) -> None:
+    assert Checks.parse(["form:haiku"]).failures(["q"], [text]) == [["form:haiku"]]
 
 
 @pytest.mark.parametrize("text", JUEJU.values(), ids=JUEJU)
@@ -138,3 +257,6 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
         Checks.parse(["form:jueju"])
     with pytest.raises(InputError):
         form("jueju")
+    monkeypatch.setitem(sys.modules, "pysyllables", None)
+    with pytest.raises(InputError, match=r"check 'form:haiku'.*pip install 'inkfire\[tasks\]'"):
+        Checks.parse(["form:haiku"])

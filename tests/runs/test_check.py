@@ -11,7 +11,7 @@ import pytest
 from inkfire.errors import DataError, InputError, TaskError
 from inkfire.files.jsonl import write_jsonl
 from inkfire.runs.check import CheckInputs, check
-from inkfire.tasks.task import load_task, new_task, task_names
+from inkfire.tasks.task import load_task, new_task
 
 TEXTS = ["May your day be bright.", "or,", "Well done, well done indeed!", "a b c d a b c d a b c d"]
 
@@ -40,14 +40,6 @@ def test_a_tasks_own_checks_are_asked_where_none_is_named(data: Path, tmp_path: 
     assert tuple(check(CheckInputs(data=(data,), task="greetings-en", checks=("finished",)))["failed"]) == ("finished",)
     new_task(tmp_path / "mine", blank=True)
     assert tuple(check(CheckInputs(data=(data,), task=str(tmp_path / "mine")))["failed"]) == ("finished", "no-repeat")
-
-
-@pytest.mark.parametrize("name", task_names())
-def test_the_good_texts_of_a_shipped_task_pass_its_checks(name: str) -> None:
-    task = load_task(name)
-    found = check(CheckInputs(data=(task.folder / "labelled.jsonl",), task=name))
-    good = {row.response for row in task.labelled() if row.label == 1}
-    assert [row["failed"] for row in found["failures"] if row["response"] in good] == []
 
 
 def test_a_task_runs_no_code(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from inkfire.files.formats import read_pairs
 from inkfire.records import Labelled, Preference
 from inkfire.stats.audit import audit
 from inkfire.stats.intervals import wilson
-from inkfire.tasks.task import load_task, task_names
 
 
 def say(found: dict[str, Any], word: str) -> str:
@@ -82,18 +81,6 @@ def test_little_data_gives_what_it_can() -> None:
 def test_nothing_to_audit() -> None:
     with pytest.raises(InputError, match="--pairs"):
         audit()
-
-
-@pytest.mark.parametrize("name", task_names())
-def test_tasks_that_come_with_inkfire_have_no_shortcut(name: str) -> None:
-    task = load_task(name)
-    for found in (audit(labelled=task.labelled()), audit(pairs=task.pairs())):
-        assert 0.45 <= found["length_auc"] <= 0.55
-        assert found["ngram_auc"] <= 0.85
-        assert found["duplicates"] == found["near_duplicates"] == 0
-        assert 0.4 <= found["good_share"] <= 0.6
-    together = audit(pairs=task.pairs(), labelled=task.labelled())
-    assert together["near_duplicates"] == 0
 
 
 @pytest.mark.slow

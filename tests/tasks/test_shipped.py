@@ -1,4 +1,9 @@
-"""Shipped tasks: enough of everything, nothing held out that is used, good texts that pass the task's own checks."""
+"""Every task that ships: enough of everything, in form, varied, and not told apart by length or wording.
+
+One bound for all of them, the strictest. The greetings tasks came first and hold out no queries: what is asked of how a
+task is split, and of how its texts begin and end, is asked of the others. What one task alone promises stands in a file
+of its own.
+"""
 
 from __future__ import annotations
 
@@ -8,138 +13,130 @@ import pytest
 
 from inkfire.files.formats import read_queries
 from inkfire.files.jsonl import read_jsonl
-from inkfire.records import Query
 from inkfire.rewards.checks import Checks
-from inkfire.tasks.task import HELD_OUT, Task, load_task
+from inkfire.stats.audit import NEAR, audit
+from inkfire.stats.slop import Slop
+from inkfire.stats.texts import near_duplicates, repeats, units
+from inkfire.tasks.check import check_task
+from inkfire.tasks.task import HELD_OUT, Task, load_task, task_names
+
+Texts = list[tuple[str, str]]
+HELD = [name for name in task_names() if not name.startswith("greetings-")]
 
 
-@pytest.fixture(scope="module", params=["dialogue-zh", "taglines-en"])
+@pytest.fixture(scope="module", params=task_names())
 def task(request: pytest.FixtureRequest) -> Task:
     return load_task(request.param)
 
 
-def failures(task: Task, texts: list[tuple[str, str]]) -> dict[str, list[str]]:
-    checks = Checks.parse(task.checks, folder=task.folder)
-    asked = checks.failures([query for query, _ in texts], [text for _, text in texts])
-    return {text: failed for (_, text), failed in zip(texts, asked, strict=True) if failed}
+@pytest.fixture(scope="module", params=HELD)
+def split(request: pytest.FixtureRequest) -> Task:
+    """A task that holds queries out."""
+    return load_task(request.param)
+
+
+def good_of(task: Task) -> Texts:
+    texts = [(row.query, row.response) for row in task.labelled() if row.label == 1]
+    texts += [(pair.query, pair.chosen) for pair in task.pairs()]
+    return texts + [(text.query, text.response) for text in task.good_texts()]
+
+
+def bad_of(task: Task) -> Texts:
+    texts = [(row.query, row.response) for row in task.labelled() if row.label == 0]
+    return texts + [(pair.query, pair.rejected) for pair in task.pairs()]
+
+
+def failures(task: Task, texts: Texts) -> dict[str, list[str]]:
+    found = Checks.parse(task.checks, folder=task.folder).failures(*zip(*texts, strict=True))
+    return {text: names for (_, text), names in zip(texts, found, strict=True) if names}
 
 
 def test_there_is_enough_of_everything(task: Task) -> None:
     labels = Counter(row.label for row in task.labelled())
-    assert min(labels[0], labels[1]) >= 60
+    assert labels[0] == labels[1] >= 60
     assert len(task.queries()) >= 60
     assert len(task.pairs()) >= 60
     assert len(task.good_texts()) >= 100
-    assert len(read_queries(task.folder / HELD_OUT)) >= 24
 
 
-def test_every_flaw_is_there_about_as_often(task: Task) -> None:
-    for name in ("labelled", "pairs"):
-        flaws = Counter(row["flaw"] for row in read_jsonl(task.data_file(name)) if row.get("label") != 1)
-        assert len(flaws) == len(task.flaws)
-        assert max(flaws.values()) <= 2 * min(flaws.values())
+def test_the_folder_has_no_error_and_no_warning(task: Task) -> None:
+    found = check_task(task.name)
+    assert [one for one in found["findings"] if one["level"] != "note"] == []
+    assert all(command["ready"] for command in found["commands"].values())
+    assert sum(found["slices"].values()) == found["data"]["queries"]
+    assert "other" not in found["slices"]
+    assert {tag for query in task.queries() for tag in query.tags} >= set(task.slices)
 
 
-def test_queries_are_the_tasks_own_and_none_is_held_out(task: Task) -> None:
-    own = {query.query for query in task.queries()}
-    assert {row.query for row in (*task.labelled(), *task.pairs(), *task.good_texts())} <= own
-    assert own.isdisjoint(query.query for query in read_queries(task.folder / HELD_OUT))
+def test_neither_length_nor_wording_gives_the_label_away(task: Task) -> None:
+    for found in (audit(labelled=task.labelled()), audit(pairs=task.pairs())):
+        assert 0.45 <= found["length_auc"] <= 0.55
+        assert found["ngram_auc"] <= 0.85
+        assert (found["duplicates"], found["contradictions"]) == (0, 0)
 
 
-def test_slices_are_told_without_tags_too(task: Task) -> None:
-    queries = [*task.queries(), *read_queries(task.folder / HELD_OUT)]
-    assert all(task.slice_of(query) in query.tags for query in queries)
-    untagged = [task.slice_of(Query.of(query.query)) in query.tags for query in queries]
-    assert sum(untagged) > 0.85 * len(untagged)
+def test_no_two_texts_are_alike(task: Task) -> None:
+    good, bad = ([text for _, text in texts] for texts in (good_of(task), bad_of(task)))
+    assert near_duplicates([*good, *bad], NEAR) == []
+    assert near_duplicates(good, 0.5) == []
 
 
-def test_no_text_stands_twice(task: Task) -> None:
-    texts = [row.response for row in (*task.labelled(), *task.good_texts())]
-    texts += [text for pair in task.pairs() for text in (pair.chosen, pair.rejected)]
-    assert [text for text, n in Counter(texts).items() if n > 1] == []
+def test_good_texts_pass_the_tasks_own_checks(task: Task) -> None:
+    assert failures(task, good_of(task)) == {}
 
 
-def test_good_texts_pass_the_checks_and_nearly_all_bad_ones_too(task: Task) -> None:
-    good = [(row.query, row.response) for row in task.labelled() if row.label == 1]
-    good += [(pair.query, pair.chosen) for pair in task.pairs()]
-    good += [(text.query, text.response) for text in task.good_texts()]
-    assert failures(task, good) == {}
-    bad = [(row.query, row.response) for row in task.labelled() if row.label == 0]
-    bad += [(pair.query, pair.rejected) for pair in task.pairs()]
-    assert len(failures(task, bad)) <= 0.1 * len(bad)
+def test_good_texts_have_hardly_a_stock_phrase(task: Task) -> None:
+    slop = Slop(task.slop())
+    assert sum(bool(slop.found(text)) for _, text in good_of(task)) < 0.05 * len(good_of(task))
 
 
-# Labelled by hand: what an editor who keeps to the form would let pass, and what not.
-KEPT = {
-    "taglines-en": """
-        The first warm thing in Whitby.|Sit. Stand. That's one.|Mended before the 8.14.
-        Half past nine, or when it's gone.
-        North-facing is not a diagnosis.|Lend us the sheets, borrow a Brontë.|It'll rain again. Bring it here.
-        Yours for £2.50.|Closed Mondays: the cows insist.|The Steinway went up Tuesday. So can yours.|Open at 4.
-        Ask us who you're knitting.|No lilies. Ever.|Soup; bread; home.|Pies by the front row.
-        The hens' own soap.
-        80% of it is rain.|Where the boats turn round.|He meets every train.
-        Four in the morning, and there's butter.
-        Grandad first, then the baby, then the scones.""",
-    "dialogue-zh": """
-        剩的。十二年前没吃完，今天给你热热。|炖的什么？……猪蹄。那得两个钟头，您先回，别说我批的。
-        批……写字。你有什么不认得的字，我都认得。
-        炸了！都撤下来了，一个也不少。|就懂一句，“明天见”。你别说，我今天也没跟它说。
-        九八年，你踮脚了，我那时候就想跟你算这笔账。
-        那狗现在会背《静夜思》了吧？明天带来，站你的位子。|我让了一辈子，红旗让，绿旗也让。今天你们先停一停。
-        手给我，这是我的钥匙：凉的、糙的，磨圆了是不是？|你外婆存了3张票，WiFi也装了，你还走不走？
-        我先付你一半，另一半等下雪再说。
-        等雨停。地滑，我这膝盖杀得了你，走不回去。|看你吐的成色，才出来四十里。等吐不出东西了，就快到了。
-        您抱着算行李，它要是叫一声，就算乘客。|会就好。名字总写上吧，白得这么干净，别算到别人头上。
-        没问你饿不饿，先去把柴抱进来。
-        娘，您看，鸡都上了谷席了，您是先撵它，还是先撵我？|留着几根。都拔光了，你爷爷在那边认不出我。
-        签。不过门框不卖，我明天带锯子来。
-        谁让你用筷子了？捧着碗喝，我擀的时候就切短了。""",
-}
-SENT_BACK = {
-    "taglines-en": """
-        Best rolls in Whitby!|Need a button?|Rolls.|Rolls for you|Your morning starts here.
-        Where bread meets butter.
-        A journey in every jar.|The one with the rolls that are warm when you come in.|Bread (fresh) for all.
-        Hot rolls..
-        “The first warm thing.”|The first warm thing 🥐.|Wait for it…|Warm rolls…and butter.|Quality to taste.
-        Pies #1.
-        It's not a roll, it's a hug.|新鲜面包 every day.|- The first warm thing.|Redefine breakfast now.
-        Unleash the loaf.
-        More than just a bakery.|Rolls — and butter.|Solutions for a hungry harbour.
-        World-class buttons from Leeds.""",
-    "dialogue-zh": """
-        好。|不知道。你问你爸去。|（叹气）你先把柴抱进来，被子我昨天才晒过。
-        老周：你全要，雨就不找我了，五毛让你。
-        “没问你饿不饿。去把柴抱进来。”|【笑】三个里头有一个我自己都不敢打包票。
-        *摇头*三个里头有一个我不敢打包票。
-        你先把柴抱进来（指门外），被子我昨天才晒过。|母亲: 没问你饿不饿，先去把柴抱进来。
-        You just sit down and eat, I made it for you.
-        没问你饿不饿，先去把柴抱进来，顺便把那个|去把柴抱进来吧，去把柴抱进来吧，去把柴抱进来吧。
-        「没问你饿不饿，去把柴抱进来吧。」
-        你 really 不饿吗？那你 just sit down 看我 eat 好了。|等雨停了再走也不晚，你看那边的云都还没有散开，
-        [起身]没问你饿不饿，先去把柴抱进来。|‘没问你饿不饿。先去把柴抱进来吧。
-        没问你饿不饿，先去抱柴【停顿】被子我晒过。
-        狐狸：早跟你说那件旧斗篷掉毛，你要是嫌，往后别吃鸡了。|土地公: 管用的话，我这屋顶早就补上了。
-        就是说，那个，因为你昨天没有来，所以我今天就把""",
-}
+def test_damaged_texts_fail_the_checks(task: Task) -> None:
+    foreign = "and then I told him that it is the end of the story" if task.language == "zh" else "中文"
+    for query, text in good_of(task)[:20]:
+        half = text[: len(text) // 2].rstrip(' .,!?。，！？”"*」…') + ("，" if task.language == "zh" else ",")
+        damaged = [half, " ".join([text] * 3), foreign * 20 + "."]
+        assert set(failures(task, [(query, one) for one in damaged])) == set(damaged)
 
 
-def cases(table: dict[str, str]) -> list[tuple[str, str]]:
-    rows = ((name, text.strip()) for name, texts in table.items() for text in texts.replace("\n", "|").split("|"))
-    return [(name, text) for name, text in rows if text]
+def test_nearly_all_bad_texts_pass_the_checks_too(split: Task) -> None:
+    bad = bad_of(split)
+    assert len(failures(split, bad)) < 0.05 * len(bad)
 
 
-def test_forty_texts_of_each_are_labelled() -> None:
-    count = Counter(name for name, _ in cases(KEPT) + cases(SENT_BACK))
-    assert min(count.values()) >= 40
+def test_held_out_queries_are_held_out(split: Task) -> None:
+    known = {query.query for query in split.queries()}
+    held = read_queries(split.folder / HELD_OUT)
+    assert len(held) >= 24
+    assert {query for query, _ in good_of(split) + bad_of(split)} <= known
+    assert repeats({query.query for query in held}, known) == set()
+    assert {tag for query in held for tag in query.tags} >= set(split.slices)
 
 
-@pytest.mark.parametrize(("name", "text"), cases(KEPT))
-def test_the_form_lets_pass(name: str, text: str) -> None:
-    assert failures(load_task(name), [("", text)]) == {}
+def test_texts_that_judges_are_measured_on_share_no_query_with_those_that_are_learnt(split: Task) -> None:
+    learnt = {text.query for text in split.good_texts()} | {pair.query for pair in split.pairs()}
+    assert learnt.isdisjoint(row.query for row in split.labelled())
 
 
-@pytest.mark.parametrize(("name", "text"), cases(SENT_BACK))
-def test_the_form_sends_back(name: str, text: str) -> None:
-    assert text in failures(load_task(name), [("", text)])
+def test_a_query_is_in_the_slice_of_its_tag(split: Task) -> None:
+    queries = [*split.queries(), *read_queries(split.folder / HELD_OUT)]
+    assert all(split.slice_of(query) in query.tags for query in queries)
+
+
+def test_no_script_is_mixed_in(split: Task) -> None:
+    assert audit(labelled=split.labelled(), pairs=split.pairs())["mixed_share"] == 0
+
+
+@pytest.mark.parametrize("data", ["labelled", "pairs"])
+def test_every_flaw_is_there_about_as_often(split: Task, data: str) -> None:
+    flaws = Counter(row["flaw"] for row in read_jsonl(split.data_file(data)) if row.get("label") != 1)
+    often = [flaw for flaw, count in flaws.items() if count >= 6]
+    assert len(often) == len(split.flaws)
+    assert max(flaws.values()) <= 2 * min(flaws[flaw] for flaw in often)
+
+
+def test_good_texts_begin_and_end_in_many_ways(split: Task) -> None:
+    good = [text for _, text in good_of(split)]
+    assert max(Counter(tuple(units(text)[:3]) for text in good).values()) <= 2
+    assert max(Counter(units(text)[0] for text in good).values()) <= 0.1 * len(good)
+    assert sum(text[0] in '"“' for text in good) <= 0.2 * len(good)
+    assert max(Counter(tuple(units(text)[-4:]) for text in good).values()) == 1

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from inkfire.errors import DataError, TaskError
 from inkfire.records import Query
 from inkfire.tasks.prompts import parse_prompt, quote
-from inkfire.tasks.task import load_task, new_task, task_names
+from inkfire.tasks.task import load_task, new_task
 
 
 def edit(folder: Path, old: str, new: str) -> Path:
@@ -168,13 +168,3 @@ def test_wrong_prompts_are_named(text: str, message: str) -> None:
 def test_a_missing_prompt_is_named(tiny_task: Path) -> None:
     with pytest.raises(TaskError, match=r"absent\.jinja: no such prompt"):
         load_task(tiny_task).render("absent")
-
-
-@pytest.mark.parametrize("name", task_names())
-def test_tasks_that_come_with_inkfire_load(name: str) -> None:
-    task = load_task(name)
-    assert task.name == name
-    assert len(task.queries()) >= 60
-    assert len(task.labelled()) >= 120
-    assert len(task.pairs()) >= 60
-    assert {tag for q in task.queries() for tag in q.tags} >= set(task.slices)

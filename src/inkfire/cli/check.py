@@ -22,6 +22,7 @@ def check(*, inputs: Annotated[CheckInputs, flat], json: Json = False) -> None:
     regex:PATTERN       the pattern is found in it
     no-copy:F:0.3       no text of F covers more of it in one piece
     form:jueju          four lines of five or seven Chinese characters; lines 2 and 4 rhyme
+    form:haiku          three lines that can be read with 5, 7 and 5 syllables of English
     python:F.py:NAME    a function of (query, response) says so
     fluent              as likely under --base as the texts of --reference
 

@@ -7,7 +7,7 @@
     forbid:F|word,word   none of a file's lines, or of the words, is in it       require:… each of them is
     regex:PATTERN        the pattern is found in it
     no-copy:F:0.3        no text of F covers more than this share of it in one piece
-    form:jueju           a form of verse (forms.py)
+    form:jueju           a form of verse (forms.py); form:haiku another
     python:F.py:NAME     a function of (query, response) that says yes or no
     fluent               as likely under a frozen model as reference texts are (reading.py); asked last, by who has one
 

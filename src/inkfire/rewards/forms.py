@@ -1,6 +1,7 @@
 """Forms of verse that code can tell, for the check ``form:NAME``.
 
     form:jueju    four lines of five or seven Chinese characters each, of which the second and the fourth rhyme
+    form:haiku    three lines of English that can be read with five, seven and five syllables
 
 What a form needs beyond the core (a dictionary of sounds) comes with the extra ``tasks``. A text that has the form can
 still be no poem.
@@ -8,6 +9,8 @@ still be no poem.
 >>> told = form("jueju")
 >>> told("楼下灯还亮，\\n人从雨里来。\\n买完一把伞，\\n站着没撑开。"), told("楼下灯还亮，人从雨里来。")
 (True, False)
+>>> form("haiku")("The scarecrow's jacket / has gone to somebody's house / and so has the crow.")
+True
 """
 
 from __future__ import annotations
@@ -18,10 +21,12 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from inkfire.errors import MissingExtraError
+from inkfire.rewards.syllables import syllables
 from inkfire.settings import nearest
 
 _HAN = "[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
 _VERSE = re.compile(f"{_HAN}{{5}}|{_HAN}{{7}}")
+_LATIN = re.compile(r"[A-Za-zÀ-ÖØ-öø-ž\s\u2010-\u2027!\"'(),\-./:;?]+")
 _PAUSE = re.compile(r"[\s，。！？；：、,.!?;:…—]+")
 
 # The fourteen rhymes of 中华新韵 (2005) by their finals, as Mandarin is spoken today; ü is written v, and the i of
@@ -65,7 +70,15 @@ def _jueju() -> Callable[[str], bool]:
     return is_jueju
 
 
-_FORMS = {"jueju": _jueju}
+def _haiku() -> Callable[[str], bool]:
+    try:
+        import pysyllables  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("pysyllables", "tasks") from error
+    return is_haiku
+
+
+_FORMS = {"jueju": _jueju, "haiku": _haiku}
 
 
 def is_jueju(text: str) -> bool:
@@ -79,6 +92,28 @@ def is_jueju(text: str) -> bool:
         return False
     second, fourth = verses[1][-1], verses[3][-1]
     return second != fourth and not _rhymes(second).isdisjoint(_rhymes(fourth))
+
+
+def is_haiku(text: str) -> bool:
+    """Whether a text is three lines, in Latin letters, that can be read with five, seven and five syllables.
+
+    Lines may be set, or divided by slashes with blanks around them. A number in digits, which can be read in several
+    ways, makes it none; so does an emoji. That it rhymes, or names no season, is not asked.
+    """
+    lines = haiku_lines(text)
+    if len(lines) != 3 or any(not _LATIN.fullmatch(line) for line in lines):
+        return False
+    ranges = map(syllables, lines)
+    return all(least <= asked <= most for (least, most), asked in zip(ranges, (5, 7, 5), strict=True))
+
+
+def haiku_lines(text: str) -> list[str]:
+    """The lines of a haiku, without blanks around them.
+
+    >>> haiku_lines("one / two\\nthree"), haiku_lines("")
+    (['one', 'two', 'three'], [])
+    """
+    return [line.strip() for line in re.split(r"\n|\s/\s", text) if line.strip()]
 
 
 def tones(text: str) -> list[str]:

@@ -12,13 +12,14 @@ from inkfire.files.formats import iter_placed_texts, read_texts
 from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.records import Candidate, Example
 from inkfire.rewards.checks import FLUENT, Checks
-from inkfire.rewards.forms import tones
+from inkfire.rewards.forms import haiku_lines, tones
 from inkfire.rewards.reading import Band
+from inkfire.rewards.syllables import syllables
 from inkfire.settings import option, settings
 from inkfire.stats.twins import rate
 from inkfire.tasks.task import Task, load_task
 
-JUEJU = "form:jueju"
+JUEJU, HAIKU = "form:jueju", "form:haiku"
 
 
 @settings
@@ -45,7 +46,8 @@ def check(inputs: CheckInputs) -> dict[str, Any]:
     Returns:
         ``n``, ``passed``, ``passed_rate`` (all checks; its interval is clustered by query), ``failed`` (check → texts)
         and ``failures`` (file, line, query, response, failed); with the check form:jueju also ``tones`` (file, line and
-        the tones of its lines, of each text that has the form); with the check fluent also ``fluent``: the ``base``
+        the tones of its lines, of each text that has the form), with form:haiku ``syllables`` (file, line, and the
+        least and the most of each of its lines, of every text); with the check fluent also ``fluent``: the ``base``
         that read, ``low`` and ``high`` (nats a token), and what share of the ``reference`` texts passes.
 
     Raises:
@@ -80,6 +82,11 @@ def check(inputs: CheckInputs) -> dict[str, Any]:
             {"file": str(file), "line": line, "tones": tones(text.response)}
             for (file, line, text), names in zip(rows, failures, strict=True)
             if JUEJU not in names
+        ]
+    if HAIKU in checks.names:
+        result["syllables"] = [
+            {"file": str(file), "line": line, "syllables": [list(syllables(one)) for one in haiku_lines(text.response)]}
+            for file, line, text in rows
         ]
     return result | found
 
