@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from stub_endpoint import served
 
+from inkfire.errors import InputError
 from inkfire.files.formats import read_labelled
 from inkfire.files.jsonl import read_jsonl, write_jsonl
 from inkfire.judge.principles import Principle, Principles, read_principles
 from inkfire.judge.spec import JudgeSpec
+from inkfire.llm.scripted import ScriptedLLM
 from inkfire.tasks.task import load_task
 
 Cli = Callable[..., tuple[int, dict[str, Any], str]]
@@ -265,6 +267,56 @@ def test_a_text_of_a_pair_that_gives_orders_loses_without_being_asked_about(
     assert (code, result["calls"], result["accuracy"], result["order_flip_rate"]) == (0, 0, 1.0, 0.0)
     (row,) = read_jsonl(tmp_path / "run" / "comparisons.jsonl")
     assert row["reason"].startswith("suspected injection")
+
+
+def rank_by(quality: Callable[[str], float]) -> Callable[[dict[str, Any]], str]:
+    """An endpoint that orders the letters of a group by their texts."""
+
+    def reply(body: dict[str, Any]) -> str:
+        rows = [line.partition(": ") for line in body["messages"][-1]["content"].splitlines()[1:] if line]
+        return json.dumps({"order": [letter for letter, _, _ in sorted(rows, key=lambda row: -quality(row[2]))]})
+
+    return reply
+
+
+def test_labelled_texts_are_ranked_by_query_in_both_orders(cli: Cli, judge: list[object], tmp_path: Path) -> None:
+    rows = [
+        {"query": f"q{i}", "response": f"Dear friend {i}, text {k}, may your {word} open.", "label": label}
+        for i in range(12)
+        for k, (word, label) in enumerate((("window", 1), ("door", 0), ("wallet", 0)))
+    ]
+    rows += [{"query": "alone", "response": "A window.", "label": 1}]
+    write_jsonl(tmp_path / "sets.jsonl", rows)
+    knows = rank_by(lambda text: "window" in text)
+    with served(knows) as stub:
+        command = replace(judge, mode="rank", data=tmp_path / "sets.jsonl", qualify=10, **{"base-url": stub.url})
+        code, result, _ = cli(*command)
+        assert (code, result["sets"], result["ranked"], result["n"]) == (0, 12, 36, 24)
+        assert result["calls"] == 24 + 10
+        assert (result["accuracy"], result["order_flip_rate"]) == (1.0, 0.0)
+        assert {kind: row["sees"] for kind, row in result["qualified"].items()} == {
+            "shuffled": False, "looped": True, "strung": False, "cut": True, "foreign": False, "swapped": True,
+        }  # fmt: skip
+        text = cli(*[arg for arg in command if arg != "--json"])[1]["text"]
+        assert "It may serve as a reward." in text
+        assert "groups, each ranked twice" in text
+    saved = JudgeSpec.read(tmp_path / "run")
+    assert (saved.mode, saved.qualified) == ("rank", result["qualified"])
+    assert len(list(read_jsonl(tmp_path / "run" / "comparisons.jsonl"))) == 24
+    with pytest.raises(InputError, match="says which text is better and nothing of one alone"):
+        saved.build(ScriptedLLM([]))
+
+
+def test_a_judge_that_prefers_a_place_is_measured_and_refused(cli: Cli, judge: list[object], tmp_path: Path) -> None:
+    with served(rank_by(lambda text: 0)) as stub:
+        command = replace(judge, mode="rank", **{"base-url": stub.url})
+        code, result, _ = cli(*command)
+        assert (code, result["first_share"], result["accuracy"]) == (0, 1.0, 0.5)
+        text = cli(*[arg for arg in command if arg != "--json"])[1]["text"]
+        assert "As a reward it is refused: of 8 pairs" in text
+    write_jsonl(tmp_path / "good.jsonl", [{"query": "a", "response": "A window.", "label": 1}])
+    code, result, _ = cli(*replace(judge, mode="rank", data=tmp_path / "good.jsonl", out=tmp_path / "other"))
+    assert (code, "no query has both good and bad texts" in result["error"]) == (2, True)
 
 
 def test_votes_are_for_modes_that_vary(cli: Cli, judge: list[object], tmp_path: Path) -> None:

@@ -244,6 +244,7 @@ _CURATED = {
     "README.md": "the dataset's card",
 }
 _JUDGED = {"verdicts.jsonl": "a verdict for each text", "judge.json": "the judge, with what was measured"}
+_COMPARING = {"comparisons.jsonl": "an answer for each pair", "judge.json": "the judge, with what was measured"}
 _REFINED = {
     "principles.toml": "the principles",
     "history.jsonl": "every proposal and what became of it",
@@ -266,7 +267,7 @@ _ABLATED = {"A/*/": "strategy A's arms", "B/*/": "strategy B's arms", "rewards/"
 _KINDS = {
     "curate": _Kind(tables.curate, _CURATED, _audit),
     "judge": _Kind(tables.judge, _JUDGED, _attack),
-    "judge pairwise": _Kind(tables.pairwise, {"comparisons.jsonl": "an answer for each pair"}, _look),
+    "judge pairwise": _Kind(tables.pairwise, _COMPARING, _look),
     "judge curve": _Kind(tables.curve, {"curve.jsonl": "a row for each number of labels"}, _look),
     "judge attack": _Kind(tables.attack, {"trials.jsonl": "every injection and its verdicts"}, _look),
     "judge probe": _Kind(tables.probe, {"probes.jsonl": "every changed text and its verdicts"}, _look),

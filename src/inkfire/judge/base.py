@@ -15,10 +15,10 @@ from inkfire.llm.entry import Entry
 from inkfire.llm.watch import watch
 from inkfire.models import engine
 from inkfire.models.open import is_local
-from inkfire.records import Candidate, Comparison, Labelled, Preference, Verdict
+from inkfire.records import Candidate, Comparison, Labelled, Preference, Ranking, Verdict
 
 T = TypeVar("T")
-R = TypeVar("R", Verdict, Comparison)
+R = TypeVar("R", Verdict, Comparison, Ranking)
 
 
 class Judge(Protocol):
@@ -42,6 +42,16 @@ class Compares(Protocol):
     """A judge of two texts: ``PairwiseJudge``, or what stands before one."""
 
     async def compare(self, query: str, a: str, b: str) -> Comparison: ...
+
+    async def close(self) -> None: ...
+
+
+class Ranks(Protocol):
+    """A judge of a whole group: ``RankingJudge``, or what stands before one."""
+
+    async def rank(self, query: str, responses: Sequence[str], *, turned: bool = False) -> Ranking: ...
+
+    async def close(self) -> None: ...
 
 
 Took = dict[tuple[str, str], tuple[Entry, ...]]
@@ -141,6 +151,23 @@ async def compare_many(
         lambda pair: judge.compare(pair.query, pair.chosen, pair.rejected),
         pairs,
         lambda why: Comparison(None, unscored=why),
+        concurrency,
+        advance,
+    )
+
+
+async def rank_many(
+    judge: Ranks,
+    groups: Sequence[tuple[str, Sequence[str], bool]],
+    *,
+    concurrency: int,
+    advance: Callable[[Ranking], None] = lambda said: None,
+) -> list[Ranking]:
+    """The rankings of (query, responses, turned), in the order of the groups; see :func:`judge_many`."""
+    return await _each(
+        lambda group: judge.rank(group[0], group[1], turned=group[2]),
+        groups,
+        lambda why: Ranking(None, unscored=why),
         concurrency,
         advance,
     )

@@ -26,10 +26,11 @@ from inkfire.judge.answers import RubricJudge, VerdictJudge
 from inkfire.judge.base import Closes, Judge, Metered, Owner, judge_many
 from inkfire.judge.calibration import MIN_LABELS, CalibratedJudge, Calibration, Method, fit_calibration
 from inkfire.judge.examples import NO_EXAMPLES, Choice, Examples
-from inkfire.judge.guard import Guarded
+from inkfire.judge.guard import Guarded, GuardedPairwise, GuardedRanking
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.measure import measure_both
 from inkfire.judge.principles import Principles
+from inkfire.judge.ranking import PairwiseJudge, RankingJudge
 from inkfire.judge.votes import VotingJudge
 from inkfire.llm import futile, loop
 from inkfire.llm.base import LLM
@@ -42,12 +43,16 @@ from inkfire.tasks.task import Task, load_task
 
 Mode = Literal["verdict", "logprob", "rubric", "debate"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+Comparing = Literal["pairwise", "rank"]
+"""Modes that say which of several texts is better, and nothing of one alone."""
+COMPARING: tuple[Comparing, ...] = get_args(Comparing)
 _PROMPTED = {judge.mode: judge for judge in (VerdictJudge, LogprobJudge, RubricJudge)}
 JUDGE = "judge.json"
 _AT_WORK = ("besides", "took")
 """Fields that are no part of what is saved."""
 
 C = TypeVar("C", bound=Closes)
+T = TypeVar("T")
 
 
 @settings
@@ -128,7 +133,7 @@ class JudgeSpec:
 
     task: str
     model: str
-    mode: Mode
+    mode: Mode | Comparing
     principles: Principles | None = None
     examples: Examples = NO_EXAMPLES
     votes: int = 1
@@ -157,12 +162,26 @@ class JudgeSpec:
     def build(self, llm: LLM, task: Task | None = None, *, guarded: bool = True) -> Judge:
         """The judge, on a model that is already open (and its task, where that is loaded)."""
         task = task or self.loaded
+        if self.mode in COMPARING:
+            raise InputError(
+                f"a judge of mode {self.mode} says which text is better and nothing of one alone: it is a reward "
+                f"({'rank' if self.mode == 'rank' else 'tournament'}:FOLDER) and no other judge"
+            )
         debate = self._debate(llm, task) if self.mode == "debate" else None
         inner = build_judge(
             self.mode, task, llm, self.principles, self.examples, self.votes, guarded=guarded, debate=debate
         )
         judge = inner if self.calibration is None else CalibratedJudge(inner, self.calibration)
         return judge if self.took is None else Metered(judge, self.took)
+
+    def ranks(self, llm: LLM, task: Task | None = None) -> GuardedRanking:
+        """The judge of whole groups of mode ``rank``, on a model that is already open."""
+        task = task or self.loaded
+        return GuardedRanking(RankingJudge(task, llm, self.principles, self.examples), task)
+
+    def compares(self, llm: LLM, task: Task | None = None) -> GuardedPairwise:
+        """The judge of pairs of mode ``pairwise``, on a model that is already open."""
+        return GuardedPairwise(PairwiseJudge(task or self.loaded, llm, self.principles, self.examples))
 
     def _debate(self, llm: LLM, task: Task) -> Debate:
         besides: Besides = self.besides or Besides()
@@ -190,6 +209,13 @@ class JudgeSpec:
 
     def open(self, *, ledger: Ledger | None = None, base_url: str | None = None) -> Judge:
         """The judge on its own model, and whatever else it asks. Close it."""
+        judge, held = self.open_as(JudgeSpec.build, ledger=ledger, base_url=base_url)
+        return judge if len(held) == 1 else Owner(judge, tuple(held))
+
+    def open_as(
+        self, build: Callable[[JudgeSpec, LLM], T], *, ledger: Ledger | None, base_url: str | None
+    ) -> tuple[T, list[Closes]]:
+        """What ``build`` makes of the judge on its own model, and what is open for it: close all of that."""
         from inkfire.models.open import open_embedder, open_model
 
         held: list[Closes] = []
@@ -204,8 +230,7 @@ class JudgeSpec:
                 lambda name: hold(open_model(name, ledger=ledger, base_url=base_url)),
                 lambda name: hold(open_embedder(name, ledger=ledger, base_url=base_url)),
             )
-            judge = spec.build(llm)
-            return judge if held == [llm] else Owner(judge, tuple(held))
+            return build(spec, llm), held
         except BaseException:
             for one in held:
                 loop.run(one.close())

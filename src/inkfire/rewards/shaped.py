@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le
@@ -119,7 +118,7 @@ class Shaped:
                 failures[i].append(FLUENT)
         passing = [i for i, names in enumerate(failures) if not names]
         parts = dict(zip(passing, self._asked(passing, queries, responses, read), strict=True))
-        groups = [members for of_query in _groups(queries) if (members := [i for i in of_query if i in parts])]
+        groups = [members for of_query in group.members(queries) if (members := [i for i in of_query if i in parts])]
         mixed: dict[int, float | None] = {}
         for members in groups:
             mixed |= dict(zip(members, self._mixed([parts[i] for i in members]), strict=True))
@@ -131,7 +130,7 @@ class Shaped:
             values |= dict(zip(members, ordered, strict=True))
         self._tell(failures, parts, mixed, read)
         out: list[float | None] = []
-        for members in _groups(queries):
+        for members in group.members(queries):
             out += group.with_failed([values.get(i) for i in members], [len(failures[i]) for i in members])
         return out
 
@@ -242,7 +241,7 @@ class Shaped:
     def _remember(self, queries: Sequence[str], responses: Sequence[str], mixed: group.Scores) -> None:
         self.slope.fade()
         self.phrases.see(queries, responses)
-        for members in _groups(queries):
+        for members in group.members(queries):
             self.slope.see([responses[i] for i in members], [mixed[i] for i in members])
 
     def _tell(
@@ -276,8 +275,3 @@ def _flattened(scores: group.Scores, level: float | None) -> list[float | None]:
 def _mean(rows: Sequence[dict[str, Any]], name: str) -> float | None:
     known = [row[name] for row in rows if row.get(name) is not None]
     return sum(known) / len(known) if known else None
-
-
-def _groups(queries: Sequence[str]) -> list[list[int]]:
-    """The places of the texts of each query that stand side by side."""
-    return [[i for i, _ in members] for _, members in groupby(enumerate(queries), key=lambda one: one[1])]

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from inkfire.llm.client import Client
     from inkfire.llm.ledger import Ledger
     from inkfire.models.embeddings import Embedder
-    from inkfire.records import Comparison, Verdict
+    from inkfire.records import Comparison, Ranking, Verdict
     from inkfire.rewards.base import Reward
     from inkfire.tasks.task import Task
 
@@ -193,7 +193,7 @@ class Context:
         llm = self.model(model, concurrency=concurrency)
         with self.bars(label, total) as bar:
 
-            def advance(said: Verdict | Comparison) -> None:
+            def advance(said: Verdict | Comparison | Ranking) -> None:
                 bar.advance(failed=said.unscored is not None)
 
             yield llm, {"concurrency": concurrency, "advance": advance}

@@ -13,8 +13,6 @@ from inkfire.evaluation.sight import UNKNOWN, Sight, sight_of
 from inkfire.evaluation.signals import Duel, JudgeSignal, LengthSignal, PairwiseDuel, PeopleSignal, RewardSignal, Signal
 from inkfire.files.formats import read_labelled
 from inkfire.files.reading import Data, Reading
-from inkfire.judge.guard import GuardedPairwise
-from inkfire.judge.ranking import PairwiseJudge
 from inkfire.judge.spec import JudgeSpec, check_mode
 from inkfire.records import Candidate, Identity
 from inkfire.rewards.identity import judge_identity
@@ -156,8 +154,7 @@ class Asked:
         spec = JudgeSpec.read(folder) if folder else self.judges["pairwise"]
         concurrency = context.access.at_once(spec.model, "pairwise")
         llm, asked = context.model(spec.model, concurrency=concurrency), context.besides(spec)
-        judge = PairwiseJudge(self.task, llm, asked.principles, asked.examples)
-        return PairwiseDuel(GuardedPairwise(judge), concurrency=concurrency)
+        return PairwiseDuel(asked.compares(llm, self.task), concurrency=concurrency)
 
     # ---- what they see ---------------------------------------------------------------------------------------------
 
