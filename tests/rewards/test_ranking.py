@@ -4,18 +4,22 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from inkfire.errors import ModelCallError
+from inkfire.errors import InputError, ModelCallError, RefusedReward
+from inkfire.files.jsonl import write_jsonl
 from inkfire.judge.guard import GuardedPairwise, GuardedRanking
 from inkfire.judge.ranking import PairwiseJudge, RankingJudge
+from inkfire.judge.spec import JudgeSpec
 from inkfire.llm.base import JsonSchema, Message, Reply, Sampling
 from inkfire.llm.scripted import ScriptedLLM
 from inkfire.records import Comparison, Ranking
-from inkfire.rewards.mixture import Mixture
-from inkfire.rewards.ranking import Against, GroupReward, Rank, Tournament, Way, is_relative, pairings
-from inkfire.rewards.share import Share
+from inkfire.rewards.base import Among
+from inkfire.rewards.load import check_reward, identities_of, is_relative, load_reward, placeholders
+from inkfire.rewards.ranking import Against, GroupReward, Rank, Tournament, Way, pairings
 from inkfire.tasks.task import Task
 
 
@@ -139,12 +143,12 @@ def test_each_text_against_a_reference() -> None:
     assert reward.unscored == {"refused": 1, "there is no text to compare with for its query": 2}
 
 
-def test_a_group_of_eight_at_a_tenth_of_a_second_a_call() -> None:
+def test_a_group_of_eight_at_a_fifth_of_a_second_a_call() -> None:
     """At 1 s a call: 1.3 s and 2.6 s."""
     texts = [f"{i}" for i in range(8)]
     for way, most in (
-        (Rank(Reader(0.1), concurrency=64), 0.13),
-        (Tournament(Reader(0.1), concurrency=64, pairs_per_text=7), 0.26),
+        (Rank(Reader(0.2), concurrency=64), 0.26),
+        (Tournament(Reader(0.2), concurrency=64, pairs_per_text=7), 0.52),
     ):
         scored(Rank(Reader()), *texts)  # the loop is there
         fastest = min(_seconds(way, texts) for _ in range(3))
@@ -186,11 +190,65 @@ def test_a_suspected_text_is_the_last_and_is_not_asked_about(task: Task) -> None
         assert suspected < (one or 0) < (other or 0)
 
 
-def test_what_is_relative() -> None:
-    reward = GroupReward("r", Rank(Reader()))
-    assert is_relative(reward)
-    assert is_relative(Mixture(((1.0, Share("!")), (0.5, reward))))
-    assert not is_relative(Mixture(((1.0, Share("!")), (0.0, reward))))
+def saved(folder: Path, mode: Any, *, low: float = 0.6) -> Path:
+    """A judge that compares, measured in both orders."""
+    numbers = {f"accuracy_{name}_first": 0.7 for name in ("better", "worse")}
+    numbers |= {f"accuracy_{name}_first_ci": [low, 0.8] for name in ("better", "worse")}
+    measured = numbers | {"scored": 90, "first_share": 0.5}
+    JudgeSpec("greetings-en", "m", mode, measured=measured).save(folder)
+    return folder
+
+
+URL = "http://127.0.0.1:9/v1"
+
+
+def test_a_saved_judge_is_a_reward_by_its_mode_or_by_what_stands_before_it(tmp_path: Path) -> None:
+    rank, pairs = saved(tmp_path / "rank", "rank"), saved(tmp_path / "pairs", "pairwise")
+    write_jsonl(tmp_path / "start.jsonl", [{"query": "q", "response": "mine"}, {"query": "q", "response": "other"}])
+    among = Among(pairs_per_text=5, references=tmp_path / "start.jsonl", seed=3)
+    for name, way in {
+        f"{rank}": Rank, f"rank:{rank}": Rank, f"{pairs}": Tournament, f"tournament:{pairs}": Tournament,
+        f"reference:{pairs}": Against,
+    }.items():  # fmt: skip
+        reward: Any = load_reward(name, base_url=URL, among=among)
+        assert isinstance(reward.way, way)
+        assert is_relative(name)
+        assert reward.identities == identities_of(name)
+        check_reward(name)
+        reward.close()
+    tournament: Any = load_reward(f"tournament:{pairs}", base_url=URL, among=among)
+    assert (tournament.way.pairs_per_text, tournament.way.seed, tournament.name) == (5, 3, "tournament:m")
+    against: Any = load_reward(f"reference:{pairs}", base_url=URL, among=among)
+    assert against.way.references == {"q": "mine"}
+    mixed = f"0.7*rank:{rank} + 0.3*share:!"
+    assert load_reward(mixed, base_url=URL).name == "0.7*rank:m + 0.3*share:!"
+    assert placeholders(mixed) == ("0.7*rank:<reward 1> + 0.3*share:!", {"reward 1": rank})
+    assert is_relative(mixed)
+    assert not is_relative(f"1*share:! + 0*rank:{rank}")
+    with pytest.raises(InputError, match="--reference F"):
+        load_reward(f"reference:{pairs}", base_url=URL)
+    with pytest.raises(InputError, match="a judge of mode pairwise; one of inkfire judge --mode rank"):
+        check_reward(f"rank:{pairs}")
+
+
+def test_one_that_may_be_a_coin_in_an_order_is_refused(tmp_path: Path) -> None:
+    folder = saved(tmp_path, "rank", low=0.48)
+    for name in (f"{folder}", f"rank:{folder}"):
+        with pytest.raises(RefusedReward, match="shown first in 70%"):
+            check_reward(name)
+        check_reward(name, force=True)
+        load_reward(name, base_url=URL, force=True).close()
+
+
+def test_a_models_name_is_no_measured_judge_and_needs_a_task() -> None:
+    with pytest.raises(RefusedReward, match="inkfire judge --mode pairwise --task T --model m --out DIR"):
+        check_reward("tournament:m")
+    check_reward("tournament:m", force=True)
+    with pytest.raises(InputError, match="needs a task"):
+        load_reward("rank:m", base_url=URL, force=True)
+    reward = load_reward("rank:m", base_url=URL, force=True, among=Among("greetings-en"))
+    (identity,) = reward.identities
+    assert (identity.model, identity.mode, identity.sha256) == ("m", "rank", "")
 
 
 def test_it_closes_what_it_was_given() -> None:

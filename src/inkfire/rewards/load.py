@@ -6,6 +6,10 @@
     share:!                      the share of a character, to see that training works
     0.8*runs/rm + 0.2*share:!    a weighted sum (with blanks around the plus)
     min(runs/rm, runs/judge)     the least of several
+    rank:runs/rank               by groups: a judge of mode rank orders each; in place of the folder a model's name may
+                                 stand, which nobody has measured
+    tournament:runs/pairs        a judge of mode pairwise compares the texts of a group
+    reference:runs/pairs         it compares each with a given text of its query
 
 >>> load_reward("share:!").name
 'share:!'
@@ -23,11 +27,12 @@ from inkfire.errors import DataError, InputError
 from inkfire.files.jsonl import read_json, write_json
 from inkfire.judge.spec import JudgeSpec
 from inkfire.records import Identity
-from inkfire.rewards.base import Reward
+from inkfire.rewards.base import Among, Reward
 from inkfire.rewards.identity import judge_identity, reward_model_identity
 from inkfire.rewards.length import WithoutLength
 from inkfire.rewards.mixture import Mixture
 from inkfire.rewards.python import PythonReward
+from inkfire.rewards.ranking import GROUPED, identity_of, load_group_reward, read_comparing
 from inkfire.rewards.share import Share
 from inkfire.stats.length import LengthPart
 
@@ -46,8 +51,12 @@ def load_reward(
     base_url: str | None = None,
     value: Literal["probability", "label"] = "probability",
     force: bool = False,
+    among: Among = Among(),
 ) -> Reward:
     """The reward that ``spec`` names; all arguments but the first are for judges (see load_judge_reward). Close it.
+
+    Args:
+        among: how rewards by groups put texts beside each other.
 
     Raises:
         InputError: neither a reward's folder nor a check.
@@ -60,7 +69,7 @@ def load_reward(
         loaded = []
         with ExitStack() as opened:  # what is open when a later part turns out to be none is closed
             for weight, part in parts:
-                reward = load_reward(part, ledger=ledger, base_url=base_url, value=value, force=force)
+                reward = load_reward(part, ledger=ledger, base_url=base_url, value=value, force=force, among=among)
                 opened.callback(reward.close)
                 loaded.append((weight, reward))
             opened.pop_all()
@@ -71,6 +80,8 @@ def load_reward(
         return Share(text[-1])
     if text.startswith("python:"):
         return PythonReward.load(text.removeprefix("python:"))
+    if grouped := grouped_as(text):
+        return load_group_reward(*grouped, ledger=ledger, base_url=base_url, force=force, among=among)
     folder = Path(text)
     if (folder / CARD).is_file():
         return _reward_model(folder)
@@ -80,7 +91,7 @@ def load_reward(
         return load_judge_reward(folder, ledger=ledger, base_url=base_url, value=value, force=force)
     raise InputError(
         f"{text}: no reward; a folder with reward.json (inkfire train rm) or judge.json (inkfire refine), "
-        "python:FILE.py:FUNCTION or share:X is needed"
+        "python:FILE.py:FUNCTION, share:X, or rank:, tournament: or reference: with a judge is needed"
     )
 
 
@@ -88,7 +99,9 @@ def check_reward(spec: str, *, force: bool = False) -> None:
     """Whether :func:`load_reward` will find a reward: raises what it would, without starting a model."""
     for name in [part for _, part in parts_of(spec)] or [spec]:
         folder = Path(name)
-        if (folder / CARD).is_file():
+        if grouped := grouped_as(name):
+            read_comparing(*grouped, force=force)
+        elif (folder / CARD).is_file():
             read_card(folder)
         elif (folder / "judge.json").is_file():
             from inkfire.rewards.judge import read_accepted
@@ -96,6 +109,28 @@ def check_reward(spec: str, *, force: bool = False) -> None:
             read_accepted(folder, force=force)
         else:
             load_reward(name)
+
+
+def grouped_as(name: str) -> tuple[str, str] | None:
+    """(rank, tournament or reference; its judge's folder or model) of a reward by groups; None of any other."""
+    kind, _, judge = name.partition(":")
+    if kind in GROUPED and judge:
+        return kind, judge
+    if (Path(name) / "judge.json").is_file():
+        mode = JudgeSpec.read(name).mode
+        return next(((kind, name) for kind, takes in GROUPED.items() if takes == mode), None)
+    return None
+
+
+def is_relative(spec: str) -> bool:
+    """Whether some of a reward's scores say nothing outside their group."""
+    return any(weight and grouped_as(name) for weight, name in parts_of(spec) or [(1.0, spec)])
+
+
+def folder_of(name: str) -> Path:
+    """Where a single reward lies, whatever it is; of one that is no folder, no path of anything."""
+    grouped = grouped_as(name)
+    return Path(grouped[1] if grouped else name)
 
 
 def renamed(spec: str, name: Callable[[str], str]) -> str:
@@ -118,7 +153,7 @@ def placeholders(spec: str, what: str = "reward", after: int = 0) -> tuple[str, 
 
     def said(name: str) -> str:
         kind, _, rest = name.partition(":")
-        path = rest.rpartition(":")[0] if kind == "python" else name
+        path = rest.rpartition(":")[0] if kind == "python" else rest if kind in GROUPED else name
         if Path(path).exists():
             key = f"{what} {after + len(folders) + 1}"
             folders[key] = Path(path)
@@ -136,6 +171,8 @@ def identities_of(spec: str) -> tuple[Identity, ...]:
     """
     if parts := parts_of(spec):
         return tuple(dict.fromkeys(known for weight, part in parts if weight for known in identities_of(part)))
+    if grouped := grouped_as(spec):
+        return (identity_of(*grouped),)
     folder = Path(spec)
     if (folder / CARD).is_file():
         return (reward_model_identity(folder, read_card(folder)),)

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le
 
 from inkfire.records import Identity
 from inkfire.rewards import group
-from inkfire.rewards.base import Reward, why_unscored
+from inkfire.rewards.base import PAIRS_PER_TEXT, Among, Reward, why_unscored
 from inkfire.rewards.checks import FLUENT, Checks
 from inkfire.rewards.mixture import Mixture
 from inkfire.rewards.phrases import Phrases
@@ -48,6 +49,10 @@ class Shaping:
     """The frozen model that reads for fluent, fluency and relevance; the policy's own base if none."""
     start_samples: Annotated[int, Ge(8)] = 64
     """Texts of the start policy that these and novelty are measured by."""
+    pairs_per_text: Annotated[int, Ge(1)] = PAIRS_PER_TEXT
+    """Of tournament: others of its group that a text meets, each in both orders."""
+    reference: Path | None = None
+    """Of reference: texts to compare with, one a query; by default the start policy writes them."""
 
     @property
     def reads(self) -> bool:
@@ -58,6 +63,10 @@ class Shaping:
     def starts(self) -> bool:
         """Whether texts of the start policy are needed."""
         return bool(self.reads or self.novelty)
+
+    def among(self, task: str, seed: int) -> Among:
+        """How a reward by groups puts texts beside each other."""
+        return Among(task, self.pairs_per_text, self.reference, seed)
 
     def needed(self, reward: Reward) -> bool:
         """Whether anything is asked for that looks at the group."""

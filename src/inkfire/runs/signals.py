@@ -16,7 +16,7 @@ from inkfire.files.reading import Data, Reading
 from inkfire.judge.spec import JudgeSpec, check_mode
 from inkfire.records import Candidate, Identity
 from inkfire.rewards.identity import judge_identity
-from inkfire.rewards.load import check_reward, identities_of
+from inkfire.rewards.load import check_reward, identities_of, is_relative
 from inkfire.rewards.qualified import read_qualified
 from inkfire.runs.context import Context
 from inkfire.runs.qualify import QUALIFY
@@ -71,6 +71,8 @@ def checked(signals: Named, task: Task, reading: Reading) -> People:
                 JudgeSpec.read(at)
         elif at and kind not in ("people", "debate"):
             check_reward(at)
+            if is_relative(at):
+                raise InputError(f"{kind}={at}: it only compares texts of a group; pairwise={at} has two policies meet")
     ratings = signals.get("people")
     return read_people(ratings, task, reading) if ratings else {}
 
