@@ -91,6 +91,10 @@ PROMPTS = {
     + _RULES
     + "[user]\n{{ query | quote }}\n{% for letter, text in texts.items() %}\n{{ letter }}: {{ text | quote }}\n"
     + "{% endfor %}\n",
+    "checklist": "[system]\nCheck each point.\n[user]\n"
+    + _ITEM
+    + "{% for number, criterion in criteria.items() %}\n{{ number }}. {{ criterion | quote }}\n{% endfor %}\n",
+    "criteria": "[system]\nWrite a checklist.\n" + _RULES + _EXAMPLES + "[user]\n{{ query | quote }}\n",
     "generator": "[system]\nWrite a flawed text.\n[user]\n{{ query | quote }} {{ flaws }}\n",
     "detector": "[system]\n" + _RULES + "[user]\n" + _ITEM,
     "reflector": "[system]\n"

@@ -319,6 +319,54 @@ def test_a_judge_that_prefers_a_place_is_measured_and_refused(cli: Cli, judge: l
     assert (code, "no query has both good and bad texts" in result["error"]) == (2, True)
 
 
+def checks(body: dict[str, Any]) -> str:
+    """Writes criteria as ``strong``, and answers them as ``stub`` by their last word."""
+    if "Write a checklist" in body["messages"][0]["content"]:
+        assert body["model"] == "strong"
+        words = (("window", 2, False), ("wish", 1, False), ("zebra", 1, False))
+        written = [{"text": f"Is there a {word}?", "weight": w, "must": must} for word, w, must in words]
+        return json.dumps({"criteria": written})
+    text, *points = body["messages"][-1]["content"].splitlines()[1:]
+    words = [point.rstrip('?"').split()[-1] for point in points if point]
+    return json.dumps({str(number): int(word in text) for number, word in enumerate(words, 1)})
+
+
+def test_a_checklist_is_measured_sifted_kept_and_a_reward(cli: Cli, judge: list[object], tmp_path: Path) -> None:
+    rows = [
+        {"query": f"q{i}", "response": f"Text {i} with a {word}.", "label": label}
+        for i in range(30)
+        for word, label in (("window", 1), ("a wish", 0))
+    ]
+    write_jsonl(tmp_path / "texts.jsonl", rows)
+    with served(checks) as stub:
+        command = replace(judge, mode="checklist", data=tmp_path / "texts.jsonl")
+        command = replace(command, **{"author-model": "strong", "base-url": stub.url})
+        code, result, err = cli(*command)
+        assert code == 0, err
+        assert (result["auc"], result["auc_within_query"], result["calibrated"]) == (1.0, 1.0, True)
+        assert (result["calls"], result["checklists"], result["criteria"]) == (60 + 30, 30, 90)
+        assert {row["criterion"] for row in result["dropped_criteria"]} == {"Is there a wish?", "Is there a zebra?"}
+        assert len(result["dropped_criteria"]) == 2 * result["n"] / 2  # not of the queries that calibrate
+        text = cli(*[arg for arg in command if arg != "--json"])[1]["text"]
+        assert "It may serve as a reward." in text
+        assert "Dropped, of q" in text
+        row = next(iter(read_jsonl(tmp_path / "run" / "verdicts.jsonl")))
+        assert row["points"] == {"Is there a window?": 1, "Is there a wish?": 0, "Is there a zebra?": 0}
+        saved = JudgeSpec.read(tmp_path / "run")
+        assert (saved.author, len(saved.checklists)) == ("strong", 30)
+        asked = len(stub.log)
+        write_jsonl(tmp_path / "more.jsonl", [{"query": "new", "response": f"{i} window"} for i in range(8)])
+        score = ["score", "--data", tmp_path / "more.jsonl", "--base-url", stub.url, "--qualify", 0, "--json"]
+        for number, folder in enumerate((f"checklist:{tmp_path / 'run'}", tmp_path / "run")):
+            code, result, err = cli(*score, "--reward", folder)
+            assert (code, result["missing"]) == (0, 0), err
+            assert len(stub.log) - asked == 8 + 1, number  # one call writes the checklist of a query, once
+        code, result, _ = cli(*score, "--reward", "checklist:stub")
+        assert (code, "nobody has measured it" in result["error"]) == (2, True)
+    code, result, _ = cli(*replace(judge, **{"author-model": "strong", "out": tmp_path / "no"}))
+    assert (code, "add --mode checklist" in result["error"]) == (2, True)
+
+
 def test_votes_are_for_modes_that_vary(cli: Cli, judge: list[object], tmp_path: Path) -> None:
     code, result, _ = cli(*replace(judge, mode="verdict", votes=3))
     assert (code, result["scored"], result["calls"]) == (0, 17, 51)

@@ -25,6 +25,7 @@ ITEM: dict[str, Any] = {
     "flaws": ["FLAW"],
     "a": "ONE",
     "b": "OTHER",
+    "criteria": {"1": "CRITERION"},
     "texts": {"A": "ONE", "B": "OTHER"},
     "positive": {"POINT": "REASON"},
     "negative": {"POINT": "REASON"},

@@ -38,6 +38,9 @@ def run(out: Path, result: Result) -> Shown:
     kind, (said, warnings) = _KINDS[folder.command], findings.of(folder, result)
     files = {name: what for name, what in kind.files.items() if any(out.glob(name))}
     details = _claims(result) if "differences" in result else []
+    details += [
+        f"Dropped, of {row['query']}: {row['criterion']}" for row in result.get("dropped_criteria", ())[:_FAILURES]
+    ]
     details += [f"The report: {result['report']}"] if "report" in result else []
     return Shown(said, warnings, kind.numbers(result), details, out, files, kind.following(folder, result))
 
@@ -243,7 +246,11 @@ _CURATED = {
     "outcomes.jsonl": "what became of each query",
     "README.md": "the dataset's card",
 }
-_JUDGED = {"verdicts.jsonl": "a verdict for each text", "judge.json": "the judge, with what was measured"}
+_JUDGED = {
+    "verdicts.jsonl": "a verdict for each text",
+    "checklists.jsonl": "the criteria of each query, and those that were dropped",
+    "judge.json": "the judge, with what was measured",
+}
 _COMPARING = {"comparisons.jsonl": "an answer for each pair", "judge.json": "the judge, with what was measured"}
 _REFINED = {
     "principles.toml": "the principles",

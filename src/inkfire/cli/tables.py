@@ -208,6 +208,9 @@ def judge(result: Result) -> list[Table]:
         counts.append(("texts with an overlap", count(result, "n_overlap")))
     if result.get("uncalibrated"):
         counts.append(("accuracy without its calibration", rate(result["uncalibrated"], "accuracy")))
+    if "checklists" in result:
+        counts += [("checklists", count(result, "checklists")), ("their criteria", count(result, "criteria"))]
+        counts.append(("dropped: they separate nothing", str(len(result["dropped_criteria"]))))
     counts += _lacking(result)
     said = [(value(row, "said"), rate(row, "found"), count(row, "n")) for row in result.get("reliability", ())]
     return [

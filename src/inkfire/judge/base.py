@@ -5,9 +5,9 @@ Strategy B's judge, strategy A's debate and the rubric all stand behind it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from inkfire.errors import ModelCallError
 from inkfire.llm import futile, stream
@@ -16,6 +16,11 @@ from inkfire.llm.watch import watch
 from inkfire.models import engine
 from inkfire.models.open import is_local
 from inkfire.records import Candidate, Comparison, Labelled, Preference, Ranking, Verdict
+
+if TYPE_CHECKING:
+    from inkfire.judge.checklist import Checklist
+    from inkfire.llm.base import LLM
+    from inkfire.models.embeddings import Embedder
 
 T = TypeVar("T")
 R = TypeVar("R", Verdict, Comparison, Ranking)
@@ -97,6 +102,16 @@ class Owner:
     async def close(self) -> None:
         for one in (self.judged_by, *self.others):
             await one.close()
+
+
+@dataclass(frozen=True)
+class Besides:
+    """What a judge asks besides its own model, open: other models of a debate's agents or a checklist's author by name,
+    and an embedder; and the checklists that were written by now."""
+
+    models: Mapping[str, LLM] = field(default_factory=dict)
+    embedder: Embedder | None = None
+    lists: dict[str, Checklist] = field(default_factory=dict)
 
 
 REMOTE = 64

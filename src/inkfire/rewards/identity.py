@@ -56,6 +56,8 @@ def judge_identity(judge: JudgeSpec, name: str) -> Identity:
     decides: list[Any] = [task.name, model, judge.mode, rules.texts if ruled else None, examples]
     if judge.mode == "debate" and (judge.debate, judge.corpus) != (SHORT, ()):
         decides += [settings.to_json(judge.debate), [to_json(example) for example in judge.corpus]]
+    if judge.mode == "checklist":
+        decides.append(judge.author)
     return Identity("judge", name, _digest(decides), model, judge.mode)
 
 

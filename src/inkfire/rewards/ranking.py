@@ -18,22 +18,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from inkfire.errors import InputError, RefusedReward
+from inkfire.errors import InputError
 from inkfire.files.formats import read_texts
 from inkfire.judge.base import Closes, Compares, Ranks, at_once, compare_many, rank_many
 from inkfire.judge.ranking import LETTERS, positions
-from inkfire.judge.spec import Comparing, JudgeSpec
+from inkfire.judge.spec import JudgeSpec
 from inkfire.llm import loop
 from inkfire.llm.ledger import Ledger
-from inkfire.models.card import is_policy
 from inkfire.records import Comparison, Identity, Preference, Ranking
 from inkfire.rewards import group
 from inkfire.rewards.base import PAIRS_PER_TEXT, Among
-from inkfire.rewards.identity import judge_identity
-from inkfire.rewards.judge import read_accepted
-
-GROUPED: Mapping[str, Comparing] = {"rank": "rank", "tournament": "pairwise", "reference": "pairwise"}
-"""What stands before the judge of a reward by groups → the mode of that judge."""
+from inkfire.rewards.judge import identity_of, judge_behind
 
 Sets = Sequence[tuple[str, Sequence[str]]]
 """(query, its different texts) of each group."""
@@ -181,53 +176,15 @@ def _won(said: Comparison, unscored: Counter[str]) -> float | None:
     return {"a": 1.0, "tie": 0.0, "b": -1.0}[said.winner]
 
 
-def read_comparing(kind: str, judge: str, *, force: bool = False, task: str = "") -> JudgeSpec:
-    """The judge behind ``kind:judge``, a saved one by its folder or a model by its name, no model started.
-
-    Raises:
-        InputError: a judge of a mode that does not do this.
-        RefusedReward: it is not shown to prefer the better of two texts in each order; not with ``force``.
-    """
-    mode = GROUPED[kind]
-    if (Path(judge) / "judge.json").is_file():
-        saved = read_accepted(judge, force=force)
-        if saved.mode != mode:
-            raise InputError(
-                f"{kind}:{judge}: a judge of mode {saved.mode}; one of inkfire judge --mode {mode} is needed"
-            )
-        return saved
-    if not force:
-        raise RefusedReward(
-            f"{kind}:{judge} is refused as a reward: nobody has measured it; inkfire judge --mode {mode} --task T "
-            f"--model {judge} --out DIR does, and then it is {kind}:DIR; {RefusedReward.TAKEN_WITH}"
-        )
-    return JudgeSpec(task, judge, mode)
-
-
-def identity_of(kind: str, judge: str) -> Identity:
-    """Who it is; a model's name alone may be any judge with that model."""
-    if (Path(judge) / "judge.json").is_file():
-        return judge_identity(JudgeSpec.read(judge), Path(judge).name)
-    return Identity(
-        "judge", Path(judge).name, model=Path(judge).name if is_policy(judge) else judge, mode=GROUPED[kind]
-    )
-
-
 def load_group_reward(
     kind: str, judge: str, *, ledger: Ledger | None, base_url: str | None, force: bool, among: Among
 ) -> GroupReward:
     """The reward ``kind:judge``. Close it.
 
     Raises:
-        InputError: a model's name without a task, or nothing to compare with.
-        RefusedReward: as :func:`read_comparing`.
+        InputError, RefusedReward: as :func:`~inkfire.rewards.judge.judge_behind`; or nothing to compare with.
     """
-    spec = read_comparing(kind, judge, force=force, task=among.task or "")
-    if not spec.task:
-        raise InputError(
-            f"{kind}:{judge} is a model's name and needs a task to judge by: --task T, or a judge's folder"
-        )
-    spec.loaded.require(spec.mode)
+    spec = judge_behind(kind, judge, force=force, task=among.task)
     references = _references(kind, judge, among.references) if kind == "reference" else {}
     at = at_once(spec.model, spec.mode)
     way: Way

@@ -49,8 +49,8 @@ class Shaping:
     """The frozen model that reads for fluent, fluency and relevance; the policy's own base if none."""
     start_samples: Annotated[int, Ge(8)] = 64
     """Texts of the start policy that these and novelty are measured by."""
-    pairs_per_text: Annotated[int, Ge(1)] = PAIRS_PER_TEXT
-    """Of tournament: others of its group that a text meets, each in both orders."""
+    pairs_per_text: Annotated[int, Ge(1)] | None = None
+    """Of tournament: others of its group that a text meets, each in both orders; 3 if none."""
     reference: Path | None = None
     """Of reference: texts to compare with, one a query; by default the start policy writes them."""
 
@@ -66,7 +66,7 @@ class Shaping:
 
     def among(self, task: str, seed: int) -> Among:
         """How a reward by groups puts texts beside each other."""
-        return Among(task, self.pairs_per_text, self.reference, seed)
+        return Among(task, self.pairs_per_text or PAIRS_PER_TEXT, self.reference, seed)
 
     def needed(self, reward: Reward) -> bool:
         """Whether anything is asked for that looks at the group."""

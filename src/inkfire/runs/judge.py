@@ -2,6 +2,7 @@
 
 out/verdicts.jsonl      one line a text, in the order of the data
 out/judge.json          the judge, with its calibration, examples and measurements: what serves as a reward
+out/checklists.jsonl    of --mode checklist, the criteria of each query, and those that were dropped
 out/comparisons.jsonl   one line a pair, each compared in both orders (--mode pairwise, rank)
 """
 
@@ -22,6 +23,7 @@ from inkfire.files.jsonl import write_jsonl
 from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.judge.base import Took, compare_many, judge_many, rank_many
 from inkfire.judge.calibration import MIN_LABELS, raw_score
+from inkfire.judge.checklist import counted, sifted
 from inkfire.judge.examples import NO_EXAMPLES, Examples
 from inkfire.judge.measure import measure_no_overlap
 from inkfire.judge.principles import read_principles
@@ -112,6 +114,8 @@ def judge(inputs: JudgeInputs, settings: JudgeSettings, place: Place) -> dict[st
         examples,
         settings.votes,
         fixed.calibration if fixed else None,
+        author=settings.author_model,
+        checklists=fixed.checklists if fixed else (),
         **debate_of(settings, task, inputs.corpus, inputs.reading, known),
     )
     if fixed is not None and (why := spec.foreign(fixed)):
@@ -162,6 +166,7 @@ def _judge(
             return [raw_score(verdict) for verdict in loop.run(judge_many(judge, shown, **how))]
 
         found = exam.taken(score, context.seed)
+    judged, listed = _listed(context, spec, judged, texts, verdicts)
     write_jsonl(context.run.path("verdicts.jsonl"), map(_verdict_row, texts, verdicts))
     scored = sum(verdict.scored for verdict in verdicts)
     result: dict[str, Any] = {"n": len(texts), "scored": scored, "unscored": len(texts) - scored}
@@ -174,11 +179,24 @@ def _judge(
     if overlap and judged.measured:
         labelled = [text for text in texts if isinstance(text, Labelled)]
         result |= measure_no_overlap(labelled, verdicts, overlap, seed=context.seed)
+    result |= listed
     result["injections"] = sum(bool(verdict.injection) for verdict in verdicts)
     result |= context.lacking()
     dataclasses.replace(judged, measured=judged.measured and result, **found).save(context.run.out)
     context.took |= of_verdicts(took)
     return result | found
+
+
+def _listed(
+    context: Context, spec: JudgeSpec, judged: JudgeSpec, texts: Sequence[Candidate | Labelled], said: Sequence[Verdict]
+) -> tuple[JudgeSpec, dict[str, Any]]:
+    """The judge with the checklists that were written, without the criteria that separated nothing in what was measured
+    (which had them); and what there is of them."""
+    if spec.mode != "checklist":
+        return judged, {}
+    lists = sifted(spec.besides.lists, texts, said)
+    write_jsonl(context.run.path("checklists.jsonl"), map(to_json, lists))
+    return dataclasses.replace(judged, checklists=lists), counted(lists)
 
 
 def _set_apart(

@@ -120,8 +120,8 @@ class RewardTable(Shaping):
     name: str
     """By which a policy names it as its reward."""
     score: str
-    """rm, judge, a folder, rank:, tournament: or reference:JUDGE, python:FILE:FUNCTION, share:X, a weighted sum as
-    0.7*judge + 0.3*rm, or min(rm, judge)."""
+    """rm, judge, a folder, rank:, tournament:, reference: or checklist:JUDGE, python:FILE:FUNCTION, share:X, a weighted
+    sum as 0.7*judge + 0.3*rm, or min(rm, judge)."""
     force: bool = False
     """Take a reward that is refused: a judge no better than chance, or damage that nothing sees."""
 
@@ -308,7 +308,8 @@ def check_recipe(recipe: Recipe, *, base_url: str | None = None) -> None:
             f"curate.writer: {recipe.models.writer} is the writer, trained here and asked at no endpoint; what "
             "it writes after SFT is among the candidates already: leave it out"
         )
-    for model in filter(None, (*writers, *_debaters(recipe), recipe.refine.author_model)):
+    authors = (recipe.refine.author_model, recipe.judge.author_model)
+    for model in filter(None, (*writers, *_debaters(recipe), *authors)):
         check_name(model, base_url=base_url)
     signals = [signal for signal in SIGNALS if signal != "length"]
     for signal in recipe.evaluate.signals:

@@ -20,7 +20,7 @@ from inkfire.rewards.base import PAIRS_PER_TEXT, Among, Reward
 from inkfire.rewards.checks import Checks
 from inkfire.rewards.checks import placeholders as placeholders_of_checks
 from inkfire.rewards.judge import JudgeReward
-from inkfire.rewards.load import check_reward, is_relative, load_reward, placeholders
+from inkfire.rewards.load import behind_of, check_reward, is_relative, load_reward, parts_of, placeholders
 from inkfire.rewards.mixture import Mixture
 from inkfire.rewards.qualified import blind_of, keep, read_qualified
 from inkfire.runs.context import Access, Place, named_files, note, opened, read_as
@@ -42,7 +42,7 @@ class ScoreInputs:
     """Who scores what."""
 
     reward: str
-    """A reward's or judge's folder, rank:, tournament: or reference:JUDGE, share:X, or 'W*A + W*B'."""
+    """A reward's or judge's folder, rank:, tournament:, reference: or checklist:JUDGE, share:X, or 'W*A + W*B'."""
     pairs: Data = ()
     """Preference pairs, in any format."""
     data: Data = ()
@@ -142,7 +142,7 @@ def scorer_of(reward: str, access: Access, *, force: bool = False, among: Among 
     is only named in that of ``runs/``."""
     judges = [folder for folder in placeholders(reward)[1].values() if (folder / "judge.json").is_file()]
     home = judges[0].absolute().parent if judges else Path("runs")
-    asks = judges or is_relative(reward)
+    asks = judges or any(behind_of(name) for _, name in parts_of(reward) or [(1.0, reward)])
     ledger = access.ledger(home / ".inkfire" / "ledger.sqlite", "score") if asks else None
     with ledger or nullcontext():
         scorer = load_reward(reward, ledger=ledger, base_url=access.base_url, force=force, among=among)

@@ -55,6 +55,8 @@ PROMPTS: Mapping[str, Use] = {
         "inkfire judge --mode pairwise, judge probe", "which is better", "query a b", "examples principles"
     ),
     "rank": Use("inkfire judge --mode rank", "the order of a group", "query texts", "examples principles"),
+    "checklist": Use("inkfire judge --mode checklist", "yes or no to each criterion", "query response criteria"),
+    "criteria": Use("inkfire judge --mode checklist", "who writes a query's checklist", "query", "examples principles"),
     "generator": Use("inkfire refine", "who hides a flaw in a text", "query flaws"),
     "detector": Use("inkfire refine", "who says what gave the flaw away", _ITEM, "principles"),
     "reflector": Use("inkfire refine", "who learns from the judge's error", _ITEM, "label verdict principles"),
@@ -84,6 +86,7 @@ COMMANDS: Mapping[str, Needs] = {
     "judge --mode logprob": Needs(("logprob",)),
     "judge --mode verdict": Needs(("verdict",)),
     "judge --mode rubric": Needs(("rubric",)),
+    "judge --mode checklist": Needs(("checklist", "criteria")),
     "judge --mode debate": Needs(_AGENTS),
     "judge --mode debate --depth full": Needs(_IN_FULL),
     "judge --mode pairwise": Needs(("pairwise",)),
