@@ -84,7 +84,8 @@ class Exam:
         elif self.n:
             note("no good texts are known to show it beside damaged ones, so what it sees is not known (--task T)")
         if self.rated:
-            queries, responses, ratings = (list[Any](column) for column in zip(*self.rated, strict=True))
+            of_query = sorted(self.rated, key=lambda row: row[0])  # a reward may look at the group
+            queries, responses, ratings = (list[Any](column) for column in zip(*of_query, strict=True))
             out["within_query"] = within_query(score(queries, responses), ratings, queries, seed=seed)
         return out
 
