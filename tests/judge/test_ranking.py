@@ -186,8 +186,8 @@ def test_a_judge_that_prefers_a_place_is_refused(task: Task) -> None:
     assert (found["accuracy_better_first"], found["accuracy_worse_first"], found["accuracy"]) == (1.0, 0.0, 0.5)
     why = why_refused(found)
     assert why is not None
-    assert "shown second in 0%" in why
-    assert "100% of its answers name the text that is shown first" in why
+    assert "shown second in 0 %" in why
+    assert "100 % of its answers name the text that is shown first" in why
 
 
 def test_a_judge_with_a_lean_is_refused_by_the_order_that_it_is_bad_in(task: Task) -> None:

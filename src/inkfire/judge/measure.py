@@ -212,12 +212,12 @@ def _why_place(measured: Mapping[str, Any]) -> str | None:
             return "it was never measured on texts of one query of which one is better"
         low, high = measured[f"accuracy_{name}_first_ci"]
         if low <= 0.5:
-            told.append(f"shown {where} in {value:.0%} (95 % interval {low:.0%} to {high:.0%})")
+            told.append(f"shown {where} in {100 * value:.0f} % (95 % interval {100 * low:.0f} to {100 * high:.0f})")
     if not told:
         return None
     return (
         f"of {measured['scored']} pairs of texts it prefers the better one {' and '.join(told)}: not shown to be more "
-        f"than a coin's half; {measured['first_share']:.0%} of its answers name the text that is shown first"
+        f"than a coin's half; {100 * measured['first_share']:.0f} % of its answers name the text that is shown first"
     )
 
 
