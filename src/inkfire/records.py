@@ -132,6 +132,18 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
+class Ranking:
+    """The texts of a group by their places in it: ``order`` the best first, None where it could not be told
+    (``unscored``). ``shown`` is the order in which they were shown; ``last`` are the suspected ones, which were not:
+    they stand together behind all others."""
+
+    order: tuple[int, ...] | None
+    shown: tuple[int, ...] = ()
+    last: tuple[int, ...] = ()
+    unscored: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Preference:
     """``chosen`` is preferred over ``rejected`` as a response to ``query``."""
 

@@ -145,7 +145,7 @@ JUDGE = ["judge", "--task", "t", "--model", "m", "--data", "d", "--out", "o"]
         ([*JUDGE, "--votes", "1.7"], 'Invalid value for --votes: unable to convert "1.7" into int.'),
         ([*JUDGE, "--rpm", "none"], 'Invalid value for --rpm: unable to convert "none" into int.'),
         ([*JUDGE, "--mode", "gues"], 'Invalid value "gues" for --mode. Choose from: "verdict", "logprob", "rubric", '
-         '"debate", "pairwise".'),
+         '"checklist", "debate", "pairwise", "rank".'),
         ([*JUDGE, "--no-retry-unscored"], "Unknown option: --no-retry-unscored. Did you mean --retry-unscored?"),
         (["run", "--out", "x"], "name a recipe"),
         (["run", "demo-zh", "--like", "y", "--out", "x"], "name a recipe"),

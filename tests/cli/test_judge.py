@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from stub_endpoint import served
 
+from inkfire.errors import InputError
 from inkfire.files.formats import read_labelled
 from inkfire.files.jsonl import read_jsonl, write_jsonl
 from inkfire.judge.principles import Principle, Principles, read_principles
 from inkfire.judge.spec import JudgeSpec
+from inkfire.llm.scripted import ScriptedLLM
 from inkfire.tasks.task import load_task
 
 Cli = Callable[..., tuple[int, dict[str, Any], str]]
@@ -265,6 +267,104 @@ def test_a_text_of_a_pair_that_gives_orders_loses_without_being_asked_about(
     assert (code, result["calls"], result["accuracy"], result["order_flip_rate"]) == (0, 0, 1.0, 0.0)
     (row,) = read_jsonl(tmp_path / "run" / "comparisons.jsonl")
     assert row["reason"].startswith("suspected injection")
+
+
+def rank_by(quality: Callable[[str], float]) -> Callable[[dict[str, Any]], str]:
+    """An endpoint that orders the letters of a group by their texts."""
+
+    def reply(body: dict[str, Any]) -> str:
+        rows = [line.partition(": ") for line in body["messages"][-1]["content"].splitlines()[1:] if line]
+        return json.dumps({"order": [letter for letter, _, _ in sorted(rows, key=lambda row: -quality(row[2]))]})
+
+    return reply
+
+
+def test_labelled_texts_are_ranked_by_query_in_both_orders(cli: Cli, judge: list[object], tmp_path: Path) -> None:
+    rows = [
+        {"query": f"q{i}", "response": f"Dear friend {i}, text {k}, may your {word} open.", "label": label}
+        for i in range(12)
+        for k, (word, label) in enumerate((("window", 1), ("door", 0), ("wallet", 0)))
+    ]
+    rows += [{"query": "alone", "response": "A window.", "label": 1}]
+    write_jsonl(tmp_path / "sets.jsonl", rows)
+    knows = rank_by(lambda text: "window" in text)
+    with served(knows) as stub:
+        command = replace(judge, mode="rank", data=tmp_path / "sets.jsonl", qualify=10, **{"base-url": stub.url})
+        code, result, _ = cli(*command)
+        assert (code, result["sets"], result["ranked"], result["n"]) == (0, 12, 36, 24)
+        assert result["calls"] == 24 + 10
+        assert (result["accuracy"], result["order_flip_rate"]) == (1.0, 0.0)
+        assert {kind: row["sees"] for kind, row in result["qualified"].items()} == {
+            "shuffled": False, "looped": True, "strung": False, "cut": True, "foreign": False, "swapped": True,
+        }  # fmt: skip
+        text = cli(*[arg for arg in command if arg != "--json"])[1]["text"]
+        assert "It may serve as a reward." in text
+        assert "groups, each ranked twice" in text
+    saved = JudgeSpec.read(tmp_path / "run")
+    assert (saved.mode, saved.qualified) == ("rank", result["qualified"])
+    assert len(list(read_jsonl(tmp_path / "run" / "comparisons.jsonl"))) == 24
+    with pytest.raises(InputError, match="says which text is better and nothing of one alone"):
+        saved.build(ScriptedLLM([]))
+
+
+def test_a_judge_that_prefers_a_place_is_measured_and_refused(cli: Cli, judge: list[object], tmp_path: Path) -> None:
+    with served(rank_by(lambda text: 0)) as stub:
+        command = replace(judge, mode="rank", **{"base-url": stub.url})
+        code, result, _ = cli(*command)
+        assert (code, result["first_share"], result["accuracy"]) == (0, 1.0, 0.5)
+        text = cli(*[arg for arg in command if arg != "--json"])[1]["text"]
+        assert "As a reward it is refused: of 8 pairs" in text
+    write_jsonl(tmp_path / "good.jsonl", [{"query": "a", "response": "A window.", "label": 1}])
+    code, result, _ = cli(*replace(judge, mode="rank", data=tmp_path / "good.jsonl", out=tmp_path / "other"))
+    assert (code, "no query has both good and bad texts" in result["error"]) == (2, True)
+
+
+def checks(body: dict[str, Any]) -> str:
+    """Writes criteria as ``strong``, and answers them as ``stub`` by their last word."""
+    if "Write a checklist" in body["messages"][0]["content"]:
+        assert body["model"] == "strong"
+        words = (("window", 2, False), ("wish", 1, False), ("zebra", 1, False))
+        written = [{"text": f"Is there a {word}?", "weight": w, "must": must} for word, w, must in words]
+        return json.dumps({"criteria": written})
+    text, *points = body["messages"][-1]["content"].splitlines()[1:]
+    words = [point.rstrip('?"').split()[-1] for point in points if point]
+    return json.dumps({str(number): int(word in text) for number, word in enumerate(words, 1)})
+
+
+def test_a_checklist_is_measured_sifted_kept_and_a_reward(cli: Cli, judge: list[object], tmp_path: Path) -> None:
+    rows = [
+        {"query": f"q{i}", "response": f"Text {i} with a {word}.", "label": label}
+        for i in range(30)
+        for word, label in (("window", 1), ("a wish", 0))
+    ]
+    write_jsonl(tmp_path / "texts.jsonl", rows)
+    with served(checks) as stub:
+        command = replace(judge, mode="checklist", data=tmp_path / "texts.jsonl")
+        command = replace(command, **{"author-model": "strong", "base-url": stub.url})
+        code, result, err = cli(*command)
+        assert code == 0, err
+        assert (result["auc"], result["auc_within_query"], result["calibrated"]) == (1.0, 1.0, True)
+        assert (result["calls"], result["checklists"], result["criteria"]) == (60 + 30, 30, 90)
+        assert {row["criterion"] for row in result["dropped_criteria"]} == {"Is there a wish?", "Is there a zebra?"}
+        assert len(result["dropped_criteria"]) == 2 * result["n"] / 2  # not of the queries that calibrate
+        text = cli(*[arg for arg in command if arg != "--json"])[1]["text"]
+        assert "It may serve as a reward." in text
+        assert "Dropped, of q" in text
+        row = next(iter(read_jsonl(tmp_path / "run" / "verdicts.jsonl")))
+        assert row["points"] == {"Is there a window?": 1, "Is there a wish?": 0, "Is there a zebra?": 0}
+        saved = JudgeSpec.read(tmp_path / "run")
+        assert (saved.author, len(saved.checklists)) == ("strong", 30)
+        asked = len(stub.log)
+        write_jsonl(tmp_path / "more.jsonl", [{"query": "new", "response": f"{i} window"} for i in range(8)])
+        score = ["score", "--data", tmp_path / "more.jsonl", "--base-url", stub.url, "--qualify", 0, "--json"]
+        for number, folder in enumerate((f"checklist:{tmp_path / 'run'}", tmp_path / "run")):
+            code, result, err = cli(*score, "--reward", folder)
+            assert (code, result["missing"]) == (0, 0), err
+            assert len(stub.log) - asked == 8 + 1, number  # one call writes the checklist of a query, once
+        code, result, _ = cli(*score, "--reward", "checklist:stub")
+        assert (code, "nobody has measured it" in result["error"]) == (2, True)
+    code, result, _ = cli(*replace(judge, **{"author-model": "strong", "out": tmp_path / "no"}))
+    assert (code, "add --mode checklist" in result["error"]) == (2, True)
 
 
 def test_votes_are_for_modes_that_vary(cli: Cli, judge: list[object], tmp_path: Path) -> None:

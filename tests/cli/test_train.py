@@ -1,11 +1,13 @@
 """``inkfire train``, ``score`` and ``write`` on a tiny model, and what they say when the input is wrong."""
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from stub_endpoint import served
 
 from inkfire.files.jsonl import read_jsonl, write_jsonl
 from inkfire.judge.spec import JudgeSpec
@@ -107,6 +109,57 @@ def test_the_near_rivals(cli: Cli, strange_model: Callable[[str], str], tiny_tas
         assert code == 2
         assert words in err
     assert not (tmp_path / "wrong").exists()
+
+
+def longest(body: dict[str, Any]) -> str:
+    """An endpoint that likes long texts: it orders groups, and says which of two is better."""
+    rows = [line.partition(": ") for line in body["messages"][-1]["content"].splitlines() if line[1:3] == ": "]
+    order = [letter for letter, _, _ in sorted(rows, key=lambda row: -len(row[2]))]
+    asked = body["response_format"]["json_schema"]["schema"]["properties"]
+    return json.dumps({"order": order} if "order" in asked else {"reason": "", "winner": order[0]})
+
+
+def test_a_policy_is_trained_on_what_its_groups_say(
+    cli: Cli, strange_model: Callable[[str], str], tiny_task: Path, tmp_path: Path
+) -> None:
+    with served(longest) as stub:
+        start = ["--task", tiny_task, "--policy", strange_model("plain"), "--base-url", stub.url, "--json"]
+        own = [*start, "--samples", 0, "-n", 8, "--rounds", 1, "--limit", 4, "--max-completion-length", 60, "--force"]
+        code, bon, err = cli("train", "bon", *own, "--reward", "rank:m", "--out", tmp_path / "rank")
+        assert code == 0, err
+        assert 0 < bon["calls"] <= 4  # texts of a random model may look like an injection, and are not asked about
+        rows = list(read_jsonl(tmp_path / "rank" / "round-1" / "completions.jsonl"))
+        for query in {row["query"] for row in rows}:
+            assert sum(row["reward"] or 0.0 for row in rows if row["query"] == query) == pytest.approx(0)
+        (identity,) = trained_against(tmp_path / "rank")
+        assert (identity.model, identity.mode) == ("m", "rank")
+
+        one = [*own, "--reward", "tournament:m", "--pairs-per-text", 1, "--out", tmp_path / "tournament"]
+        code, bon, err = cli("train", "bon", *one)
+        assert (code, bon["calls"] <= 4 * 4 * 2) == (0, True), err
+        code, bon, err = cli("train", "bon", *own, "--reward", "reference:m", "--out", tmp_path / "reference")
+        assert (code, 4 <= bon["calls"] <= 4 * 8 * 2) == (0, True), err
+        texts = list(read_jsonl(tmp_path / "reference" / "reference" / "texts.jsonl"))
+        assert len({row["query"] for row in texts}) == 8
+        given = tmp_path / "given.jsonl"
+        write_jsonl(given, [{"query": row["query"], "response": "!"} for row in texts])
+        grpo = [*start, "--reward", "reference:m", "--reference", given, "--max-steps", 1, "--force"]
+        grpo += ["--max-completion-length", 8, "--out", tmp_path / "grpo"]
+        code, result, err = cli("train", "grpo", *grpo)
+        assert (code, result["steps"]) == (0, 1), err
+        assert str(given) not in (tmp_path / "grpo" / "manifest.json").read_text()
+        code, result, err = cli("train", "grpo", *grpo[:-1], tmp_path / "canary", "--canary", "rank:n")
+        assert (code, "their mean never falls" in result["error"]) == (2, True)
+
+        data = [{"query": q, "response": r * k} for q in ("a", "b") for k, r in enumerate(("x", "y", "z"), 1)]
+        write_jsonl(tmp_path / "texts.jsonl", [data[i] for i in (0, 3, 1, 4, 2, 5)])  # queries by turns
+        asked = ["score", "--reward", "rank:m", "--force", "--task", tiny_task, "--base-url", stub.url, "--qualify", 0]
+        code, result, err = cli(*asked, "--data", tmp_path / "texts.jsonl", "--out", tmp_path / "scores", "--json")
+        assert (code, result["missing"], result["mean"]) == (0, 0, pytest.approx(0)), err
+        scores = [row["score"] for row in read_jsonl(tmp_path / "scores" / "scores.jsonl")]
+        assert scores == pytest.approx([-2 / 3, 0, 2 / 3] * 2)
+        code, result, _ = cli(*asked, "--pairs", tiny_task / "pairs.jsonl", "--json")
+        assert (code, result["n"], result["accuracy"]) == (0, 8, result["longer_wins"])
 
 
 def test_score_of_pairs_and_texts(cli: Cli, tiny_task: Path, tmp_path: Path) -> None:

@@ -117,9 +117,11 @@ def compared(said: Sequence[Comparison]) -> dict[str, Any]:
         (findings.pairwise, compared([Comparison("a")] * 30), (), [
             "The judge prefers the chosen text in 100 % (89 to 100) of 30 pairs; the longer text is the chosen one",
             "Its answer changes with their order in 0 % (0 to 11); these count as ties, half right.",
+            "It may serve as a reward.",
         ]),
         (findings.pairwise, compared([Comparison("tie", place=1)] * 3), (), ["The judge prefers the chosen text in 50 "
-            "% (13 to 87) of 3 pairs, not shown to be more than a coin; ", "Its answer changes"]),
+            "% (13 to 87) of 3 pairs, not shown to be more than a coin; ", "Its answer changes",
+            "As a reward it is refused: of 3 pairs"]),
         (findings.pairwise, compared([Comparison(None, unscored="refused: no.")] * 3), REFUSED, [
             "None of the 3 pairs got a verdict: refused: no."
         ]),

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from inkfire.errors import RecipeError, TaskError
-from inkfire.judge.spec import JudgeSettings
+from inkfire.judge.spec import JudgeSettings, JudgeSpec
 from inkfire.models.release import RELEASES
 from inkfire.refine.settings import RefineSettings
 from inkfire.rewards.checks import Checks
@@ -142,6 +142,26 @@ def test_a_reward_of_several_parts_is_a_table(tmp_path):
     assert files == {"reward 1": tmp_path / "mine.py", "check 2": tmp_path / "slop.txt"}
     assert basis(recipe)["a"][1] == ("audit", "sft", "reward_model")
     check_recipe(recipe)
+
+
+def test_a_reward_by_groups_has_its_keys(tmp_path):
+    rewards = '[[rewards]]\nname = "g"\nscore = "reference:m"\npairs_per_text = 2\nreference = "start.jsonl"\n'
+    policy = '[[policies]]\nname = "a"\nreward = "g"\n'
+    recipe = load_recipe(write(tmp_path, MINIMAL + rewards + policy))
+    (table,) = recipe.rewards
+    assert (table.pairs_per_text, table.reference) == (2, tmp_path / "start.jsonl")
+    said, files = placed(table)
+    assert (said.reference, files) == (None, {"reference": tmp_path / "start.jsonl"})
+    with pytest.raises(RecipeError, match="nobody has measured it"):
+        check_recipe(recipe)
+    check_recipe(load_recipe(write(tmp_path, MINIMAL + rewards + "force = true\n" + policy)))
+    canary = '[[policies]]\nname = "a"\nreward = "share:!"\ncanary = ["CANARY"]\n'
+    folder = tmp_path / "rank"
+    measured = {"accuracy_better_first": 0.8, "accuracy_worse_first": 0.8, "scored": 90, "first_share": 0.5}
+    measured |= {f"accuracy_{name}_first_ci": [0.7, 0.9] for name in ("better", "worse")}
+    JudgeSpec("greetings-en", "m", "rank", measured=measured).save(folder)
+    with pytest.raises(RecipeError, match="its mean never falls"):
+        check_recipe(load_recipe(write(tmp_path, MINIMAL + canary.replace("CANARY", f"rank:{folder}"))))
 
 
 def test_a_policy_may_name_its_score_itself(tmp_path):

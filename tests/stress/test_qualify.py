@@ -7,7 +7,7 @@ import pytest
 from inkfire.errors import InputError
 from inkfire.records import Candidate, Comparison, Preference
 from inkfire.stress.damage import KINDS, clauses
-from inkfire.stress.qualify import blind, check_rated, qualify, qualify_pairs, within_query
+from inkfire.stress.qualify import blind, check_rated, qualify, qualify_groups, qualify_pairs, within_query
 from inkfire.tasks.task import load_task
 
 GOOD = [Candidate(row.query, row.response) for row in load_task("greetings-en").labelled() if row.label == 1]
@@ -115,3 +115,23 @@ def test_ratings_of_few_queries_are_refused() -> None:
     check_rated([f"q{i % 20}" for i in range(60)])
     with pytest.raises(InputError, match="ratings of 19 queries with 3 texts or more; 20 are needed"):
         check_rated([f"q{i % 20}" for i in range(59)])
+
+
+def test_a_signal_that_looks_at_groups_is_shown_each_text_beside_its_damage() -> None:
+    good = [Candidate(f"q{i}", f"Dear friend {i}, all the best, and may your window open wide.") for i in range(12)]
+    good += [Candidate("q0", "Another one, of the same query, with a window, and a door.")]
+    asked: list[tuple[str, str]] = []
+
+    def score(queries: Sequence[str], responses: Sequence[str]) -> list[float | None]:
+        asked.extend(zip(queries, responses, strict=True))
+        return [None if "friend 3" in text else float("window" in text) for text in responses]
+
+    found = qualify_groups(score, good, n=12)
+    queries = [query for query, _ in asked]
+    assert len([query for query, before in zip(queries, ["", *queries], strict=False) if query != before]) == 12
+    assert all(queries.count(query) == 1 + len(KINDS) for query in set(queries))
+    assert {kind: row["sees"] for kind, row in found.items() if kind in ("shuffled", "cut", "swapped")} == {
+        "shuffled": False, "cut": True, "swapped": True,
+    }  # fmt: skip
+    assert (found["cut"]["n"], found["cut"]["missing"], found["shuffled"]["auc"]) == (11, 1, 0.5)
+    assert qualify_groups(score, [], n=12)["cut"]["n"] == 0

@@ -25,6 +25,8 @@ ITEM: dict[str, Any] = {
     "flaws": ["FLAW"],
     "a": "ONE",
     "b": "OTHER",
+    "criteria": {"1": "CRITERION"},
+    "texts": {"A": "ONE", "B": "OTHER"},
     "positive": {"POINT": "REASON"},
     "negative": {"POINT": "REASON"},
     "verdict": {"judge": 0, "reason": "WHY"},
@@ -96,7 +98,7 @@ def test_every_prompt_speaks_of_the_task_in_every_state(blank: Task, prompt: str
         assert "\n\n\n" not in text
         for name in PROMPTS[prompt].must.split():
             value = values[name]
-            assert (value if isinstance(value, str) else value[0]) in text
+            assert (value if isinstance(value, str) else next(iter(value))) in text
 
 
 def test_agents_share_the_beginning_so_that_a_prefix_cache_serves_it(blank: Task) -> None:

@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from inkfire.cli import shown
 from inkfire.cli.common import Json, Out, Seed, Yes, emit, flat
-from inkfire.judge.spec import JudgeSettings, Mode
+from inkfire.judge.spec import COMPARING, JudgeSettings
 from inkfire.runs import stress
 from inkfire.runs.context import Access, Place
 from inkfire.runs.curve import CurveInputs
 from inkfire.runs.curve import curve as draw_curve
-from inkfire.runs.judge import JudgeInputs, compare
+from inkfire.runs.judge import JudgeInputs, JudgeOptions, compare
 from inkfire.runs.judge import judge as judge_texts
 from inkfire.runs.stress import AttackSettings, ProbeSettings, SubjectInputs
-from inkfire.settings import settings
 
 app = App(name="judge")
-
-
-@settings
-class JudgeOptions(JudgeSettings):
-    """Those of a judge; here it may also compare."""
-
-    mode: Literal[Mode, "pairwise"] = "logprob"  # type: ignore[assignment]
-    """logprob: one token; verdict: a reason, then 0/1; rubric: its ratings; debate: agents; pairwise: pairs."""
 
 
 @app.default
@@ -44,7 +35,8 @@ def judge(
     r"""Judge texts, and measure the judge where they are labelled.
 
     OUT/verdicts.jsonl has them in their order, and OUT/judge.json serves as a
-    reward. With --mode pairwise the texts of pairs: OUT/comparisons.jsonl.
+    reward. With --mode pairwise the texts of pairs, with --mode rank those of
+    each query: OUT/comparisons.jsonl.
 
     Example: inkfire judge --task greetings-zh --model local/qwen2.5-coder-1.5b \
         --data texts.jsonl --calibration labelled.jsonl --examples 32 \
@@ -52,9 +44,12 @@ def judge(
 
     Pairs: inkfire judge --mode pairwise --task greetings-zh --data pairs.jsonl \
         --model local/qwen2.5-coder-1.5b --out runs/pairs
+
+    Groups: inkfire judge --mode rank --task greetings-zh --data labelled.jsonl \
+        --model local/qwen2.5-coder-1.5b --out runs/rank
     """
     place = Place(out, seed, access, yes)
-    work = compare if settings.mode == "pairwise" else judge_texts
+    work = compare if settings.mode in COMPARING else judge_texts
     emit(work(inputs, settings, place), as_json=json, show=partial(shown.run, out))
 
 

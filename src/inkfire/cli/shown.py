@@ -38,6 +38,9 @@ def run(out: Path, result: Result) -> Shown:
     kind, (said, warnings) = _KINDS[folder.command], findings.of(folder, result)
     files = {name: what for name, what in kind.files.items() if any(out.glob(name))}
     details = _claims(result) if "differences" in result else []
+    details += [
+        f"Dropped, of {row['query']}: {row['criterion']}" for row in result.get("dropped_criteria", ())[:_FAILURES]
+    ]
     details += [f"The report: {result['report']}"] if "report" in result else []
     return Shown(said, warnings, kind.numbers(result), details, out, files, kind.following(folder, result))
 
@@ -243,7 +246,12 @@ _CURATED = {
     "outcomes.jsonl": "what became of each query",
     "README.md": "the dataset's card",
 }
-_JUDGED = {"verdicts.jsonl": "a verdict for each text", "judge.json": "the judge, with what was measured"}
+_JUDGED = {
+    "verdicts.jsonl": "a verdict for each text",
+    "checklists.jsonl": "the criteria of each query, and those that were dropped",
+    "judge.json": "the judge, with what was measured",
+}
+_COMPARING = {"comparisons.jsonl": "an answer for each pair", "judge.json": "the judge, with what was measured"}
 _REFINED = {
     "principles.toml": "the principles",
     "history.jsonl": "every proposal and what became of it",
@@ -266,7 +274,7 @@ _ABLATED = {"A/*/": "strategy A's arms", "B/*/": "strategy B's arms", "rewards/"
 _KINDS = {
     "curate": _Kind(tables.curate, _CURATED, _audit),
     "judge": _Kind(tables.judge, _JUDGED, _attack),
-    "judge pairwise": _Kind(tables.pairwise, {"comparisons.jsonl": "an answer for each pair"}, _look),
+    "judge pairwise": _Kind(tables.pairwise, _COMPARING, _look),
     "judge curve": _Kind(tables.curve, {"curve.jsonl": "a row for each number of labels"}, _look),
     "judge attack": _Kind(tables.attack, {"trials.jsonl": "every injection and its verdicts"}, _look),
     "judge probe": _Kind(tables.probe, {"probes.jsonl": "every changed text and its verdicts"}, _look),

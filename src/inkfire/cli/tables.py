@@ -208,6 +208,9 @@ def judge(result: Result) -> list[Table]:
         counts.append(("texts with an overlap", count(result, "n_overlap")))
     if result.get("uncalibrated"):
         counts.append(("accuracy without its calibration", rate(result["uncalibrated"], "accuracy")))
+    if "checklists" in result:
+        counts += [("checklists", count(result, "checklists")), ("their criteria", count(result, "criteria"))]
+        counts.append(("dropped: they separate nothing", str(len(result["dropped_criteria"]))))
     counts += _lacking(result)
     said = [(value(row, "said"), rate(row, "found"), count(row, "n")) for row in result.get("reliability", ())]
     return [
@@ -224,13 +227,18 @@ def pairwise(result: Result) -> list[Table]:
         "accuracy": ("right, a tie half", rate),
         "accuracy_decided": ("right of those decided", rate),
         "accuracy_length_matched": ("right of those of like length", rate),
+        "accuracy_better_first": ("right, the better one shown first", rate),
+        "accuracy_worse_first": ("right, the better one shown second", rate),
         "longer_wins": ("the longer text is the chosen one", rate),
         "order_flip_rate": ("answers that change with the order", rate),
         "first_place_rate": ("of these, for the text shown first", rate),
+        "first_share": ("answers for the text shown first", rate),
         "ties": ("ties", count),
         "unscored": ("without an answer", count),
+        "sets": ("groups, each ranked twice", count),
     }
-    return [Table([*rows(result, names), *took(result)])]
+    there = {name: told for name, told in names.items() if name in result}
+    return [Table(rows(result, there)), *damage(result), Table(took(result))]
 
 
 def curve(result: Result) -> list[Table]:

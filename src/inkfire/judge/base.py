@@ -5,9 +5,9 @@ Strategy B's judge, strategy A's debate and the rubric all stand behind it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from inkfire.errors import ModelCallError
 from inkfire.llm import futile, stream
@@ -15,10 +15,15 @@ from inkfire.llm.entry import Entry
 from inkfire.llm.watch import watch
 from inkfire.models import engine
 from inkfire.models.open import is_local
-from inkfire.records import Candidate, Comparison, Labelled, Preference, Verdict
+from inkfire.records import Candidate, Comparison, Labelled, Preference, Ranking, Verdict
+
+if TYPE_CHECKING:
+    from inkfire.judge.checklist import Checklist
+    from inkfire.llm.base import LLM
+    from inkfire.models.embeddings import Embedder
 
 T = TypeVar("T")
-R = TypeVar("R", Verdict, Comparison)
+R = TypeVar("R", Verdict, Comparison, Ranking)
 
 
 class Judge(Protocol):
@@ -42,6 +47,16 @@ class Compares(Protocol):
     """A judge of two texts: ``PairwiseJudge``, or what stands before one."""
 
     async def compare(self, query: str, a: str, b: str) -> Comparison: ...
+
+    async def close(self) -> None: ...
+
+
+class Ranks(Protocol):
+    """A judge of a whole group: ``RankingJudge``, or what stands before one."""
+
+    async def rank(self, query: str, responses: Sequence[str], *, turned: bool = False) -> Ranking: ...
+
+    async def close(self) -> None: ...
 
 
 Took = dict[tuple[str, str], tuple[Entry, ...]]
@@ -87,6 +102,16 @@ class Owner:
     async def close(self) -> None:
         for one in (self.judged_by, *self.others):
             await one.close()
+
+
+@dataclass(frozen=True)
+class Besides:
+    """What a judge asks besides its own model, open: other models of a debate's agents or a checklist's author by name,
+    and an embedder; and the checklists that were written by now."""
+
+    models: Mapping[str, LLM] = field(default_factory=dict)
+    embedder: Embedder | None = None
+    lists: dict[str, Checklist] = field(default_factory=dict)
 
 
 REMOTE = 64
@@ -141,6 +166,23 @@ async def compare_many(
         lambda pair: judge.compare(pair.query, pair.chosen, pair.rejected),
         pairs,
         lambda why: Comparison(None, unscored=why),
+        concurrency,
+        advance,
+    )
+
+
+async def rank_many(
+    judge: Ranks,
+    groups: Sequence[tuple[str, Sequence[str], bool]],
+    *,
+    concurrency: int,
+    advance: Callable[[Ranking], None] = lambda said: None,
+) -> list[Ranking]:
+    """The rankings of (query, responses, turned), in the order of the groups; see :func:`judge_many`."""
+    return await _each(
+        lambda group: judge.rank(group[0], group[1], turned=group[2]),
+        groups,
+        lambda why: Ranking(None, unscored=why),
         concurrency,
         advance,
     )

@@ -26,11 +26,11 @@ from functools import lru_cache
 from importlib.resources import as_file, files
 
 from inkfire.errors import DataError
-from inkfire.judge.base import Judge
+from inkfire.judge.base import Judge, Ranks
 from inkfire.judge.calibration import raw_score
 from inkfire.judge.ranking import PairwiseJudge
 from inkfire.judge.views import HAN, TURN_TOKENS, bare, ciphers, invisible, mixed_words, shown, views
-from inkfire.records import Comparison, Verdict
+from inkfire.records import Comparison, Ranking, Verdict
 from inkfire.settings import Strict, load_toml
 from inkfire.tasks.task import Task
 
@@ -219,6 +219,33 @@ class GuardedPairwise:
         if all(fired):
             return Comparison("tie", reason="suspected injection in both")
         return Comparison("b" if fired[0] else "a", reason=f"suspected injection: {', '.join(fired[0] or fired[1])}")
+
+    async def close(self) -> None:
+        await self.inner.close()
+
+
+@dataclass(frozen=True)
+class GuardedRanking:
+    """A ranking in which suspected texts are not shown: they stand behind all others, or, where the task leaves them
+    unscored, nowhere."""
+
+    inner: Ranks
+    task: Task
+
+    async def rank(self, query: str, responses: Sequence[str], *, turned: bool = False) -> Ranking:
+        fired = {i: found for i, text in enumerate(responses) if (found := suspect(query, text, self.task).fired)}
+        clean = [i for i in range(len(responses)) if i not in fired]
+        for i, rules in fired.items():
+            _log.info(
+                "suspected injection (%s) in a group, %s: %r", ", ".join(rules), self.task.injection, responses[i]
+            )
+        said = Ranking(tuple(range(len(clean))))
+        if len(clean) > 1:
+            said = await self.inner.rank(query, [shown(responses[i]) for i in clean], turned=turned)
+        if said.order is None:
+            return said
+        order, dealt = (tuple(clean[i] for i in places) for places in (said.order, said.shown))
+        return Ranking(order, dealt, tuple(fired) if self.task.injection == "bad" else ())
 
     async def close(self) -> None:
         await self.inner.close()

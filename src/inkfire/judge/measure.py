@@ -173,7 +173,12 @@ def why_refused(measured: Mapping[str, Any] | None) -> str | None:
     its AUC over all texts must; it may then still know the queries and not the texts, so that it is refused as well
     where those few show it to be worse than chance within them, or where :data:`TIED` of them or more have no pair of
     texts to which it gives different scores. Measurements from before this was counted have the pooled AUC alone.
+
+    A judge that compares or ranks must prefer the better of two texts in each order: when that one is shown first, and
+    when the other one is.
     """
+    if measured is not None and "accuracy_better_first" in measured:
+        return _why_place(measured)
     if measured is None or measured.get("auc") is None:
         return "it was never measured on labelled texts of both classes"
     queries: int | None = measured.get("n_within_query")
@@ -196,6 +201,24 @@ def why_refused(measured: Mapping[str, Any] | None) -> str | None:
         return f"{on} {pooled}"
     both = {0: "no query has", 1: "only 1 query has"}.get(queries, f"only {queries} queries have")
     return f"{on}, pooled over queries, since {both} texts of both labels, {pooled}"
+
+
+def _why_place(measured: Mapping[str, Any]) -> str | None:
+    """Why a judge that compares is not shown to prefer the better text wherever that stands."""
+    told = []
+    for name, where in (("better", "first"), ("worse", "second")):
+        value = measured[f"accuracy_{name}_first"]
+        if value is None:
+            return "it was never measured on texts of one query of which one is better"
+        low, high = measured[f"accuracy_{name}_first_ci"]
+        if low <= 0.5:
+            told.append(f"shown {where} in {100 * value:.0f} % (95 % interval {100 * low:.0f} to {100 * high:.0f})")
+    if not told:
+        return None
+    return (
+        f"of {measured['scored']} pairs of texts it prefers the better one {' and '.join(told)}: not shown to be more "
+        f"than a coin's half; {100 * measured['first_share']:.0f} % of its answers name the text that is shown first"
+    )
 
 
 def _chance(measured: Mapping[str, Any], name: str) -> str | None:

@@ -13,6 +13,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
@@ -23,13 +24,15 @@ from inkfire.debate.settings import DebateSettings, prompt_of
 from inkfire.errors import DataError, InputError
 from inkfire.files.jsonl import read_json, write_json
 from inkfire.judge.answers import RubricJudge, VerdictJudge
-from inkfire.judge.base import Closes, Judge, Metered, Owner, judge_many
+from inkfire.judge.base import Besides, Closes, Judge, Metered, Owner, judge_many
 from inkfire.judge.calibration import MIN_LABELS, CalibratedJudge, Calibration, Method, fit_calibration
+from inkfire.judge.checklist import Checklist, ChecklistJudge
 from inkfire.judge.examples import NO_EXAMPLES, Choice, Examples
-from inkfire.judge.guard import Guarded
+from inkfire.judge.guard import Guarded, GuardedPairwise, GuardedRanking
 from inkfire.judge.logprob import LogprobJudge
 from inkfire.judge.measure import measure_both
 from inkfire.judge.principles import Principles
+from inkfire.judge.ranking import PairwiseJudge, RankingJudge
 from inkfire.judge.votes import VotingJudge
 from inkfire.llm import futile, loop
 from inkfire.llm.base import LLM
@@ -40,14 +43,18 @@ from inkfire.search import ExampleSource, Retriever
 from inkfire.settings import WithPreset, from_json, settings
 from inkfire.tasks.task import Task, load_task
 
-Mode = Literal["verdict", "logprob", "rubric", "debate"]
+Mode = Literal["verdict", "logprob", "rubric", "checklist", "debate"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+Comparing = Literal["pairwise", "rank"]
+"""Modes that say which of several texts is better, and nothing of one alone."""
+COMPARING: tuple[Comparing, ...] = get_args(Comparing)
 _PROMPTED = {judge.mode: judge for judge in (VerdictJudge, LogprobJudge, RubricJudge)}
 JUDGE = "judge.json"
 _AT_WORK = ("besides", "took")
 """Fields that are no part of what is saved."""
 
 C = TypeVar("C", bound=Closes)
+T = TypeVar("T")
 
 
 @settings
@@ -55,7 +62,10 @@ class JudgeSettings(DebateSettings, WithPreset):
     """How texts are judged, and how the judge is calibrated."""
 
     mode: Mode = "logprob"
-    """logprob: one token; verdict: a reason, then 0/1; rubric: its ratings; debate: strategy A's agents."""
+    """logprob: one token; verdict: a reason, then 0/1; rubric: its ratings; checklist: yes/no criteria of each query;
+    debate: strategy A's agents."""
+    author_model: str | None = None
+    """Of checklist: who writes the criteria; --model by default."""
     examples: Annotated[int, Ge(0)] = 0
     """Labelled texts shown before each text, found by --retrieval (to a debate half as many)."""
     examples_choice: Choice = "nearest"
@@ -79,6 +89,8 @@ class JudgeSettings(DebateSettings, WithPreset):
                 f"--votes {self.votes}: {self.mode} is deterministic, every vote would be the same; use --mode verdict "
                 "or --mode rubric, or leave --votes out"
             )
+        if self.author_model is not None and self.mode != "checklist":
+            raise InputError("--author-model writes the criteria of a checklist: add --mode checklist, or leave it out")
         searched = self.examples > 0 and self.examples_choice == "nearest"
         made = self
         if self.mode == "debate":
@@ -89,7 +101,8 @@ class JudgeSettings(DebateSettings, WithPreset):
         if searched or self.mode != "debate":
             self.check_retrieval(searched=searched, otherwise="add --examples N")
         if self.examples:
-            task.check_examples(prompt_of("judge", made.depth or "short") if self.mode == "debate" else self.mode)
+            shown_by = {"debate": prompt_of("judge", made.depth or "short"), "checklist": "criteria"}
+            task.check_examples(shown_by.get(self.mode, self.mode))
         return made
 
     def check_no_debate(self) -> None:
@@ -105,14 +118,6 @@ SHORT = DebateSettings(depth="short")
 
 
 @dataclass(frozen=True)
-class Besides:
-    """What a judge asks besides its own model, open: other models of a debate's agents by name, and an embedder."""
-
-    models: Mapping[str, LLM] = field(default_factory=dict)
-    embedder: Embedder | None = None
-
-
-@dataclass(frozen=True)
 class JudgeSpec:
     """A judge.
 
@@ -120,6 +125,7 @@ class JudgeSpec:
     that the judge shows the same ones wherever it is used; ``calibration`` None: uncalibrated; ``measured`` are its
     metrics on labelled texts (``measure.py``), which decide whether it may be a reward. ``debate`` says how a debate
     goes, and ``corpus`` are the good texts that its agents are shown examples of, where there are no ``examples``.
+    ``author`` is the model that writes ``checklists``, None: its own.
     ``qualified`` and ``within_query`` say what damage it sees and whether it ranks as a reader does (``stress/``).
 
     What it asks besides its own model (an embedder, other models of a debate's agents) is open in what :meth:`opened`
@@ -128,7 +134,7 @@ class JudgeSpec:
 
     task: str
     model: str
-    mode: Mode
+    mode: Mode | Comparing
     principles: Principles | None = None
     examples: Examples = NO_EXAMPLES
     votes: int = 1
@@ -136,6 +142,8 @@ class JudgeSpec:
     measured: Mapping[str, Any] | None = None
     debate: DebateSettings = SHORT
     corpus: tuple[Example, ...] = ()
+    author: str | None = None
+    checklists: tuple[Checklist, ...] = ()
     qualified: Mapping[str, Any] | None = None
     within_query: Mapping[str, Any] | None = None
     besides: Any = field(default=None, compare=False, repr=False)  # a Besides; any, since it is not saved
@@ -157,15 +165,35 @@ class JudgeSpec:
     def build(self, llm: LLM, task: Task | None = None, *, guarded: bool = True) -> Judge:
         """The judge, on a model that is already open (and its task, where that is loaded)."""
         task = task or self.loaded
-        debate = self._debate(llm, task) if self.mode == "debate" else None
+        if self.mode in COMPARING:
+            why = "says which text is better and nothing of one alone: it may be a reward, and no other judge"
+            raise InputError(f"a judge of mode {self.mode} {why}")
+        whole = self._whole(llm, task)
         inner = build_judge(
-            self.mode, task, llm, self.principles, self.examples, self.votes, guarded=guarded, debate=debate
+            self.mode, task, llm, self.principles, self.examples, self.votes, guarded=guarded, whole=whole
         )
         judge = inner if self.calibration is None else CalibratedJudge(inner, self.calibration)
         return judge if self.took is None else Metered(judge, self.took)
 
-    def _debate(self, llm: LLM, task: Task) -> Debate:
+    def ranks(self, llm: LLM, task: Task | None = None) -> GuardedRanking:
+        """The judge of whole groups of mode ``rank``, on a model that is already open."""
+        task = task or self.loaded
+        return GuardedRanking(RankingJudge(task, llm, self.principles, self.examples), task)
+
+    def compares(self, llm: LLM, task: Task | None = None) -> GuardedPairwise:
+        """The judge of pairs of mode ``pairwise``, on a model that is already open."""
+        return GuardedPairwise(PairwiseJudge(task or self.loaded, llm, self.principles, self.examples))
+
+    def _whole(self, llm: LLM, task: Task) -> Judge | None:
+        """The judge of a mode that takes more than a prompt."""
         besides: Besides = self.besides or Besides()
+        if self.mode == "checklist":
+            lists = besides.lists
+            lists |= {one.query: one for one in self.checklists if one.query not in lists}
+            author = besides.models.get(self.author or "")
+            return ChecklistJudge(task, llm, self.principles, self.examples, author=author, lists=lists)
+        if self.mode != "debate":
+            return None
         agents = self.debate.agents(self.model)
         retriever: ExampleSource | None = self.examples if self.examples else None
         if self.corpus and not self.examples:
@@ -181,7 +209,7 @@ class JudgeSpec:
 
     def opened(self, model: Callable[[str], LLM], embedder: Callable[[str], Embedder]) -> Self:
         """The same with what it asks besides its own model open; who opens it closes it."""
-        agents = self.debate.agents(self.model).values() if self.mode == "debate" else ()
+        agents = self.debate.agents(self.model).values() if self.mode == "debate" else filter(None, [self.author])
         models = {name: model(name) for name in dict.fromkeys(agents) if name != self.model}
         name = self.examples.embedder if self.examples else self.debate.embedder if self.corpus else None
         opened = embedder(name) if name else None
@@ -190,6 +218,13 @@ class JudgeSpec:
 
     def open(self, *, ledger: Ledger | None = None, base_url: str | None = None) -> Judge:
         """The judge on its own model, and whatever else it asks. Close it."""
+        judge, held = self.open_as(JudgeSpec.build, ledger=ledger, base_url=base_url)
+        return judge if len(held) == 1 else Owner(judge, tuple(held))
+
+    def open_as(
+        self, build: Callable[[JudgeSpec, LLM], T], *, ledger: Ledger | None, base_url: str | None
+    ) -> tuple[T, list[Closes]]:
+        """What ``build`` makes of the judge on its own model, and what is open for it: close all of that."""
         from inkfire.models.open import open_embedder, open_model
 
         held: list[Closes] = []
@@ -204,8 +239,7 @@ class JudgeSpec:
                 lambda name: hold(open_model(name, ledger=ledger, base_url=base_url)),
                 lambda name: hold(open_embedder(name, ledger=ledger, base_url=base_url)),
             )
-            judge = spec.build(llm)
-            return judge if held == [llm] else Owner(judge, tuple(held))
+            return build(spec, llm), held
         except BaseException:
             for one in held:
                 loop.run(one.close())
@@ -265,14 +299,14 @@ class JudgeSpec:
 
     async def good_shares(self, texts: Sequence[Labelled]) -> list[float] | None:
         """What the labels of its examples say of each text (:meth:`Examples.good_shares`); None for a debate, which is
-        shown good texts only."""
-        return None if self.mode == "debate" else await self.examples.good_shares(texts)
+        shown good texts only, and for a checklist, whose author is shown them."""
+        return None if self.mode in ("debate", "checklist") else await self.examples.good_shares(texts)
 
     def foreign(self, other: JudgeSpec) -> str | None:
         """What ``other`` has in another way, so that its calibration is not this judge's; None where it may be."""
-        mine, theirs = ((one.model, one.mode, one.votes, one.rules.version, one.debate) for one in (self, other))
-        names = ("model", "mode", "number of votes", "principle set", "kind of debate")
-        return next((name for name, a, b in zip(names, mine, theirs, strict=True) if a != b), None)
+        names = ("model", "mode", "number of votes", "principle set", "kind of debate", "author of checklists")
+        read = attrgetter("model", "mode", "votes", "rules.version", "debate", "author")
+        return next((name for name, a, b in zip(names, read(self), read(other), strict=True) if a != b), None)
 
     def save(self, folder: Path) -> Path:
         """Write folder/judge.json and return its path."""
@@ -281,7 +315,8 @@ class JudgeSpec:
             "principles": self.principles and self.principles.to_json(),
             "examples": self.examples.to_json() if self.examples else None,
         }
-        for name in (*_AT_WORK, *(() if self.mode == "debate" else ("debate", "corpus"))):
+        others = {"debate": ("debate", "corpus"), "checklist": ("author", "checklists")}
+        for name in (*_AT_WORK, *(name for mode, names in others.items() if mode != self.mode for name in names)):
             del about[name]
         write_json(path, about)
         return path
@@ -329,10 +364,11 @@ def build_judge(
     votes: int = 1,
     *,
     guarded: bool = True,
-    debate: Debate | None = None,
+    whole: Judge | None = None,
 ) -> Judge:
     """An uncalibrated judge of one of the modes; several ``votes`` are samples at a temperature. It stands behind the
-    defences against injections unless ``guarded`` is False. ``debate`` is the one of that mode; by default a short one.
+    defences against injections unless ``guarded`` is False. ``whole`` is that of the modes debate (by default a short
+    one) and checklist (by default its model is the author).
 
     Raises:
         InputError: an unknown mode, or votes of a mode that does not vary.
@@ -341,7 +377,9 @@ def build_judge(
     if mode not in MODES:
         raise InputError(f"unknown mode {mode!r}; the modes are {', '.join(MODES)}")
     if mode == "debate":
-        judge: Judge = debate or Debate(task, llm, retriever=examples if examples else None)
+        judge: Judge = whole or Debate(task, llm, retriever=examples if examples else None)
+    elif mode == "checklist":
+        judge = whole or ChecklistJudge(task, llm, principles, examples)
     else:
         check_mode(mode, task)
         if examples:
@@ -357,6 +395,6 @@ def check_mode(mode: str, task: Task) -> None:
     Raises:
         TaskError: its prompt is missing, or a rubric that says what is excellent.
     """
-    task.require(mode)
+    task.require(mode, *(("criteria",) if mode == "checklist" else ()))
     if mode == "rubric":
         task.check_excellent()

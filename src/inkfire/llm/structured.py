@@ -9,7 +9,8 @@ Models wrap JSON in prose and fences, forget braces and commas, answer twice or 
 
 Limits are ours, not the answer's: a text that is too long is cut, fields that nobody asked for are left out, a missing
 reason is empty, an object around the object is taken off, keys and choices may be written in any case, and a choice
-between 0 and 1 as ``"1"``, ``"1.0"`` or ``true``. A list of texts is read in the forms of ``listed.py``.
+between 0 and 1 as ``"1"``, ``"1.0"`` or ``true``. An order (a list of unique items) is never cut. A list of texts is
+read in the forms of ``listed.py``.
 
 A *decision* is a number, a boolean or a member of an enumeration. In 2 and 3 every decision must be the same wherever
 the text states it: a quoted ``"judge": 1`` inside a broken string does not outvote the judge's own 0, and two labels
@@ -221,6 +222,10 @@ def _contradicted(value: Any, schema: JsonSchema, text: str, *, repaired: bool) 
             return f"the reply contradicts itself on {name}"
         if repaired and taken - written:
             return f"{name}: no complete value is written in the reply"
+    for name in [name for name, sub in schema.get("properties", {}).items() if sub.get("uniqueItems")]:
+        lists = re.findall(rf"{re.escape(name)}\W*[:：]\s*\[([^\[\]]*)\]", text, re.IGNORECASE)
+        if len({tuple(re.findall(r"\w+", one.casefold())) for one in lists}) > 1:
+            return f"the reply contradicts itself on {name}"
     return None
 
 
@@ -291,7 +296,8 @@ def _meant(value: Any, schema: JsonSchema) -> Any:
         _NotJson: the same key twice, with two values; or a decision and a field beside it that says otherwise.
     """
     if isinstance(value, list) and isinstance(schema.get("items"), dict):
-        return [_meant(item, schema["items"]) for item in value[: schema.get("maxItems", len(value))]]
+        most = len(value) if schema.get("uniqueItems") else schema.get("maxItems", len(value))  # an order is whole
+        return [_meant(item, schema["items"]) for item in value[:most]]
     if isinstance(value, str) and len(value) > schema.get("maxLength", len(value)):
         return value[: schema["maxLength"] - 1] + "…"
     if schema.get("type") == "string" and isinstance(value, list) and all(isinstance(one, str) for one in value):

@@ -21,7 +21,7 @@ _KEY_VERSION = 1
 _QUOTED = 2000  # characters of a bad reply that are shown back to the model
 _REFUSALS = ("content_filter", "refusal")
 _AT_THE_LIMIT = ("length", "max_tokens", "max_output_tokens", "max_length", "model_length")  # how servers call it
-_BOUNDS = ("maxLength", "minLength", "maxItems", "minItems", "maximum", "minimum", "pattern", "format")
+_BOUNDS = ("maxLength", "minLength", "maxItems", "minItems", "uniqueItems", "maximum", "minimum", "pattern", "format")
 _TOO_LONG = 1.5  # times a text's own length, by an estimate, at which thinking's room has made it longer
 
 

@@ -208,8 +208,8 @@ def pairwise(result: Result, rows: Rows) -> Finding:
     low, high = result["accuracy_ci"]
     told += ", less often than a coin" if high < 0.5 else ", not shown to be more than a coin" if low <= 0.5 else ""
     said.append(f"{told}; the longer text is the chosen one in {rate(result, 'longer_wins')}.")
-    flips = rate(result, "order_flip_rate")
-    return Finding([*said, f"Its answer changes with their order in {flips}; these count as ties, half right."])
+    more, warnings = looks.compared(result)
+    return Finding([*said, *more], warnings)
 
 
 def curve(result: Result) -> Finding:

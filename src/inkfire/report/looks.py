@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from inkfire.evaluation import claims
-from inkfire.report.words import change, sentence, several, value
+from inkfire.judge.measure import why_refused
+from inkfire.report.words import change, rate, sentence, several, value
 from inkfire.stress.qualify import said_blind
 
 Result = Mapping[str, Any]
@@ -29,6 +30,17 @@ def shown(result: Result) -> tuple[list[str], list[str]]:
         told = f"Within a query it {goes} the ratings: correlation {value(ranks, 'correlation')} on {on}."
         said[low <= 0].append(told)
     return said
+
+
+def compared(result: Result) -> tuple[list[str], list[str]]:
+    """The same of a judge that compares, after what the order does and whether it may be a reward."""
+    flips = rate(result, "order_flip_rate")
+    said = [f"Its answer changes with their order in {flips}; these count as ties, half right."]
+    if "first_share" not in result:  # measured before there was a rule
+        return said, []
+    refused = why_refused(result)
+    sees, blind = shown(result)
+    return [*said, f"As a reward it is refused: {refused}." if refused else "It may serve as a reward.", *sees], blind
 
 
 def twins(result: Result) -> list[str]:

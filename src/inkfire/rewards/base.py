@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from inkfire.records import Identity
@@ -41,6 +43,21 @@ class Reward(Protocol):
     def close(self) -> None:
         """Let go of the models behind it. Who opened the reward closes it."""
         ...
+
+
+PAIRS_PER_TEXT = 3
+"""Others of its group that a text meets in a tournament, where nobody says how many."""
+
+
+@dataclass(frozen=True)
+class Among:
+    """How a reward by groups puts texts beside each other: ``task`` of a judge that is only a model's name,
+    ``pairs_per_text`` of a tournament, ``references`` the file of the texts that others are compared with."""
+
+    task: str | None = None
+    pairs_per_text: int = PAIRS_PER_TEXT
+    references: Path | None = None
+    seed: int = 0
 
 
 def why_unscored(reward: Reward) -> Counter[str]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import groupby
 
 import numpy as np
 
@@ -24,6 +25,29 @@ _BELOW = 0.2
 """How far below the worst text that passes lies one that fails one check, in ranks; half as much for each further."""
 
 Scores = Sequence[float | None]
+
+
+def members(queries: Sequence[str]) -> list[list[int]]:
+    """The places of the texts of each query that stand side by side.
+
+    >>> members(["a", "a", "b", "a"])
+    [[0, 1], [2], [3]]
+    """
+    return [[i for i, _ in rows] for _, rows in groupby(enumerate(queries), key=lambda one: one[1])]
+
+
+def centred(scores: Scores) -> list[float | None]:
+    """Scores in [-1, 1] less their mean, and still in [-1, 1]; a group with fewer than two has none.
+
+    >>> centred([1.0, -0.5, None, -0.5]), centred([1.0, None])
+    ([1.0, -0.5, None, -0.5], [None, None])
+    """
+    known = [score for score in scores if score is not None]
+    if len(known) < 2:
+        return [None] * len(scores)
+    mean = math.fsum(known) / len(known)
+    most = max(1.0, *(abs(score - mean) for score in known))
+    return [None if score is None else (score - mean) / most for score in scores]
 
 
 def standardised(scores: Scores) -> list[float | None]:

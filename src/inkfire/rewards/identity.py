@@ -51,11 +51,13 @@ def judge_identity(judge: JudgeSpec, name: str) -> Identity:
     if model.endswith(".gguf") or Path(model).is_absolute() or is_policy(model):
         model = Path(model).name
     rules = judge.principles or Principles.of(task.principles)
-    ruled = judge.mode in ("verdict", "logprob")
+    ruled = judge.mode not in ("rubric", "debate")
     examples = judge.examples.to_json() if judge.examples else None
     decides: list[Any] = [task.name, model, judge.mode, rules.texts if ruled else None, examples]
     if judge.mode == "debate" and (judge.debate, judge.corpus) != (SHORT, ()):
         decides += [settings.to_json(judge.debate), [to_json(example) for example in judge.corpus]]
+    if judge.mode == "checklist":
+        decides.append(judge.author)
     return Identity("judge", name, _digest(decides), model, judge.mode)
 
 

@@ -10,24 +10,30 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from inkfire.errors import RefusedReward
+from inkfire.errors import InputError, RefusedReward
 from inkfire.judge.base import Judge, at_once, judge_many
 from inkfire.judge.calibration import raw_score
 from inkfire.judge.measure import why_doubted, why_refused
-from inkfire.judge.spec import JudgeSpec
+from inkfire.judge.spec import Comparing, JudgeSpec, Mode
 from inkfire.llm import loop
 from inkfire.llm.ledger import Ledger
+from inkfire.models.card import is_policy
 from inkfire.records import Candidate, Identity, Verdict
 from inkfire.rewards.identity import judge_identity
 
 _log = logging.getLogger(__name__)
 
 Value = Literal["probability", "label"]
+
+GROUPED: Mapping[str, Comparing] = {"rank": "rank", "tournament": "pairwise", "reference": "pairwise"}
+"""What stands before the judge of a reward by groups (``ranking.py``) → the mode of that judge."""
+WAYS: Mapping[str, Comparing | Mode] = {**GROUPED, "checklist": "checklist"}
+"""The same of all that may stand before a judge."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,50 @@ def read_accepted(folder: str | Path, *, force: bool = False) -> JudgeSpec:
     return saved
 
 
+def read_judge(kind: str, judge: str, *, force: bool = False, task: str = "") -> JudgeSpec:
+    """The judge behind ``kind:judge``, a saved one by its folder or a model by its name, no model started.
+
+    Raises:
+        InputError: a judge of a mode that does not do this.
+        RefusedReward: it is not shown to prefer the better of two texts in each order; not with ``force``.
+    """
+    mode = WAYS[kind]
+    if (Path(judge) / "judge.json").is_file():
+        saved = read_accepted(judge, force=force)
+        if saved.mode != mode:
+            raise InputError(
+                f"{kind}:{judge}: a judge of mode {saved.mode}; one of inkfire judge --mode {mode} is needed"
+            )
+        return saved
+    if not force:
+        raise RefusedReward(
+            f"{kind}:{judge} is refused as a reward: nobody has measured it; inkfire judge --mode {mode} --task T "
+            f"--model {judge} --out DIR does, and then it is {kind}:DIR; {RefusedReward.TAKEN_WITH}"
+        )
+    return JudgeSpec(task, judge, mode)
+
+
+def judge_behind(kind: str, judge: str, *, force: bool, task: str | None) -> JudgeSpec:
+    """The same, with a task that has what it asks with.
+
+    Raises:
+        InputError: a model's name without a task.
+        TaskError: the prompt is missing.
+    """
+    spec = read_judge(kind, judge, force=force, task=task or "")
+    if not spec.task:
+        raise InputError(f"{kind}:{judge} is a model's name and needs a task: --task T, or a judge's folder instead")
+    spec.loaded.require(spec.mode)
+    return spec
+
+
+def identity_of(kind: str, judge: str) -> Identity:
+    """Who it is; a model's name alone may be any judge with that model."""
+    if (Path(judge) / "judge.json").is_file():
+        return judge_identity(JudgeSpec.read(judge), Path(judge).name)
+    return Identity("judge", Path(judge).name, model=Path(judge).name if is_policy(judge) else judge, mode=WAYS[kind])
+
+
 def load_judge_reward(
     folder: str | Path,
     *,
@@ -109,8 +159,14 @@ def load_judge_reward(
     saved = read_accepted(folder, force=force)
     if saved.measured is not None and (doubt := why_doubted(saved.measured)):
         _log.warning("%s: %s", folder, doubt)
-    identity = judge_identity(saved, Path(folder).name)
-    judge = saved.open(ledger=ledger, base_url=base_url)
-    cut = 0.5 if saved.mode == "verdict" else None  # a written verdict is a label as it stands
-    cut = saved.calibration.threshold if saved.calibration else cut
-    return JudgeReward(judge, value, cut, at_once(saved.model, saved.mode), (identity,))
+    return opened_as_reward(saved, judge_identity(saved, Path(folder).name), ledger, base_url, value)
+
+
+def opened_as_reward(
+    spec: JudgeSpec, identity: Identity, ledger: Ledger | None, base_url: str | None, value: Value
+) -> JudgeReward:
+    """A judge of one text at a time as a reward, whatever was measured of it. Close it."""
+    judge = spec.open(ledger=ledger, base_url=base_url)
+    cut = 0.5 if spec.mode == "verdict" else None  # a written verdict is a label as it stands
+    cut = spec.calibration.threshold if spec.calibration else cut
+    return JudgeReward(judge, value, cut, at_once(spec.model, spec.mode), (identity,))

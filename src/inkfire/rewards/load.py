@@ -6,6 +6,11 @@
     share:!                      the share of a character, to see that training works
     0.8*runs/rm + 0.2*share:!    a weighted sum (with blanks around the plus)
     min(runs/rm, runs/judge)     the least of several
+    rank:runs/rank               by groups: a judge of mode rank orders each; in place of the folder a model's name may
+                                 stand, which nobody has measured
+    tournament:runs/pairs        a judge of mode pairwise compares the texts of a group
+    reference:runs/pairs         it compares each with a given text of its query
+    checklist:runs/checklist     a judge of mode checklist, as its folder alone is one
 
 >>> load_reward("share:!").name
 'share:!'
@@ -23,11 +28,22 @@ from inkfire.errors import DataError, InputError
 from inkfire.files.jsonl import read_json, write_json
 from inkfire.judge.spec import JudgeSpec
 from inkfire.records import Identity
-from inkfire.rewards.base import Reward
+from inkfire.rewards.base import Among, Reward
 from inkfire.rewards.identity import judge_identity, reward_model_identity
+from inkfire.rewards.judge import (
+    GROUPED,
+    WAYS,
+    identity_of,
+    judge_behind,
+    load_judge_reward,
+    opened_as_reward,
+    read_accepted,
+    read_judge,
+)
 from inkfire.rewards.length import WithoutLength
 from inkfire.rewards.mixture import Mixture
 from inkfire.rewards.python import PythonReward
+from inkfire.rewards.ranking import load_group_reward
 from inkfire.rewards.share import Share
 from inkfire.stats.length import LengthPart
 
@@ -46,8 +62,12 @@ def load_reward(
     base_url: str | None = None,
     value: Literal["probability", "label"] = "probability",
     force: bool = False,
+    among: Among = Among(),
 ) -> Reward:
     """The reward that ``spec`` names; all arguments but the first are for judges (see load_judge_reward). Close it.
+
+    Args:
+        among: how rewards by groups put texts beside each other.
 
     Raises:
         InputError: neither a reward's folder nor a check.
@@ -60,7 +80,7 @@ def load_reward(
         loaded = []
         with ExitStack() as opened:  # what is open when a later part turns out to be none is closed
             for weight, part in parts:
-                reward = load_reward(part, ledger=ledger, base_url=base_url, value=value, force=force)
+                reward = load_reward(part, ledger=ledger, base_url=base_url, value=value, force=force, among=among)
                 opened.callback(reward.close)
                 loaded.append((weight, reward))
             opened.pop_all()
@@ -71,16 +91,19 @@ def load_reward(
         return Share(text[-1])
     if text.startswith("python:"):
         return PythonReward.load(text.removeprefix("python:"))
+    if behind := behind_of(text):
+        if behind[0] in GROUPED:
+            return load_group_reward(*behind, ledger=ledger, base_url=base_url, force=force, among=among)
+        judge = judge_behind(*behind, force=force, task=among.task)
+        return opened_as_reward(judge, identity_of(*behind), ledger, base_url, value)
     folder = Path(text)
     if (folder / CARD).is_file():
         return _reward_model(folder)
     if (folder / "judge.json").is_file():
-        from inkfire.rewards.judge import load_judge_reward
-
         return load_judge_reward(folder, ledger=ledger, base_url=base_url, value=value, force=force)
     raise InputError(
         f"{text}: no reward; a folder with reward.json (inkfire train rm) or judge.json (inkfire refine), "
-        "python:FILE.py:FUNCTION or share:X is needed"
+        "python:FILE.py:FUNCTION, share:X, or rank:, tournament:, reference: or checklist: with a judge is needed"
     )
 
 
@@ -88,14 +111,38 @@ def check_reward(spec: str, *, force: bool = False) -> None:
     """Whether :func:`load_reward` will find a reward: raises what it would, without starting a model."""
     for name in [part for _, part in parts_of(spec)] or [spec]:
         folder = Path(name)
-        if (folder / CARD).is_file():
+        if behind := behind_of(name):
+            read_judge(*behind, force=force)
+        elif (folder / CARD).is_file():
             read_card(folder)
         elif (folder / "judge.json").is_file():
-            from inkfire.rewards.judge import read_accepted
-
             read_accepted(folder, force=force)
         else:
             load_reward(name)
+
+
+def behind_of(name: str) -> tuple[str, str] | None:
+    """(rank, tournament, reference or checklist; its judge's folder or model), where a reward's name says how a judge
+    is asked, or its folder has one that compares; None of any other."""
+    kind, _, judge = name.partition(":")
+    if kind in WAYS and judge:
+        return kind, judge
+    if (Path(name) / "judge.json").is_file():
+        mode = JudgeSpec.read(name).mode
+        return next(((kind, name) for kind, takes in GROUPED.items() if takes == mode), None)
+    return None
+
+
+def is_relative(spec: str) -> bool:
+    """Whether some of a reward's scores say nothing outside their group."""
+    parts = parts_of(spec) or [(1.0, spec)]
+    return any(weight and (behind_of(name) or ("", ""))[0] in GROUPED for weight, name in parts)
+
+
+def folder_of(name: str) -> Path:
+    """Where a single reward lies, whatever it is; of one that is no folder, no path of anything."""
+    behind = behind_of(name)
+    return Path(behind[1] if behind else name)
 
 
 def renamed(spec: str, name: Callable[[str], str]) -> str:
@@ -118,7 +165,7 @@ def placeholders(spec: str, what: str = "reward", after: int = 0) -> tuple[str, 
 
     def said(name: str) -> str:
         kind, _, rest = name.partition(":")
-        path = rest.rpartition(":")[0] if kind == "python" else name
+        path = rest.rpartition(":")[0] if kind == "python" else rest if kind in WAYS else name
         if Path(path).exists():
             key = f"{what} {after + len(folders) + 1}"
             folders[key] = Path(path)
@@ -136,6 +183,8 @@ def identities_of(spec: str) -> tuple[Identity, ...]:
     """
     if parts := parts_of(spec):
         return tuple(dict.fromkeys(known for weight, part in parts if weight for known in identities_of(part)))
+    if behind := behind_of(spec):
+        return (identity_of(*behind),)
     folder = Path(spec)
     if (folder / CARD).is_file():
         return (reward_model_identity(folder, read_card(folder)),)

@@ -18,7 +18,7 @@ from typing import Any
 from inkfire.errors import DataError
 from inkfire.files.jsonl import PROBED, QUALIFIED, read_json, write_json
 from inkfire.judge.spec import JudgeSpec
-from inkfire.rewards.load import CARD, parts_of, read_card
+from inkfire.rewards.load import CARD, folder_of, parts_of, read_card
 from inkfire.stress.qualify import blind, said_blind
 
 FIXES: Mapping[str, str] = {
@@ -76,7 +76,9 @@ def blind_of(reward: str) -> list[str]:
 
 
 def _folders(reward: str) -> list[Path]:
-    return [folder for name in [part for _, part in parts_of(reward)] or [reward] if (folder := Path(name)).is_dir()]
+    return [
+        folder for name in [part for _, part in parts_of(reward)] or [reward] if (folder := folder_of(name)).is_dir()
+    ]
 
 
 def keep(folder: Path, name: str, found: Mapping[str, Any]) -> None:

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le
 
 from inkfire.records import Identity
 from inkfire.rewards import group
-from inkfire.rewards.base import Reward, why_unscored
+from inkfire.rewards.base import PAIRS_PER_TEXT, Among, Reward, why_unscored
 from inkfire.rewards.checks import FLUENT, Checks
 from inkfire.rewards.mixture import Mixture
 from inkfire.rewards.phrases import Phrases
@@ -55,6 +55,10 @@ class Shaping(Within):
     """The frozen model that reads for fluent, fluency and relevance; the policy's own base if none."""
     start_samples: Annotated[int, Ge(8)] = 64
     """Texts of the start policy that these and novelty are measured by."""
+    pairs_per_text: Annotated[int, Ge(1)] | None = None
+    """Of tournament: others of its group that a text meets, each in both orders; 3 if none."""
+    reference: Path | None = None
+    """Of reference: texts to compare with, one a query; by default the start policy writes them."""
 
     @property
     def reads(self) -> bool:
@@ -65,6 +69,10 @@ class Shaping(Within):
     def starts(self) -> bool:
         """Whether texts of the start policy are needed."""
         return bool(self.reads or self.novelty)
+
+    def among(self, task: str, seed: int) -> Among:
+        """How a reward by groups puts texts beside each other."""
+        return Among(task, self.pairs_per_text or PAIRS_PER_TEXT, self.reference, seed)
 
     def needed(self, reward: Reward) -> bool:
         """Whether anything is asked for that looks at the group."""
@@ -125,7 +133,7 @@ class Shaped:
                 failures[i].append(FLUENT)
         passing = [i for i, names in enumerate(failures) if not names]
         parts = dict(zip(passing, self._asked(passing, queries, responses, read), strict=True))
-        groups = [members for of_query in _groups(queries) if (members := [i for i in of_query if i in parts])]
+        groups = [members for of_query in group.members(queries) if (members := [i for i in of_query if i in parts])]
         mixed: dict[int, float | None] = {}
         for members in groups:
             mixed |= dict(zip(members, self._mixed([parts[i] for i in members]), strict=True))
@@ -137,7 +145,7 @@ class Shaped:
             values |= dict(zip(members, ordered, strict=True))
         self._tell(failures, parts, mixed, read)
         out: list[float | None] = []
-        for members in _groups(queries):
+        for members in group.members(queries):
             out += group.with_failed([values.get(i) for i in members], [len(failures[i]) for i in members])
         return out
 
@@ -248,7 +256,7 @@ class Shaped:
     def _remember(self, queries: Sequence[str], responses: Sequence[str], mixed: group.Scores) -> None:
         self.slope.fade()
         self.phrases.see(queries, responses)
-        for members in _groups(queries):
+        for members in group.members(queries):
             self.slope.see([responses[i] for i in members], [mixed[i] for i in members])
 
     def _tell(
@@ -282,8 +290,3 @@ def _flattened(scores: group.Scores, level: float | None) -> list[float | None]:
 def _mean(rows: Sequence[dict[str, Any]], name: str) -> float | None:
     known = [row[name] for row in rows if row.get(name) is not None]
     return sum(known) / len(known) if known else None
-
-
-def _groups(queries: Sequence[str]) -> list[list[int]]:
-    """The places of the texts of each query that stand side by side."""
-    return [[i for i, _ in members] for _, members in groupby(enumerate(queries), key=lambda one: one[1])]

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from inkfire.llm.client import Client
     from inkfire.llm.ledger import Ledger
     from inkfire.models.embeddings import Embedder
-    from inkfire.records import Comparison, Verdict
-    from inkfire.rewards.base import Reward
+    from inkfire.records import Comparison, Ranking, Verdict
+    from inkfire.rewards.base import Among, Reward
     from inkfire.tasks.task import Task
 
 T = TypeVar("T", bound="DataclassInstance")
@@ -169,16 +169,23 @@ class Context:
         )
 
     def reward(
-        self, name: str, *, value: Literal["probability", "label"] = "probability", force: bool = False
+        self,
+        name: str,
+        *,
+        value: Literal["probability", "label"] = "probability",
+        force: bool = False,
+        among: Among | None = None,
     ) -> Reward:
         """A reward by its name, opened once."""
+        from inkfire.rewards.base import Among
         from inkfire.rewards.load import load_reward
         from inkfire.rewards.qualified import blind_of
 
         if name not in self.rewards:
             for line in blind_of(name):
                 note(line)
-            reward = load_reward(name, ledger=self.ledger, base_url=self.access.base_url, value=value, force=force)
+            asked: dict[str, Any] = {"value": value, "force": force, "among": among or Among()}
+            reward = load_reward(name, ledger=self.ledger, base_url=self.access.base_url, **asked)
             self.stack.callback(reward.close)
             self.rewards[name] = reward
         return self.rewards[name]
@@ -193,7 +200,7 @@ class Context:
         llm = self.model(model, concurrency=concurrency)
         with self.bars(label, total) as bar:
 
-            def advance(said: Verdict | Comparison) -> None:
+            def advance(said: Verdict | Comparison | Ranking) -> None:
                 bar.advance(failed=said.unscored is not None)
 
             yield llm, {"concurrency": concurrency, "advance": advance}

@@ -1,16 +1,19 @@
-"""``inkfire judge``: read and check the inputs, calibrate, judge, measure, save; with ``--mode pairwise`` compare.
+"""``inkfire judge``: read and check the inputs, calibrate, judge, measure, save; or compare the texts of a query.
 
 out/verdicts.jsonl      one line a text, in the order of the data
 out/judge.json          the judge, with its calibration, examples and measurements: what serves as a reward
-out/comparisons.jsonl   one line a pair, each compared in both orders
+out/checklists.jsonl    of --mode checklist, the criteria of each query, and those that were dropped
+out/comparisons.jsonl   one line a pair, each compared in both orders (--mode pairwise, rank)
 """
 
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections.abc import Mapping, Sequence
+from itertools import chain, zip_longest
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from annotated_types import Ge, Lt
 
@@ -18,15 +21,15 @@ from inkfire.errors import DataError, InputError
 from inkfire.files.formats import read_any, read_labelled, read_pairs, read_texts_or_labelled, split_by_query
 from inkfire.files.jsonl import write_jsonl
 from inkfire.files.reading import AS_IT_STANDS, Data, Reading
-from inkfire.judge.base import Took, compare_many, judge_many
+from inkfire.judge.base import Took, compare_many, judge_many, rank_many
 from inkfire.judge.calibration import MIN_LABELS, raw_score
+from inkfire.judge.checklist import counted, sifted
 from inkfire.judge.examples import NO_EXAMPLES, Examples
-from inkfire.judge.guard import GuardedPairwise
 from inkfire.judge.measure import measure_no_overlap
 from inkfire.judge.principles import read_principles
-from inkfire.judge.ranking import PairwiseJudge, measure_pairs
-from inkfire.judge.spec import JudgeSettings, JudgeSpec
-from inkfire.llm import loop
+from inkfire.judge.ranking import measure_pairs, pairs_of
+from inkfire.judge.spec import Comparing, JudgeSettings, JudgeSpec, Mode
+from inkfire.llm import futile, loop
 from inkfire.records import Candidate, Comparison, Labelled, Preference, Verdict, to_json
 from inkfire.runs.context import Context, Place, described, named_files, note, opened, with_own_data
 from inkfire.runs.damage import good_texts
@@ -35,6 +38,18 @@ from inkfire.runs.qualify import QUALIFY, Exam, read_ratings
 from inkfire.runs.speed import of_verdicts
 from inkfire.settings import option, settings
 from inkfire.tasks.task import lasting, load_task
+
+GROUP = 8
+"""Labelled texts of a query that are ranked in one call, at most."""
+
+
+@settings
+class JudgeOptions(JudgeSettings):
+    """Those of a judge; here it may also compare."""
+
+    mode: Literal[Mode, Comparing] = "logprob"  # type: ignore[assignment]
+    """logprob: one token; verdict: a reason, then 0/1; rubric: its ratings; debate: agents; pairwise: pairs; rank: the
+    texts of a query in order."""
 
 
 @settings
@@ -46,7 +61,7 @@ class JudgeInputs:
     model: str
     """On this machine local/NAME, a .gguf or a policy trained on one; else a model of --base-url."""
     data: Data = ()
-    """Texts in any format, labels are used; for pairwise: pairs. The task's own if none; repeatable."""
+    """Texts in any format, labels are used; pairwise: pairs; rank: labelled. The task's own if none; repeatable."""
     principles: Path | None = None
     """A principles.toml; the task's own by default."""
     calibration: Data = ()
@@ -58,7 +73,7 @@ class JudgeInputs:
     overlap: Data = ()
     """Texts that the judge, or what it learnt from, may know: metrics also without those of --data."""
     qualify: Annotated[int, Ge(0)] | None = None
-    """Good texts that it is shown beside each kind of damage: 40, so 280 texts more; a debate 0; 0: none."""
+    """Good texts shown beside each kind of damage: 40, so 280 texts more (rank: 40 calls); debate, pairwise 0."""
     ratings: Data = ()
     """Rated texts of the policy (20 queries with 3 or more): the correlation within the query."""
     calibration_fraction: Annotated[float, Ge(0), Lt(1)] = 0.3
@@ -99,6 +114,8 @@ def judge(inputs: JudgeInputs, settings: JudgeSettings, place: Place) -> dict[st
         examples,
         settings.votes,
         fixed.calibration if fixed else None,
+        author=settings.author_model,
+        checklists=fixed.checklists if fixed else (),
         **debate_of(settings, task, inputs.corpus, inputs.reading, known),
     )
     if fixed is not None and (why := spec.foreign(fixed)):
@@ -149,6 +166,7 @@ def _judge(
             return [raw_score(verdict) for verdict in loop.run(judge_many(judge, shown, **how))]
 
         found = exam.taken(score, context.seed)
+    judged, listed = _listed(context, spec, judged, texts, verdicts)
     write_jsonl(context.run.path("verdicts.jsonl"), map(_verdict_row, texts, verdicts))
     scored = sum(verdict.scored for verdict in verdicts)
     result: dict[str, Any] = {"n": len(texts), "scored": scored, "unscored": len(texts) - scored}
@@ -161,11 +179,24 @@ def _judge(
     if overlap and judged.measured:
         labelled = [text for text in texts if isinstance(text, Labelled)]
         result |= measure_no_overlap(labelled, verdicts, overlap, seed=context.seed)
+    result |= listed
     result["injections"] = sum(bool(verdict.injection) for verdict in verdicts)
     result |= context.lacking()
     dataclasses.replace(judged, measured=judged.measured and result, **found).save(context.run.out)
     context.took |= of_verdicts(took)
     return result | found
+
+
+def _listed(
+    context: Context, spec: JudgeSpec, judged: JudgeSpec, texts: Sequence[Candidate | Labelled], said: Sequence[Verdict]
+) -> tuple[JudgeSpec, dict[str, Any]]:
+    """The judge with the checklists that were written, without the criteria that separated nothing in what was measured
+    (which had them); and what there is of them."""
+    if spec.mode != "checklist":
+        return judged, {}
+    lists = sifted(spec.besides.lists, texts, said)
+    write_jsonl(context.run.path("checklists.jsonl"), map(to_json, lists))
+    return dataclasses.replace(judged, checklists=lists), counted(lists)
 
 
 def _set_apart(
@@ -268,42 +299,84 @@ def _verdict_row(text: Candidate | Labelled, verdict: Verdict) -> Mapping[str, A
 
 
 def compare(inputs: JudgeInputs, settings: JudgeSettings, place: Place) -> dict[str, Any]:
-    """Compare the texts of each pair of ``data``: the fields of :func:`measure_pairs` and what it cost.
+    """Compare the texts of each pair of ``data``, or rank its labelled texts by query, each set in both orders: the
+    fields of :func:`measure_pairs`, ``qualified`` and what it cost; out/comparisons.jsonl and out/judge.json.
 
     Raises:
         InputError: anything about the inputs that the user must change.
     """
+    mode: Comparing = "rank" if settings.mode == "rank" else "pairwise"  # type: ignore[comparison-overlap]
     settings.check_no_debate()
     settings.check_retrieval(searched=settings.examples > 0, otherwise="add --examples N")
     if inputs.corpus or inputs.overlap:
-        raise InputError("--mode pairwise knows neither --corpus nor --overlap: leave them out")
+        raise InputError(f"--mode {mode} knows neither --corpus nor --overlap: leave them out")
     if inputs.calibration or settings.cost_false_good is not None or settings.votes > 1:
-        raise InputError("--mode pairwise has nothing to calibrate and no votes: leave these options out")
+        raise InputError(f"--mode {mode} has nothing to calibrate and no votes: leave these options out")
     if inputs.ratings:
-        raise InputError("--mode pairwise gives no scores to hold --ratings against: leave it out")
+        raise InputError(f"--mode {mode} gives no scores to hold --ratings against: leave it out")
     task = load_task(inputs.task)
-    task.require("pairwise")
+    task.require(mode)
     if settings.examples:
-        task.check_examples("pairwise")
-    inputs = with_own_data(inputs, task, data="pairs")
-    pairs = read_pairs(inputs.data, inputs.reading)
+        task.check_examples(mode)
+    inputs = with_own_data(inputs, task, data="pairs" if mode == "pairwise" else "labelled")
+    pairs = read_pairs(inputs.data, inputs.reading) if mode == "pairwise" else []
+    sets = _sets(read_labelled(inputs.data, inputs.reading), place.seed) if mode == "rank" else []
+    known = {pair.query for pair in pairs} | {texts[0].query for texts in sets}
     rules = read_principles(inputs.principles) if inputs.principles else None
-    examples = choose_examples(settings, inputs, [], {pair.query for pair in pairs}, place.seed)
+    examples = choose_examples(settings, inputs, [], known, place.seed)
+    spec = JudgeSpec(lasting(inputs.task), inputs.model, mode, rules, examples)
     about = described(inputs, task=task.name, task_version=task.version)
-    del about["calibration_fraction"], about["qualify"]
+    del about["calibration_fraction"]
+    if inputs.qualify is None:
+        del about["qualify"]
     about |= {"examples": settings.examples, "examples_choice": settings.examples_choice}
-    about |= {"retrieval": settings.retrieval, "embedder": settings.embedder}
+    about |= {"retrieval": settings.retrieval, "embedder": settings.embedder} | ({"mode": mode} if sets else {})
+    good = [Candidate(pair.query, pair.chosen) for pair in pairs] + good_texts(list(chain.from_iterable(sets)))
+    n = (QUALIFY if mode == "rank" else 0) if inputs.qualify is None else inputs.qualify
+    exam = Exam.of(n, [], good, task.exam_texts())
 
     def work(context: Context) -> dict[str, Any]:
-        with context.judging("compare", len(pairs), inputs.model, "pairwise") as (llm, how):
-            shown = examples.embedded(context.embedder(examples.embedder)) if examples.embedder else examples
-            judge = GuardedPairwise(PairwiseJudge(task, llm, rules, shown))
-            said = loop.run(compare_many(judge, pairs, **how))
-        write_jsonl(context.run.path("comparisons.jsonl"), map(_comparison_row, pairs, said))
-        return measure_pairs(pairs, said)
+        with context.judging(mode, len(pairs) + 2 * len(sets), inputs.model, mode) as (llm, how):
+            judge = context.besides(spec)
+            if mode == "pairwise":
+                rows = list(zip(pairs, loop.run(compare_many(judge.compares(llm), pairs, **how)), strict=True))
+            else:
+                shown = [(texts[0].query, [text.response for text in texts]) for texts in sets]
+                twice = [(*group, turned) for group in shown for turned in (False, True)]
+                said = loop.run(rank_many(judge.ranks(llm), twice, **how))
+                both = zip(sets, zip(said[::2], said[1::2], strict=True), strict=True)
+                rows = [row for texts, rankings in both for row in pairs_of(texts, rankings)]
+            found = exam.compared(judge, llm, how["concurrency"], context.seed)
+        futile.check((one.unscored for _, one in rows), "pairs")
+        write_jsonl(context.run.path("comparisons.jsonl"), (_comparison_row(*row) for row in rows))
+        result = measure_pairs([pair for pair, _ in rows], [one for _, one in rows])
+        result |= {"sets": len(sets), "ranked": sum(map(len, sets))} if sets else {}
+        dataclasses.replace(judge, measured=result, **found).save(context.run.out)
+        return result | found
 
     with opened("judge pairwise", place, settings=about, files=named_files(inputs)) as context:
         return context.once("pairwise", lambda: work(context))
+
+
+def _sets(texts: Sequence[Labelled], seed: int) -> list[list[Labelled]]:
+    """The texts of each query that has good and bad ones, at most :data:`GROUP` of them, good and bad by turns.
+
+    Raises:
+        DataError: no query has both.
+    """
+    by_query: dict[str, dict[Labelled, None]] = {}
+    for text in texts:
+        by_query.setdefault(text.query, {})[text] = None
+    sets = []
+    for query, members in by_query.items():
+        drawn = random.Random(f"{seed} {query}").sample(list(members), len(members))
+        sides = [[text for text in drawn if text.label == label] for label in (1, 0)]
+        if all(sides):
+            turns = [text for pair in zip_longest(*sides) for text in pair if text is not None]
+            sets.append(turns[:GROUP])
+    if not sets:
+        raise DataError("no query has both good and bad texts, and ranking compares the texts of a query")
+    return sets
 
 
 def _comparison_row(pair: Preference, said: Comparison) -> Mapping[str, Any]:

@@ -159,7 +159,7 @@ def _recipe(values: Values, place: Place) -> Values:
 
 _COMMANDS: dict[str, Callable[[Values, Place], Values]] = {
     "judge": _judge,
-    "judge pairwise": _two(judge.compare, judge.JudgeInputs, JudgeSettings),
+    "judge pairwise": _two(judge.compare, judge.JudgeInputs, judge.JudgeOptions),
     "judge curve": _curve,
     "judge attack": _stress(stress.attack, stress.AttackSettings),
     "judge probe": _stress(stress.probe, stress.ProbeSettings),

@@ -16,7 +16,7 @@ from inkfire.files.formats import read_texts_or_labelled
 from inkfire.files.jsonl import PROBED, write_jsonl
 from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.records import Candidate, Labelled
-from inkfire.rewards.load import check_reward, placeholders
+from inkfire.rewards.load import check_reward, is_relative, placeholders
 from inkfire.rewards.qualified import keep
 from inkfire.runs.context import Access, Place, named_files, note, opened, read_as
 from inkfire.runs.damage import good_texts
@@ -62,6 +62,8 @@ def probe(inputs: ProbeInputs, place: Place | None, *, access: Access = Access()
     if inputs.task is None and not inputs.data:
         raise InputError("name the texts to edit: --data F, or --task T for its good texts")
     check_reward(inputs.reward, force=inputs.force)
+    if is_relative(inputs.reward):
+        raise InputError(f"{inputs.reward} scores a text beside others of its group, and an edited one has none")
     task = None if inputs.task is None else load_task(inputs.task)
     texts = _texts(inputs, task)
     if len({text.query for text in texts}) < 2:

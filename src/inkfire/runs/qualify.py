@@ -11,12 +11,25 @@ from typing import Any, Self
 from inkfire.errors import InputError, RefusedReward
 from inkfire.files.formats import read_rated
 from inkfire.files.reading import Data, Reading
-from inkfire.records import Candidate, Example
+from inkfire.judge.base import compare_many
+from inkfire.judge.spec import JudgeSpec
+from inkfire.llm import loop
+from inkfire.llm.base import LLM
+from inkfire.records import Candidate, Comparison, Example, Preference
 from inkfire.rewards.qualified import FIXES, read_probed, read_qualified, together, uncovered
+from inkfire.rewards.ranking import GroupReward, Rank
 from inkfire.rewards.shaped import Shaping
 from inkfire.runs.context import note
 from inkfire.stress.damage import KINDS
-from inkfire.stress.qualify import Scorer, check_rated, qualify, said_blind, within_query
+from inkfire.stress.qualify import (
+    Scorer,
+    check_rated,
+    qualify,
+    qualify_groups,
+    qualify_pairs,
+    said_blind,
+    within_query,
+)
 
 QUALIFY = 40
 """Good texts beside each kind of damage, where nobody says how many."""
@@ -62,17 +75,33 @@ class Exam:
         """About how many texts are to be scored."""
         return min(self.n, len(self.good)) * (1 + len(KINDS)) + len(self.rated)
 
-    def taken(self, score: Scorer, seed: int) -> dict[str, Any]:
-        """``qualified`` (see ``stress/qualify.py``) where there are good texts, ``within_query`` where ratings."""
+    def taken(self, score: Scorer, seed: int, *, relative: bool = False) -> dict[str, Any]:
+        """``qualified`` (see ``stress/qualify.py``) where there are good texts, ``within_query`` where ratings; by
+        groups of a text and what damage makes of it, where scores are ``relative`` to their group."""
         out: dict[str, Any] = {}
         if self.n and self.good:
-            out["qualified"] = qualify(score, self.good, n=self.n, seed=seed)
+            out["qualified"] = (qualify_groups if relative else qualify)(score, self.good, n=self.n, seed=seed)
         elif self.n:
             note("no good texts are known to show it beside damaged ones, so what it sees is not known (--task T)")
         if self.rated:
-            queries, responses, ratings = (list[Any](column) for column in zip(*self.rated, strict=True))
+            of_query = sorted(self.rated, key=lambda row: row[0])  # a reward may look at the group
+            queries, responses, ratings = (list[Any](column) for column in zip(*of_query, strict=True))
             out["within_query"] = within_query(score(queries, responses), ratings, queries, seed=seed)
         return out
+
+    def compared(self, judge: JudgeSpec, llm: LLM, concurrency: int, seed: int) -> dict[str, Any]:
+        """``qualified`` of a judge that compares: asked of each text and a damaged one, or of a text and all that
+        damage makes of it in one group."""
+        if not (self.n and self.good):
+            return {}
+        if judge.mode == "rank":
+            reward = GroupReward("rank", Rank(judge.ranks(llm), concurrency))
+            return {"qualified": qualify_groups(reward.score, self.good, n=self.n, seed=seed)}
+
+        def compare(pairs: Sequence[Preference]) -> list[Comparison]:
+            return loop.run(compare_many(judge.compares(llm), pairs, concurrency=concurrency))
+
+        return {"qualified": qualify_pairs(compare, self.good, n=self.n, seed=seed)}
 
 
 # ---- before a training ---------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from inkfire.models.open import check_name, is_local
 from inkfire.models.release import release_folder
 from inkfire.refine.settings import RefineSettings
 from inkfire.rewards import checks
-from inkfire.rewards.load import check_reward, parts_of, placeholders
+from inkfire.rewards.load import check_reward, is_relative, parts_of, placeholders
 from inkfire.rewards.shaped import Shaping
 from inkfire.runs.curate import CurateSettings
 from inkfire.runs.evaluate import EvaluateSettings
@@ -120,7 +120,8 @@ class RewardTable(Shaping):
     name: str
     """By which a policy names it as its reward."""
     score: str
-    """rm, judge, a folder, python:FILE:FUNCTION, share:X, a weighted sum as 0.7*judge + 0.3*rm, or min(rm, judge)."""
+    """rm, judge, a folder, rank:, tournament:, reference: or checklist:JUDGE, python:FILE:FUNCTION, share:X, a weighted
+    sum as 0.7*judge + 0.3*rm, or min(rm, judge)."""
     force: bool = False
     """Take a reward that is refused: a judge no better than chance, or damage that nothing sees."""
 
@@ -266,7 +267,8 @@ def load_recipe(name_or_path: str) -> Recipe:
 def _found(table: RewardTable, home: Path) -> RewardTable:
     """A reward whose files lie where the recipe says, from its own folder."""
     listed = tuple(checks.within(spec, home) for spec in table.checks)
-    return dataclasses.replace(table, score=_rooted(table.score, home), checks=listed)
+    reference = table.reference and home / table.reference
+    return dataclasses.replace(table, score=_rooted(table.score, home), checks=listed, reference=reference)
 
 
 def _rooted(score: str, home: Path) -> str:
@@ -306,7 +308,8 @@ def check_recipe(recipe: Recipe, *, base_url: str | None = None) -> None:
             f"curate.writer: {recipe.models.writer} is the writer, trained here and asked at no endpoint; what "
             "it writes after SFT is among the candidates already: leave it out"
         )
-    for model in filter(None, (*writers, *_debaters(recipe), recipe.refine.author_model)):
+    authors = (recipe.refine.author_model, recipe.judge.author_model)
+    for model in filter(None, (*writers, *_debaters(recipe), *authors)):
         check_name(model, base_url=base_url)
     signals = [signal for signal in SIGNALS if signal != "length"]
     for signal in recipe.evaluate.signals:
@@ -340,6 +343,8 @@ def _check_canaries(policy: PolicySpec, reward: RewardTable) -> None:
             for part in _parts(name):
                 if part not in OWN:
                     check_reward(part)
+            if is_relative(name):
+                raise RecipeError("it is centred in each group, so that its mean never falls")
         except InkfireError as error:
             raise RecipeError(f"policies: the canary of {policy.name!r}: {error}{nearest(name, OWN)}") from error
         if shared := {*_parts(name)} & {*rewards_of(reward)}:
@@ -380,7 +385,8 @@ def placed(table: RewardTable) -> tuple[RewardTable, dict[str, Path]]:
     """A reward as a manifest says it, with names for its files and folders, and those."""
     score, folders = placeholders(table.score)
     listed, files = checks.placeholders(table.checks)
-    return dataclasses.replace(table, score=score, checks=tuple(listed)), folders | files
+    files |= {"reference": table.reference} if table.reference else {}
+    return dataclasses.replace(table, score=score, checks=tuple(listed), reference=None), folders | files
 
 
 def _debaters(recipe: Recipe) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
@@ -15,11 +16,11 @@ from inkfire.files.formats import read_pairs, read_texts_or_labelled
 from inkfire.files.jsonl import QUALIFIED, write_jsonl
 from inkfire.files.reading import AS_IT_STANDS, Data, Reading
 from inkfire.records import Candidate, Labelled, Preference
-from inkfire.rewards.base import Reward
+from inkfire.rewards.base import PAIRS_PER_TEXT, Among, Reward
 from inkfire.rewards.checks import Checks
 from inkfire.rewards.checks import placeholders as placeholders_of_checks
 from inkfire.rewards.judge import JudgeReward
-from inkfire.rewards.load import check_reward, load_reward, placeholders
+from inkfire.rewards.load import behind_of, check_reward, is_relative, load_reward, parts_of, placeholders
 from inkfire.rewards.mixture import Mixture
 from inkfire.rewards.qualified import blind_of, keep, read_qualified
 from inkfire.runs.context import Access, Place, named_files, note, opened, read_as
@@ -41,13 +42,17 @@ class ScoreInputs:
     """Who scores what."""
 
     reward: str
-    """A reward's or judge's folder, share:X, or 'W*A + W*B'."""
+    """A reward's or judge's folder, rank:, tournament:, reference: or checklist:JUDGE, share:X, or 'W*A + W*B'."""
     pairs: Data = ()
     """Preference pairs, in any format."""
     data: Data = ()
     """Texts, in any format; labels are used."""
     task: str | None = None
-    """A task, whose good texts are shown damaged where the data has no good ones."""
+    """A task, whose good texts are shown damaged where the data has no good ones, and by which rank:MODEL judges."""
+    pairs_per_text: Annotated[int, Ge(1)] = PAIRS_PER_TEXT
+    """Of tournament: others of its group that a text meets, each in both orders."""
+    reference: Path | None = None
+    """Of reference: texts to compare with, one a query."""
     checks: Annotated[tuple[str, ...], option("--check")] = ()
     """What a text has to be, as length:20..90 (inkfire check --help); repeatable."""
     qualify: Annotated[int, Ge(0)] | None = None
@@ -96,9 +101,12 @@ def score(inputs: ScoreInputs, place: Place | None, *, access: Access = Access()
     exam = Exam.of(n, rated, good, [] if task is None else task.exam_texts())
     for line in blind_of(inputs.reward) if not n else ():
         note(line)
-    with scorer_of(inputs.reward, access, force=inputs.force) as scorer:
-        measured, rows = _pairs(scorer, pairs) if pairs else _texts(scorer, texts, held_to, seed)
-        found = exam.taken(scorer.score, seed)
+    among = Among(inputs.task, inputs.pairs_per_text, inputs.reference, seed)
+    with scorer_of(inputs.reward, access, force=inputs.force, among=among) as scorer:
+        relative = is_relative(inputs.reward)
+        shown = _side_by_side(texts) if relative else texts
+        measured, rows = _pairs(scorer, pairs) if pairs else _texts(scorer, shown, held_to, seed)
+        found = exam.taken(scorer.score, seed, relative=relative)
         about: dict[str, Any] = {"reward": scorer.name, "threshold": scorer.threshold, "seen": known}
         if isinstance(scorer, JudgeReward):
             about |= {"calibrated": scorer.cut is not None, "injections": scorer.injections.total()}
@@ -136,22 +144,33 @@ def scorer_of(
     value: Literal["probability", "label"] = "probability",
     force: bool = False,
     run: str = "score",
+    among: Among = Among(),
 ) -> Iterator[Reward]:
-    """The reward, closed afterwards; a judge's replies are kept in the ledger beside its folder, as ``run``'s."""
+    """The reward, closed afterwards; a judge's replies are kept in the ledger beside its folder, those of a model that
+    is only named in that of ``runs/``, as ``run``'s."""
     judges = [folder for folder in placeholders(reward)[1].values() if (folder / "judge.json").is_file()]
-    ledger = access.ledger(judges[0].absolute().parent / ".inkfire" / "ledger.sqlite", run) if judges else None
+    home = judges[0].absolute().parent if judges else Path("runs")
+    asks = judges or any(behind_of(name) for _, name in parts_of(reward) or [(1.0, reward)])
+    ledger = access.ledger(home / ".inkfire" / "ledger.sqlite", run) if asks else None
     with ledger or nullcontext():
-        scorer = load_reward(reward, ledger=ledger, base_url=access.base_url, value=value, force=force)
+        scorer = load_reward(reward, ledger=ledger, base_url=access.base_url, value=value, force=force, among=among)
         with closing(scorer):
             yield scorer
 
 
 def _pairs(reward: Reward, pairs: Sequence[Preference]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     queries = [pair.query for pair in pairs]
-    chosen = reward.score(queries, [pair.chosen for pair in pairs])
-    rejected = reward.score(queries, [pair.rejected for pair in pairs])
+    both = [text for pair in pairs for text in (pair.chosen, pair.rejected)]
+    scores = reward.score([query for query in queries for _ in (0, 1)], both)
+    chosen, rejected = scores[::2], scores[1::2]
     rows = [{"query": q, "chosen": c, "rejected": r} for q, c, r in zip(queries, chosen, rejected, strict=True)]
     return pair_slices(pairs, list(zip(chosen, rejected, strict=True))), rows
+
+
+def _side_by_side(texts: Sequence[Candidate] | Sequence[Labelled]) -> Sequence[Candidate | Labelled]:
+    """The texts of a query one after the other, for a reward that looks at the group."""
+    first: dict[str, int] = {}
+    return sorted(texts, key=lambda text: first.setdefault(text.query, len(first)))
 
 
 def _texts(

@@ -13,12 +13,10 @@ from inkfire.evaluation.sight import UNKNOWN, Sight, sight_of
 from inkfire.evaluation.signals import Duel, JudgeSignal, LengthSignal, PairwiseDuel, PeopleSignal, RewardSignal, Signal
 from inkfire.files.formats import read_labelled
 from inkfire.files.reading import Data, Reading
-from inkfire.judge.guard import GuardedPairwise
-from inkfire.judge.ranking import PairwiseJudge
 from inkfire.judge.spec import JudgeSpec, check_mode
 from inkfire.records import Candidate, Identity
 from inkfire.rewards.identity import judge_identity
-from inkfire.rewards.load import check_reward, identities_of
+from inkfire.rewards.load import check_reward, identities_of, is_relative
 from inkfire.rewards.qualified import read_qualified
 from inkfire.runs.context import Context
 from inkfire.runs.qualify import QUALIFY
@@ -73,6 +71,8 @@ def checked(signals: Named, task: Task, reading: Reading) -> People:
                 JudgeSpec.read(at)
         elif at and kind not in ("people", "debate"):
             check_reward(at)
+            if is_relative(at):
+                raise InputError(f"{kind}={at}: it only compares texts of a group; pairwise={at} has two policies meet")
     ratings = signals.get("people")
     return read_people(ratings, task, reading) if ratings else {}
 
@@ -156,8 +156,7 @@ class Asked:
         spec = JudgeSpec.read(folder) if folder else self.judges["pairwise"]
         concurrency = context.access.at_once(spec.model, "pairwise")
         llm, asked = context.model(spec.model, concurrency=concurrency), context.besides(spec)
-        judge = PairwiseJudge(self.task, llm, asked.principles, asked.examples)
-        return PairwiseDuel(GuardedPairwise(judge), concurrency=concurrency)
+        return PairwiseDuel(asked.compares(llm, self.task), concurrency=concurrency)
 
     # ---- what they see ---------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ reward's own: ``--out runs/sft`` is what ``--policy runs/sft`` names afterwards.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import fields
@@ -22,7 +23,7 @@ from inkfire.models.card import is_policy
 from inkfire.records import Candidate, Labelled
 from inkfire.rewards import checks
 from inkfire.rewards.base import Reward
-from inkfire.rewards.load import check_reward, identities_of, placeholders, read_card, write_card
+from inkfire.rewards.load import check_reward, identities_of, is_relative, placeholders, read_card, write_card
 from inkfire.rewards.shaped import Shaped, Shaping
 from inkfire.runs import speed
 from inkfire.runs.context import Context, Place, described, named_files, note, opened, with_own_data
@@ -95,7 +96,8 @@ class BonInputs:
     policy: Annotated[str, option("--policy", "--model")]
     """Where to start: a policy folder (say runs/sft) or a model."""
     reward: str
-    """Who scores: a reward's or judge's folder, python:FILE:FUNCTION, share:X, 'W*A + W*B', or 'min(A, B)'."""
+    """Who scores: a reward's or judge's folder, rank:, tournament:, reference: or checklist:JUDGE,
+    python:FILE:FUNCTION, share:X, 'W*A + W*B', or 'min(A, B)'."""
     prompts: Data = ()
     """Queries, in any format; the task's own if none."""
     value: Literal["probability", "label"] = "probability"
@@ -242,6 +244,8 @@ def _check_canaries(inputs: GrpoInputs) -> None:
 
     for spec in inputs.canary:
         check_reward(spec, force=inputs.force)
+        if is_relative(spec):
+            raise InputError(f"--canary {spec}: its scores are centred in each group, so that their mean never falls")
         refuse_shared(spec, identities_of(spec), identities_of(inputs.reward))
 
 
@@ -314,10 +318,17 @@ def _rewarded(
     asked = {key: value for key, value in to_json(shaping).items() if value != to_json(Shaping())[key]}
     more = asked | {"task": task.name, "reward": reward} | ({"checks": listed[0]} if listed[0] else {}) | started
     more |= {"canary": canaries} if canaries else {}
+    if shaping.reference is not None:
+        files["reference"] = Path(str(more.pop("reference")))
+        read_texts(shaping.reference)
+    among = shaping.among(inputs.task, place.seed)
 
     def train(context: Context) -> dict[str, Any]:
         before = context.ledger.stats()  # a recipe's other stages asked as well
-        scorer = context.reward(spec, value=inputs.value, force=inputs.force)
+        beside = among
+        if among.references is None and "reference:" in spec:
+            beside = dataclasses.replace(among, references=_start_texts(context, inputs))
+        scorer = context.reward(spec, value=inputs.value, force=inputs.force, among=beside)
         if shaping.needed(scorer):
             scorer = Shaped(scorer, shaping, held_to, place.seed)
         against: Reward | Watched = scorer
@@ -331,6 +342,15 @@ def _rewarded(
         return result | {key: after[key] - before[key] for key in ("calls", "cached")} | between(before, after)
 
     return _trained(command, place, described(inputs, settings, **more), files, train)
+
+
+def _start_texts(context: Context, inputs: BonInputs | DpoInputs) -> Path:
+    """What the policy writes before its training, a text for each query."""
+    from inkfire.runs.write import WriteInputs, write_all
+
+    prompts = inputs.prompts or (load_task(inputs.task).data_file("queries"),)
+    asked = WriteInputs(policy=inputs.policy, prompts=prompts, task=inputs.task, reading=inputs.reading)
+    return Path(write_all(asked, context.below("reference"))["out"])
 
 
 def _watching(inputs: BonInputs | DpoInputs) -> tuple[list[str], dict[str, Path]]:

@@ -79,12 +79,38 @@ def qualify_pairs(
         ]
         said = compare(shown) if shown else ()
         rows = [(pair, won[one.winner]) for pair, one in zip(shown, said, strict=True) if one.winner is not None]
-        queries = [pair.query for pair, _ in rows]
-        found = clustered_rate([score for _, score in rows], queries)
-        longer = [(np.sign(len(pair.chosen) - len(pair.rejected)) + 1) / 2 for pair, _ in rows]
-        out[kind] = found.named("auc") | clustered_rate(longer, queries).named("length_auc")
-        out[kind] |= {"n": len(rows), "missing": len(shown) - len(rows), "sees": found.low > 0.5}
+        out[kind] = _preferred(rows, len(shown))
     return out
+
+
+def qualify_groups(
+    score: Scorer, good: Sequence[Candidate], *, n: int = 40, seed: int = 0
+) -> dict[str, dict[str, Any]]:
+    """The same of a signal whose scores mean something within a group alone: each of ``n`` texts, of as many queries,
+    stands beside all that damage makes of it; ``auc`` is how often it is above the damaged one, a tie being a half."""
+    chosen = list({text.query: text for text in reversed(spread(good, n, seed))}.values())
+    made = {kind: dict(beside_damaged(kind, chosen, pool=good, seed=seed)) for kind in KINDS}
+    groups = [[text, *(made[kind][text] for kind in KINDS if text in made[kind])] for text in chosen]
+    members = [member for group in groups if len(group) > 1 for member in group]
+    given = dict(zip(members, _scores(score, members), strict=True))
+    out = {}
+    for kind, pairs in made.items():
+        rows = [
+            (Preference(text.query, text.response, worse.response), (np.sign(before - after) + 1) / 2)
+            for text, worse in pairs.items()
+            if (before := given[text]) is not None and (after := given[worse]) is not None
+        ]
+        out[kind] = _preferred(rows, len(pairs))
+    return out
+
+
+def _preferred(rows: Sequence[tuple[Preference, float]], shown: int) -> dict[str, Any]:
+    """How often the whole text was preferred, and how often it is the longer one."""
+    queries = [pair.query for pair, _ in rows]
+    found = clustered_rate([hit for _, hit in rows], queries)
+    longer = [(np.sign(len(pair.chosen) - len(pair.rejected)) + 1) / 2 for pair, _ in rows]
+    out = found.named("auc") | clustered_rate(longer, queries).named("length_auc")
+    return out | {"n": len(rows), "missing": shown - len(rows), "sees": found.low > 0.5}
 
 
 def blind(qualified: Mapping[str, Mapping[str, Any]]) -> list[str]:

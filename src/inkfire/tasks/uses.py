@@ -54,6 +54,9 @@ PROMPTS: Mapping[str, Use] = {
     "pairwise": Use(
         "inkfire judge --mode pairwise, judge probe", "which is better", "query a b", "examples principles"
     ),
+    "rank": Use("inkfire judge --mode rank", "the order of a group", "query texts", "examples principles"),
+    "checklist": Use("inkfire judge --mode checklist", "yes or no to each criterion", "query response criteria"),
+    "criteria": Use("inkfire judge --mode checklist", "who writes a query's checklist", "query", "examples principles"),
     "generator": Use("inkfire refine", "who hides a flaw in a text", "query flaws"),
     "detector": Use("inkfire refine", "who says what gave the flaw away", _ITEM, "principles"),
     "reflector": Use("inkfire refine", "who learns from the judge's error", _ITEM, "label verdict principles"),
@@ -83,9 +86,11 @@ COMMANDS: Mapping[str, Needs] = {
     "judge --mode logprob": Needs(("logprob",)),
     "judge --mode verdict": Needs(("verdict",)),
     "judge --mode rubric": Needs(("rubric",)),
+    "judge --mode checklist": Needs(("checklist", "criteria")),
     "judge --mode debate": Needs(_AGENTS),
     "judge --mode debate --depth full": Needs(_IN_FULL),
     "judge --mode pairwise": Needs(("pairwise",)),
+    "judge --mode rank": Needs(("rank",)),
     "judge attack": Needs(("logprob",), {"bad_queries": 3, "good": 1}),
     "judge probe": Needs(("logprob", "pairwise"), {"bad": 1}),
     "refine": Needs(_REFINERS, _REFINED),
