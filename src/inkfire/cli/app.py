@@ -52,7 +52,11 @@ COMMANDS = {
     "score": ("score:score", "Apply a reward, beside what length explains."),
     "probe": ("probe:probe", "Find the edits of a text that a reward pays for, and no reader would."),
     "write": ("write:write", "Write texts for a query, or for a file of queries."),
-    "export": ("export:export", "Write a policy for vLLM, llama.cpp or Ollama, with a model card."),
+    "export": (
+        "export:export",
+        "Write a policy for vLLM, llama.cpp or Ollama, a training for verl or OpenRLHF.",
+    ),
+    "import": ("imports:imports", "Make a policy folder of weights that another engine trained."),
     "serve": ("serve:app", "Serve a reward to a trainer that runs elsewhere."),
     "annotate": ("annotate:app", "Let people rate texts, blind, on a local page or in the terminal."),
     "evaluate": ("evaluate:evaluate", "Compare policies on held-out queries."),
