@@ -155,7 +155,9 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> int:
-    """One clear message on stderr; with --json also one object on stdout."""
+    """One clear message on stderr; with --json also one object on stdout. Of several processes the first one's."""
+    if os.environ.get("RANK", "0") != "0":
+        return code
     if "--json" in sys.argv[1:]:
         print(dump({"error": message, "exit_code": code}))
     print(f"Error: {visible(message)}", file=sys.stderr)
