@@ -111,7 +111,7 @@ def test_the_script_has_the_recipes_numbers(recipe: Any, tmp_path: Path) -> None
     assert said["actor_rollout_ref.model.lora_rank"] == "16"
     assert said["actor_rollout_ref.rollout.n"] == "4"
     assert said["reward.custom_reward_function.path"] == "pkg://inkfire.serve.verl"
-    assert said["+reward.custom_reward_function.reward_kwargs.reward"] == "http://127.0.0.1:8800"
+    assert said["+reward.custom_reward_function.reward_kwargs.reward"] == "http://127.0.0.1:8766"
     assert said["+reward.custom_reward_function.reward_kwargs.group"] == "1"
     assert said["trainer.total_training_steps"] == "6"
     assert said["trainer.save_freq"] == "3"
@@ -135,7 +135,8 @@ def test_a_reward_of_the_group_is_served_whole_and_is_nothing_for_openrlhf(recip
     assert verl(job)["+reward.custom_reward_function.reward_kwargs.group"] == 4
     words = shlex.split(serve_command(job))
     assert words[:4] == ["inkfire", "serve", "reward", "0.7*runs/mine/judge + 0.3*runs/mine/reward_model"]
-    assert words[6:] == ["--check", "length:20..90", "--check", "finished", "--length", "rescale"]
+    assert words[6:8] == ["--group-timeout", "300"]
+    assert words[8:] == ["--check", "length:20..90", "--check", "finished", "--length", "rescale"]
     with pytest.raises(InputError, match="one text at a time"):
         export_training(recipe(), "openrlhf", tmp_path / "out", policy="taste-rl")
     assert not (tmp_path / "out").exists()
@@ -151,7 +152,7 @@ def test_openrlhf_has_the_same_numbers(recipe: Any, tmp_path: Path) -> None:
     said = (tmp_path / "out" / "launch.sh").read_text()
     assert "openrlhf.cli.train_ppo_ray" in said
     assert '--reward.remote_url "$REWARD"' in said
-    assert "http://127.0.0.1:8800/openrlhf" in said
+    assert "http://inkfire:${INKFIRE_TOKEN:-}@127.0.0.1:8766/openrlhf" in said
     job = _job(load_recipe(recipe()), "rm-rl", 0)
     keys = openrlhf(job)
     assert (keys["rollout.batch_size"], keys["rollout.n_samples_per_prompt"], keys["train.batch_size"]) == (4, 4, 16)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,12 @@ def score(query, response):
 
 
 def run(out: Path, *words: object, processes: int = 2) -> tuple[int, dict[str, Any], str]:
-    """``inkfire train … --out OUT --json``: its exit code, its result, stderr."""
+    """``inkfire … --out OUT --json``: its exit code, its result, stderr."""
     before = [sys.executable, "-m"]
     if processes > 1:
         before += ["accelerate.commands.launch", *LAUNCH.split(), "-m"]
     env = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [*before, "inkfire", "train", *map(str, words), "--out", str(out), "--json"]
+    command = [*before, "inkfire", *map(str, words), "--out", str(out), "--json"]
     said = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
     found = [json.loads(line) for line in said.stdout.splitlines() if line.startswith("{")]
     assert len(found) <= 1, "a result is printed once"
@@ -52,7 +53,20 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.slow
 def test_sft_ends_where_one_process_ends(tiny_task: Path, tiny_base: str, tmp_path: Path) -> None:
-    how = ("sft", "--task", tiny_task, "--base", tiny_base, "--epochs", 6, "--batch-size", 4, "--learning-rate", 0.01)
+    how = (
+        "train",
+        "sft",
+        "--task",
+        tiny_task,
+        "--base",
+        tiny_base,
+        "--epochs",
+        6,
+        "--batch-size",
+        4,
+        "--learning-rate",
+        0.01,
+    )
     code, both, err = run(tmp_path / "both", *how)
     assert code == 0, err
     assert is_policy(tmp_path / "both")
@@ -69,7 +83,20 @@ def test_sft_ends_where_one_process_ends(tiny_task: Path, tiny_base: str, tmp_pa
 
 @pytest.mark.slow
 def test_a_reward_model_ends_where_one_process_ends(tiny_task: Path, tiny_base: str, tmp_path: Path) -> None:
-    how = ("rm", "--task", tiny_task, "--base", tiny_base, "--kind", "transformer", "--epochs", 4, "--qualify", 0)
+    how = (
+        "train",
+        "rm",
+        "--task",
+        tiny_task,
+        "--base",
+        tiny_base,
+        "--kind",
+        "transformer",
+        "--epochs",
+        4,
+        "--qualify",
+        0,
+    )
     how = (*how, "--batch-size", 2, "--learning-rate", 0.001)
     code, both, err = run(tmp_path / "both", *how)
     assert code == 0, err
@@ -82,7 +109,20 @@ def test_a_reward_model_ends_where_one_process_ends(tiny_task: Path, tiny_base: 
 @pytest.mark.slow
 def test_dpo_trains_in_two_processes(tiny_task: Path, tiny_base: str, tmp_path: Path) -> None:
     pairs = tiny_task / "pairs.jsonl"
-    how = ("dpo", "--task", tiny_task, "--policy", tiny_base, "--pairs", pairs, "--epochs", 2, "--batch-size", 4)
+    how = (
+        "train",
+        "dpo",
+        "--task",
+        tiny_task,
+        "--policy",
+        tiny_base,
+        "--pairs",
+        pairs,
+        "--epochs",
+        2,
+        "--batch-size",
+        4,
+    )
     code, both, err = run(tmp_path / "both", *how, "--samples", 0)
     assert code == 0, err
     assert [row["step"] for row in rows(tmp_path / "both" / "metrics.jsonl")] == [1, 2, 3, 4]
@@ -96,7 +136,18 @@ def test_grpo_logs_each_completion_once_and_goes_on_after_a_kill(
 ) -> None:
     log, stop, source, out = (tmp_path / name for name in ("log", "stop", "mine.py", "rl"))
     source.write_text(WATCHED.format(log=str(log), stop=str(stop)))
-    how = ("grpo", "--task", tiny_task, "--policy", tiny_base, "--reward", f"python:{source}:score", "--max-steps", 4)
+    how = (
+        "train",
+        "grpo",
+        "--task",
+        tiny_task,
+        "--policy",
+        tiny_base,
+        "--reward",
+        f"python:{source}:score",
+        "--max-steps",
+        4,
+    )
     how = (*how, "--batch-size", 2, "--num-generations", 4, "--max-completion-length", 8, "--kl-budget", 50)
     stop.touch()
     code, _, _ = run(out, *how)
@@ -114,8 +165,39 @@ def test_grpo_logs_each_completion_once_and_goes_on_after_a_kill(
 
 
 @pytest.mark.slow
+def test_a_recipe_does_its_trainings_together_and_the_rest_once(
+    recipe: Callable[..., Path], tiny_base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = recipe(
+        ('"local/smollm2-135m"', json.dumps(tiny_base)),
+        ("batch_size = 1", "batch_size = 2\nnum_generations = 2\nmax_completion_length = 4"),
+        ("[curate]", "[sft]\nsamples = 0\nbatch_size = 4\nepochs = 0.5\n[curate]"),
+        ("[judge]", '[judge]\nmode = "verdict"'),
+        ("rounds = 0", 'rounds = 0\ndetector = "verdict"'),
+        ('start = "judge-rl"', 'start = "rm-rl"'),
+        ('signals = ["judge", "rm", "rubric", "debate"]', 'signals = ["rm"]\nmax_tokens = 4'),
+    )
+    stub = [sys.executable, str(Path(__file__).parents[1] / "stub_endpoint.py"), "--latency", "0"]
+    with subprocess.Popen(stub, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as endpoint:
+        assert endpoint.stdout is not None
+        monkeypatch.setenv("OPENAI_BASE_URL", endpoint.stdout.readline().strip())
+        code, result, err = run(tmp_path / "runs" / "two", "run", file)
+        assert endpoint.stdin is not None
+        endpoint.stdin.close()
+    assert code == 0, err
+    out = tmp_path / "runs" / "two"
+    assert {"sft", "reward_model", "rm-rl", "on-top", "evaluate"} <= result["stages"].keys()
+    for policy in ("sft", "rm-rl", "on-top"):
+        assert is_policy(out / policy)
+        steps = [row["step"] for row in rows(out / policy / "metrics.jsonl") if "loss" in row]
+        assert steps == list(range(1, len(steps) + 1))
+    assert len(rows(out / "on-top" / "completions.jsonl")) == 4
+    assert err.count("] evaluate") == 1
+
+
+@pytest.mark.slow
 def test_what_one_process_does_is_refused_and_said_once(tiny_task: Path, tiny_base: str, tmp_path: Path) -> None:
-    code, _, err = run(tmp_path / "out", "sft", "--task", tiny_task, "--base", tiny_base, "--batch-size", 3)
+    code, _, err = run(tmp_path / "out", "train", "sft", "--task", tiny_task, "--base", tiny_base, "--batch-size", 3)
     assert code != 0
     assert err.count("Error: batch_size = 3 cannot be divided among 2 processes") == 1
     assert not (tmp_path / "out").exists()

@@ -10,6 +10,7 @@ command's own page is its docstring, which begins with the same line.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -114,6 +115,8 @@ def _preset(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) 
 
 def run() -> int:
     """Run the command line and return the exit code."""
+    if _silent():
+        logging.disable(logging.WARNING)
     tokens = sys.argv[1:]
     root = command_line(listed=not tokens or tokens[0] in _HELP)
     try:
@@ -154,9 +157,14 @@ def main() -> None:
     sys.exit(run())
 
 
+def _silent() -> bool:
+    """Whether another process of a launcher's says what is to be said."""
+    return os.environ.get("RANK", "0") != "0"
+
+
 def _fail(message: str, code: int) -> int:
     """One clear message on stderr; with --json also one object on stdout. Of several processes the first one's."""
-    if os.environ.get("RANK", "0") != "0":
+    if _silent():
         return code
     if "--json" in sys.argv[1:]:
         print(dump({"error": message, "exit_code": code}))

@@ -250,7 +250,8 @@ def opened(
     holds the folder, and the others read what it opened.
     """
     with ExitStack() as stack:
-        if not command.startswith("train "):
+        together = command == "run" or command.startswith("train ")
+        if not together and place.parent is None:
             ranks.alone(f"inkfire {command}")
         if place.parent is None and ranks.first():
             stack.enter_context(locked(place.out))
@@ -264,7 +265,8 @@ def opened(
                 consent=place.consent,
                 redo=redo,
             )
-        ranks.meet()
+        if together:
+            ranks.meet()
         if not ranks.first():
             run = Run.read(place.out)
         try:

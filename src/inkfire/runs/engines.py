@@ -28,9 +28,10 @@ from inkfire.models.card import Template, hub_id
 from inkfire.models.open import check_name
 from inkfire.records import Query
 from inkfire.rewards.load import parts_of, renamed
-from inkfire.rewards.shaped import Shaping
+from inkfire.rewards.shaped import Within
 from inkfire.runs.model_card import README, write_readme
 from inkfire.runs.recipe import PolicySpec, Recipe, RewardTable, load_recipe
+from inkfire.runs.serve import RewardServer
 from inkfire.runs.splits import make_splits
 from inkfire.settings import to_json
 from inkfire.tasks.task import load_task
@@ -38,8 +39,9 @@ from inkfire.training.settings import GrpoSettings
 
 Engine = Literal["verl", "openrlhf"]
 
-PORT = 8800
+PORT = RewardServer().port
 GPUS = 8
+_GROUP = 300  # seconds from a group's first text to its last: long ones are still being written
 _LONGEST_PROMPT = 1024  # tokens, where the recipe does not say
 _NEVER = -1
 _LOSSES = {"grpo": "seq-mean-token-mean", "dr_grpo": "seq-mean-token-sum-norm"}  # verl's names; else token-mean
@@ -210,7 +212,7 @@ def verl(job: Job) -> dict[str, Any]:
         f"{given}.name": "compute_score",
         f"+{given}.reward_kwargs.reward": "$REWARD",
         f"+{given}.reward_kwargs.group": how.num_generations if job.grouped else 1,
-        f"+{given}.reward_kwargs.seconds": 120,
+        f"+{given}.reward_kwargs.seconds": 120 + (_GROUP if job.grouped else 0),
         f"+{given}.reward_kwargs.retries": 3,
         "trainer.total_epochs": math.ceil(job.steps / (len(queries) // how.batch_size)),
         "trainer.total_training_steps": job.steps,
@@ -288,7 +290,9 @@ def openrlhf(job: Job) -> dict[str, Any]:
 
 
 def _script(job: Job, to: Engine, keys: dict[str, Any]) -> str:
-    url = f"http://127.0.0.1:{PORT}" + ("/openrlhf" if to == "openrlhf" else "")
+    url = f"http://127.0.0.1:{PORT}"
+    if to == "openrlhf":  # it sends no headers
+        url = f"http://inkfire:${{INKFIRE_TOKEN:-}}@127.0.0.1:{PORT}/openrlhf"
     if to == "verl":
         command, lines = "verl.trainer.main_ppo", [_word(f"{key}={_hydra(value)}") for key, value in keys.items()]
     else:
@@ -360,16 +364,13 @@ def serve_command(job: Job) -> str:
     table, words = job.reward, ["inkfire", "serve", "reward", _score(job), "--port", str(PORT)]
     if job.recipe.judge.value == "label":
         words += ["--value", "label"]
-    for name, value in to_json(Shaping(checks=table.checks, **_others(table))).items():
-        if name == "checks":
-            words += [word for check in value for word in ("--check", str(check))]
-        elif value != to_json(Shaping())[name]:
-            words += [f"--{name.replace('_', '-')}", str(value)]
+    words += ["--force"] if table.force else []
+    words += ["--group-timeout", str(_GROUP)] if job.grouped else []
+    words += [word for check in table.checks for word in ("--check", str(check))]
+    for name, usual in to_json(Within()).items():
+        if name != "checks" and (value := getattr(table, name)) != usual:
+            words += [f"--{name}", str(value)]
     return shlex.join(words)
-
-
-def _others(table: RewardTable) -> dict[str, Any]:
-    return {field.name: getattr(table, field.name) for field in dataclasses.fields(Shaping) if field.name != "checks"}
 
 
 def _model(job: Job) -> str:

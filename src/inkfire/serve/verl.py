@@ -101,7 +101,7 @@ def _certificates() -> ssl.SSLContext:
 async def _asked(url: str, body: Mapping[str, Any], seconds: float, retries: int) -> dict[str, Any]:
     """What the server answers.
 
-    A text of a group that the server may have is not sent again: it would be counted twice.
+    A text of a group that the server may have is not sent again: the others of its group are answered by then.
     """
     waits = Retry()
     headers = {"Authorization": f"Bearer {os.environ[TOKEN]}"} if os.environ.get(TOKEN) else {}

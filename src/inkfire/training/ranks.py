@@ -1,4 +1,4 @@
-"""Several processes that train one model: ``accelerate launch -m inkfire train …``, or torchrun.
+"""Several processes that train one model: ``accelerate launch -m inkfire train …`` (or ``run``), or torchrun.
 
 All of them train; the first one holds the folder's lock, asks models, scores, and writes. What it finds out the others
 are told (``share``), so that all take the same steps and stop at the same one. A process that is not the first ends
@@ -19,7 +19,7 @@ from inkfire.errors import InkfireError, InputError
 
 T = TypeVar("T")
 
-_PATIENCE = timedelta(hours=6)  # the others wait while the first one asks a judge, or reads by a frozen model
+_PATIENCE = timedelta(days=7)  # the others wait while the first one curates, or asks a judge
 
 
 def count() -> int:
@@ -44,14 +44,18 @@ def meet() -> None:
         PartialState(cpu=not torch.cuda.is_available(), timeout=_PATIENCE).wait_for_everyone()
 
 
+class Left(SystemExit):
+    """A process that is not the first has done its part of a training; a recipe goes on to the next one."""
+
+
 def leave() -> None:
-    """Ends a process that is not the first.
+    """Ends the part of a process that is not the first.
 
     Raises:
-        SystemExit: in all but the first.
+        Left: in all but the first.
     """
     if not first():
-        raise SystemExit(0)
+        raise Left(0)
 
 
 def share(value: T) -> T:

@@ -94,7 +94,7 @@ def train_reward_model(
     """
     settings.check(task=task, start_from=material.start_from)
     if settings.kind == "linear":
-        ranks.alone("a linear reward model")
+        ranks.leave()  # the first one needs no help
     if not (out / CARD).is_file():
         train, test = _split(pairs, settings.test_fraction, seed, material.start_from)
         held_back: list[Preference] = []
