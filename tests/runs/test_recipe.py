@@ -52,7 +52,7 @@ def test_every_recipe_that_ships_parses(name, tmp_path, monkeypatch):
     assert recipe.task in task_names()
 
 
-@pytest.mark.parametrize("name", ["demo-en", "demo-zh", "paper-en", "paper-zh-small"])
+@pytest.mark.parametrize("name", ["demo-en", "demo-zh", "greetings-en-7b", "paper-en", "paper-zh-small"])
 def test_every_policy_that_ships_is_watched_by_what_is_no_part_of_its_reward(name):
     recipe = load_recipe(name)
     check_recipe(

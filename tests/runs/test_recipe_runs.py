@@ -449,6 +449,15 @@ def test_the_plan_says_what_would_run_and_writes_nothing(offline: Offline, recip
     memory = {row["stage"]: row["memory_gib"] for row in rows}
     assert memory["sft"] == 0.3  # 135M in bf16, and an adapter
     assert memory["curate"] == 0  # at the endpoint
+    assert calls["judge"] > 0
+    assert {row["cost"] for row in rows if row["calls"]} == {None}
+    assert {row["cost"] for row in rows if not row["calls"]} == {0.0}
+    prices = tmp_path / ".inkfire" / "prices.toml"
+    prices.parent.mkdir(exist_ok=True)
+    prices.write_text('currency = "EUR"\n[m]\nprompt = 1.0\ncompletion = 6.0\n')
+    [judge] = [row for row in plan(load_recipe(str(recipe())), Place(tmp_path / "run")) if row["stage"] == "judge"]
+    assert judge["cost"] == pytest.approx(judge["tokens"] * (0.8 + 0.2 * 6) / 1e6, rel=0.1)
+    assert judge["currency"] == "EUR"
     run(recipe(), tmp_path / "run")
     assert {row["state"] for row in plan(load_recipe(str(recipe())), Place(tmp_path / "run"))} == {"done"}
 

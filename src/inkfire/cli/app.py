@@ -10,6 +10,7 @@ command's own page is its docstring, which begins with the same line.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -52,7 +53,11 @@ COMMANDS = {
     "score": ("score:score", "Apply a reward, beside what length explains."),
     "probe": ("probe:probe", "Find the edits of a text that a reward pays for, and no reader would."),
     "write": ("write:write", "Write texts for a query, or for a file of queries."),
-    "export": ("export:export", "Write a policy for vLLM, llama.cpp or Ollama, with a model card."),
+    "export": (
+        "export:export",
+        "Write a policy for vLLM, llama.cpp or Ollama, a training for verl or OpenRLHF.",
+    ),
+    "import": ("imports:imports", "Make a policy folder of weights that another engine trained."),
     "serve": ("serve:app", "Serve a reward to a trainer that runs elsewhere."),
     "annotate": ("annotate:app", "Let people rate texts, blind, on a local page or in the terminal."),
     "evaluate": ("evaluate:evaluate", "Compare policies on held-out queries."),
@@ -110,6 +115,8 @@ def _preset(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) 
 
 def run() -> int:
     """Run the command line and return the exit code."""
+    if _silent():
+        logging.disable(logging.WARNING)
     tokens = sys.argv[1:]
     root = command_line(listed=not tokens or tokens[0] in _HELP)
     try:
@@ -150,8 +157,15 @@ def main() -> None:
     sys.exit(run())
 
 
+def _silent() -> bool:
+    """Whether another process of a launcher's says what is to be said."""
+    return os.environ.get("RANK", "0") != "0"
+
+
 def _fail(message: str, code: int) -> int:
-    """One clear message on stderr; with --json also one object on stdout."""
+    """One clear message on stderr; with --json also one object on stdout. Of several processes the first one's."""
+    if _silent():
+        return code
     if "--json" in sys.argv[1:]:
         print(dump({"error": message, "exit_code": code}))
     print(f"Error: {visible(message)}", file=sys.stderr)

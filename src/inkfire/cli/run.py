@@ -29,7 +29,7 @@ def run(
     access: Annotated[Access, flat] = Access(),
     out: Out,
     like: Annotated[Path | None, Parameter(help="In place of a recipe, a run folder: the same run again.")] = None,
-    dry_run: Annotated[bool, Parameter(help="Only list the stages, and their calls, tokens and memory.")] = False,
+    dry_run: Annotated[bool, Parameter(help="Only list the stages, with calls, tokens, money and memory.")] = False,
     seed: Seed = 0,
     yes: Yes = False,
     json: Json = False,

@@ -127,20 +127,30 @@ def probed(out: Path | None, result: Result) -> Shown:
 def planned(result: Result) -> Shown:
     """Of ``inkfire run --dry-run``."""
     rows = [
-        (row["stage"], row["state"], f"{row['calls']:,}", f"{row['tokens']:,}", _gib(row["memory_gib"]))
+        (row["stage"], row["state"], f"{row['calls']:,}", f"{row['tokens']:,}", *_money(row), _gib(row["memory_gib"]))
         for row in result["plan"]
     ]
     states = ", ".join(f"{n} {state}" for state, n in counted(Counter(row["state"] for row in result["plan"])))
     calls = several(sum(row["calls"] for row in result["plan"]), "model call")
     tokens = sum(row["tokens"] for row in result["plan"])
     most = max((row["memory_gib"] or 0.0 for row in result["plan"]), default=0.0)
+    known = sum(row["cost"] or 0.0 for row in result["plan"])
+    cost = f", {known:,.2f} {result['plan'][0]['currency']}" if known else ""
     said = [
-        f"{several(len(rows), 'stage')} ({states}), about {calls} and {tokens:,} tokens; at most about {most:g} GiB of "
-        "weights at once."
+        f"{several(len(rows), 'stage')} ({states}), about {calls} and {tokens:,} tokens{cost}; at most about {most:g} "
+        "GiB of weights at once."
     ]
     if any(row["memory_gib"] is None for row in result["plan"]):
         said.append("How large a model is cannot always be told from its name: there the memory is left open.")
-    return Shown(said, [], [Table(rows, ("stage", "state", "calls", "tokens", "GiB"))], next=_without("--dry-run"))
+    if any(row["cost"] is None for row in result["plan"]):
+        said.append("What they cost is not known: inkfire ledger prices --out RUN makes the file that prices stand in.")
+    return Shown(
+        said, [], [Table(rows, ("stage", "state", "calls", "tokens", "cost", "GiB"))], next=_without("--dry-run")
+    )
+
+
+def _money(row: Result) -> list[str]:
+    return ["?" if row["cost"] is None else f"{row['cost']:,.2f}" if row["cost"] else ""]
 
 
 def _gib(memory: float | None) -> str:

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import BufferedReader
@@ -135,6 +136,27 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
     finally:
         with suppress(OSError):  # what refused the file may refuse this, too
             beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A new folder to fill, which becomes ``path`` when the block ends well, and vanishes when it does not.
+
+    Raises:
+        RunFolderError: ``path`` is there and not empty, or cannot be written.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise RunFolderError(f"{path} is there and not empty; name a new folder")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with writing(path):
+            beside.mkdir(parents=True)
+            yield beside
+            if path.exists():
+                path.rmdir()  # it is empty
+            beside.rename(path)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 @contextmanager

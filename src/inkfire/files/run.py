@@ -35,6 +35,8 @@ _FORMAT = 2
 """Of the manifest. Folders without one were made before settings were those of the command line."""
 
 _BEFORE: Mapping[str, Any] = {
+    "rollouts": "here",
+    "vllm_server": "http://127.0.0.1:8000",
     "depth": "short",
     "agent": [],
     "retrieval": "bm25",

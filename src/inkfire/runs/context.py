@@ -33,6 +33,7 @@ from inkfire.models.card import is_policy
 from inkfire.runs.memory import Peak
 from inkfire.runs.progress import Progress
 from inkfire.settings import option, settings, to_json
+from inkfire.training import ranks
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -252,26 +253,36 @@ def opened(
         RunFolderError: the folder is another run's, in use, or holds results of other settings without consent.
         DataError: an input does not exist.
 
-    An InputError from within takes the folder back, where nothing has come of it yet.
+    An InputError from within takes the folder back, where nothing has come of it yet. Of several processes the first
+    holds the folder, and the others read what it opened.
     """
     with ExitStack() as stack:
-        if place.parent is None:
+        together = command == "run" or command.startswith("train ")
+        if not together and place.parent is None:
+            ranks.alone(f"inkfire {command}")
+        if place.parent is None and ranks.first():
             stack.enter_context(locked(place.out))
-        run = Run.open(
-            place.out,
-            command=command,
-            settings=settings,
-            inputs={name: path for name, path in files.items() if path is not None},
-            seed=place.seed,
-            consent=place.consent,
-            redo=redo,
-        )
+        if ranks.first():
+            run = Run.open(
+                place.out,
+                command=command,
+                settings=settings,
+                inputs={name: path for name, path in files.items() if path is not None},
+                seed=place.seed,
+                consent=place.consent,
+                redo=redo,
+            )
+        if together:
+            ranks.meet()
+        if not ranks.first():
+            run = Run.read(place.out)
         try:
             yield Context(run, place, stack)
         except RunFolderError:  # the disk is at fault, not the input: what was begun is gone on with
             raise
         except InputError:
-            run.withdraw()
+            if ranks.first():
+                run.withdraw()
             raise
 
 
@@ -331,5 +342,6 @@ def _has_path(value: Any) -> bool:
 
 
 def note(message: str) -> None:
-    """A line for the person watching; never on stdout."""
-    print(visible(message), file=sys.stderr, flush=True)
+    """A line for the person watching; never on stdout, and once where several processes train."""
+    if ranks.first():
+        print(visible(message), file=sys.stderr, flush=True)

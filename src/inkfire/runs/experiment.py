@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -31,6 +31,7 @@ from inkfire.runs.stages import Experiment, Stage, basis
 from inkfire.settings import from_json, to_json
 from inkfire.tasks.task import load_task
 from inkfire.tasks.uses import COMMANDS, refine_prompts
+from inkfire.training import ranks
 
 # Of a stage's result: not what it found, and another number where it was stopped on the way.
 _OF_THE_PROCESS = (
@@ -80,7 +81,10 @@ def run_recipe(recipe: Recipe, place: Place) -> dict[str, Any]:
 
     with _experiment(recipe, place) as x:
         run, steps = x.context.run, stages_of(recipe)
+        if not ranks.first():
+            _follow(x, steps)
         for number, (name, stage) in enumerate(steps, 1):
+            ranks.share(run.done(name) is None and name in _trained(recipe))
             if run.done(name) is not None:
                 note(f"[{number}/{len(steps)}] {name}: done before")
                 continue
@@ -105,6 +109,21 @@ def run_recipe(recipe: Recipe, place: Place) -> dict[str, Any]:
         }
 
 
+def _trained(recipe: Recipe) -> list[str]:
+    """The stages that several processes do together."""
+    return ["sft", "reward_model", *(policy.name for policy in recipe.policies)]
+
+
+def _follow(x: Experiment, steps: Sequence[tuple[str, Stage]]) -> None:
+    """What a process does that is not the first: the trainings, when the first one comes to them."""
+    for _, stage in steps:
+        if ranks.share(False):
+            with suppress(ranks.Left):
+                stage(x)
+            give_back()
+    ranks.leave()
+
+
 def _check_weights(recipe: Recipe, place: Place) -> None:
     """Whether what is trained can be: a model may lack a tokenizer, an end of its texts, a chat template of use."""
     scorer = recipe.reward_model.base if recipe.reward_model.kind == "transformer" else None
@@ -119,6 +138,9 @@ def _check_weights(recipe: Recipe, place: Place) -> None:
 def _experiment(recipe: Recipe, place: Place) -> Iterator[Experiment]:
     """The recipe's run folder, once everything in the recipe was found to mean something."""
     task, splits = checked(recipe, place)
+    ranks.check_whole_weights()
+    for name in (policy.name for policy in recipe.policies if policy.method != "grpo" or recipe.grpo.redraw):
+        ranks.alone(f"the policy {name!r} (bon, dpo, or grpo with redraw)")
     _check_weights(recipe, place)
     inputs = {"task": task.folder} | named_files(recipe.data)
     about = {key: value for key, value in to_json(recipe).items() if key not in ("data", "reading", "rewards")}

@@ -8,13 +8,11 @@ ollama                  Modelfile, the base's .gguf, adapter.gguf
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 from typing import Any, Literal
 
-from inkfire.errors import InputError, RunFolderError
-from inkfire.files.jsonl import writing
+from inkfire.errors import InputError
+from inkfire.files.jsonl import whole_folder
 from inkfire.models.card import CARD, Card, is_policy
 
 Form = Literal["merged", "gguf-lora", "ollama"]
@@ -33,24 +31,14 @@ def export(policy: str, to: Form, out: Path) -> dict[str, Any]:
     """
     if not is_policy(policy):
         raise InputError(f"{policy}: no policy folder (it has no {CARD}); `inkfire train` makes one")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise RunFolderError(f"{out} is there and not empty; name a new folder")
     folder, card = Path(policy), Card.read(Path(policy))
     from inkfire.runs.model_card import write_model_card
     from inkfire.training.export import write_gguf_lora, write_merged, write_ollama
 
     write = {"merged": write_merged, "gguf-lora": write_gguf_lora, "ollama": write_ollama}[to]
-    beside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        with writing(out):
-            beside.mkdir(parents=True)
-            write(folder, beside)
-            write_model_card(folder, to, beside)
-            if out.exists():
-                out.rmdir()  # it is empty
-            beside.rename(out)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    with whole_folder(out) as beside:
+        write(folder, beside)
+        write_model_card(folder, to, beside)
     files = sorted(path for path in out.rglob("*") if path.is_file())
     return {
         "out": str(out),

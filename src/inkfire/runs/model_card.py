@@ -32,7 +32,7 @@ def write_model_card(folder: Path, to: str, out: Path) -> None:
         to: the form of the export.
     """
     card = Card.read(folder)
-    _write(
+    write_readme(
         out,
         "model.md.jinja",
         name=folder.resolve().name,
@@ -66,7 +66,7 @@ def write_reward_card(folder: Path) -> None:
     cells.append(["correlation of score and log length", *(_of(card, f"{p}length_correlation") for p in shown)])
     table = [f"| {' | '.join(row)} |" for row in cells]
     name, card = folder.resolve().name, {"base": None} | dict.fromkeys(_ADDED) | card
-    _write(folder, "reward.md.jinja", name=name, card=card, added=_ADDED, table=table)
+    write_readme(folder, "reward.md.jinja", name=name, card=card, added=_ADDED, table=table)
 
 
 def _of(card: Mapping[str, Any], name: str) -> str:
@@ -76,7 +76,8 @@ def _of(card: Mapping[str, Any], name: str) -> str:
     return f"{card[name]:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def _write(out: Path, template: str, **values: Any) -> None:
+def write_readme(out: Path, template: str, **values: Any) -> None:
+    """Write README.md into ``out``, from one of the templates beside this file."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(

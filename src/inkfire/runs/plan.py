@@ -1,11 +1,12 @@
-"""What a recipe would do: its stages, and about how many calls and tokens and how much memory each takes.
+"""What a recipe would do: its stages, and about how many calls, tokens, money and how much memory each takes.
 
     plan(load_recipe("paper-zh"), Place(Path("runs/paper")))[3]
-    # {"stage": "curate", "state": "to do", "calls": 360000, "tokens": 430000000, "memory_gib": None}
+    # {"stage": "curate", "state": "to do", "calls": 360000, "tokens": 430000000, "cost": 190.0, …, "memory_gib": None}
 
-Calls and tokens are those of models that judge, write or debate; replies in the ledger cost none. Memory is that of the
+Calls and tokens are those of models that judge, write or debate; replies in the ledger cost none. Money is what the
+tokens cost by prices.toml, a fifth of them as replies; unknown where a model has no price. Memory is that of the
 weights that a stage has in this process, by their precision and what training keeps beside them; activations and the
-texts of a batch come on top. All three are rough: they tell an afternoon from a month.
+texts of a batch come on top. All of it is rough: it tells an afternoon from a month.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from inkfire.files.run import Run
+from inkfire.llm.base import Usage
+from inkfire.llm.prices import Prices, prices_beside
 from inkfire.models import store
 from inkfire.models.open import is_local
 from inkfire.runs.context import Place
@@ -27,6 +30,8 @@ from inkfire.training.settings import GrpoSettings
 _DEBATE = 4  # calls a text: Positive, Negative, Judge, Reflect
 _TOKENS = {"short": 410, "full": 1300, "verdict": 900, "logprob": 420, "rubric": 600, "forge": 700, "write": 220}
 """Of a call, prompt and reply, as the shipped tasks' prompts make them."""
+_REPLY = 0.2
+"""Share of the tokens of a call that the model writes: a verdict with a reason; less where it only says a label."""
 _EXAMPLE = 60
 """Tokens of an example that a judge is shown."""
 _TRAINED = {"lora": 2.5, "full": 16.0, "frozen": 2.0, "engine": 0.7}
@@ -34,29 +39,43 @@ _TRAINED = {"lora": 2.5, "full": 16.0, "frozen": 2.0, "engine": 0.7}
 
 
 def plan(recipe: Recipe, place: Place) -> list[dict[str, Any]]:
-    """For each stage its ``state`` (done, to do, redo), ``calls``, ``tokens`` and ``memory_gib``. Nothing is written.
+    """For each stage its ``state`` (done, to do, redo), ``calls``, ``tokens``, ``cost``, ``currency`` and
+    ``memory_gib``. Nothing is written.
 
-    The memory is None where the size of a model cannot be told from its name.
+    The cost is None where the agents have no price, the memory where the size of a model cannot be told from its name.
     """
     task, splits = checked(recipe, place)
     before = ran_with(place)
     void = outdated(before, recipe) if before is not None else []
     recipe = dataclasses.replace(recipe, curate=recipe.curate.settled(task, recipe.models.agents))  # its depth, decided
-    rows = []
+    rows, prices = [], prices_beside(Run(place.out, {}).ledger_path)
     for name, _ in stages_of(recipe):
         done = Run(place.out, {}).done(name) is not None
         state = "to do" if not done else "redo" if name in void else "done"
         asked = [] if state == "done" else calls(recipe, splits, name)
+        tokens = sum(count * each for count, each in asked)
         rows.append(
             {
                 "stage": name,
                 "state": state,
                 "calls": sum(count for count, _ in asked),
-                "tokens": _rounded(sum(count * each for count, each in asked)),
+                "tokens": _rounded(tokens),
+                "cost": money(tokens, recipe.models.agents, prices),
+                "currency": prices.currency,
                 "memory_gib": 0.0 if state == "done" else memory(recipe, name),
             }
         )
     return rows
+
+
+def money(tokens: float, model: str, prices: Prices) -> float | None:
+    """What so many tokens cost, by a model's price; None where it has none."""
+    if not tokens:
+        return 0.0
+    if (price := prices.of(model)) is None:
+        return None
+    written = int(_REPLY * tokens)
+    return float(f"{price.cost(Usage(int(tokens) - written, written)):.2g}")
 
 
 def calls(recipe: Recipe, splits: Splits, stage: str) -> list[tuple[int, int]]:

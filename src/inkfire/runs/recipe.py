@@ -227,8 +227,8 @@ def load_recipe(name_or_path: str) -> Recipe:
     """
     path = recipe_path(name_or_path)
     recipe = load_toml(path, Recipe, renamed=_RENAMED)
-    if not _NAME.fullmatch(recipe.name):
-        raise RecipeError(f"{path}: name: {recipe.name!r} must be of a-z, 0-9, - and _")
+    if not _NAME.fullmatch(recipe.name.replace(".", "-")):
+        raise RecipeError(f"{path}: name: {recipe.name!r} must be of a-z, 0-9, -, . and _")
     known = ["base", "sft"]
     for policy in recipe.policies:
         if not _NAME.fullmatch(policy.name):

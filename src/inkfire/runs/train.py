@@ -33,6 +33,7 @@ from inkfire.runs.memory import Peak
 from inkfire.runs.qualify import QUALIFY, Exam, check_qualified, read_ratings
 from inkfire.settings import option, settings, to_json
 from inkfire.tasks.task import Task, load_task
+from inkfire.training import ranks
 from inkfire.training.reward_model import Material, train_reward_model
 from inkfire.training.settings import (
     BonSettings,
@@ -193,6 +194,7 @@ def reward_model(inputs: RewardModelInputs, settings: RewardModelSettings, place
             seed=place.seed,
             bars=context.bars,
         )
+        ranks.leave()
         held_out = [Candidate(pair.query, pair.chosen) for pair in read_pairs(out / "held_out_pairs.jsonl")]
         learnt = {pair.chosen for pair in pairs}
         own = [text for text in (task.exam_texts() if task else []) if text.response not in learnt]
@@ -235,6 +237,9 @@ def grpo(inputs: GrpoInputs, settings: GrpoSettings, place: Place, shaping: Shap
     from inkfire.training.grpo import train_grpo
 
     _check_canaries(inputs)
+    settings.check_rollouts()
+    if settings.redraw:
+        ranks.alone("GRPO with redraw")
     return _rewarded("train grpo", train_grpo, inputs, inputs.reward, settings, place, shaping)
 
 
@@ -253,6 +258,7 @@ def bon(inputs: BonInputs, settings: BonSettings, place: Place, shaping: Shaping
     """Train the policy on the best of its own texts by the reward."""
     from inkfire.training.bon import train_bon
 
+    ranks.alone("train bon")
     return _rewarded("train bon", train_bon, inputs, inputs.reward, settings, place, shaping)
 
 
@@ -268,6 +274,7 @@ def dpo(inputs: DpoInputs, settings: DpoSettings, place: Place, shaping: Shaping
             "(--reward R): name one of the two"
         )
     if inputs.reward is not None:
+        ranks.alone("train dpo --reward")
         return _rewarded("train dpo", train_dpo_rounds, inputs, inputs.reward, settings, place, shaping)
     unused = [name for name, value in to_json(shaping).items() if value != to_json(Shaping())[name]]
     unused += [field.name for field in fields(Rounds) if getattr(settings, field.name) != field.default]
@@ -313,11 +320,11 @@ def _rewarded(
     if shaping.base is not None:
         find_model(shaping.base)
     started, start = _start(inputs.policy, "policy")
-    canaries, watching = _watching(inputs)
+    watched, watching = _watching(inputs)
     files = named_files(inputs) | {"task": task.folder} | folders | listed[1] | start | watching
     asked = {key: value for key, value in to_json(shaping).items() if value != to_json(Shaping())[key]}
     more = asked | {"task": task.name, "reward": reward} | ({"checks": listed[0]} if listed[0] else {}) | started
-    more |= {"canary": canaries} if canaries else {}
+    more |= {"canary": watched} if watched else {}
     if shaping.reference is not None:
         files["reference"] = Path(str(more.pop("reference")))
         read_texts(shaping.reference)
@@ -325,16 +332,19 @@ def _rewarded(
 
     def train(context: Context) -> dict[str, Any]:
         before = context.ledger.stats()  # a recipe's other stages asked as well
-        beside = among
-        if among.references is None and "reference:" in spec:
-            beside = dataclasses.replace(among, references=_start_texts(context, inputs))
-        scorer = context.reward(spec, value=inputs.value, force=inputs.force, among=beside)
-        if shaping.needed(scorer):
-            scorer = Shaped(scorer, shaping, held_to, place.seed)
+        scorer: Reward = ranks.Elsewhere()
+        if ranks.first():
+            beside = among
+            if among.references is None and "reference:" in spec:
+                beside = dataclasses.replace(among, references=_start_texts(context, inputs))
+            scorer = context.reward(spec, value=inputs.value, force=inputs.force, among=beside)
+            if shaping.needed(scorer):
+                scorer = Shaped(scorer, shaping, held_to, place.seed)
         against: Reward | Watched = scorer
         if isinstance(inputs, GrpoInputs) and (inputs.canary or inputs.validation):
             held_out = read_queries(inputs.validation, inputs.reading) if inputs.validation else []
-            against = Watched(scorer, [context.reward(one, force=inputs.force) for one in inputs.canary], held_out)
+            canaries = [context.reward(one, force=inputs.force) for one in inputs.canary if ranks.first()]
+            against = Watched(scorer, canaries, held_out)
         out = context.run.out
         result = method(task, queries, inputs.policy, against, out, settings, seed=place.seed, bars=context.bars)
         after = context.ledger.stats()
@@ -368,14 +378,17 @@ def _trained(
 ) -> dict[str, Any]:
     """The result of a training that is done once. How often it saves, pauses, what it shows and overrides do not."""
     check_reports(about.get("report_to"))
-    beside = ("save_steps", "min_coverage", "force", "profile", "report_to")
+    ranks.check_whole_weights()
+    beside = ("save_steps", "min_coverage", "force", "profile", "report_to", "vllm_server")
     deciding = {key: value for key, value in about.items() if key not in beside}
     with opened(command, place, settings=deciding, files=files) as context:
         run, started = context.run, time.monotonic()
         if run.done("train") is None:
             with Peak() as peak:
                 result = train(context)
+                ranks.leave()  # where the policy was there already
             used = {key: result.pop(key) for key in (*_USED, *speed.FIELDS) if key in result} | peak.fields()
             run.complete("train", result, seconds=time.monotonic() - started, used=used or None)
+        ranks.leave()
         found = {"out": str(run.out)} | (run.done("train") or {}) | run.used().get("train", {})
         return found | {"seconds": round(run.seconds()["train"], 2)}

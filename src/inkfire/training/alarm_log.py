@@ -17,7 +17,7 @@ from typing import Any
 from inkfire.files.jsonl import visible, write_jsonl
 from inkfire.files.rollouts import COMPLETIONS, START, by_step, read_rollouts
 from inkfire.records import Rollout
-from inkfire.training import trl
+from inkfire.training import ranks, trl
 from inkfire.training.alarms import BASELINE, Alarm, Watch, in_words
 from inkfire.training.budget import Budget
 from inkfire.training.canaries import CANARIES, Row
@@ -122,5 +122,5 @@ def hard_negatives(alarms: Sequence[Alarm], early: Sequence[Rollout]) -> list[Ro
 def _kept(path: Path, rows: Sequence[Row]) -> None:
     if rows:
         write_jsonl(path, rows)
-    else:
+    elif ranks.first():
         path.unlink(missing_ok=True)

@@ -36,7 +36,7 @@ from inkfire.records import Query, Rollout
 from inkfire.rewards.base import Reward
 from inkfire.rewards.shaped import Shaped, Shaping
 from inkfire.tasks.task import Task
-from inkfire.training import begin, canaries, fit, trl
+from inkfire.training import begin, canaries, fit, ranks, trl
 from inkfire.training import grpo_rollout as rollouts
 from inkfire.training.alarm_log import ALARMS, AlarmLog
 from inkfire.training.alarms import Alarm, in_words
@@ -176,6 +176,7 @@ def _train(
         model, tokenizer = _start(folder, card, out, settings)
         if settings.max_prompt_length is not None:
             queries = rollouts.short(card, queries, tokenizer, settings.max_prompt_length)
+        ranks.meet()  # what a start writes is there
         writer = begin.Writer(card, model, tokenizer, settings, [query.query for query in queries])
         if isinstance(reward, Shaped):
             if (reader := begin.begin(reward, task, untrained, writer, out)) is not None:
@@ -184,7 +185,8 @@ def _train(
             for _, rows in of_call:
                 reward.recall(rows)
         shaping = reward.shaping if isinstance(reward, Shaped) else Shaping()
-        begin.baseline(writer, shaping.start_samples, seed, out)
+        if ranks.first():
+            begin.baseline(writer, shaping.start_samples, seed, out)
         reads = canaries.named(watched_by.canaries, reward)
         updates = settings.whole_step()
         watched = Canaries(out, reads, every=settings.canary_steps, updates=updates, done=done)
@@ -203,23 +205,22 @@ def _train(
             log.see(texts)
             coverage.see(scores)
 
-        examples = rollouts.examples(card, queries, settings.batch_size)
-        score = phases.timed(
-            "score", rollouts.reward_function(reward, model, tokenizer, monitor, watch, out / COMPLETIONS)
-        )
+        examples, group = rollouts.examples(card, queries, settings.batch_size), settings.num_generations
+        scorer = rollouts.reward_function(reward, model, tokenizer, monitor, watch, out / COMPLETIONS)
+        score = phases.timed("score", rollouts.of_all(scorer, group))
         write, drawn = phases.timed("write", rollouts.rollout(tokenizer, settings)), None
         if settings.redraw:
-            group = settings.num_generations
             drawn = Redraw(write, score, examples, group=group, draws=settings.redraw, seed=seed)
             write, score = drawn.rollout, drawn.reward
+        how = _fit(card, queries, model, tokenizer, settings)
         trainer = GRPOTrainer(
             model=model,
             reward_funcs=score,
-            args=_arguments(out, settings, seed, len(queries), _fit(card, queries, model, tokenizer, settings)),
+            args=_arguments(out, settings, seed, len(queries), how, tokenizer),
             train_dataset=Dataset.from_list(examples),
             processing_class=tokenizer,
             peft_config=None if settings.weights == "full" else trl.adapter(model, settings),
-            rollout_func=write,
+            rollout_func=write if settings.rollouts == "here" else None,
         )
         after = dataclasses.replace(
             card,
@@ -231,11 +232,12 @@ def _train(
         watcher = begin.Writer(card, trainer.model, tokenizer, settings, looked_at)
         every = settings.validation_steps * updates
         held_out = Validation(watcher, reward, out, every=every, seed=seed)
-        if looked_at:
+        if looked_at and ranks.first():
             trainer.add_callback(held_out)
         trainer.add_callback(Shuffled())
         trainer.add_callback(Steering(trainer, budget, floor))
-        trainer.add_callback(OnTheWay(trainer, tokenizer, out, after, settings.keep))
+        if ranks.first():
+            trainer.add_callback(OnTheWay(trainer, tokenizer, out, after, settings.keep))
 
         def over() -> bool:
             spent = budget is not None and budget.ended is not None
@@ -254,10 +256,11 @@ def _train(
             log.row(row, watched.rows if "canary" in row else ())
             return over()
 
-        if not over():
+        if not ranks.share(over()):
             trl.run_trainer(
                 trainer, out, label="grpo", extra=numbers, over=seen, rename=_METRICS, updates=updates, bars=bars
             )
+        ranks.leave()
         if over():
             _go_back(trainer, out, _last_good(budget, _stopping(log.alarms, settings)))
         trl.save(trainer, tokenizer, out, card.base)
@@ -278,7 +281,8 @@ def _start(folder: Path | None, card: Card, out: Path, settings: GrpoSettings) -
     if hasattr(model, "peft_config"):
         model = model.merge_and_unload()
         if settings.first_beta():
-            model.save_pretrained(out / _REFERENCE)
+            if ranks.first():
+                model.save_pretrained(out / _REFERENCE)
             model.config._name_or_path = str(out / _REFERENCE)
     return model.requires_grad_(True).train(), tokenizer
 
@@ -289,18 +293,20 @@ def _fit(card: Card, queries: Sequence[Query], model: Any, tokenizer: Any, setti
     prompts = chat.encode(tokenizer, [card.template.messages(query.query) for query in queries]) if free else []
     own = settings.max_completion_length or 1
     example = Example(tokens=max(map(len, prompts), default=0) + own, logits=own)
-    return fit.fit(settings.completions(), settings.micro_batch_size, example, Shape.of(model), free)
+    batch = ranks.part(settings.completions(), "the completions of an update")
+    return ranks.share(fit.fit(batch, settings.micro_batch_size, example, Shape.of(model), free))
 
 
-def _arguments(out: Path, settings: GrpoSettings, seed: int, prompts: int, how: Fit) -> GRPOConfig:
+def _arguments(out: Path, settings: GrpoSettings, seed: int, prompts: int, how: Fit, tokenizer: Any) -> GRPOConfig:
     completions, steps = settings.completions(), settings.steps(prompts) * settings.whole_step()
+    ranks.part(settings.batch_size, "batch_size")  # so that each process has whole groups
     common = trl.common_arguments(out, settings, seed, completions, how)
     return GRPOConfig(
         **common
         | {"save_steps": settings.save_steps * settings.whole_step()}  # where a batch ends
         | {"learning_rate": settings.rate(steps), "save_total_limit": _checkpoints(settings)},
         max_steps=steps,
-        steps_per_generation=completions // how.micro * settings.updates(),
+        steps_per_generation=completions // ranks.count() // how.micro * settings.updates(),
         num_generations=settings.num_generations,
         max_completion_length=settings.max_completion_length,
         beta=settings.first_beta(),
@@ -312,6 +318,7 @@ def _arguments(out: Path, settings: GrpoSettings, seed: int, prompts: int, how: 
         loss_type=settings.loss_type,
         num_iterations=settings.num_iterations,
         lr_scheduler_type="constant",
+        **rollouts.by_vllm(settings, tokenizer),
     )
 
 

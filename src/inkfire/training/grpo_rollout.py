@@ -14,7 +14,7 @@ from inkfire.models.card import Card
 from inkfire.records import Query, Rollout
 from inkfire.rewards.base import Reward
 from inkfire.rewards.shaped import Shaped
-from inkfire.training import begin, trl
+from inkfire.training import begin, ranks, trl
 from inkfire.training.monitors import Monitor
 from inkfire.training.settings import GrpoSettings
 
@@ -51,6 +51,29 @@ def rollout(tokenizer: Any, settings: GrpoSettings) -> Callable[[Sequence[Any], 
     return write
 
 
+def by_vllm(settings: GrpoSettings, tokenizer: Any) -> dict[str, Any]:
+    """What TRL is told where vLLM writes: its own generation, with the correction for vLLM's other probabilities.
+
+    A cut of the distribution (top_p, top_k, min_p) would bias that correction, so there is none.
+    """
+    if settings.rollouts == "here":
+        return {}
+    where = settings.rollouts.removeprefix("vllm-")
+    server = {"vllm_server_base_url": settings.vllm_server} if where == "server" else {}
+    cut = {"top_p": 1.0, "top_k": 0, "min_p": None, "repetition_penalty": 1.0}
+    quiet = {"chat_template_kwargs": dict(chat.switches(tokenizer.get_chat_template()))}
+    return (
+        cut
+        | quiet
+        | server
+        | {
+            "use_vllm": True,
+            "vllm_mode": where,
+            "vllm_importance_sampling_correction": True,
+        }
+    )
+
+
 def reward_function(
     reward: Reward,
     model: Any,
@@ -59,7 +82,7 @@ def reward_function(
     watch: Callable[[list[Rollout]], None],
     log: Path,
 ) -> Callable[..., list[float | None]]:
-    """The one function TRL gets: synchronous, and None for a text that has no finite score."""
+    """What scores a step's texts: synchronous, and None for a text that has no finite score."""
     ends = {*policies.end_tokens(model, tokenizer)}
 
     def score(
@@ -81,3 +104,20 @@ def reward_function(
         return scores
 
     return score
+
+
+def of_all(score: Callable[..., list[float | None]], group: int) -> Callable[..., list[float | None]]:
+    """The one function TRL gets. Of several processes each has whole groups; the first one scores, and logs, those of
+    all."""
+
+    def scored(completion_ids: Sequence[Sequence[int]], query: Sequence[str], **more: Any) -> list[float | None]:
+        whole = all({*query[i : i + group]} == {query[i]} for i in range(0, len(query), group))
+        if not whole or len(query) % group:
+            raise AssertionError(f"a group of {group} texts is divided among processes: {list(query)}")
+        texts = ranks.gathered([(list(ids), asked) for ids, asked in zip(completion_ids, query, strict=True)])
+        every, asked = [ids for ids, _ in texts], [one for _, one in texts]
+        found = ranks.told(lambda: score(completion_ids=every, query=asked, **more))
+        mine = ranks.number() * len(query)
+        return found[mine : mine + len(query)]
+
+    return scored

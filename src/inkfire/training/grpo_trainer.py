@@ -21,25 +21,27 @@ _DIVIDED_BY_TEXTS = ("grpo", "dr_grpo")
 
 
 class GRPOTrainer(trl.GRPOTrainer):  # type: ignore[misc]
-    """Leaves out what has no reward. One reward function, one process.
+    """Leaves out what has no reward. One reward function; each process has whole groups.
 
     ``bonus`` is what a nat of the mean entropy a token is worth in the loss; 0 adds nothing to it.
     """
 
     bonus: float = 0.0
-    _compared: torch.Tensor
+    _compared: torch.Tensor  # of this process's texts
     _entropies: torch.Tensor | None = None
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         rewards = compared(super()._calculate_rewards(*args, **kwargs), self.num_generations)
-        self._compared = ~rewards.isnan().squeeze(1)
+        self._compared = (~rewards.isnan().squeeze(1)).chunk(self.accelerator.num_processes)[
+            self.accelerator.process_index
+        ]
         return rewards
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         batch: dict[str, Any] = super()._generate_and_score_completions(inputs)
         batch["completion_mask"] = batch["completion_mask"] * self._compared.unsqueeze(1)
-        batch["num_items_in_batch"] = batch["completion_mask"].sum()
-        batch[_SHARE] = batch["completion_mask"].any(dim=1).float().mean()
+        batch["num_items_in_batch"] = self.accelerator.gather(batch["completion_mask"].sum()).sum()
+        batch[_SHARE] = self.accelerator.gather(batch["completion_mask"].any(dim=1).float().mean()).mean()
         return batch
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
@@ -48,6 +50,9 @@ class GRPOTrainer(trl.GRPOTrainer):  # type: ignore[misc]
         The losses that TRL divides by the number of texts are divided by that of the texts in the loss.
         """
         rows = inputs["completion_mask"].any(dim=1)
+        processes = self.accelerator.num_processes
+        if not rows.any() and processes > 1:  # the others wait for its gradients, which are 0: its mask is
+            rows = torch.arange(len(rows), device=rows.device) == 0
         if not rows.any():
             trained = [weight.sum() for weight in model.parameters() if weight.requires_grad]
             return torch.stack(trained).sum() * 0.0
@@ -57,11 +62,11 @@ class GRPOTrainer(trl.GRPOTrainer):  # type: ignore[misc]
         }
         loss: torch.Tensor = super()._compute_loss(model, left)
         if self.loss_type in _DIVIDED_BY_TEXTS:
-            loss = loss * rows.float().mean() / inputs[_SHARE]
+            loss = loss * rows.float().mean() / inputs[_SHARE].clamp(min=1e-9)
         entropies, self._entropies = self._entropies, None
         if self.bonus and entropies is not None:
             updates = self.args.steps_per_generation / self.current_gradient_accumulation_steps
-            tokens = inputs["num_items_in_batch"] / updates
+            tokens = inputs["num_items_in_batch"].clamp(min=1) / updates / processes
             loss = loss - self.bonus * (entropies * left["completion_mask"]).sum() / tokens
         return loss
 

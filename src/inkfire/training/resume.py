@@ -12,6 +12,8 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from inkfire.training import ranks
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -31,13 +33,15 @@ class StopAfterStep(TrainerCallback):  # type: ignore[misc]
         self._asked = True
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if self._asked and state.global_step < state.max_steps and state.global_step % self._updates == 0:
+        at_an_end = state.global_step < state.max_steps and state.global_step % self._updates == 0
+        if at_an_end and ranks.anyone(self._asked):
             self.stopped = control.should_save = control.should_training_stop = True
 
 
 @contextmanager
 def stoppable(updates: int) -> Iterator[StopAfterStep]:
-    """Within: the first Ctrl-C or SIGTERM asks for a stop, the second one is obeyed at once.
+    """Within: the first Ctrl-C or SIGTERM asks for a stop, the second one is obeyed at once. Of several processes each
+    gets both from its launcher, so they only ask.
 
     Raises:
         KeyboardInterrupt: at the end, where the training was stopped by that.
@@ -53,9 +57,11 @@ def stoppable(updates: int) -> Iterator[StopAfterStep]:
             signal.signal(number, handler)
 
     def ask(number: int, frame: FrameType | None) -> None:
-        restore()
+        if ranks.count() == 1:
+            restore()
         stop.ask()
-        print("Stopping after this step; once more stops at once.", file=sys.stderr, flush=True)
+        if ranks.first():
+            print("Stopping after this step; once more stops at once.", file=sys.stderr, flush=True)
 
     for number in _SIGNALS:
         signal.signal(number, ask)

@@ -38,6 +38,7 @@ from inkfire.stats.length import LengthPart, balanced, on_pairs
 from inkfire.stats.twins import FOLDS, NgramPairModel, like_length, pair_slices, query_folds
 from inkfire.stress.damage import KINDS
 from inkfire.tasks.task import Task
+from inkfire.training import ranks
 from inkfire.training.negatives import damaged_pairs, hard_pairs
 from inkfire.training.settings import RewardModelSettings
 
@@ -92,6 +93,8 @@ def train_reward_model(
         InputError: a transformer without base or task, or one that is to go on from what is none.
     """
     settings.check(task=task, start_from=material.start_from)
+    if settings.kind == "linear":
+        ranks.leave()  # the first one needs no help
     if not (out / CARD).is_file():
         train, test = _split(pairs, settings.test_fraction, seed, material.start_from)
         held_back: list[Preference] = []
@@ -99,7 +102,8 @@ def train_reward_model(
             train, held_back = split_by_query(train, fraction=settings.test_fraction, seed=seed)
             if not train:
                 raise DataError("early stopping (--patience) needs pairs of at least three queries")
-        write_jsonl(out / "held_out_pairs.jsonl", map(to_json, test))
+        if ranks.first():
+            write_jsonl(out / "held_out_pairs.jsonl", map(to_json, test))
         job = _Job(pairs, train, held_back, test, out, settings, task, material, seed, bars)
         card: dict[str, Any] = {"kind": settings.kind, "task": None if task is None else task.name}
         card |= {"n_train": len(train), "n_test": len(test)} | ({"n_held_back": len(held_back)} if held_back else {})

@@ -198,6 +198,10 @@ class GrpoSettings(Lora, WithPreset):
     """Nats a token: while texts have less entropy the loss has a bonus for it, that grows; no bonus if none."""
     keep: Annotated[int, Ge(0)] = 2
     """Policies of the way that stay, in kept/: the last that passed 0.5, 1, 2, 4, 8, … nats a text."""
+    rollouts: Literal["here", "vllm-colocate", "vllm-server"] = "here"
+    """Who writes the completions: this process, or vLLM on the same GPUs or on its own (docs/scaling.md)."""
+    vllm_server: str = "http://127.0.0.1:8000"
+    """Where vllm-server is."""
     temperature: Annotated[float, Gt(0)] = 1.0
     """Of the completions."""
     epsilon: Annotated[float, Ge(0)] = 0.2
@@ -234,6 +238,15 @@ class GrpoSettings(Lora, WithPreset):
         wanted = math.inf if self.epochs is None else math.ceil(self.epochs * prompts / self.batch_size)
         at_most = (10 if self.epochs is None else math.inf) if self.max_steps is None else self.max_steps
         return int(min(wanted, at_most))
+
+    def check_rollouts(self) -> None:
+        """Raises InputError where vLLM is to write and cannot."""
+        if self.rollouts == "here":
+            return
+        if self.redraw:
+            raise InputError(f"redraw is for rollouts here; with {self.rollouts} leave it out")
+        if find_spec("vllm") is None:
+            raise InputError(f"rollouts = {self.rollouts} needs vLLM, which is not installed; run: pip install vllm")
 
     def rate(self, steps: int) -> float:
         """The learning rate of a training of so many steps.

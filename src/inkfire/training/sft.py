@@ -26,7 +26,7 @@ from inkfire.models.card import Card, is_policy
 from inkfire.models.policy import load_model
 from inkfire.records import Candidate
 from inkfire.tasks.task import Task
-from inkfire.training import samples, trl
+from inkfire.training import ranks, samples, trl
 from inkfire.training.fit import Example
 from inkfire.training.settings import SftSettings
 
@@ -166,7 +166,8 @@ class _Lengths(LengthGroupedSampler):  # type: ignore[misc]
     def __init__(self, trainer: SFTTrainer, dataset: Dataset):
         args = trainer.args
         lengths = [len(ids) for ids in dataset["input_ids"]]
-        super().__init__(args.train_batch_size * args.gradient_accumulation_steps, lengths=lengths)
+        whole = args.train_batch_size * args.gradient_accumulation_steps * ranks.count()
+        super().__init__(whole, lengths=lengths)
         self._trainer = trainer
 
     def __iter__(self) -> Iterator[int]:

@@ -25,7 +25,7 @@ from inkfire.llm.progress import Bar, Bars, no_bars
 from inkfire.models import policy
 from inkfire.models.card import Card, hub_id, is_adapter, is_policy
 from inkfire.tasks.task import Task
-from inkfire.training import fit
+from inkfire.training import fit, ranks
 from inkfire.training.fit import Example, Fit, Shape
 from inkfire.training.resume import stoppable
 from inkfire.training.settings import DpoSettings, GrpoSettings, Lora, RewardModelSettings, SftSettings, check_reports
@@ -93,9 +93,10 @@ def common_arguments(
         "use_cpu": not gpu,
         "bf16": policy.compute_dtype() is torch.bfloat16,
         "per_device_train_batch_size": how.micro,
-        "gradient_accumulation_steps": batch // how.micro,
+        "gradient_accumulation_steps": batch // ranks.count() // how.micro,
         "gradient_checkpointing": how.checkpointing,
         "dataloader_pin_memory": gpu,
+        "ddp_find_unused_parameters": False if ranks.count() > 1 else None,
         "learning_rate": settings.learning_rate,
         "seed": seed,
         "save_strategy": "steps",
@@ -126,7 +127,8 @@ def epoch_arguments(
     """
     free = fit.free_memory(model)
     most = settings.micro_batch_size or (on_cpu if free is None else None)
-    how = fit.fit(settings.batch_size, most, example, Shape.of(model), free)
+    part = ranks.part(settings.batch_size, "batch_size")
+    how = ranks.share(fit.fit(part, most, example, Shape.of(model), free))
     return common_arguments(out, settings, seed, settings.batch_size, how) | {
         "num_train_epochs": settings.epochs,
         "max_length": settings.max_length,
@@ -161,7 +163,7 @@ def run_trainer(
 ) -> None:
     """Train to the end, from the last whole checkpoint where there is one.
 
-    Ctrl-C and SIGTERM stop it behind a whole step, with a checkpoint.
+    Ctrl-C and SIGTERM stop it behind a whole step, with a checkpoint. Of several processes only the first comes back.
 
     Args:
         label: what the progress bar says.
@@ -174,6 +176,7 @@ def run_trainer(
     Raises:
         KeyboardInterrupt: a signal stopped it.
     """
+    bars = bars if ranks.first() else no_bars
     checkpoint = last_checkpoint(out)
     done = 0 if checkpoint is None else step_of(checkpoint)
     rewind(out / METRICS, done)
@@ -189,6 +192,7 @@ def run_trainer(
         trainer.add_callback(_Advance(bar))
         with disable_input_dtype_casting(trainer.model):  # autocast casts the small LoRA weights, not every input
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    ranks.leave()
 
 
 def planned_steps(trainer: Any) -> int:
@@ -247,7 +251,8 @@ def drop_checkpoints(out: Path) -> None:
 
 def rewind(path: Path, step: int) -> None:
     """Keep the rows of a JSON Lines file up to ``step``: what was logged after the checkpoint happens again."""
-    write_jsonl(path, (row for row in rows(path) if row["step"] <= step))
+    if ranks.first():
+        write_jsonl(path, (row for row in rows(path) if row["step"] <= step))
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -270,8 +275,9 @@ def course(out: Path, name: str) -> dict[str, float | None]:
 
 def append(path: Path, row: Mapping[str, Any]) -> None:
     """Add a row to a log; what is not a finite number is null."""
-    with path.open("a", encoding="utf-8", newline="\n") as file:
-        file.write(dump(row) + "\n")
+    if ranks.first():
+        with path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(dump(row) + "\n")
 
 
 class _MetricsLog(TrainerCallback):  # type: ignore[misc]
@@ -287,12 +293,17 @@ class _MetricsLog(TrainerCallback):  # type: ignore[misc]
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         if not logs or "train_runtime" in logs:  # the summary at the end
             return
+        over = ranks.first() and self._seen(state.global_step, logs)
+        control.should_training_stop = ranks.share(over) or control.should_training_stop
+
+    def _seen(self, step: int, logs: dict[str, Any]) -> bool:
+        """Whether the training ends with this step."""
         numbers = {ours: logs[theirs] for theirs, ours in self._rename.items() if theirs in logs}
         extra = self._extra()
-        row = {"step": state.global_step, **numbers, **extra}
+        row = {"step": step, **numbers, **extra}
         append(self._path, row)
         logs |= {name: value for name, value in extra.items() if isinstance(value, int | float)}
-        control.should_training_stop = self._over(row) or control.should_training_stop
+        return self._over(row)
 
 
 class _Advance(TrainerCallback):  # type: ignore[misc]
