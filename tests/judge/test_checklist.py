@@ -116,6 +116,10 @@ def test_eight_criteria_are_the_most(task: Task) -> None:
     assert run(judge.judge("q", "number0 number1")).probability == 0.25
 
 
+def test_an_author_that_vetoes_by_most_of_its_list_vetoes_by_none(task: Task) -> None:
+    assert judged(task, "a window", [one | {"must": True} for one in WRITTEN]).probability == 0.5
+
+
 def test_the_author_is_shown_good_and_bad_texts_of_other_queries(task: Task) -> None:
     pool = tuple(Labelled(f"q{i}", f"{'fine' if i % 2 else 'poor'} text {i}", 1 if i % 2 else 0) for i in range(6))
     strong, llm = author(), ScriptedLLM(meets)

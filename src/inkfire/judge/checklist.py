@@ -105,7 +105,8 @@ class ChecklistJudge(PromptedJudge):
         found = {text: one for one in said["criteria"] if (text := " ".join(one["text"].split()))}
         if len(found) < LEAST:
             raise NoAnswer(f"no checklist for its query: {len(found)} different criteria, {LEAST} are needed")
-        return tuple(Criterion(text, one["weight"], one["must"]) for text, one in found.items())
+        vetoes = 2 * sum(one["must"] for one in found.values()) <= len(found)  # who vetoes by most of it means none
+        return tuple(Criterion(text, one["weight"], one["must"] and vetoes) for text, one in found.items())
 
     async def close(self) -> None:
         await self.llm.close()
