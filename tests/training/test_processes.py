@@ -165,6 +165,27 @@ def test_grpo_logs_each_completion_once_and_goes_on_after_a_kill(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("loss", ["dapo", "grpo"])
+def test_a_process_whose_texts_have_no_reward_waits_for_nobody(
+    loss: str, tiny_task: Path, tiny_base: str, tmp_path: Path
+) -> None:
+    source, out = tmp_path / "mine.py", tmp_path / "rl"
+    source.write_text(
+        "asked = []\n\ndef score(query, response):\n    asked.append(query)\n"
+        "    return None if query == asked[0] else float(len(response))\n"
+    )
+    how = ("train", "grpo", "--task", tiny_task, "--policy", tiny_base, "--reward", f"python:{source}:score")
+    how = (*how, "--max-steps", 3, "--batch-size", 2, "--num-generations", 4, "--max-completion-length", 8)
+    code, result, err = run(out, *how, "--loss-type", loss, "--learning-rate", 0.01)
+    assert code == 0, err
+    found = rows(out / "metrics.jsonl")
+    assert found[0]["coverage"] == 0.5
+    assert found[0]["grad_norm"] > 0.01
+    assert all(row["loss"] is not None and row["grad_norm"] is not None for row in found)  # finite
+    assert result["steps"] == 3
+
+
+@pytest.mark.slow
 def test_a_recipe_does_its_trainings_together_and_the_rest_once(
     recipe: Callable[..., Path], tiny_base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

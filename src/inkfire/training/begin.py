@@ -25,7 +25,7 @@ from inkfire.rewards.identity import reader_identity
 from inkfire.rewards.reading import LEVEL, Band, Reader, Start, passed, quantile, relevance, spaced
 from inkfire.rewards.shaped import Shaped
 from inkfire.tasks.task import Task
-from inkfire.training import trl
+from inkfire.training import ranks, trl
 from inkfire.training.settings import GrpoSettings
 
 LEVELS = "start.json"
@@ -66,9 +66,10 @@ class Writer:
 
 def completed(model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], settings: GrpoSettings) -> list[list[int]]:
     """Completions as a training samples them: without LoRA weights in float32, which would make every layer cast its
-    input for every token."""
+    input for every token. Where several processes train, DDP would lose sight of weights that were exchanged, and not
+    add up their gradients: there every layer casts."""
     model.eval()
-    with policies.half_precision(model):
+    with policies.half_precision(model) if ranks.count() == 1 else _casting():
         ids = policies.sample(
             model,
             tokenizer,
@@ -78,6 +79,11 @@ def completed(model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], sett
         )
     model.train()
     return ids
+
+
+def _casting() -> torch.autocast:
+    dtype, where = policies.compute_dtype(), "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.autocast(where, dtype=torch.bfloat16, enabled=dtype is torch.bfloat16)
 
 
 def baseline(writer: Writer, n: int, seed: int, out: Path) -> None:

@@ -2,8 +2,9 @@
 
 TRL 1.16 gives a text without a reward advantage 0 and goes on counting it: in the number of tokens or texts that a loss
 is divided by, in the KL term and in the entropy. Here its ``completion_mask`` is 0, and rows whose mask is 0 never go
-through the model; truncated completions that TRL masked (``mask_truncated_completions``) are such rows too. A text that
-is the only one of its group with a reward has nothing to be compared with, so it is as good as without one.
+through the model (with several processes they do: TRL gathers numbers of as many texts from each; the mask leaves them
+out); truncated completions that TRL masked (``mask_truncated_completions``) are such rows too. A text that is the only
+one of its group with a reward has nothing to be compared with, so it is as good as without one.
 
 TRL's own bonus for entropy is a mean a micro batch, in which the texts of a batch that lost some count more; the one
 here is a mean over all tokens that are in the loss of an update.
@@ -51,8 +52,8 @@ class GRPOTrainer(trl.GRPOTrainer):  # type: ignore[misc]
         """
         rows = inputs["completion_mask"].any(dim=1)
         processes = self.accelerator.num_processes
-        if not rows.any() and processes > 1:  # the others wait for its gradients, which are 0: its mask is
-            rows = torch.arange(len(rows), device=rows.device) == 0
+        if processes > 1:
+            rows = torch.ones_like(rows)
         if not rows.any():
             trained = [weight.sum() for weight in model.parameters() if weight.requires_grad]
             return torch.stack(trained).sum() * 0.0

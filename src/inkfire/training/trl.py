@@ -192,7 +192,13 @@ def run_trainer(
         trainer.add_callback(_Advance(bar))
         with disable_input_dtype_casting(trainer.model):  # autocast casts the small LoRA weights, not every input
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    if len({*ranks.gathered([_sum(trainer.model)])}) > 1:
+        raise AssertionError("the processes' weights went apart: their gradients were not added up")
     ranks.leave()
+
+
+def _sum(model: Any) -> float:
+    return sum(float(weight.detach().double().abs().sum()) for weight in model.parameters() if weight.requires_grad)
 
 
 def planned_steps(trainer: Any) -> int:
@@ -232,8 +238,12 @@ def save(trainer: Any, tokenizer: Any, out: Path, base: str) -> None:
     """
     tokenizer.save_pretrained(out)
     if not hasattr(trainer.model, "peft_config"):
-        with policy.half_precision(trainer.model):
-            trainer.model.save_pretrained(out)
+        if ranks.count() == 1:
+            with policy.half_precision(trainer.model):
+                trainer.model.save_pretrained(out)
+        else:  # DDP would lose sight of weights that were exchanged
+            half = {name: weight.to(policy.compute_dtype()) for name, weight in trainer.model.state_dict().items()}
+            trainer.model.save_pretrained(out, state_dict=half)
         return
     under = trainer.model.get_base_model()
     under.name_or_path = under.config.name_or_path = hub_id(base)
