@@ -62,8 +62,7 @@ class JudgeSettings(DebateSettings, WithPreset):
     """How texts are judged, and how the judge is calibrated."""
 
     mode: Mode = "logprob"
-    """logprob: one token; verdict: a reason, then 0/1; rubric: its ratings; checklist: yes/no criteria of each query;
-    debate: strategy A's agents."""
+    """logprob: a token; verdict: a reason, then 0/1; rubric: its ratings; checklist: of each query; debate: agents."""
     author_model: str | None = None
     """Of checklist: who writes the criteria; --model by default."""
     examples: Annotated[int, Ge(0)] = 0

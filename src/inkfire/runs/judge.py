@@ -48,8 +48,7 @@ class JudgeOptions(JudgeSettings):
     """Those of a judge; here it may also compare."""
 
     mode: Literal[Mode, Comparing] = "logprob"  # type: ignore[assignment]
-    """logprob: one token; verdict: a reason, then 0/1; rubric: its ratings; debate: agents; pairwise: pairs; rank: the
-    texts of a query in order."""
+    """logprob: a token; verdict: reason, 0/1; rubric; checklist: a query's; debate; pairwise; rank: a query's texts."""
 
 
 @settings

@@ -97,8 +97,7 @@ class BonInputs:
     policy: Annotated[str, option("--policy", "--model")]
     """Where to start: a policy folder (say runs/sft) or a model."""
     reward: str
-    """Who scores: a reward's or judge's folder, rank:, tournament:, reference: or checklist:JUDGE,
-    python:FILE:FUNCTION, share:X, 'W*A + W*B', or 'min(A, B)'."""
+    """Who scores: a folder, rank:, tournament:, reference: or checklist:JUDGE, python:F:NAME, share:X, W*A + W*B, min."""
     prompts: Data = ()
     """Queries, in any format; the task's own if none."""
     value: Literal["probability", "label"] = "probability"
