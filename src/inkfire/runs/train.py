@@ -97,7 +97,7 @@ class BonInputs:
     policy: Annotated[str, option("--policy", "--model")]
     """Where to start: a policy folder (say runs/sft) or a model."""
     reward: str
-    """Who scores: a folder, rank:, tournament:, reference: or checklist:JUDGE, python:F:NAME, share:X, W*A + W*B, min."""
+    """Who scores: a folder, rank:, tournament:, reference: or checklist:JUDGE, python:F:NAME, share:X, W*A + W*B."""
     prompts: Data = ()
     """Queries, in any format; the task's own if none."""
     value: Literal["probability", "label"] = "probability"
