@@ -72,7 +72,7 @@ def demo(
     """Run the whole pipeline, small, on models embedded in the process.
 
     No GPU, no key, no endpoint. It downloads the weights once (1.6 GB for
-    zh, 1.2 GB for en), then takes about a quarter of an hour on two cores.
+    zh, 1.2 GB for en), then takes 20 to 30 minutes on two cores.
     The last line printed is the path of the report.
 
     Example: inkfire demo --lang en --out runs/demo-en
