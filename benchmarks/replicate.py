@@ -108,7 +108,7 @@ class Replication:
         """Strategy A's pairs and reward model, the canary, and strategy B's judge with its principles."""
         data, task = self.at("data"), ("--task", "greetings-zh")
         self._write("sft", data / "curated.jsonl", self.at("candidates"), None, "--n", self.sizes.candidates)
-        given = ("--prompts", data / "curated.jsonl", "--candidates-from", self.at("candidates", "texts.jsonl"))
+        given = ("--candidates-from", self.at("candidates", "texts.jsonl"))
         how = ("--candidates", 2, "--depth", "short", "--pairs", "best-worst", "--writer", self.sizes.agents)
         self.say("curate", *task, "--model", self.sizes.agents, *given, *how, "--out", self.at("curate"))
         held = ("--length-debias", "--negatives", "damaged", "--qualify", self.sizes.qualify)
