@@ -149,7 +149,16 @@ class Replication:
             policies += ["--policy", f"{name}={self.at(name)}"]
         policies += ["--policy", f"best-of-4={self.at('best-of-4', 'texts.jsonl')}"]
         asked = ("--task", "greetings-zh", "--prompts", self.at("data", "held_out.jsonl"), *policies)
-        how = ("--against", "sft", "base", "--temperature", self._temperature(), "--max-tokens", self.sizes.tokens)
+        how = (
+            "--against",
+            "sft",
+            "--against",
+            "base",
+            "--temperature",
+            self._temperature(),
+            "--max-tokens",
+            self.sizes.tokens,
+        )
         model = ("--model", self.sizes.agents)
         signals = [f"judge={self.at('judge')}", f"rm={self.at('rm')}", "pairwise"]
         quick = [word for signal in signals for word in ("--signal", signal)]
