@@ -36,7 +36,7 @@ _FORMAT = 2
 
 _BEFORE: Mapping[str, Any] = {
     "rollouts": "here",
-    "vllm_server": "http://127.0.0.1:8000",
+    "vllm_server": None,
     "depth": "short",
     "agent": [],
     "retrieval": "bm25",

@@ -59,7 +59,7 @@ def by_vllm(settings: GrpoSettings, tokenizer: Any) -> dict[str, Any]:
     if settings.rollouts == "here":
         return {}
     where = settings.rollouts.removeprefix("vllm-")
-    server = {"vllm_server_base_url": settings.vllm_server} if where == "server" else {}
+    server = {"vllm_server_base_url": settings.vllm_server or "http://127.0.0.1:8000"} if where == "server" else {}
     cut = {"top_p": 1.0, "top_k": 0, "min_p": None, "repetition_penalty": 1.0}
     quiet = {"chat_template_kwargs": dict(chat.switches(tokenizer.get_chat_template()))}
     return (

@@ -200,8 +200,8 @@ class GrpoSettings(Lora, WithPreset):
     """Policies of the way that stay, in kept/: the last that passed 0.5, 1, 2, 4, 8, … nats a text."""
     rollouts: Literal["here", "vllm-colocate", "vllm-server"] = "here"
     """Who writes the completions: this process, or vLLM on the same GPUs or on its own (docs/scaling.md)."""
-    vllm_server: str = "http://127.0.0.1:8000"
-    """Where vllm-server is."""
+    vllm_server: str | None = None
+    """Where vllm-server is; port 8000 of this machine if none."""
     temperature: Annotated[float, Gt(0)] = 1.0
     """Of the completions."""
     epsilon: Annotated[float, Ge(0)] = 0.2
