@@ -27,6 +27,7 @@ REPORT, COMPARED = "report.html", "compared.html"
 SECONDS = "seconds.jsonl"
 ADAPTER_GGUF = "adapter.gguf"
 QUALIFIED, PROBED = "qualified.json", "probed.json"
+SAMPLES, VALIDATION = "samples.jsonl", "validation.jsonl"
 """What lies in a run folder and is no part of its result: no hash of a folder counts these, at any depth."""
 
 
@@ -121,10 +122,15 @@ def write_json(path: str | Path, obj: Any) -> None:
         file.write(dump(obj, indent=2).encode() + b"\n")
 
 
+def temporary(path: Path) -> Path:
+    """Where ``path`` is made before it is whole, in this process; what a kill leaves there is known by its name."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
 @contextmanager
 def atomic(path: Path) -> Iterator[IO[bytes]]:
     """A file that takes the place of ``path`` when the block ends well, and vanishes when it does not."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    beside = temporary(path)
     try:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -147,7 +153,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise RunFolderError(f"{path} is there and not empty; name a new folder")
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    beside = temporary(path)
     try:
         with writing(path):
             beside.mkdir(parents=True)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from inkfire.errors import MissingExtraError, ModelNameError
-from inkfire.files.jsonl import ADAPTER_GGUF, open_input, parse_json, sha256_file, writing
+from inkfire.files.jsonl import ADAPTER_GGUF, open_input, parse_json, sha256_file, temporary, writing
 from inkfire.models import store
 from inkfire.models.card import CARD, Card, is_adapter, is_policy
 
@@ -110,7 +109,7 @@ def write_lora(folder: Path, base: Path, target: Path) -> None:
     writer.add_string(_SOURCE, _source(folder, base))
     for name, weights in _weights(folder):
         writer.add_tensor(*model.tensor(name, weights, folder))
-    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    beside = temporary(target)
     try:
         with writing(target):
             writer.write_header_to_file(beside)
