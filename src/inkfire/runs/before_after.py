@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from inkfire.files.jsonl import read_jsonl
+from inkfire.files.jsonl import SAMPLES, VALIDATION, read_jsonl
 from inkfire.report.words import shown
 
-SAMPLES, VALIDATION = "samples.jsonl", "validation.jsonl"
 _QUERIES = 2
 _LONGEST = 160  # characters of a text
 

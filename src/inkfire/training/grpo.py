@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from inkfire.errors import DataError, MissingExtraError
+from inkfire.files.jsonl import VALIDATION
 from inkfire.files.rollouts import COMPLETIONS
 from inkfire.llm.progress import Bars, no_bars
 from inkfire.models import chat
@@ -52,7 +53,7 @@ from inkfire.training.redraw import Redraw
 from inkfire.training.resume import Shuffled
 from inkfire.training.settings import GrpoSettings
 from inkfire.training.steering import OnTheWay, Steering
-from inkfire.training.validation import VALIDATION, Validation, apart
+from inkfire.training.validation import Validation, apart
 from inkfire.training.view import View
 from inkfire.training.watched import Watched
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from inkfire.errors import DataError, InkfireError, InputError
-from inkfire.files.jsonl import JsonlWriter, write_jsonl
+from inkfire.files.jsonl import SAMPLES, JsonlWriter, write_jsonl
 from inkfire.files.rollouts import COMPLETIONS
 from inkfire.llm import futile
 from inkfire.llm.progress import Bars
@@ -34,7 +34,7 @@ from inkfire.records import Query
 from inkfire.rewards.base import Reward, why_unscored
 from inkfire.rewards.shaped import Shaped
 from inkfire.tasks.task import Task
-from inkfire.training import begin, samples, trl
+from inkfire.training import begin, trl
 from inkfire.training.settings import GrpoSettings, Rounds
 
 Row = dict[str, Any]
@@ -297,7 +297,7 @@ def _numbers(rows: Sequence[Row], n: int) -> dict[str, Any]:
 def _take_over(last: Path, out: Path, rounds: int) -> None:
     """The last round's policy as the folder's own, and the steps of all rounds in one metrics.jsonl."""
     for path in sorted(last.iterdir()):
-        if path.is_file() and path.name != CARD and (path.suffix != ".jsonl" or path.name == samples.TEXTS):
+        if path.is_file() and path.name != CARD and (path.suffix != ".jsonl" or path.name == SAMPLES):
             shutil.copyfile(path, out / path.name)
     metrics: list[Row] = []
     for number in range(1, rounds + 1):

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from inkfire.files.jsonl import read_json, write_json, write_jsonl
+from inkfire.files.jsonl import SAMPLES, read_json, write_json, write_jsonl
 from inkfire.models.card import Card
 from inkfire.models.likelihood import Likelihood
 from inkfire.records import Candidate
@@ -28,7 +28,7 @@ from inkfire.rewards.writing import finished, loops
 from inkfire.training import begin
 from inkfire.training.settings import TEMPERATURE, GrpoSettings
 
-TEXTS, NUMBERS = "samples.jsonl", "samples.json"
+NUMBERS = "samples.json"
 _GOOD, _FOR_EACH = 64, 4  # good texts, and how many for each text that is written
 _WORSE = 0.25  # of 16 texts four: from none to four happens by chance in one of some fifty
 _LOW, _BELOW = 0.05, 0.1
@@ -63,7 +63,7 @@ def look(trainer: Any, tokenizer: Any, card: Card, good: Sequence[Candidate], n:
                 row["log_prob"] = value
     numbers: dict[str, Any] = {by: _numbers(rows) for by, rows in texts.items()}
     numbers["good"]["log_prob_low"] = quantile([row["log_prob"] for row in texts["good"]], _LOW)
-    write_jsonl(out / TEXTS, ({"by": by} | row for by in ("trained", "base") for row in texts[by]))
+    write_jsonl(out / SAMPLES, ({"by": by} | row for by in ("trained", "base") for row in texts[by]))
     write_json(out / NUMBERS, numbers)
 
 
@@ -93,7 +93,7 @@ def remarks(numbers: dict[str, Any]) -> list[str]:
     less = "train less: a lower --learning-rate, fewer --epochs or more texts"
     said = [
         f"The trained writer {what} in {trained[name]:.0%} of {trained['n']} texts, its base in {base[name]:.0%}, the "
-        f"good texts in {good[name]:.0%} ({TEXTS}): {less}."
+        f"good texts in {good[name]:.0%} ({SAMPLES}): {less}."
         for name, what in (("loops", "repeats itself"), ("unfinished", "does not come to an end"))
         if trained[name] >= max(base[name], good[name]) + _WORSE
     ]
@@ -101,12 +101,12 @@ def remarks(numbers: dict[str, Any]) -> list[str]:
     if value is not None and low is not None and value < low - _BELOW:
         said.append(
             f"Half of the trained writer's texts are less likely to its base than {value:.2f} nats a token, where 95% "
-            f"of the good texts are above {low:.2f} ({TEXTS}): {less}."
+            f"of the good texts are above {low:.2f} ({SAMPLES}): {less}."
         )
     if value is not None and base["log_prob"] is not None and value < base["log_prob"] - _FAR:
         said.append(
             f"The trained writer's texts have {value:.2f} nats a token under its base, the base's own "
             f"{base['log_prob']:.2f} and the good texts {good['log_prob']:.2f}: it surprises, and so far from what it "
-            f"knew a small model seldom makes sense. Read {TEXTS}; {less}, or write at a lower temperature."
+            f"knew a small model seldom makes sense. Read {SAMPLES}; {less}, or write at a lower temperature."
         )
     return said

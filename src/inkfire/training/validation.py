@@ -15,6 +15,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from inkfire.errors import DataError
+from inkfire.files.jsonl import VALIDATION
 from inkfire.records import Query
 from inkfire.rewards.base import Reward
 from inkfire.rewards.reading import spaced
@@ -22,7 +23,6 @@ from inkfire.rewards.shaped import Shaped
 from inkfire.training import trl
 from inkfire.training.begin import Writer
 
-VALIDATION = "validation.jsonl"
 _AT_MOST = 16
 
 
